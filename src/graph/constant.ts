@@ -53,6 +53,11 @@ const saturate = (value: number, bits: 63 | 64): bigint => {
   return BigInt(Math.trunc(value));
 };
 
+/** An integer as int64, saturated at the ends of its range (INT64_MAX stands for "to the end" in Slice). */
+export function int64Of(value: number): bigint {
+  return saturate(value, 63);
+}
+
 type Write = (view: DataView, offset: number, value: number) => void;
 type Read = (view: DataView, offset: number) => number;
 

@@ -1,0 +1,74 @@
+import { availableParallelism } from "node:os";
+import * as ort from "onnxruntime-node";
+import { ModelError, messageOf } from "../errors.ts";
+import type { Graph } from "../graph/ir.ts";
+import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
+
+export interface NodeRuntimeOptions {
+  readonly device?: Device;
+  /** Threads inside an operator (default: one per available core). */
+  readonly threads?: number;
+}
+
+/** Constants from this size on are handed over by reference instead of through the protobuf. */
+const externalFrom = 4096;
+
+/** ONNX Runtime's native binding for Node. `run` blocks the thread it is called on. */
+export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
+  const device = options.device ?? "cpu";
+  const threads = options.threads ?? availableParallelism();
+  const base: ort.InferenceSession.SessionOptions = {
+    executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+  };
+  const create = async (
+    model: Uint8Array,
+    external: readonly ExternalConstant[],
+    { optimize, profile }: SessionOptions,
+  ): Promise<Session> => {
+    try {
+      const session = await ort.InferenceSession.create(model, {
+        ...base,
+        graphOptimizationLevel: optimize === "off" ? "disabled" : "all",
+        ...(external.length > 0 ? { externalData: [...external] } : {}),
+        ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+      });
+      return wrap(session, external);
+    } catch (error) {
+      throw new ModelError(`ONNX Runtime refused the graph: ${messageOf(error)}`, { cause: error });
+    }
+  };
+  return {
+    device,
+    threads,
+    async session(graph: Graph, options: SessionOptions = {}) {
+      const { model, external } = writeOnnx(graph, {
+        externalFrom,
+        extraOutputs: options.extraOutputs ?? [],
+      });
+      return create(model, external, options);
+    },
+    sessionOf: (model, options = {}) => create(model, [], options),
+  };
+}
+
+// `external` stays referenced for as long as the session lives: ONNX Runtime reads these bytes in place.
+function wrap(
+  session: ort.InferenceSession,
+  external: readonly ExternalConstant[],
+): Session & { external: unknown } {
+  return {
+    external,
+    graph: { inputs: session.inputNames, outputs: session.outputNames },
+    async run(feeds, { only, into } = {}) {
+      const fetches: Record<string, ort.Tensor | null> = {};
+      for (const name of only ?? session.outputNames) fetches[name] = into?.[name] ?? null;
+      const results = await session.run(feeds, fetches);
+      return { ...results, ...into };
+    },
+    release: () => session.release(),
+  };
+}

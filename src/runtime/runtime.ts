@@ -1,0 +1,38 @@
+import type { Tensor } from "onnxruntime-common";
+import type { Graph } from "../graph/ir.ts";
+
+/** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
+export type Device = "cpu" | "webgpu" | "cuda";
+
+export type Feeds = Readonly<Record<string, Tensor>>;
+export type Fetches = Readonly<Record<string, Tensor>>;
+
+/** A graph made ready to run. Sessions hold native memory: make one per graph, reuse it, release it. */
+export interface Session {
+  readonly graph: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+  /**
+   * Runs the graph. `into` gives tensors that the outputs of the same name are written to (no allocation,
+   * no copy); outputs named in `only` (default: all) and not in `into` are allocated.
+   */
+  run(feeds: Feeds, options?: { only?: readonly string[]; into?: Fetches }): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+export interface SessionOptions {
+  /** `off` runs every node as written, so that every value can be fetched (tracing). Default `on`. */
+  readonly optimize?: "on" | "off";
+  /** Values to fetch beside the graph's outputs (types unknown: tracing). */
+  readonly extraOutputs?: readonly string[];
+  /** Prefix of the profile that ONNX Runtime writes (Node only). */
+  readonly profile?: string;
+}
+
+/** ONNX Runtime behind one interface: `runtime/node.ts` and `runtime/web.ts` implement it. */
+export interface Runtime {
+  readonly device: Device;
+  readonly threads: number;
+  /** Compiles a graph. Throws ModelError when ONNX Runtime refuses it. */
+  session(graph: Graph, options?: SessionOptions): Promise<Session>;
+  /** Compiles a written model file's bytes as they are. */
+  sessionOf(model: Uint8Array, options?: SessionOptions): Promise<Session>;
+}
