@@ -1,0 +1,126 @@
+import { Tensor } from "onnxruntime-common";
+import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
+import { withoutDeadNodes } from "../graph/simplify.ts";
+import { derive } from "../vjp/derive.ts";
+import { bytesOfValues, partition } from "../vjp/partition.ts";
+import type { Feeds, Runtime, Session, SessionOptions } from "./runtime.ts";
+
+/**
+ * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
+ * a step, memory for every image between the two calls). `recompute`: the pullback computes them again
+ * (3 units, memory for one call).
+ */
+export type Activations = "save" | "recompute";
+
+/** Intermediates kept by one `forward` call for its `pullback`. */
+export type Saved = Readonly<Record<string, Tensor>>;
+
+/** A function of tensors with its vector–Jacobian product, ready to run at static shapes. */
+export interface Differentiable {
+  readonly inputs: ReadonlyMap<string, TensorType>;
+  readonly output: TensorType;
+  readonly activations: Activations;
+  /** Bytes of one `Saved` (0 when recomputing). */
+  readonly savedBytes: number;
+  /** The function's value. Its data belong to the caller. With `reuse`, a `Saved` to write into. */
+  forward(feeds: Feeds, reuse?: Saved): Promise<{ value: Float32Array; saved: Saved }>;
+  /** Gradients of ⟨cotangent, value⟩ by input name; `feeds` and `saved` as in the forward. */
+  pullback(feeds: Feeds, saved: Saved, cotangent: Float32Array): Promise<Record<string, Float32Array>>;
+  release(): Promise<void>;
+}
+
+/** What the derived function of a graph will need, known before any session is made. */
+export interface DerivedPlan {
+  readonly traced: TracedGraph;
+  readonly wrt: readonly string[];
+  readonly of: string;
+  readonly joint: Graph;
+  readonly cotangent: string;
+  readonly gradients: readonly string[];
+  /** Forward values to hand to the pullback in `save` mode, and the joint graph's nodes cut for it. */
+  readonly saved: readonly string[];
+  readonly pullbackNodes: Graph["nodes"];
+  /** Bytes of one call's saved values. */
+  readonly savedBytes: number;
+}
+
+/** Derives the pullback of `of` with respect to the inputs `wrt` and decides what the forward keeps for it. */
+export function planDerivative(traced: TracedGraph, wrt: readonly string[], of: string): DerivedPlan {
+  const derived = derive(traced, wrt, [of]);
+  const outputs = [of, ...derived.gradients].map((name) => ({ name, dtype: "float32" as const, dims: [] }));
+  const joint = withoutDeadNodes({ ...derived.graph, outputs });
+  const forwardNodes = new Set(derived.graph.nodes.slice(0, derived.forwardNodes));
+  const forward = joint.nodes.filter((node) => forwardNodes.has(node));
+  const pullback = joint.nodes.filter((node) => !forwardNodes.has(node));
+  const made = new Set(forward.flatMap((node) => node.outputs));
+  const needed = new Set(pullback.flatMap((node) => node.inputs.filter((input) => made.has(input))));
+  const free = new Set([...joint.constants.keys(), ...traced.inputs.map((input) => input.name)]);
+  const { saved, repeated } = partition(forward, needed, free, traced.types);
+  return {
+    traced,
+    wrt,
+    of,
+    joint,
+    cotangent: derived.cotangents[0]!,
+    gradients: derived.gradients,
+    saved,
+    pullbackNodes: [...repeated, ...pullback],
+    savedBytes: bytesOfValues(saved, traced.types),
+  };
+}
+
+/** Compiles a plan into its sessions. */
+export async function compileDerivative(
+  runtime: Runtime,
+  plan: DerivedPlan,
+  activations: Activations,
+  options: SessionOptions = {},
+): Promise<Differentiable> {
+  const { traced, wrt, of, joint, cotangent, gradients } = plan;
+  const typeOf = (name: string) => traced.types.get(name)!;
+  const declare = (name: string) => ({ name, ...typeOf(name) });
+  const saved = activations === "save" ? plan.saved : [];
+  // An output must be made by a node: the value may be an input or a saved value under the same name.
+  const forwardGraph = withoutDeadNodes({
+    ...traced,
+    outputs: [of, ...saved.filter((s) => s !== of)].map(declare),
+  });
+  const pullbackGraph = withoutDeadNodes({
+    ...joint,
+    inputs: [...joint.inputs, ...saved.map(declare)],
+    nodes: activations === "save" ? plan.pullbackNodes : joint.nodes,
+    outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
+  });
+  const forwardSession = await runtime.session(forwardGraph, options);
+  const pullbackSession = await runtime.session(onlyReadInputs(pullbackGraph), options);
+  const output = typeOf(of);
+  const pick = (feeds: Feeds, session: Session): Feeds =>
+    Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
+
+  return {
+    inputs: new Map(traced.inputs.map((input) => [input.name, typeOf(input.name)])),
+    output,
+    activations,
+    savedBytes: activations === "save" ? plan.savedBytes : 0,
+    async forward(feeds, reuse) {
+      const results = await forwardSession.run(pick(feeds, forwardSession), reuse ? { into: reuse } : {});
+      const value = results[of]!.data as Float32Array;
+      return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
+    },
+    async pullback(feeds, kept, values) {
+      const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
+      const results = await pullbackSession.run(pick({ ...feeds, ...kept, ...cotangents }, pullbackSession));
+      return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
+    },
+    async release() {
+      await forwardSession.release();
+      await pullbackSession.release();
+    },
+  };
+}
+
+/** The graph without inputs that no node reads (a linear function's pullback reads none of the forward's). */
+function onlyReadInputs(graph: Graph): Graph {
+  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+  return { ...graph, inputs: graph.inputs.filter((input) => read.has(input.name)) };
+}

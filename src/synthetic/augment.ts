@@ -1,0 +1,92 @@
+import { GraphBuilder } from "../graph/builder.ts";
+import type { Graph } from "../graph/ir.ts";
+import type { Random } from "../random.ts";
+import { cropMatrix } from "./interpolation.ts";
+
+/** Random resized crop, flip and noise, as LGM's papers draw them ("DSA" there). */
+export interface AugmentationRecipe {
+  /** Share of the image's area that a crop covers. */
+  readonly scale: readonly [number, number];
+  /** Width over height of a crop. */
+  readonly ratio: readonly [number, number];
+  readonly flipProbability: number;
+  readonly noiseProbability: number;
+  readonly noiseMean: number;
+  readonly noiseStd: number;
+}
+
+/** LGM's published recipe (arXiv 2511.16674). */
+export const lgmAugmentation: AugmentationRecipe = {
+  scale: [0.08, 1],
+  ratio: [3 / 4, 4 / 3],
+  flipProbability: 0.5,
+  noiseProbability: 0.5,
+  noiseMean: 0.5,
+  noiseStd: 0.2,
+};
+
+/** One draw for a batch: interpolation matrices [batch, out, in] of the rows and columns, noise [batch, 3, out, out]. */
+export interface AugmentationDraw {
+  readonly rows: Float32Array;
+  readonly columns: Float32Array;
+  readonly noise: Float32Array;
+}
+
+/**
+ * Crop, flip and resize as A_y X A_xᵀ, plus noise: images [batch, 3, size, size] in [0, 1] to
+ * [batch, 3, out, out]. `columns` holds A_xᵀ [batch, size, out].
+ */
+export function augmentationGraph(batch: number, size: number, out: number): Graph {
+  const b = new GraphBuilder();
+  const images = b.input("images", [batch, 3, size, size]);
+  const rows = b.input("rows", [batch, 1, out, size]);
+  const columns = b.input("columns", [batch, 1, size, out]);
+  const noise = b.input("noise", [batch, 3, out, out]);
+  const resampled = b.op("MatMul", [rows, b.op("MatMul", [images, columns])]);
+  b.output(b.op("Add", [resampled, noise]), { dims: [batch, 3, out, out] }, "augmented");
+  return b.graph;
+}
+
+/** Draws an augmentation for each of `batch` images. */
+export function drawAugmentation(
+  random: Random,
+  recipe: AugmentationRecipe,
+  batch: number,
+  size: number,
+  out: number,
+): AugmentationDraw {
+  const rows = new Float32Array(batch * out * size);
+  const columns = new Float32Array(batch * size * out);
+  const noise = new Float32Array(batch * 3 * out * out);
+  for (let i = 0; i < batch; i++) {
+    const flip = random.uniform() < recipe.flipProbability;
+    const { top, left, height, width } = drawCrop(random, recipe, size);
+    rows.set(cropMatrix(out, size, top, height, false), i * out * size);
+    const across = cropMatrix(out, size, left, width, flip);
+    const at = i * size * out;
+    for (let r = 0; r < out; r++)
+      for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c]!;
+    if (random.uniform() < recipe.noiseProbability) {
+      const start = i * 3 * out * out;
+      for (let k = 0; k < 3 * out * out; k++) {
+        noise[start + k] = recipe.noiseMean + recipe.noiseStd * random.normal();
+      }
+    }
+  }
+  return { rows, columns, noise };
+}
+
+/** A crop of random area and aspect within a square image (torchvision's RandomResizedCrop: ten tries, then all). */
+function drawCrop(random: Random, recipe: AugmentationRecipe, size: number) {
+  const [low, high] = recipe.scale;
+  const [narrow, wide] = recipe.ratio.map(Math.log) as [number, number];
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = size * size * (low + (high - low) * random.uniform());
+    const ratio = Math.exp(narrow + (wide - narrow) * random.uniform());
+    const width = Math.round(Math.sqrt(area * ratio));
+    const height = Math.round(Math.sqrt(area / ratio));
+    if (width < 1 || height < 1 || width > size || height > size) continue;
+    return { top: random.below(size - height + 1), left: random.below(size - width + 1), height, width };
+  }
+  return { top: 0, left: 0, height: size, width: size };
+}
