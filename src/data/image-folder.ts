@@ -1,0 +1,323 @@
+import { createHash, hash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { DataError, messageOf } from "../errors.ts";
+import { imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
+import {
+  type Encoding,
+  type ImageList,
+  type ImageSource,
+  type Item,
+  listed,
+  requireSplit,
+  type Split,
+} from "./source.ts";
+
+/** How `openImageFolder` reads a folder. */
+export interface ImageFolderOptions {
+  /**
+   * Share of each class's images that becomes the test split where the folder has none, 0 ≤ holdout < 1. By
+   * default 0.2; with 0 there is no test split.
+   */
+  readonly holdout?: number;
+  /** Which images are held out. By default 0. */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The images of one class folder: the folder's path and the images' paths in it. */
+interface ClassFiles {
+  readonly folder: string;
+  readonly files: readonly string[];
+}
+
+const splitFolders: Readonly<Record<Split, readonly string[]>> = {
+  train: ["train"],
+  val: ["val", "valid", "validation"],
+  test: ["test"],
+};
+const splitNames = new Set(Object.values(splitFolders).flat());
+
+/**
+ * A folder of images: `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/test` (and, or instead, `DIR/val`).
+ * Classes are the folders' names and images the files whose extension is one of `imageExtensions`, in natural
+ * order, those in nested folders of a class included; hidden files and folders are passed over and links are
+ * followed, once round a cycle. Where only `val` exists it is the test split; where neither does, a stratified
+ * share of every class is held out, the same whenever seed and names are.
+ *
+ * The fingerprint covers class names, ids (paths in the split), labels and file sizes, not the files' contents
+ * or times: a copy of a folder has the fingerprint of the original.
+ *
+ * Throws DataError when the folder cannot be read, holds no class folders or only one, when a class has no
+ * image, or when the splits' classes differ.
+ */
+export async function openImageFolder(path: string, options: ImageFolderOptions = {}): Promise<ImageSource> {
+  const root = resolve(path);
+  const holdout = options.holdout ?? 0.2;
+  if (!(holdout >= 0 && holdout < 1)) {
+    throw new RangeError(`the held-out share must be at least 0 and below 1, got ${holdout}`);
+  }
+  await requireFolder(root);
+  const notes: string[] = [];
+  const folders = await subfolders(root);
+  const name = basename(root);
+  const layout = splitLayout(folders);
+  if (layout === null) {
+    const whole = await readSplit(root, folders, notes, options.signal);
+    return heldOut(name, whole, holdout, options.seed ?? 0, notes);
+  }
+  const others = folders.filter((folder) => !splitNames.has(folder));
+  if (others.length > 0) notes.push(`${root}: beside the splits, ${listed(others)} was passed over.`);
+  const splits = new Map<Split, Map<string, ClassFiles>>();
+  for (const [split, folder] of layout) {
+    const where = join(root, folder);
+    splits.set(split, await readSplit(where, await subfolders(where), notes, options.signal));
+  }
+  requireSameClasses(root, splits);
+  if (!splits.has("test")) {
+    const val = splits.get("val");
+    if (val === undefined) return heldOut(name, splits.get("train")!, holdout, options.seed ?? 0, notes);
+    splits.delete("val");
+    splits.set("test", val);
+    notes.push(`${root} has no test folder: ${layout.get("val")} is the test split.`);
+  }
+  const classes = [...splits.get("train")!.keys()];
+  return new ImageFolder(
+    name,
+    classes,
+    new Map([...splits].map(([split, files]) => [split, new FileList(classes, files)])),
+    notes,
+  );
+}
+
+async function requireFolder(root: string): Promise<void> {
+  let isFolder: boolean;
+  try {
+    isFolder = (await stat(root)).isDirectory();
+  } catch (cause) {
+    throw new DataError(
+      `${root} cannot be read (${messageOf(cause)}). Give the path of a folder of images.`,
+      {
+        cause,
+      },
+    );
+  }
+  if (!isFolder) throw new DataError(`${root} is a file. Give the folder that holds one folder per class.`);
+}
+
+/**
+ * Which folder is which split, or null where the folders are classes. A class may be called "train": it is a
+ * split only where another split is beside it or nothing else is.
+ */
+function splitLayout(folders: readonly string[]): Map<Split, string> | null {
+  if (!folders.includes("train")) return null;
+  const layout = new Map<Split, string>();
+  for (const [split, names] of Object.entries(splitFolders) as [Split, readonly string[]][]) {
+    const folder = names.find((candidate) => folders.includes(candidate));
+    if (folder !== undefined) layout.set(split, folder);
+  }
+  return layout.size > 1 || folders.length === 1 ? layout : null;
+}
+
+async function readSplit(
+  root: string,
+  classes: readonly string[],
+  notes: string[],
+  signal: AbortSignal | undefined,
+): Promise<Map<string, ClassFiles>> {
+  if (classes.length === 0) {
+    const loose = (await scanFolder(root, signal)).images.length;
+    throw new DataError(
+      loose > 0
+        ? `${root} holds ${loose} images but no folders. Put each class's images in a folder named for the class.`
+        : `${root} is empty: expected one folder per class, each holding images (${imageExtensions.join(", ")}).`,
+    );
+  }
+  const found = new Map<string, ClassFiles>();
+  const skipped = new Map<string, number>();
+  const empty: string[] = [];
+  let broken = 0;
+  for (const name of classes) {
+    const folder = join(root, name);
+    const scan = await scanFolder(folder, signal);
+    if (scan.images.length === 0) empty.push(name);
+    found.set(name, { folder, files: scan.images });
+    broken += scan.brokenLinks;
+    for (const [extension, count] of scan.otherImages) {
+      skipped.set(extension, (skipped.get(extension) ?? 0) + count);
+    }
+  }
+  const formats = `an image is a file ending in ${imageExtensions.join(", ")}`;
+  if (empty.length > 0) {
+    const others =
+      skipped.size > 0 ? `; ${listed([...skipped.keys()])} files cannot be read, convert them` : "";
+    throw new DataError(
+      `${root}: ${listed(empty)} ${empty.length === 1 ? "has" : "have"} no image (${formats}${others}). ` +
+        "Add images or remove the folder.",
+    );
+  }
+  if (classes.length === 1) {
+    throw new DataError(
+      `${root} holds a single class, ${classes[0]}; at least two are needed to tell apart. ` +
+        "Give the folder that holds one folder per class.",
+    );
+  }
+  for (const [extension, count] of skipped) {
+    notes.push(`${root}: ${count} ${extension} files were passed over; ${formats}.`);
+  }
+  if (broken > 0) notes.push(`${root}: ${broken} links that lead nowhere or back were passed over.`);
+  return found;
+}
+
+function requireSameClasses(root: string, splits: Map<Split, Map<string, ClassFiles>>): void {
+  const train = splits.get("train")!;
+  for (const [split, files] of splits) {
+    const missing = [...train.keys()].filter((name) => !files.has(name));
+    const unknown = [...files.keys()].filter((name) => !train.has(name));
+    if (missing.length === 0 && unknown.length === 0) continue;
+    const differences = [
+      ...(missing.length > 0 ? [`${listed(missing)} only in train`] : []),
+      ...(unknown.length > 0 ? [`${listed(unknown)} only in ${split}`] : []),
+    ];
+    throw new DataError(
+      `${root}: train and ${split} must hold the same class folders, but found ${differences.join(" and ")}.`,
+    );
+  }
+}
+
+/** Splits every class by the rank of its images' hashes: stable when images are added or listed otherwise. */
+function heldOut(
+  name: string,
+  whole: Map<string, ClassFiles>,
+  share: number,
+  seed: number,
+  notes: string[],
+): ImageSource {
+  const classes = [...whole.keys()];
+  const lists = new Map<Split, FileList>();
+  if (share === 0) {
+    lists.set("train", new FileList(classes, whole));
+    return new ImageFolder(name, classes, lists, notes);
+  }
+  const single = classes.filter((label) => whole.get(label)!.files.length < 2);
+  if (single.length > 0) {
+    throw new DataError(
+      `${name} has no test folder, and holding images out for testing needs at least two of each class, but ` +
+        `${listed(single)} has one. Add images, give a test folder, or hold none out.`,
+    );
+  }
+  const train = new Map<string, ClassFiles>();
+  const test = new Map<string, ClassFiles>();
+  for (const [label, { folder, files }] of whole) {
+    const held = new Set(
+      files
+        .map((file) => ({ file, rank: hash("sha256", JSON.stringify([seed, label, file])) }))
+        .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+        .slice(0, Math.min(files.length - 1, Math.max(1, Math.round(files.length * share))))
+        .map(({ file }) => file),
+    );
+    train.set(label, { folder, files: files.filter((file) => !held.has(file)) });
+    test.set(label, { folder, files: files.filter((file) => held.has(file)) });
+  }
+  lists.set("train", new FileList(classes, train));
+  lists.set("test", new FileList(classes, test));
+  const count = lists.get("test")!.length;
+  notes.push(
+    `${name} has no test folder: ${count} of ${count + lists.get("train")!.length} images, ` +
+      `${Math.round(share * 100)} % of each class, are held out as the test split (seed ${seed}).`,
+  );
+  return new ImageFolder(name, classes, lists, notes);
+}
+
+class FileList implements ImageList {
+  readonly length: number;
+  readonly labels: Int32Array;
+  readonly #classes: readonly string[];
+  readonly #files: readonly ClassFiles[];
+  /** Index of the first image of each class. */
+  readonly #starts: Int32Array;
+
+  constructor(classes: readonly string[], files: Map<string, ClassFiles>) {
+    this.#classes = classes;
+    this.#files = classes.map((name) => files.get(name)!);
+    this.#starts = new Int32Array(classes.length);
+    let length = 0;
+    for (const [label, entry] of this.#files.entries()) {
+      this.#starts[label] = length;
+      length += entry.files.length;
+    }
+    this.length = length;
+    this.labels = new Int32Array(length);
+    for (const [label, start] of this.#starts.entries()) {
+      this.labels.fill(label, start, start + this.#files[label]!.files.length);
+    }
+  }
+
+  at(index: number): Item {
+    const label = this.labels[index];
+    if (label === undefined) throw new RangeError(`no image ${index}: there are ${this.length}`);
+    const { folder, files } = this.#files[label]!;
+    const file = files[index - this.#starts[label]!]!;
+    const path = join(folder, file);
+    const encoding: Encoding = /\.svg$/i.test(file) ? { kind: "svg" } : { kind: "raster" };
+    const id = `${this.#classes[label]}/${file}`;
+    return { id, label, encoding, file: { path }, open: () => readImage(id, path) };
+  }
+}
+
+async function readImage(id: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+class ImageFolder implements ImageSource {
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly splits: readonly Split[];
+  readonly notes: readonly string[];
+  readonly #lists: Map<Split, FileList>;
+
+  constructor(
+    name: string,
+    classes: readonly string[],
+    lists: Map<Split, FileList>,
+    notes: readonly string[],
+  ) {
+    this.name = name;
+    this.classes = classes;
+    this.splits = [...lists.keys()];
+    this.notes = notes;
+    this.#lists = lists;
+  }
+
+  images(split: Split): ImageList {
+    requireSplit(this, split);
+    return this.#lists.get(split)!;
+  }
+
+  async fingerprint(split: Split): Promise<string> {
+    const list = this.images(split);
+    const digest = createHash("sha256");
+    digest.update(JSON.stringify(["image folder, names and sizes", this.classes]));
+    const together = 64;
+    for (let start = 0; start < list.length; start += together) {
+      const items = Array.from({ length: Math.min(together, list.length - start) }, (_, i) =>
+        list.at(start + i),
+      );
+      const sizes = await Promise.all(items.map((item) => sizeOf(item)));
+      for (const [i, item] of items.entries()) digest.update(JSON.stringify([item.id, item.label, sizes[i]]));
+    }
+    return digest.digest("hex");
+  }
+}
+
+async function sizeOf(item: Item): Promise<number> {
+  try {
+    return (await stat(item.file!.path)).size;
+  } catch (cause) {
+    throw new DataError(`${item.id} is no longer there: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,114 @@
+import { DataError } from "../errors.ts";
+
+/** The parts of a data set. What an encoder's features are judged on is `test`. */
+export type Split = "train" | "val" | "test";
+
+/** How an item's bytes are to be read. */
+export type Encoding =
+  /** A JPEG, PNG, WebP, GIF, TIFF or AVIF file. */
+  | { readonly kind: "raster" }
+  /** An SVG document; `size` is the length in pixels its shorter edge is drawn at, if the data set fixes one. */
+  | { readonly kind: "svg"; readonly size?: number }
+  /** Bare 8-bit pixels, as in CIFAR's and MNIST's files: interleaved (`hwc`) or planar (`chw`). */
+  | {
+      readonly kind: "pixels";
+      readonly width: number;
+      readonly height: number;
+      readonly channels: 1 | 3;
+      readonly layout: "hwc" | "chw";
+    };
+
+/** Where an item's bytes lie when they lie in a file just as they are: all of it, or `length` bytes at `start`. */
+export interface FileRange {
+  readonly path: string;
+  readonly start?: number;
+  readonly length?: number;
+}
+
+/** One labelled image, not read yet. */
+export interface Item {
+  /** Names the image to a person; unique in its split and the same on every machine. */
+  readonly id: string;
+  /** Index into the source's `classes`. */
+  readonly label: number;
+  readonly encoding: Encoding;
+  /** Index of the group the image belongs to (worst-group accuracy), where the data set has groups. */
+  readonly group?: number;
+  /** Set where a decoding thread can read the bytes by itself, without `open`. */
+  readonly file?: FileRange;
+  /** The image's bytes, as `encoding` says. Throws DataError when they cannot be read. */
+  open(): Promise<Uint8Array>;
+}
+
+/** The images of one split, made one at a time: a list of a million costs what its names cost. */
+export interface ImageList {
+  readonly length: number;
+  /** Class index of every image. */
+  readonly labels: Int32Array;
+  /** Group index of every image, where the data set has groups. */
+  readonly groups?: Int32Array;
+  /** The image at `index`, 0 ≤ index < length. Throws RangeError outside of that. */
+  at(index: number): Item;
+}
+
+/**
+ * A labelled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
+ * of these, whatever it lies in; what reads images knows nothing else about it.
+ */
+export interface ImageSource {
+  /** Names the data set to a person. */
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly splits: readonly Split[];
+  /** Names of the groups `Item.group` counts in, where the data set has groups. */
+  readonly groups?: readonly string[];
+  /** What a person should know about how the data set was read, one sentence each; to be shown. */
+  readonly notes: readonly string[];
+  /** The images of a split. Throws DataError when the data set has no such split. */
+  images(split: Split): ImageList;
+  /**
+   * A hexadecimal sha256 that changes when the split's images do. What goes into it is said by each source; the
+   * order, ids and labels always do.
+   */
+  fingerprint(split: Split): Promise<string>;
+}
+
+/** How many images of each class a split has. */
+export function classCounts(source: ImageSource, split: Split): Int32Array {
+  const counts = new Int32Array(source.classes.length);
+  for (const label of source.images(split).labels) counts[label] = counts[label]! + 1;
+  return counts;
+}
+
+/**
+ * Throws DataError naming the classes of which `split` has fewer than `wanted` images; `purpose` completes
+ * "… are needed for".
+ */
+export function requireImagesPerClass(
+  source: ImageSource,
+  split: Split,
+  wanted: number,
+  purpose: string,
+): void {
+  const counts = classCounts(source, split);
+  const short = source.classes.flatMap((name, label) =>
+    counts[label]! < wanted ? [`${name} (${counts[label]})`] : [],
+  );
+  if (short.length === 0) return;
+  throw new DataError(
+    `${source.name}: ${wanted} ${split} images of each class are needed for ${purpose}, but ` +
+      `${listed(short)} ${short.length === 1 ? "has" : "have"} fewer. Add images or ask for fewer per class.`,
+  );
+}
+
+/** Throws DataError unless `split` is one of the source's. */
+export function requireSplit(source: Pick<ImageSource, "name" | "splits">, split: Split): void {
+  if (source.splits.includes(split)) return;
+  throw new DataError(`${source.name} has no ${split} split; it has ${source.splits.join(" and ")}.`);
+}
+
+/** "a, b and c", or the first few "and 12 more". */
+export function listed(names: readonly string[], most = 5): string {
+  const shown = names.length > most ? [...names.slice(0, most), `${names.length - most} more`] : names;
+  return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
+}
