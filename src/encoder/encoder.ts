@@ -1,0 +1,214 @@
+import { Tensor } from "onnxruntime-common";
+import type { Preprocessing } from "../data/preprocess.ts";
+import { ModelError, NumericalError } from "../errors.ts";
+import { GraphBuilder } from "../graph/builder.ts";
+import type { Graph, TracedGraph } from "../graph/ir.ts";
+import { prepareGraph } from "../graph/prepare.ts";
+import { withoutDeadNodes } from "../graph/simplify.ts";
+import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
+import type { Runtime, Session } from "../runtime/runtime.ts";
+import type { EncoderModel, Pool, Provenance } from "./model.ts";
+import { selectFeature } from "./select-feature.ts";
+
+/** A frozen encoder ready to run: images in [0, 1] to features, and the pullback of features to images. */
+export interface Encoder {
+  readonly provenance: Provenance;
+  readonly preprocessing: Preprocessing;
+  /** The feature tensor and how it was pooled. */
+  readonly feature: { readonly tensor: string; readonly pool: string; readonly reason: string };
+  /** d. */
+  readonly featureSize: number;
+  /**
+   * Features of `count` images: n × d, row-major.
+   * @param images planar RGB, n × 3 × H × W at the preprocessing's crop size; floats in [0, 1] or bytes in [0, 255]
+   * @throws NumericalError when a feature is not finite
+   */
+  features(images: Float32Array | Uint8Array, count: number): Promise<Float32Array>;
+  /** The pullback's plan at a static batch, for callers that drive memory themselves. */
+  plan(batch: number): Promise<DerivedPlan>;
+  release(): Promise<void>;
+}
+
+/** Largest batch of the session that computes features alone. */
+const featureBatch = 16;
+
+/** Name of the graph input that takes images in [0, 1], and of the output [batch, d]. */
+export const imagesInput = "images";
+export const featuresOutput = "clp-dd/features";
+
+/** Makes an encoder from a model that was read. Nothing runs until it is asked for. */
+export async function createEncoder(runtime: Runtime, model: EncoderModel): Promise<Encoder> {
+  const choice = selectFeature(model.graph, model.feature);
+  const [height, width] = model.preprocessing.crop;
+  const probe = await traceAt(runtime, model, choice.value, 1);
+  const featureSize = probe.traced.types.get(featuresOutput)!.dims[1]!;
+  const fixedBatch =
+    typeof imageInputOf(model.graph).dims[0] === "number" ? Number(imageInputOf(model.graph).dims[0]) : 0;
+  const sessionBatch = fixedBatch || featureBatch;
+  let session: Promise<Session> | undefined;
+  const pixels = 3 * height * width;
+
+  return {
+    provenance: model.provenance,
+    preprocessing: model.preprocessing,
+    feature: { tensor: choice.value, pool: probe.pool, reason: choice.reason },
+    featureSize,
+    async features(images, count) {
+      if (images.length !== count * pixels) {
+        throw new RangeError(
+          `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
+        );
+      }
+      session ??= traceAt(runtime, model, choice.value, sessionBatch).then(({ traced }) =>
+        runtime.session(traced),
+      );
+      const ready = await session;
+      const out = new Float32Array(count * featureSize);
+      const chunk = new Float32Array(sessionBatch * pixels);
+      for (let start = 0; start < count; start += sessionBatch) {
+        const n = Math.min(sessionBatch, count - start);
+        const part = images.subarray(start * pixels, (start + n) * pixels);
+        if (part instanceof Float32Array) chunk.set(part);
+        else for (let i = 0; i < part.length; i++) chunk[i] = part[i]! / 255;
+        const feeds = { [imagesInput]: new Tensor("float32", chunk, [sessionBatch, 3, height, width]) };
+        const results = await ready.run(feeds, { only: [featuresOutput] });
+        const rows = results[featuresOutput]!.data as Float32Array;
+        out.set(rows.subarray(0, n * featureSize), start * featureSize);
+      }
+      requireFinite(out, featureSize, model.provenance.id);
+      return out;
+    },
+    async plan(batch) {
+      const { traced } = await traceAt(runtime, model, choice.value, batch);
+      return planDerivative(traced, [imagesInput], featuresOutput);
+    },
+    async release() {
+      if (session) await (await session).release();
+    },
+  };
+}
+
+/** Throws a NumericalError naming the first image whose feature is not finite. */
+export function requireFinite(features: Float32Array, featureSize: number, encoder: string): void {
+  for (let i = 0; i < features.length; i++) {
+    if (Number.isFinite(features[i])) continue;
+    throw new NumericalError(
+      `The encoder ${encoder} gave a feature that is not finite (${features[i]}) for image ${Math.floor(i / featureSize)} ` +
+        "of the batch. Check the model's preprocessing (mean, std) and that its weights are whole.",
+    );
+  }
+}
+
+/** The one image input: [batch, 3, H, W]. */
+function imageInputOf(graph: Graph): Graph["inputs"][number] {
+  const [input, ...others] = graph.inputs;
+  if (input === undefined)
+    throw new ModelError("The model has no input. Expected one image tensor [batch, 3, H, W].");
+  if (
+    others.length > 0 ||
+    input.dims.length !== 4 ||
+    (typeof input.dims[1] === "number" && input.dims[1] !== 3)
+  ) {
+    const shown = graph.inputs.map((i) => `"${i.name}" ${i.dtype} [${i.dims.join(", ")}]`).join(", ");
+    throw new ModelError(
+      `The model takes ${shown}. Expected one image input [batch, 3, height, width]: ` +
+        "choose the vision encoder of the model (for CLIP exports, vision_model.onnx).",
+    );
+  }
+  return input;
+}
+
+/** The graph from images in [0, 1] to features [batch, d], with static shapes at `batch`. */
+async function traceAt(
+  runtime: Runtime,
+  model: EncoderModel,
+  feature: string,
+  batch: number,
+): Promise<{ traced: TracedGraph; pool: string }> {
+  const [height, width] = model.preprocessing.crop;
+  const dims = [batch, 3, height, width];
+  const image = imageInputOf(model.graph);
+  const cut = withoutDeadNodes({ ...model.graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
+  const traced = await prepareGraph(runtime, cut, { [image.name]: dims });
+  const type = traced.types.get(feature)!;
+  const types = new Map(traced.types);
+
+  const b = new GraphBuilder(
+    { ...traced, inputs: [], nodes: [], outputs: [], constants: new Map(traced.constants) },
+    "clp-dd/",
+  );
+  b.input(imagesInput, dims);
+  types.set(imagesInput, { dtype: "float32", dims });
+  const { mean, std } = model.preprocessing;
+  const note = (name: string, shape: readonly number[]): string => {
+    types.set(name, { dtype: "float32", dims: shape });
+    return name;
+  };
+  // (x − μ)/σ as x·(1/σ) − μ/σ.
+  const scaled = note(
+    b.op("Mul", [
+      imagesInput,
+      b.floats(
+        [1, 3, 1, 1],
+        std.map((s) => 1 / s),
+      ),
+    ]),
+    dims,
+  );
+  const shift = b.floats(
+    [1, 3, 1, 1],
+    std.map((s, i) => -mean[i]! / s),
+  );
+  note(b.named("Add", [scaled, shift], image.name), dims);
+  b.graph.nodes.push(...traced.nodes);
+  const { value, pool } = pooled(b, feature, type.dims, model.pool ?? "auto", note);
+  const d = types
+    .get(value)!
+    .dims.slice(1)
+    .reduce((p, n) => p * n, 1);
+  note(b.named("Reshape", [value, b.ints([batch, d])], featuresOutput), [batch, d]);
+  b.graph.outputs.push({ name: featuresOutput, dtype: "float32", dims: [batch, d] });
+  for (const [name, constant] of b.graph.constants) types.set(name, constant);
+  return { traced: { ...b.graph, types }, pool };
+}
+
+/** Pools a feature map [n, d, h, w] or a token sequence [n, t, d] to one vector an image. */
+function pooled(
+  b: GraphBuilder,
+  feature: string,
+  dims: readonly number[],
+  pool: Pool,
+  note: (name: string, shape: readonly number[]) => string,
+): { value: string; pool: string } {
+  const [n, t, d] = dims as [number, number, number];
+  if (dims.length === 4) {
+    if (dims[2] === 1 && dims[3] === 1) return { value: feature, pool: "none" };
+    return {
+      value: note(b.op("ReduceMean", [feature, b.ints([2, 3])], { keepdims: { kind: "int", value: 0 } }), [
+        n,
+        t,
+      ]),
+      pool: "mean",
+    };
+  }
+  if (dims.length === 3) {
+    if (pool === "mean" || (pool === "auto" && feature !== "last_hidden_state")) {
+      return {
+        value: note(b.op("ReduceMean", [feature, b.ints([1])], { keepdims: { kind: "int", value: 0 } }), [
+          n,
+          d,
+        ]),
+        pool: "mean",
+      };
+    }
+    return {
+      value: note(b.op("Slice", [feature, b.ints([0]), b.ints([1]), b.ints([1])]), [n, 1, d]),
+      pool: `cls (of ${t} tokens)`,
+    };
+  }
+  if (dims.length === 2) return { value: feature, pool: "none" };
+  throw new ModelError(
+    `The tensor "${feature}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
+      "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",
+  );
+}

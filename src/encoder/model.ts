@@ -1,0 +1,27 @@
+import type { Preprocessing } from "../data/preprocess.ts";
+import type { Graph } from "../graph/ir.ts";
+
+/** How a feature map or token sequence becomes one vector an image. */
+export type Pool = "cls" | "mean" | "pooler" | "auto";
+
+/** Where an encoder comes from and what it may be used for; goes into manifests and data cards. */
+export interface Provenance {
+  /** Short name or path, as the user gave it. */
+  readonly id: string;
+  /** SHA-256 of the weights file, hexadecimal. */
+  readonly sha256: string;
+  /** SPDX identifier, or undefined where it is not known. */
+  readonly licence?: string;
+  readonly source?: string;
+  readonly revision?: string;
+}
+
+/** A frozen encoder as it was read: its graph takes normalised images. */
+export interface EncoderModel {
+  readonly provenance: Provenance;
+  readonly graph: Graph;
+  readonly preprocessing: Preprocessing;
+  /** The tensor to take as the feature; undefined chooses by `selectFeature`. */
+  readonly feature?: string;
+  readonly pool?: Pool;
+}
