@@ -18,6 +18,8 @@ export interface Encoder {
   readonly feature: { readonly tensor: string; readonly pool: string; readonly reason: string };
   /** d. */
   readonly featureSize: number;
+  /** The only batch the model runs at, where its file fixes one. */
+  readonly fixedBatch: number | undefined;
   /**
    * Features of `count` images: n × d, row-major.
    * @param images planar RGB, n × 3 × H × W at the preprocessing's crop size; floats in [0, 1] or bytes in [0, 255]
@@ -40,11 +42,11 @@ export const featuresOutput = "clp-dd/features";
 export async function createEncoder(runtime: Runtime, model: EncoderModel): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
-  const probe = await traceAt(runtime, model, choice.value, 1);
+  const declared = imageInputOf(model.graph).dims[0];
+  const fixedBatch = typeof declared === "number" ? declared : undefined;
+  const sessionBatch = fixedBatch ?? featureBatch;
+  const probe = await traceAt(runtime, model, choice.value, fixedBatch ?? 1);
   const featureSize = probe.traced.types.get(featuresOutput)!.dims[1]!;
-  const fixedBatch =
-    typeof imageInputOf(model.graph).dims[0] === "number" ? Number(imageInputOf(model.graph).dims[0]) : 0;
-  const sessionBatch = fixedBatch || featureBatch;
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
 
@@ -53,6 +55,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
     preprocessing: model.preprocessing,
     feature: { tensor: choice.value, pool: probe.pool, reason: choice.reason },
     featureSize,
+    fixedBatch,
     async features(images, count) {
       if (images.length !== count * pixels) {
         throw new RangeError(

@@ -43,11 +43,3 @@ function upsample(b: GraphBuilder, level: string, batch: number, side: number, s
   const wide = b.op("MatMul", [rows, b.floats([side, size], transposed)]);
   return b.op("MatMul", [b.floats([size, side], matrix), b.reshape(wide, [batch, 3, side, size])]);
 }
-
-/** Plain pixels: the image is the parameter itself, kept within [0, 1] by the optimiser. */
-export function pixelsGraph(batch: number, size: number): Graph {
-  const b = new GraphBuilder();
-  const level = b.input(levelInput(size), [batch, 3, size, size]);
-  b.output(level, { dims: [batch, 3, size, size] }, "images");
-  return b.graph;
-}

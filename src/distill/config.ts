@@ -1,0 +1,43 @@
+import * as z from "zod";
+
+const positive = z.number().positive();
+
+/** Feature maps g, applied to synthetic and real features alike (method: the normalisation matters most). */
+export const Normalization = z.enum(["none", "l2", "center-l2", "standardize", "standardize-l2"]);
+export type Normalization = z.infer<typeof Normalization>;
+
+export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);
+export type Method = z.infer<typeof Method>;
+
+/**
+ * Every hyper-parameter of a distillation, as it is recorded in the manifest. The defaults are this project's
+ * own choice, measured in docs/recipe.md: the authors of CLP-DD published none.
+ */
+export const DistillConfig = z.strictObject({
+  method: Method.default("clp"),
+  /** Synthetic images per class. */
+  ipc: z.int().positive().default(1),
+  steps: z.int().positive().default(300),
+  /** Adam's learning rate for the pyramid's levels (or the pixels). */
+  learningRate: positive.default(0.02),
+  /** Ridge strength relative to tr(K)/m. */
+  lambda: positive.default(0.1),
+  /** Temperature of the outer softmax. */
+  tau: positive.default(0.1),
+  /** Use the class anchors (columns of W) as they are, or L2-normalised. */
+  anchors: z.enum(["raw", "cosine"]).default("raw"),
+  /** Feature maps whose losses are summed; the first is the closed-form probe's. */
+  normalize: z.array(Normalization).min(1).default(["standardize-l2"]),
+  parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
+  init: z.enum(["noise", "real"]).default("noise"),
+  /** Steps between two levels of the pyramid. */
+  levelEvery: z.int().positive().default(20),
+  /** Augmented draws of each synthetic image a step; 0 uses the images as they are. */
+  augment: z.int().nonnegative().default(0),
+  /** Real features in one step's batch; all of them where there are fewer. */
+  batchSize: z.int().positive().default(2048),
+  learnLabels: z.boolean().default(false),
+  learnTemperature: z.boolean().default(false),
+  seed: z.int().default(0),
+});
+export type DistillConfig = z.infer<typeof DistillConfig>;

@@ -1,0 +1,84 @@
+import { Tensor } from "onnxruntime-common";
+import {
+  type Activations,
+  compileDerivative,
+  type DerivedPlan,
+  type Differentiable,
+  type Saved,
+} from "../runtime/differentiable.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
+
+/** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */
+export interface ChunkPlan {
+  /** Images in one call. */
+  readonly batch: number;
+  readonly chunks: number;
+  readonly activations: Activations;
+  /** Bytes of intermediates that are alive at once. */
+  readonly activationBytes: number;
+}
+
+/** Features and pullback of a fixed number of images, chunk by chunk. */
+export interface ChunkedEncoder {
+  readonly plan: ChunkPlan;
+  readonly featureSize: number;
+  /** Features [batch, d] of chunk `index`, whose images are [batch, 3, H, W] in [0, 1]. */
+  features(index: number, images: Float32Array): Promise<Float32Array>;
+  /** Cotangent of the images from that of the chunk's features; after `features(index, images)`. */
+  pullback(index: number, images: Float32Array, cotangent: Float32Array): Promise<Float32Array>;
+  release(): Promise<void>;
+}
+
+/** Images a call, where memory allows: more gains nothing on a CPU (docs/performance.md). */
+const preferredBatch = 8;
+
+/**
+ * Compiles an encoder for `count` images within about `memoryBytes` of intermediates: saves the forward's
+ * intermediates for the pullback where those of all images fit, recomputes them chunk by chunk elsewhere.
+ */
+export async function createChunkedEncoder(
+  runtime: Runtime,
+  encoder: Encoder,
+  count: number,
+  memoryBytes: number,
+  force?: { batch?: number; activations?: Activations },
+): Promise<ChunkedEncoder> {
+  let batch = Math.min(count, force?.batch ?? encoder.fixedBatch ?? preferredBatch);
+  // Chunks of equal size waste least on the last one.
+  if (encoder.fixedBatch === undefined) batch = Math.ceil(count / Math.ceil(count / batch));
+  else batch = encoder.fixedBatch;
+  let plan: DerivedPlan = await encoder.plan(batch);
+  while (plan.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
+    batch = Math.max(1, Math.floor(batch / Math.ceil(plan.savedBytes / memoryBytes)));
+    plan = await encoder.plan(batch);
+  }
+  const chunks = Math.ceil(count / batch);
+  const activations = force?.activations ?? (plan.savedBytes * chunks <= memoryBytes ? "save" : "recompute");
+  const compiled: Differentiable = await compileDerivative(runtime, plan, activations);
+  const saved: Saved[] = [];
+  const d = encoder.featureSize;
+  const [height, width] = encoder.preprocessing.crop;
+  const feedsOf = (images: Float32Array) => ({
+    [imagesInput]: new Tensor("float32", images, [batch, 3, height, width]),
+  });
+  return {
+    plan: {
+      batch,
+      chunks,
+      activations,
+      activationBytes: plan.savedBytes * (activations === "save" ? chunks : 1),
+    },
+    featureSize: d,
+    async features(index, images) {
+      const { value, saved: kept } = await compiled.forward(feedsOf(images), saved[index]);
+      if (activations === "save") saved[index] = kept;
+      requireFinite(value, d, encoder.provenance.id);
+      return value;
+    },
+    async pullback(index, images, cotangent) {
+      return (await compiled.pullback(feedsOf(images), saved[index] ?? {}, cotangent))[imagesInput]!;
+    },
+    release: () => compiled.release(),
+  };
+}
