@@ -1,3 +1,142 @@
-import type { RuleTable } from "./rule.ts";
+import { ModelError } from "../errors.ts";
+import { constantOf, numbersOf } from "../graph/constant.ts";
+import { describeNode, floatAttribute, int, intAttribute } from "../graph/ir.ts";
+import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 
-export const normalizationRules: RuleTable = {};
+/** Normalisations, of batch statistics that are constants and of statistics that depend on the input. */
+export const normalizationRules: RuleTable = {
+  LayerNormalization: (c, [dy, ...statistics]) => {
+    if (statistics.some((cotangent) => cotangent !== undefined)) {
+      throw new ModelError(
+        `${describeNode(c.node)}: its mean and deviation are used further on the differentiated path. ` +
+          "Only its normalised output has a pullback rule: choose a feature tensor before this node.",
+      );
+    }
+    const [x, scale] = c.node.inputs as readonly [string, string];
+    const dims = c.inputDims(0);
+    const axis = intAttribute(c.node, "axis", -1);
+    const axes = range(axis < 0 ? axis + dims.length : axis, dims.length);
+    const epsilon = floatAttribute(c.node, "epsilon", 1e-5);
+    const [mean, deviation] = c.node.outputs.slice(1);
+    const centred = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
+    const rstd = once(() => deviation || inverseDeviation(c, centred(), axes, epsilon));
+    const normalized = once(() => c.b.op("Mul", [centred(), rstd()]));
+    const gradients: (string | null)[] = [
+      c.needs(0) ? normalizationPullback(c, c.b.op("Mul", [dy!, scale]), normalized(), rstd(), axes) : null,
+      c.needs(1) ? sumTo(c.b, c.b.op("Mul", [dy!, normalized()]), dims, c.inputDims(1)) : null,
+    ];
+    if (c.node.inputs.length > 2) {
+      gradients.push(c.needs(2) ? sumTo(c.b, dy!, dims, c.inputDims(2)) : null);
+    }
+    return gradients;
+  },
+
+  // y = scale·(x − mean)/√(var + ε) + bias, with one number of each a channel
+  InstanceNormalization: (c, [dy]) => {
+    const [x, scale] = c.node.inputs as readonly [string, string];
+    const dims = c.inputDims(0);
+    const axes = range(2, dims.length);
+    const centred = c.b.op("Sub", [x, average(c, x, axes)]);
+    const rstd = inverseDeviation(c, centred, axes, floatAttribute(c.node, "epsilon", 1e-5));
+    const normalized = c.b.op("Mul", [centred, rstd]);
+    const channels = [1, dims[1]!, ...axes.map(() => 1)];
+    // The scale does not change along the axes, so it goes with the deviation: one small product.
+    const factor = () => c.b.op("Mul", [rstd, c.b.reshape(scale, channels)]);
+    const perChannel = (value: string) => c.b.reshape(sumTo(c.b, value, dims, channels), [dims[1]!]);
+    return [
+      c.needs(0) ? normalizationPullback(c, dy!, normalized, factor(), axes) : null,
+      c.needs(1) ? perChannel(c.b.op("Mul", [dy!, normalized])) : null,
+      c.needs(2) ? perChannel(dy!) : null,
+    ];
+  },
+
+  // y = scale·(x − mean)/√(var + ε) + bias, all of them constants: an affine function
+  BatchNormalization: (c, [dy]) => {
+    if (intAttribute(c.node, "training_mode", 0) !== 0 || [1, 2, 3, 4].some((i) => c.needs(i))) {
+      throw new ModelError(
+        `${describeNode(c.node)} runs in training mode, or its parameters depend on the image. ` +
+          "Expected constant statistics: export the model in evaluation mode.",
+      );
+    }
+    const [, scale, , , variance] = c.node.inputs as readonly [string, string, string, string, string];
+    const channels = [
+      c.inputDims(1)[0]!,
+      ...c
+        .inputDims(0)
+        .slice(2)
+        .map(() => 1),
+    ];
+    const epsilon = floatAttribute(c.node, "epsilon", 1e-5);
+    const scales = c.constant(scale);
+    const variances = c.constant(variance);
+    const dtype = c.type(scale).dtype;
+    const none = [null, null, null, null];
+    if (scales && variances) {
+      const s = numbersOf(scales);
+      const factor = numbersOf(variances).map((v, i) => s[i]! / Math.sqrt(v + epsilon));
+      return [c.b.op("Mul", [dy!, c.b.constant(constantOf(dtype, channels, factor))]), ...none];
+    }
+    const deviation = c.b.op("Sqrt", [c.b.op("Add", [variance, c.b.scalar(epsilon, dtype)])]);
+    return [c.b.op("Mul", [dy!, c.b.reshape(c.b.op("Div", [scale, deviation]), channels)]), ...none];
+  },
+
+  // y = x/‖x‖: dx = (dy − n(x)·Σ dy∘y)/‖x‖, n the norm's own gradient: y for p = 2, the sign of x for p = 1
+  LpNormalization: (c, [dy]) => {
+    const x = c.node.inputs[0]!;
+    const y = c.node.outputs[0]!;
+    const rank = c.inputDims(0).length;
+    const axis = intAttribute(c.node, "axis", -1);
+    const axes = [axis < 0 ? axis + rank : axis];
+    const zero = c.b.scalar(0, c.type(x).dtype);
+    const one = c.b.scalar(1, c.type(x).dtype);
+    const euclidean = intAttribute(c.node, "p", 2) === 2;
+    const norm = c.b.op(euclidean ? "ReduceL2" : "ReduceL1", [x, c.b.ints(axes)], { keepdims: int(1) });
+    const direction = (): string => {
+      if (euclidean) return y;
+      const minus = c.b.scalar(-1, c.type(x).dtype);
+      const negative = c.b.op("Where", [c.b.op("Less", [x, zero]), minus, zero]);
+      return c.b.op("Where", [c.b.op("Greater", [x, zero]), one, negative]);
+    };
+    // A vector of zeros stays zero and passes no gradient.
+    const inverse = c.b.op("Where", [c.b.op("Greater", [norm, zero]), c.b.op("Reciprocal", [norm]), zero]);
+    const row = c.b.reduceSum(c.b.op("Mul", [dy!, y]), axes, true);
+    const along = c.b.op("Mul", [direction(), row]);
+    return [c.b.op("Mul", [c.b.op("Sub", [dy!, along]), inverse])];
+  },
+};
+
+/** dx = factor·(g − mean(g) − x̂·mean(g∘x̂)), with x̂ = (x − mean)/deviation and means along `axes`. */
+function normalizationPullback(
+  c: RuleContext,
+  g: string,
+  normalized: string,
+  factor: string,
+  axes: readonly number[],
+): string {
+  const centred = c.b.op("Sub", [g, average(c, g, axes)]);
+  const along = c.b.op("Mul", [normalized, average(c, c.b.op("Mul", [g, normalized]), axes)]);
+  return c.b.op("Mul", [c.b.op("Sub", [centred, along]), factor]);
+}
+
+/** 1/√(mean(centred²) + ε) along `axes`. */
+function inverseDeviation(c: RuleContext, centred: string, axes: readonly number[], epsilon: number): string {
+  const variance = average(c, c.b.op("Mul", [centred, centred]), axes);
+  const shifted = c.b.op("Add", [variance, c.b.scalar(epsilon, c.type(c.node.inputs[0]!).dtype)]);
+  return c.b.op("Reciprocal", [c.b.op("Sqrt", [shifted])]);
+}
+
+/** The mean along `axes`, kept as dimensions of 1. */
+function average(c: RuleContext, value: string, axes: readonly number[]): string {
+  return c.b.op("ReduceMean", [value, c.b.ints(axes)], { keepdims: int(1) });
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Calls `make` the first time its value is asked for: nodes that nobody reads are not emitted. */
+function once(make: () => string): () => string {
+  let made: string | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
