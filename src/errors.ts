@@ -35,6 +35,12 @@ export class DownloadError extends ClpError {
   override name = "DownloadError";
 }
 
+/** The user stopped the work; what was done is saved and the message says how to go on. Exit code 130. */
+export class InterruptedError extends ClpError {
+  override readonly exitCode = 130;
+  override name = "InterruptedError";
+}
+
 /** The message of anything that was thrown, for wrapping into a ClpError with `cause`. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

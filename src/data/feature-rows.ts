@@ -1,0 +1,30 @@
+/** Features of real images, n × d, read by index; nothing assumes that they fit in memory. */
+export interface FeatureRows {
+  /** n. */
+  readonly count: number;
+  /** d. */
+  readonly featureSize: number;
+  /** Class index of every row. */
+  readonly labels: Int32Array;
+  /** Writes the rows of `indices`, in that order, to `out` (indices.length × d). */
+  rows(indices: Int32Array, out: Float32Array): Promise<void>;
+}
+
+/** All rows in order, some thousands at a time: `features` is count × d and reused by the next batch. */
+export async function* sequentialBatches(
+  source: FeatureRows,
+  options: { readonly indices?: Int32Array; readonly batchSize?: number } = {},
+): AsyncGenerator<{ features: Float32Array; labels: Int32Array; indices: Int32Array }> {
+  const { batchSize = 4096 } = options;
+  const total = options.indices?.length ?? source.count;
+  const buffer = new Float32Array(Math.min(batchSize, total) * source.featureSize);
+  for (let start = 0; start < total; start += batchSize) {
+    const count = Math.min(batchSize, total - start);
+    const indices =
+      options.indices?.subarray(start, start + count) ??
+      Int32Array.from({ length: count }, (_, i) => start + i);
+    const features = buffer.subarray(0, count * source.featureSize);
+    await source.rows(indices, features);
+    yield { features, labels: Int32Array.from(indices, (i) => source.labels[i]!), indices };
+  }
+}

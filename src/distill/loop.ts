@@ -1,0 +1,187 @@
+import { BatchSampler } from "../data/batch-sampler.ts";
+import type { FeatureRows } from "../data/feature-rows.ts";
+import type { ChunkedEncoder } from "../encoder/chunks.ts";
+import { NumericalError } from "../errors.ts";
+import { objectives } from "../objective/objectives.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import { centeredOneHot } from "../probe/labels.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { seededRandom } from "../random.ts";
+import { type AdamBlock, adamBlock, adamStep } from "../synthetic/adam.ts";
+import type { Augmenter } from "../synthetic/augmenter.ts";
+import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parameters.ts";
+import type { Renderer } from "../synthetic/renderer.ts";
+import type { DistillConfig } from "./config.ts";
+
+/** All that a distillation changes: what a checkpoint holds. */
+export interface DistillState {
+  /** Steps done. */
+  step: number;
+  readonly parameters: SyntheticParameters;
+  readonly sampler: BatchSampler;
+  /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
+  readonly labels: AdamBlock;
+  readonly logTau: AdamBlock;
+}
+
+/** What is known of one step. */
+export interface StepReport {
+  readonly step: number;
+  readonly loss: number;
+  /** Share of the real batch that the step's probe classified rightly, where the objective has a probe. */
+  readonly batchAccuracy: number | undefined;
+  readonly levels: number;
+  readonly tau: number;
+}
+
+/** What the loop works with; everything but `state` stays as it is. */
+export interface DistillParts {
+  readonly config: DistillConfig;
+  readonly classes: number;
+  /** Cached features of the real images. */
+  readonly real: FeatureRows;
+  /** One fitted map for each of the configuration's normalisations. */
+  readonly maps: readonly FeatureMap[];
+  readonly encoder: ChunkedEncoder;
+  readonly renderer: Renderer;
+  /** Between rendering and encoder, when the configuration augments or the sizes differ. */
+  readonly augmenter: Augmenter | undefined;
+  readonly gemm: Gemm;
+}
+
+/** A fresh state around given parameters. */
+export function initialState(
+  config: DistillConfig,
+  classes: number,
+  realCount: number,
+  parameters: SyntheticParameters,
+): DistillState {
+  return {
+    step: 0,
+    parameters,
+    sampler: new BatchSampler(realCount, Math.min(config.batchSize, realCount), config.seed),
+    labels: adamBlock(Float32Array.from(centeredOneHot(syntheticLabels(classes, config.ipc), classes).data)),
+    logTau: adamBlock(Float32Array.of(Math.log(config.tau))),
+  };
+}
+
+/** Class of each synthetic image: ipc of class 0, then of class 1, … */
+export function syntheticLabels(classes: number, ipc: number): Int32Array {
+  return Int32Array.from({ length: classes * ipc }, (_, i) => Math.floor(i / ipc));
+}
+
+/**
+ * One step: render, encode, solve the probe in closed form, pull the loss's gradient back to the parameters.
+ * Images go through in chunks twice (features, then pullback), because the loss needs all features.
+ * @throws NumericalError when the loss is not finite
+ */
+export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
+  const { config, encoder, renderer, augmenter, real, maps, gemm, classes } = parts;
+  const { parameters } = state;
+  if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
+    addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
+  }
+  const m = parameters.count;
+  const d = encoder.featureSize;
+  const { batch, chunks } = encoder.plan;
+  const draws = Math.max(1, config.augment);
+
+  const features = new Float32Array(draws * m * d);
+  const kept: Float32Array[] = [];
+  const imagesOf = async (chunk: number) => kept[chunk] ?? (await renderer.render(parameters, chunk * batch));
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    const images = await imagesOf(chunk);
+    // Rendered images are kept where the encoder's far larger intermediates are kept too.
+    if (encoder.plan.activations === "save") kept[chunk] = images;
+    for (let draw = 0; draw < draws; draw++) {
+      const input = augmenter ? await augmenter.apply(images, state.step, draw, chunk) : images;
+      const rows = await encoder.features(chunk * draws + draw, input);
+      const count = Math.min(batch, m - chunk * batch);
+      features.set(rows.subarray(0, count * d), (draw * m + chunk * batch) * d);
+    }
+  }
+
+  const indices = state.sampler.next();
+  const realRows = new Float32Array(indices.length * d);
+  await real.rows(indices, realRows);
+  const y = Int32Array.from(indices, (i) => real.labels[i]!);
+  const labels = tiled(state.labels.values, m, classes, draws);
+  const tau = Math.exp(state.logTau.values[0]!);
+  const cotangents = new Float32Array(draws * m * d);
+  const dLabels = new Float64Array(m * classes);
+  let dLogTau = 0;
+  let loss = 0;
+  let batchAccuracy: number | undefined;
+  for (const [k, map] of maps.entries()) {
+    const mapped = map.apply(features, draws * m);
+    const outcome = await objectives[config.method].evaluate({
+      Zs: mapped.values,
+      Ys: labels,
+      batch: { Z: map.apply(realRows, indices.length).values, y },
+      lambda: config.lambda,
+      tau,
+      anchors: config.anchors,
+      random: seededRandom(config.seed, `objective ${state.step} ${k}`),
+      gemm,
+    });
+    if (!Number.isFinite(outcome.loss)) {
+      throw new NumericalError(
+        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
+      );
+    }
+    loss += outcome.loss / maps.length;
+    batchAccuracy ??= outcome.batchAccuracy;
+    const dZ = map.pullback(mapped, outcome.dZs);
+    for (let i = 0; i < cotangents.length; i++) cotangents[i]! += dZ.data[i]! / maps.length;
+    if (outcome.dYs)
+      for (let i = 0; i < outcome.dYs.data.length; i++)
+        dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / maps.length;
+    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / maps.length;
+  }
+
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    const images = await imagesOf(chunk);
+    const count = Math.min(batch, m - chunk * batch);
+    let total: Float32Array | undefined;
+    for (let draw = 0; draw < draws; draw++) {
+      const cotangent = new Float32Array(batch * d);
+      const at = (draw * m + chunk * batch) * d;
+      cotangent.set(cotangents.subarray(at, at + count * d));
+      const input = augmenter ? await augmenter.apply(images, state.step, draw, chunk) : images;
+      let back = await encoder.pullback(chunk * draws + draw, input, cotangent);
+      if (augmenter) back = await augmenter.pullback(images, back, state.step, draw, chunk);
+      if (total === undefined) total = back;
+      else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
+    }
+    await renderer.update(parameters, chunk * batch, total!, config.learningRate);
+  }
+  parameters.adamSteps++;
+  state.step++;
+  if (config.learnLabels)
+    adamStep(state.labels, Float32Array.from(dLabels), 0, state.step, config.learningRate);
+  if (config.learnTemperature) {
+    adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, config.learningRate);
+  }
+  return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau };
+}
+
+/** All images as they now are, [m, 3, size, size] in [0, 1], chunk by chunk. */
+export async function* renderAll(
+  renderer: Renderer,
+  parameters: SyntheticParameters,
+  batch: number,
+): AsyncGenerator<{ start: number; count: number; images: Float32Array }> {
+  const pixels = 3 * parameters.size * parameters.size;
+  for (let start = 0; start < parameters.count; start += batch) {
+    const count = Math.min(batch, parameters.count - start);
+    yield { start, count, images: (await renderer.render(parameters, start)).subarray(0, count * pixels) };
+  }
+}
+
+/** The labels of `draws` augmented copies of the synthetic set, (draws · m) × C. */
+function tiled(labels: Float32Array, m: number, classes: number, draws: number): Matrix {
+  const data = new Float64Array(draws * m * classes);
+  for (let draw = 0; draw < draws; draw++) data.set(labels, draw * m * classes);
+  return matrix(draws * m, classes, data);
+}

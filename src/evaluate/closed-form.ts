@@ -1,0 +1,47 @@
+import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import type { Matrix } from "../probe/matrix.ts";
+import { solveRidge } from "../probe/ridge.ts";
+import { type Metrics, MetricsAccumulator } from "./metrics.ts";
+
+/** A closed-form probe: scores = g(features) · weight. */
+export interface ClosedFormProbe {
+  /** d × C. */
+  readonly weight: Matrix;
+  readonly map: FeatureMap;
+  readonly lambda: number;
+}
+
+/**
+ * Solves the probe of a labelled set of features.
+ * @param features m × d, raw; @param labels m × C, one-hot minus 1/C or learned
+ */
+export async function fitClosedForm(
+  features: Float32Array,
+  labels: Matrix,
+  map: FeatureMap,
+  lambda: number,
+  gemm: Gemm,
+): Promise<ClosedFormProbe> {
+  const { values } = map.apply(features, labels.rows);
+  const { weight } = await solveRidge(values, labels, { lambda, gemm });
+  return { weight, map, lambda };
+}
+
+/** Metrics of a probe on labelled features, streamed. */
+export async function evaluateClosedForm(
+  probe: ClosedFormProbe,
+  test: FeatureRows,
+  gemm: Gemm,
+  options: { readonly indices?: Int32Array; readonly groups?: Int32Array } = {},
+): Promise<Metrics> {
+  const metrics = new MetricsAccumulator(probe.weight.cols);
+  for await (const { features, labels, indices } of sequentialBatches(test, options)) {
+    const { values } = probe.map.apply(features, labels.length);
+    const scores = await gemm.multiply(values, probe.weight);
+    const { groups } = options;
+    metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]!));
+  }
+  return metrics.result();
+}

@@ -1,0 +1,77 @@
+/** What a probe's predictions on a labelled set amount to. Accuracies are fractions. */
+export interface Metrics {
+  readonly count: number;
+  readonly top1: number;
+  /** Among the five best scores; absent with fewer than six classes. */
+  readonly top5?: number;
+  /** Accuracy of each class; NaN for a class without an image. */
+  readonly perClass: readonly number[];
+  /** confusion[truth][prediction]: numbers of images. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Lowest accuracy among the groups, where the data set has groups. */
+  readonly worstGroup?: number;
+}
+
+/** Adds up predictions batch by batch. */
+export class MetricsAccumulator {
+  private readonly classes: number;
+  private readonly confusion: Float64Array;
+  private readonly groups = new Map<number, { right: number; count: number }>();
+  private count = 0;
+  private right = 0;
+  private rightInFive = 0;
+
+  constructor(classes: number) {
+    this.classes = classes;
+    this.confusion = new Float64Array(classes * classes);
+  }
+
+  /** @param scores n × C, row-major; @param labels n; @param groups n, where there are groups */
+  add(scores: ArrayLike<number>, labels: ArrayLike<number>, groups?: ArrayLike<number>): void {
+    const C = this.classes;
+    for (let i = 0; i < labels.length; i++) {
+      const truth = labels[i]!;
+      const row = i * C;
+      const own = scores[row + truth]!;
+      let best = 0;
+      let above = 0;
+      for (let c = 0; c < C; c++) {
+        if (scores[row + c]! > scores[row + best]!) best = c;
+        if (scores[row + c]! > own) above++;
+      }
+      this.count++;
+      const right = best === truth ? 1 : 0;
+      this.right += right;
+      if (above < 5) this.rightInFive++;
+      this.confusion[truth * C + best]!++;
+      if (groups !== undefined) {
+        const group = this.groups.get(groups[i]!) ?? { right: 0, count: 0 };
+        group.right += right;
+        group.count++;
+        this.groups.set(groups[i]!, group);
+      }
+    }
+  }
+
+  result(): Metrics {
+    const C = this.classes;
+    const rows = Array.from({ length: C }, (_, c) => Array.from(this.confusion.subarray(c * C, (c + 1) * C)));
+    const perClass = rows.map((row, c) => row[c]! / row.reduce((sum, n) => sum + n, 0));
+    const groups = [...this.groups.values()].map(({ right, count }) => right / count);
+    return {
+      count: this.count,
+      top1: this.right / this.count,
+      ...(C > 5 ? { top5: this.rightInFive / this.count } : {}),
+      perClass,
+      confusion: rows,
+      ...(groups.length > 0 ? { worstGroup: Math.min(...groups) } : {}),
+    };
+  }
+}
+
+/** Mean and standard deviation (n − 1) over seeds; the deviation of one number is 0. */
+export function meanStd(values: readonly number[]): { mean: number; std: number } {
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  return { mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
+}
