@@ -5,7 +5,8 @@ Every Pillow up to 12.2 gives the same pixels. Later ones run the vertical pass 
 changes the rounding between the passes; pre-trained encoders met the earlier order.
 
 index.json lists the cases; pixels.bin.gz holds, for each case in order, the source and the expected pixels,
-8-bit RGB, height x width x 3.
+8-bit RGB, height x width x 3. decoded.jpg is a JPEG with halved chroma, decoded.bin.gz its pixels as Pillow
+decodes them.
 """
 
 import gzip
@@ -75,6 +76,13 @@ for (w, h), resize, (ch, cw) in [
 OUT.mkdir(parents=True, exist_ok=True)
 with open(OUT / "pixels.bin.gz", "wb") as file:
     file.write(gzip.compress(b"".join(blobs), mtime=0))
+y, x = np.mgrid[0:45, 0:61]
+waves = np.stack([128 + 90 * np.sin(x / a + y / b) for a, b in [(5, 9), (11, 4), (7, -6)]], -1)
+Image.fromarray((waves + rng.normal(0, 8, waves.shape)).clip(0, 255).astype(np.uint8)).save(
+    OUT / "decoded.jpg", quality=90, subsampling="4:2:0"
+)
+decoded = np.asarray(Image.open(OUT / "decoded.jpg").convert("RGB"))
+(OUT / "decoded.bin.gz").write_bytes(gzip.compress(decoded.tobytes(), mtime=0))
 made_by = f"Pillow {PIL.__version__}, torchvision {torchvision.__version__.split('+')[0]}"
 lines = ",\n".join("    " + json.dumps(case) for case in cases)
 (OUT / "index.json").write_text(f'{{\n  "madeBy": "{made_by}",\n  "cases": [\n{lines}\n  ]\n}}\n')

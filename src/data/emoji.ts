@@ -172,7 +172,7 @@ class IconList implements ImageList {
     return {
       id: `${icon.set.id}/${icon.name}`,
       label: this.labels[index]!,
-      encoding: { kind: "svg", size: emojiSize },
+      encoding: { kind: "svg", fixed: true },
       open: () => this.#bodies.svg(icon),
     };
   }

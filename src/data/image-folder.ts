@@ -259,7 +259,7 @@ class FileList implements ImageList {
     const { folder, files } = this.#files[label]!;
     const file = files[index - this.#starts[label]!]!;
     const path = join(folder, file);
-    const encoding: Encoding = /\.svg$/i.test(file) ? { kind: "svg" } : { kind: "raster" };
+    const encoding: Encoding = /\.svg$/i.test(file) ? { kind: "svg", fixed: false } : { kind: "raster" };
     const id = `${this.#classes[label]}/${file}`;
     return { id, label, encoding, file: { path }, open: () => readImage(id, path) };
   }

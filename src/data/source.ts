@@ -7,8 +7,8 @@ export type Split = "train" | "val" | "test";
 export type Encoding =
   /** A JPEG, PNG, WebP, GIF, TIFF or AVIF file. */
   | { readonly kind: "raster" }
-  /** An SVG document; `size` is the length in pixels its shorter edge is drawn at, if the data set fixes one. */
-  | { readonly kind: "svg"; readonly size?: number }
+  /** An SVG document, drawn at the size it states (`fixed`) or at the size the encoder's preprocessing asks for. */
+  | { readonly kind: "svg"; readonly fixed: boolean }
   /** Bare 8-bit pixels, as in CIFAR's and MNIST's files: interleaved (`hwc`) or planar (`chw`). */
   | {
       readonly kind: "pixels";

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { emojiSize, openEmoji } from "../../src/data/emoji.ts";
+import { openEmoji } from "../../src/data/emoji.ts";
 import { readEmojiNames } from "../../src/data/emoji-names.ts";
 import { iconSets } from "../../src/data/icon-sets.ts";
 import { readPackageJson } from "../../src/data/package-json.ts";
@@ -70,7 +70,7 @@ describe("the emoji data set", () => {
     const list = groups.images("test");
     for (const index of [0, list.length - 1]) {
       const item = list.at(index);
-      expect(item.encoding).toEqual({ kind: "svg", size: emojiSize });
+      expect(item.encoding).toEqual({ kind: "svg", fixed: true });
       const svg = new TextDecoder().decode(await item.open());
       expect(svg).toMatch(/^<svg [^>]*width="128" height="128" viewBox="0 0 \d+ \d+">.+<\/svg>$/s);
     }

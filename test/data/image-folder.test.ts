@@ -42,7 +42,7 @@ describe("an image folder", () => {
       "dog/x.SVG",
     ]);
     expect([...source.images("train").labels]).toEqual([0, 0, 0, 1, 1]);
-    expect(source.images("train").at(4).encoding).toEqual({ kind: "svg" });
+    expect(source.images("train").at(4).encoding).toEqual({ kind: "svg", fixed: false });
     expect(source.images("train").at(3).encoding).toEqual({ kind: "raster" });
     expect(source.notes).toEqual([]);
   });
