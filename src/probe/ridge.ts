@@ -38,9 +38,7 @@ export interface RidgeSolution {
  */
 export async function solveRidge(Zs: Matrix, Ys: Matrix, options: RidgeOptions): Promise<RidgeSolution> {
   const { lambda, gemm = jsGemm } = options;
-  if (!(lambda > 0 && lambda < Number.POSITIVE_INFINITY)) {
-    throw new UsageError(`lambda must be a number above 0, got ${lambda}. Try 0.1.`);
-  }
+  requireLambda(lambda);
   if (Zs.rows !== Ys.rows || Zs.rows === 0) {
     throw new RangeError(`a ridge needs as many feature rows as label rows: ${shapeOf(Zs)}, ${shapeOf(Ys)}`);
   }
@@ -130,6 +128,12 @@ function symmetrized(p: Matrix, t: number): Matrix {
 function subtractScaled(target: Matrix, amount: Matrix, factor: number): Matrix {
   for (let i = 0; i < target.data.length; i++) target.data[i]! -= factor * amount.data[i]!;
   return target;
+}
+
+/** Throws UsageError unless `lambda` is a finite number above 0. */
+export function requireLambda(lambda: number): void {
+  if (lambda > 0 && lambda < Number.POSITIVE_INFINITY) return;
+  throw new UsageError(`lambda must be a number above 0, got ${lambda}. Try 0.1.`);
 }
 
 /** Throws NumericalError naming the first row of `a` that holds NaN or an infinity. */

@@ -28,10 +28,12 @@ export function ortGemm(runtime: Runtime): Gemm & { release(): Promise<void> } {
       if (rows * inner * cols === 0) return jsGemm.multiply(a, b, options);
       const negate = alpha < 0;
       const session = await sessionOf({ transA, transB, negate, plus: plus !== undefined });
+      // A factor other than ±1 goes into the smaller operand: as an attribute it would need its own session.
       const scale = Math.abs(alpha);
+      const scaleA = a.data.length < b.data.length;
       const { c } = await session.run({
-        a: tensorOf(a),
-        b: tensorOf(scale === 1 ? b : { ...b, data: b.data.map((x) => scale * x) }),
+        a: tensorOf(scaleA ? scaled(a, scale) : a),
+        b: tensorOf(scaleA ? b : scaled(b, scale)),
         ...(plus === undefined ? {} : { plus: tensorOf(plus) }),
       });
       return matrix(rows, cols, c!.data as Float64Array);
@@ -65,6 +67,13 @@ function gemmGraph({ transA, transB, negate, plus }: GemmKind): Graph {
   });
   builder.output("c", { dims: ["m", "n"], dtype: "float64" });
   return builder.graph;
+}
+
+function scaled(a: Matrix, factor: number): Matrix {
+  if (factor === 1) return a;
+  const out = new Float64Array(a.data.length);
+  for (let i = 0; i < out.length; i++) out[i] = factor * a.data[i]!;
+  return matrix(a.rows, a.cols, out);
 }
 
 const tensorOf = (a: Matrix) => new Tensor("float64", a.data, [a.rows, a.cols]);

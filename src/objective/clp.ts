@@ -1,0 +1,32 @@
+import { crossEntropy } from "../probe/cross-entropy.ts";
+import { accuracyOf } from "../probe/labels.ts";
+import { innerProduct } from "../probe/matrix.ts";
+import { solveRidge } from "../probe/ridge.ts";
+import { normalizeColumns } from "./cosine.ts";
+import { type Objective, requireTau } from "./objective.ts";
+
+/**
+ * CLP-DD (arXiv 2605.07194): the ridge probe W of the synthetic set, in closed form, must classify the real
+ * batch: mean cross entropy of softmax(Z W/τ); with `anchors: "cosine"` the columns of W are L2-normalised
+ * first. Gradients for features, labels and temperature.
+ */
+export const clp: Objective = {
+  needs: { batch: true, classMeans: false },
+  async evaluate({ Zs, Ys, batch, lambda, tau, anchors, gemm }) {
+    requireTau(tau);
+    const probe = await solveRidge(Zs, Ys, { lambda, gemm });
+    const normalized = anchors === "cosine" ? normalizeColumns(probe.weight) : undefined;
+    const weight = normalized?.values ?? probe.weight;
+    const scores = await gemm.multiply(batch.Z, weight, { alpha: 1 / tau });
+    const { loss, gradient } = crossEntropy(scores, batch.y);
+    const byWeight = await gemm.multiply(batch.Z, gradient, { transA: true, alpha: 1 / tau });
+    const { dZs, dYs } = await probe.adjoint(normalized?.pullback(byWeight) ?? byWeight);
+    return {
+      loss,
+      dZs,
+      dYs,
+      dTau: -innerProduct(gradient, scores) / tau,
+      batchAccuracy: accuracyOf(scores, batch.y),
+    };
+  },
+};
