@@ -1,5 +1,6 @@
-import { int, intAttribute } from "../graph/ir.ts";
+import { intAttribute } from "../graph/ir.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
+import { fromFront } from "./static.ts";
 
 /** Softmax and its logarithm, both from their own output. */
 export const attentionRules: RuleTable = {
@@ -19,7 +20,6 @@ export const attentionRules: RuleTable = {
 
 /** The sum along the op's axis, kept as a dimension of 1. */
 function sumAlong(c: RuleContext, value: string): string {
-  const rank = c.inputDims(0).length;
-  const axis = intAttribute(c.node, "axis", -1);
-  return c.b.op("ReduceSum", [value, c.b.ints([axis < 0 ? axis + rank : axis])], { keepdims: int(1) });
+  const axis = fromFront(intAttribute(c.node, "axis", -1), c.inputDims(0).length);
+  return c.b.reduceSum(value, [axis], true);
 }

@@ -16,7 +16,7 @@ export interface Derivative {
   readonly gradients: readonly string[];
 }
 
-/** A node on the differentiated path that has no rule, or a foreign operator. */
+/** The nodes on the differentiated path that have no rule. */
 export function nodesWithoutRule(graph: TracedGraph, wrt: readonly string[], of: readonly string[]): Node[] {
   const active = activeValues(graph, wrt, of);
   return graph.nodes.filter((node) => node.outputs.some((o) => active.has(o)) && !hasRule(node));
@@ -24,7 +24,12 @@ export function nodesWithoutRule(graph: TracedGraph, wrt: readonly string[], of:
 
 /** Whether `node` can be differentiated. */
 export function hasRule(node: Node): boolean {
-  return node.domain === "" && Object.hasOwn(rules, node.op);
+  return Object.hasOwn(rules, operatorOf(node));
+}
+
+/** The key of a node's op in the rule table: with its domain, unless that is the standard one. */
+function operatorOf(node: Node): string {
+  return node.domain === "" ? node.op : `${node.domain}.${node.op}`;
 }
 
 /**
@@ -84,7 +89,7 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
       constant: (value) => graph.constants.get(value),
       needs: (k) => needs[k] === true,
     };
-    const gradients = rules[node.op]!(context, outputs);
+    const gradients = rules[operatorOf(node)]!(context, outputs);
     if (gradients.length !== node.inputs.length) {
       throw new Error(
         `the rule of ${describeNode(node)} gave ${gradients.length} gradients for ${node.inputs.length} inputs`,

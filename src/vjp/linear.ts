@@ -1,15 +1,6 @@
-import { ModelError } from "../errors.ts";
-import {
-  describeNode,
-  float,
-  floatAttribute,
-  int,
-  intAttribute,
-  sizeOf,
-  stringAttribute,
-  text,
-} from "../graph/ir.ts";
+import { float, floatAttribute, int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
+import { uncovered } from "./static.ts";
 
 /** Products: MatMul, Gemm, Einsum. A weight is read in place, transposed by the product itself. */
 export const linearRules: RuleTable = {
@@ -148,10 +139,7 @@ function parseEinsum(c: RuleContext): { operands: string[][]; result: string[]; 
   const sizes = new Map<string, number>();
   operands.forEach((letters, k) => {
     if (new Set(letters).size !== letters.length) {
-      throw new ModelError(
-        `${describeNode(c.node)} takes a diagonal ("${equation}"), which has no pullback rule. ` +
-          "Expected equations that name each index once an operand: choose a feature tensor before this node.",
-      );
+      throw uncovered(c.node, `takes a diagonal ("${equation}")`);
     }
     letters.forEach((letter, i) => {
       sizes.set(letter, Math.max(sizes.get(letter) ?? 1, c.inputDims(k)[i]!));

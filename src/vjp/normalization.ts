@@ -1,21 +1,18 @@
-import { ModelError } from "../errors.ts";
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { describeNode, floatAttribute, int, intAttribute } from "../graph/ir.ts";
+import { floatAttribute, int, intAttribute } from "../graph/ir.ts";
+import { arithmetic } from "./arithmetic.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
+import { fromFront, uncovered } from "./static.ts";
 
 /** Normalisations, of batch statistics that are constants and of statistics that depend on the input. */
 export const normalizationRules: RuleTable = {
   LayerNormalization: (c, [dy, ...statistics]) => {
     if (statistics.some((cotangent) => cotangent !== undefined)) {
-      throw new ModelError(
-        `${describeNode(c.node)}: its mean and deviation are used further on the differentiated path. ` +
-          "Only its normalised output has a pullback rule: choose a feature tensor before this node.",
-      );
+      throw uncovered(c.node, "hands its mean or deviation on to the feature");
     }
     const [x, scale] = c.node.inputs as readonly [string, string];
     const dims = c.inputDims(0);
-    const axis = intAttribute(c.node, "axis", -1);
-    const axes = range(axis < 0 ? axis + dims.length : axis, dims.length);
+    const axes = range(fromFront(intAttribute(c.node, "axis", -1), dims.length), dims.length);
     const epsilon = floatAttribute(c.node, "epsilon", 1e-5);
     const [mean, deviation] = c.node.outputs.slice(1);
     const centred = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
@@ -29,6 +26,26 @@ export const normalizationRules: RuleTable = {
       gradients.push(c.needs(2) ? sumTo(c.b, dy!, dims, c.inputDims(2)) : null);
     }
     return gradients;
+  },
+
+  // y = scale·x·r with r = 1/√(mean(x²) + ε): ONNX Runtime's own operator, where RMSNormalization is lowered to.
+  // dx = r·(g − x·r²·mean(g∘x)), g = scale·dy
+  SimplifiedLayerNormalization: (c, [dy, deviation]) => {
+    if (deviation !== undefined) throw uncovered(c.node, "hands its deviation on to the feature");
+    const { mul, sub, add } = arithmetic(c.b, c.type(c.node.inputs[0]!).dtype);
+    const [x, scale] = c.node.inputs as readonly [string, string];
+    const dims = c.inputDims(0);
+    const axes = range(fromFront(intAttribute(c.node, "axis", -1), dims.length), dims.length);
+    const square = () => add(average(c, mul(x, x), axes), floatAttribute(c.node, "epsilon", 1e-5));
+    const r = c.node.outputs[1] || c.b.op("Reciprocal", [c.b.op("Sqrt", [square()])]);
+    const pulled = (): string => {
+      const g = mul(dy!, scale);
+      return mul(sub(g, mul(x, mul(mul(r, r), average(c, mul(g, x), axes)))), r);
+    };
+    return [
+      c.needs(0) ? pulled() : null,
+      c.needs(1) ? sumTo(c.b, mul(dy!, mul(x, r)), dims, c.inputDims(1)) : null,
+    ];
   },
 
   // y = scale·(x − mean)/√(var + ε) + bias, with one number of each a channel
@@ -53,10 +70,7 @@ export const normalizationRules: RuleTable = {
   // y = scale·(x − mean)/√(var + ε) + bias, all of them constants: an affine function
   BatchNormalization: (c, [dy]) => {
     if (intAttribute(c.node, "training_mode", 0) !== 0 || [1, 2, 3, 4].some((i) => c.needs(i))) {
-      throw new ModelError(
-        `${describeNode(c.node)} runs in training mode, or its parameters depend on the image. ` +
-          "Expected constant statistics: export the model in evaluation mode.",
-      );
+      throw uncovered(c.node, "runs in training mode, or takes parameters that depend on the image");
     }
     const [, scale, , , variance] = c.node.inputs as readonly [string, string, string, string, string];
     const channels = [
@@ -82,26 +96,17 @@ export const normalizationRules: RuleTable = {
 
   // y = x/‖x‖: dx = (dy − n(x)·Σ dy∘y)/‖x‖, n the norm's own gradient: y for p = 2, the sign of x for p = 1
   LpNormalization: (c, [dy]) => {
+    const { mul, sub, where, greater, less } = arithmetic(c.b, c.type(c.node.inputs[0]!).dtype);
     const x = c.node.inputs[0]!;
     const y = c.node.outputs[0]!;
-    const rank = c.inputDims(0).length;
-    const axis = intAttribute(c.node, "axis", -1);
-    const axes = [axis < 0 ? axis + rank : axis];
-    const zero = c.b.scalar(0, c.type(x).dtype);
-    const one = c.b.scalar(1, c.type(x).dtype);
+    const axes = [fromFront(intAttribute(c.node, "axis", -1), c.inputDims(0).length)];
     const euclidean = intAttribute(c.node, "p", 2) === 2;
     const norm = c.b.op(euclidean ? "ReduceL2" : "ReduceL1", [x, c.b.ints(axes)], { keepdims: int(1) });
-    const direction = (): string => {
-      if (euclidean) return y;
-      const minus = c.b.scalar(-1, c.type(x).dtype);
-      const negative = c.b.op("Where", [c.b.op("Less", [x, zero]), minus, zero]);
-      return c.b.op("Where", [c.b.op("Greater", [x, zero]), one, negative]);
-    };
+    const sign = () => where(greater(x, 0), 1, where(less(x, 0), -1, 0));
     // A vector of zeros stays zero and passes no gradient.
-    const inverse = c.b.op("Where", [c.b.op("Greater", [norm, zero]), c.b.op("Reciprocal", [norm]), zero]);
-    const row = c.b.reduceSum(c.b.op("Mul", [dy!, y]), axes, true);
-    const along = c.b.op("Mul", [direction(), row]);
-    return [c.b.op("Mul", [c.b.op("Sub", [dy!, along]), inverse])];
+    const inverse = where(greater(norm, 0), c.b.op("Reciprocal", [norm]), 0);
+    const along = mul(euclidean ? y : sign(), c.b.reduceSum(mul(dy!, y), axes, true));
+    return [mul(sub(dy!, along), inverse)];
   },
 };
 

@@ -1,6 +1,7 @@
 import { attentionRules } from "./attention.ts";
 import { convolutionRules } from "./convolution.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { geluRules } from "./gelu.ts";
 import { linearRules } from "./linear.ts";
 import { movementRules } from "./movement.ts";
 import { normalizationRules } from "./normalization.ts";
@@ -9,7 +10,7 @@ import { reductionRules } from "./reduction.ts";
 import { resizeRules } from "./resize.ts";
 import type { RuleTable } from "./rule.ts";
 
-/** Every pullback rule, by op of the standard ONNX domain (opset 18 forms: see graph/lower). */
+/** Every pullback rule, by op (opset 18 forms: see graph/lower); of other domains, by `domain.op`. */
 export const rules: RuleTable = {
   ...elementwiseRules,
   ...linearRules,
@@ -17,6 +18,7 @@ export const rules: RuleTable = {
   ...poolingRules,
   ...normalizationRules,
   ...attentionRules,
+  ...geluRules,
   ...movementRules,
   ...reductionRules,
   ...resizeRules,

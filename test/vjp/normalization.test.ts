@@ -61,6 +61,37 @@ describe("normalization rules", () => {
     );
   });
 
+  it("SimplifiedLayerNormalization over trailing axes, with or without its statistic", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(size, { minLength: 1, maxLength: 4 }),
+        fc.nat(),
+        fc.constantFrom(1, 2),
+        fc.subarray([0, 1], { minLength: 1 }),
+        fc.nat(),
+        async (dims, pick, outputs, variables, seed) => {
+          const random = randomNumbers(seed);
+          const axis = pick % dims.length;
+          const axes = dims.map((_, i) => i).slice(axis);
+          const inputs = [randomArray(dims, random), randomArray(dims.slice(axis), random)];
+          await checkRule({
+            op: "SimplifiedLayerNormalization",
+            attributes: { axis: int(axis), epsilon: float(epsilon) },
+            outputs,
+            inputs: inputs.map((x, i) => ({ ...x, variable: variables.includes(i) })),
+            reference: ([x, scale]) =>
+              alongAxes(x!, axes, (slice) => {
+                const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
+                return slice.map((v, i) => (v / Math.sqrt(square + epsilon)) * scale!.data[i]!);
+              }),
+            seed: seed + 1,
+          });
+        },
+      ),
+      runs,
+    );
+  });
+
   it("InstanceNormalization over all spatial axes", async () => {
     await fc.assert(
       fc.asyncProperty(
