@@ -6,7 +6,7 @@ import { uncovered } from "./static.ts";
 export const linearRules: RuleTable = {
   MatMul: (c, [dy]) => {
     const weight = c.inputDims(1);
-    return weight.length <= 2 && c.inputDims(0).length !== 0 ? flatProduct(c, dy!) : batchProduct(c, dy!);
+    return weight.length <= 2 ? flatProduct(c, dy!) : batchProduct(c, dy!);
   },
 
   // Y = α·op(A)·op(B) + β·C
