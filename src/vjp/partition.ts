@@ -60,10 +60,11 @@ export function partition(
     }
   }
   flow.maximize(source, sink);
-  const reachable = flow.reachableFrom(source);
+  // Of the cuts of equal size, the one nearest to the pullback: ONNX Runtime fuses an activation into the
+  // product or convolution before it, unless the value between them must be handed out.
+  const late = flow.verticesReaching(sink);
   const cut = new Set<string>();
-  for (const [value, { before, after }] of made)
-    if (reachable.has(before) && !reachable.has(after)) cut.add(value);
+  for (const [value, { before, after }] of made) if (!late.has(before) && late.has(after)) cut.add(value);
 
   // Walk back from what the pullback reads, stopping at saved values, to see what must be repeated.
   const wanted = new Set([...needed].filter((value) => made.has(value)));
@@ -116,9 +117,16 @@ class FlowNetwork {
     }
   }
 
-  reachableFrom(source: number): Set<number> {
-    const level = this.levels(source);
-    return new Set(level.flatMap((l, vertex) => (l === -1 ? [] : [vertex])));
+  /** Vertices from which `sink` can still be reached when no more flow fits. */
+  verticesReaching(sink: number): Set<number> {
+    const reaching = new Set([sink]);
+    for (const vertex of reaching) {
+      for (const e of this.edgesOf[vertex]!) {
+        // The edge e runs vertex → to; its twin runs to → vertex.
+        if (this.edges[e ^ 1]!.capacity > 0) reaching.add(this.edges[e]!.to);
+      }
+    }
+    return reaching;
   }
 
   private levels(source: number): number[] {

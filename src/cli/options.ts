@@ -1,0 +1,52 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+/** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
+export function integer(minimum: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!Number.isInteger(number) || number < minimum) {
+      throw new InvalidArgumentError(`Expected a whole number of at least ${minimum}.`);
+    }
+    return number;
+  };
+}
+
+export function positive(value: string): number {
+  const number = Number(value);
+  if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected a number above 0.");
+  return number;
+}
+
+const units: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** "512M", "4G", "2.5GiB" or plain bytes. */
+export function bytes(value: string): number {
+  const match = /^([\d.]+)\s*([kmgt]?)(i?b)?$/i.exec(value.trim());
+  const number = Number(match?.[1]);
+  if (!match || !(number > 0)) throw new InvalidArgumentError("Expected a size such as 512M or 4G.");
+  return Math.round(number * units[match[2]!.toLowerCase()]!);
+}
+
+/** Which encoder, and how it is run: shared by every command that runs one. */
+export function encoderOptions(command: Command): Command {
+  return command
+    .option("--encoder <name|path>", "frozen encoder: an embedded name or the path of an .onnx file", "efficientnet-lite0")
+    .option("--feature <tensor>", "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)")
+    .addOption(
+      new Option("--pool <how>", "how tokens become one feature vector").choices(["auto", "cls", "mean", "pooler"]),
+    )
+    .option("--size <px>", "side of the images the encoder sees and that are distilled (default: the encoder's own)", integer(8))
+    .addOption(new Option("--device <device>", "where the encoder runs").choices(["cpu", "webgpu", "cuda"]).default("cpu"))
+    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
+    .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)", bytes)
+    .option("--cache-dir <dir>", "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)")
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+}
+
+/** Options that every command has. */
+export function commonOptions(command: Command): Command {
+  return command
+    .option("--json", "end with one line of JSON on standard output")
+    .option("--quiet", "no progress and no notes")
+    .option("--debug", "show stack traces");
+}

@@ -1,0 +1,40 @@
+import type { DistillConfig } from "../distill/config.ts";
+import type { Pool } from "../encoder/model.ts";
+import type { Device } from "../runtime/runtime.ts";
+
+/** Which encoder runs, and where. */
+export interface EncoderParams {
+  /** An embedded or known name, a hub id, or a path. */
+  readonly encoder: string;
+  readonly feature?: string | undefined;
+  readonly pool?: Pool | undefined;
+  /** Side of the images the encoder sees (default: the encoder's own). */
+  readonly size?: number | undefined;
+  readonly device?: Device | undefined;
+  readonly threads?: number | undefined;
+}
+
+/** A data set, and how much of it may be unreadable. */
+export interface DataParams {
+  /** A folder, or the name of an embedded set (`emoji`, `emoji-subgroups`). */
+  readonly data: string;
+  /** Folder of the feature cache. */
+  readonly cacheFolder: string;
+  /** Unreadable images that are skipped before giving up. */
+  readonly maxBad: number;
+}
+
+export interface DistillParams extends EncoderParams, DataParams {
+  readonly config: Partial<DistillConfig>;
+  /** Folder of the artefact. */
+  readonly out: string;
+  /** Bytes for intermediates (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
+  readonly overwrite?: boolean | undefined;
+  /** Go on from the checkpoint that an interrupted run left. */
+  readonly resume?: boolean | undefined;
+  /** Measure the centroid and random baselines beside the result. */
+  readonly baselines?: boolean | undefined;
+  /** The command that repeats the run; recorded. */
+  readonly command?: string | undefined;
+}
