@@ -1,0 +1,31 @@
+import type { Graph, Node } from "./ir.ts";
+
+/** Who makes each value and who reads it: what pattern passes walk along. */
+export interface Links {
+  /** The node that makes `value`, or undefined for inputs and constants. */
+  producer(value: string): Node | undefined;
+  /** The one node that reads `value`, or undefined where there are several, none, or it leaves the graph. */
+  onlyReader(value: string): Node | undefined;
+}
+
+/** The links of `graph` as it is now. */
+export function linksOf(graph: Graph): Links {
+  const producers = new Map<string, Node>();
+  const readers = new Map<string, Node[]>();
+  const leaving = new Set(graph.outputs.map((o) => o.name));
+  for (const node of graph.nodes) {
+    for (const output of node.outputs) if (output !== "") producers.set(output, node);
+    for (const input of new Set(node.inputs)) {
+      const known = readers.get(input);
+      if (known) known.push(node);
+      else readers.set(input, [node]);
+    }
+  }
+  return {
+    producer: (value) => producers.get(value),
+    onlyReader(value) {
+      const all = readers.get(value);
+      return all?.length === 1 && !leaving.has(value) ? all[0] : undefined;
+    },
+  };
+}

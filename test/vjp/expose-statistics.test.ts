@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import { GraphBuilder } from "../../src/graph/builder.ts";
+import { int } from "../../src/graph/ir.ts";
+import { withoutDeadNodes } from "../../src/graph/simplify.ts";
+import { trace } from "../../src/graph/trace.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { derive } from "../../src/vjp/derive.ts";
+import { exposeStatistics } from "../../src/vjp/expose-statistics.ts";
+import { randomArray, randomNumbers, relativeError } from "../support/check-rule.ts";
+import { runGraph } from "../support/run-graph.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+const dims = [2, 3, 4];
+
+describe("exposeStatistics", () => {
+  it.each(["LayerNormalization", "SimplifiedLayerNormalization"])(
+    "spares the pullback of %s the reductions of its input",
+    async (op) => {
+      const b = new GraphBuilder();
+      const scale = b.floats([3, 4], randomArray([3, 4], randomNumbers(1)).data);
+      const y = b.op(op, [b.input("image", dims), scale], { axis: int(1) });
+      b.output(y, { dims });
+      const plain = await trace(runtime, b.graph, { image: dims });
+      const exposed = exposeStatistics(plain);
+      const random = randomNumbers(2);
+      const feeds = { image: randomArray(dims, random), [`cotangent/${y}`]: randomArray(dims, random) };
+      const gradients = [];
+      const reductions = [];
+      for (const graph of [plain, exposed]) {
+        const derived = derive(graph, ["image"], [y]);
+        const outputs = [{ name: derived.gradients[0]!, dtype: "float32" as const, dims }];
+        const joint = withoutDeadNodes({ ...derived.graph, outputs });
+        gradients.push((await runGraph(joint, feeds))[0]!.data);
+        reductions.push(joint.nodes.filter((node) => node.op === "ReduceMean").length);
+      }
+      expect(reductions[1]).toBeLessThan(reductions[0]!);
+      expect(relativeError(gradients[1]!, gradients[0]!)).toBeLessThan(1e-5);
+      for (const output of exposed.nodes[0]!.outputs.slice(1)) {
+        expect(exposed.types.get(output)).toEqual({ dtype: "float32", dims: [2, 1, 1] });
+        const [statistic] = await runGraph(
+          { ...exposed, outputs: [{ name: output, dtype: "float32", dims: [2, 1, 1] }] },
+          feeds,
+        );
+        expect([...statistic!.dims]).toEqual([2, 1, 1]);
+      }
+    },
+  );
+});
