@@ -20,6 +20,8 @@ export const DistillConfig = z.strictObject({
   steps: z.int().positive().default(300),
   /** Adam's learning rate for the pyramid's levels (or the pixels). */
   learningRate: positive.default(0.02),
+  /** The learning rate over the steps: constant, or down to zero along half a cosine. */
+  schedule: z.enum(["constant", "cosine"]).default("cosine"),
   /** Ridge strength relative to tr(K)/m. */
   lambda: positive.default(0.1),
   /** Temperature of the outer softmax. */

@@ -86,6 +86,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const d = encoder.featureSize;
   const { batch, chunks } = encoder.plan;
   const draws = Math.max(1, config.augment);
+  const learningRate = learningRateAt(config, state.step);
 
   const features = new Float32Array(draws * m * d);
   const kept: Float32Array[] = [];
@@ -154,16 +155,24 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
       if (total === undefined) total = back;
       else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
     }
-    await renderer.update(parameters, chunk * batch, total!, config.learningRate);
+    await renderer.update(parameters, chunk * batch, total!, learningRate);
   }
   parameters.adamSteps++;
   state.step++;
-  if (config.learnLabels)
-    adamStep(state.labels, Float32Array.from(dLabels), 0, state.step, config.learningRate);
+  if (config.learnLabels) adamStep(state.labels, Float32Array.from(dLabels), 0, state.step, learningRate);
   if (config.learnTemperature) {
-    adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, config.learningRate);
+    adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
   }
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau };
+}
+
+/** The learning rate of step `step` (from 0) of the run. */
+export function learningRateAt(
+  config: Pick<DistillConfig, "learningRate" | "schedule" | "steps">,
+  step: number,
+): number {
+  const share = config.schedule === "cosine" ? (1 + Math.cos((Math.PI * step) / config.steps)) / 2 : 1;
+  return config.learningRate * share;
 }
 
 /** All images as they now are, [m, 3, size, size] in [0, 1], chunk by chunk. */

@@ -1,0 +1,74 @@
+import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import { openDataSet } from "../data/open-node.ts";
+import type { ImageSource } from "../data/source.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import { extractFeatures, requireEveryClass } from "../encoder/extract-node.ts";
+import { openEncoder } from "../encoder/open-node.ts";
+import type { DataParams, EncoderParams } from "../engine/params.ts";
+import type { JobContext } from "../engine/protocol.ts";
+import { type FeatureMap, FeatureStatistics, fitFeatureMap, needsStatistics } from "../probe/feature-map.ts";
+import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
+import { ortGemm } from "../runtime/ort-gemm.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Normalization } from "./config.ts";
+
+/** An encoder and a data set with its cached features: what every job on real data starts from. */
+export interface Workplace {
+  readonly runtime: Runtime;
+  readonly encoder: Encoder;
+  readonly source: ImageSource;
+  readonly train: FeatureRows;
+  /** Absent where the data set has no test split. */
+  readonly test: (FeatureRows & { readonly groups?: Int32Array }) | undefined;
+  readonly gemm: Gemm;
+  release(): Promise<void>;
+}
+
+/** Opens encoder and data set, and sees to their features. */
+export async function prepareWorkplace(
+  params: EncoderParams & DataParams,
+  context: JobContext,
+  leastPerClass = 1,
+): Promise<Workplace> {
+  // The data set first: a mistyped folder should not cost the loading of a model.
+  const source = await openDataSet(params.data);
+  for (const note of source.notes) context.note(note);
+  const { runtime, encoder } = await openEncoder(params);
+  const { tensor, pool, reason } = encoder.feature;
+  context.note(
+    `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +
+      `at ${encoder.preprocessing.crop.join(" × ")} px.`,
+  );
+  const train = await extractFeatures(source, "train", encoder, params, context);
+  requireEveryClass(train.labels, source.classes, leastPerClass);
+  const test = source.splits.includes("test")
+    ? await extractFeatures(source, "test", encoder, params, context)
+    : undefined;
+  const large = ortGemm(runtime);
+  return {
+    runtime,
+    encoder,
+    source,
+    train,
+    test,
+    gemm: chooseGemm(jsGemm, large),
+    async release() {
+      await train.close();
+      await test?.close();
+      await large.release();
+      await encoder.release();
+    },
+  };
+}
+
+/** Feature maps fitted on the real training features, in one pass over them where any needs it. */
+export async function fitFeatureMaps(
+  normalizations: readonly Normalization[],
+  train: FeatureRows,
+): Promise<FeatureMap[]> {
+  const statistics = new FeatureStatistics(train.featureSize);
+  if (normalizations.some(needsStatistics)) {
+    for await (const { features } of sequentialBatches(train)) statistics.add(features);
+  }
+  return normalizations.map((normalization) => fitFeatureMap(normalization, statistics));
+}

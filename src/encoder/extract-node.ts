@@ -1,0 +1,131 @@
+import { existsSync } from "node:fs";
+import { type BadImage, imageBatches } from "../data/decode-pool.ts";
+import { type FeatureCacheSpec, featureCachePath } from "../data/feature-cache-format.ts";
+import { type FeatureCache, openFeatureCache } from "../data/feature-cache-reader.ts";
+import { FeatureCacheWriter } from "../data/feature-cache-writer.ts";
+import { type ImageSource, listed, type Split } from "../data/source.ts";
+import type { JobContext } from "../engine/protocol.ts";
+import { DataError, InterruptedError } from "../errors.ts";
+import type { Encoder } from "./encoder.ts";
+
+export interface ExtractOptions {
+  readonly cacheFolder: string;
+  /** Unreadable images that are skipped, named and counted before giving up. */
+  readonly maxBad: number;
+  /** Contiguous part of the images, for extraction on several machines. */
+  readonly part?: { readonly index: number; readonly count: number };
+  readonly storage?: "float32" | "float16";
+  /** Bytes of features that may be held in memory when reading (default: 1 GiB). */
+  readonly memoryBytes?: number;
+}
+
+const batchSize = 32;
+
+/** What identifies the features of a split under an encoder, and so their place in the cache. */
+export async function featureSpec(
+  source: ImageSource,
+  split: Split,
+  encoder: Encoder,
+  options: Pick<ExtractOptions, "part" | "storage">,
+): Promise<FeatureCacheSpec> {
+  const { provenance, preprocessing, feature, featureSize } = encoder;
+  return {
+    identity: {
+      encoder: { id: provenance.id, sha256: provenance.sha256 },
+      feature: `${feature.tensor} (${feature.pool})`,
+      preprocessing,
+      fast: false,
+      data: { name: source.name, fingerprint: await source.fingerprint(split) },
+      split,
+    },
+    storage: options.storage ?? "float32",
+    featureSize,
+    classes: [...source.classes],
+    groups: source.groups ? [...source.groups] : null,
+    images: source.images(split).length,
+    ...(options.part ? { part: options.part } : {}),
+  };
+}
+
+/**
+ * Features of a split's images, from the cache where they are there, extracted into it elsewhere. Decoding runs
+ * on a thread of its own, ahead of the encoder. An interrupted extraction goes on where it stopped.
+ */
+export async function extractFeatures(
+  source: ImageSource,
+  split: Split,
+  encoder: Encoder,
+  options: ExtractOptions,
+  context: JobContext,
+): Promise<FeatureCache> {
+  const spec = await featureSpec(source, split, encoder, options);
+  const path = featureCachePath(options.cacheFolder, spec);
+  if (!existsSync(path)) await writeCache(source, split, encoder, spec, options, context);
+  return openFeatureCache(path, { expected: spec, memoryBytes: options.memoryBytes ?? 2 ** 30 });
+}
+
+async function writeCache(
+  source: ImageSource,
+  split: Split,
+  encoder: Encoder,
+  spec: FeatureCacheSpec,
+  options: ExtractOptions,
+  context: JobContext,
+): Promise<void> {
+  const writer = await FeatureCacheWriter.open(options.cacheFolder, spec);
+  const stage = `Features of ${split}`;
+  const first = writer.nextIndex;
+  const indices = Int32Array.from({ length: writer.end - first }, (_, i) => first + i);
+  const images = source.images(split);
+  let done = 0;
+  try {
+    context.progress({ stage, done: 0, total: indices.length, unit: "images" });
+    for await (const batch of imageBatches(source, split, encoder.preprocessing, {
+      indices,
+      batchSize,
+      maxBad: Math.max(0, options.maxBad - writer.bad.length),
+    })) {
+      if (context.signal.aborted) {
+        throw new InterruptedError(
+          `Stopped after ${done} of ${indices.length} images; the next run goes on from there.`,
+        );
+      }
+      const features = await encoder.features(batch.pixels, batch.labels.length);
+      await writer.append({
+        features,
+        indices: batch.indices,
+        labels: batch.labels,
+        ...(images.groups ? { groups: Int32Array.from(batch.indices, (i) => images.groups![i]!) } : {}),
+        bad: batch.bad,
+      });
+      done += batch.labels.length + batch.bad.length;
+      context.progress({ stage, done, total: indices.length, unit: "images" });
+    }
+    noteBad(writer.bad, split, context);
+    await writer.finish();
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+function noteBad(bad: readonly BadImage[], split: Split, context: JobContext): void {
+  if (bad.length === 0) return;
+  const named = listed(
+    bad.map((image) => `${image.id} (${image.reason})`),
+    3,
+  );
+  context.note(`Skipped ${bad.length} unreadable image${bad.length === 1 ? "" : "s"} of ${split}: ${named}.`);
+}
+
+/** Throws DataError naming the classes that have no feature: their images were all unreadable, or there are none. */
+export function requireEveryClass(labels: Int32Array, classes: readonly string[], least: number): void {
+  const counts = new Int32Array(classes.length);
+  for (const label of labels) counts[label]!++;
+  const short = classes.flatMap((name, c) => (counts[c]! < least ? [`${name} (${counts[c]})`] : []));
+  if (short.length === 0) return;
+  throw new DataError(
+    `${listed(short)} ${short.length === 1 ? "has" : "have"} fewer than ${least} readable training image` +
+      `${least === 1 ? "" : "s"}. Add images, or lower --ipc.`,
+  );
+}
