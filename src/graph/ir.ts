@@ -129,8 +129,12 @@ export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, d) => product * d, 1);
 }
 
+/** A node's key in tables by operator: its op, with its domain unless that is the standard one. */
+export function operatorOf(node: Node): string {
+  return node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+}
+
 /** How a node is named to people: its op and its name, or its first output where it has no name. */
 export function describeNode(node: Node): string {
-  const op = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
-  return `${op} "${node.name || node.outputs.find((o) => o !== "") || "?"}"`;
+  return `${operatorOf(node)} "${node.name || node.outputs.find((o) => o !== "") || "?"}"`;
 }

@@ -1,12 +1,38 @@
 import type { Runtime } from "../runtime/runtime.ts";
+import { inlineBranches } from "./branches.ts";
+import { toFloat32 } from "./float32.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
-import { trace } from "./trace.ts";
+import { lower } from "./lower/index.ts";
+import { simplify, withoutDeadNodes } from "./simplify.ts";
+import { retrace, trace } from "./trace.ts";
 
-/** A graph as it was read, made ready for the reverse sweep: static shapes and the forms that rules know. */
+/**
+ * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
+ * folded, every operator in the form that the rules know, nothing superfluous. The graph's outputs, and every
+ * value that an operator still makes, keep their names.
+ *
+ * @param inputs static dims by input name; the first dimension is the batch
+ * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
+ */
 export async function prepareGraph(
   runtime: Runtime,
   graph: Graph,
   inputs: Readonly<Record<string, readonly number[]>>,
 ): Promise<TracedGraph> {
-  return trace(runtime, graph, inputs);
+  let source = toFloat32(withoutDeadNodes(graph));
+  let traced = await trace(runtime, source, inputs);
+  // A branch may hold further branches, whose conditions are known once it is in place.
+  for (;;) {
+    const inlined = inlineBranches(source, traced.constants);
+    if (inlined === source) break;
+    source = inlined;
+    traced = await trace(runtime, source, inputs);
+  }
+  // A fused operator is lowered to operators that may have to be lowered in turn.
+  for (let round = 1; ; round++) {
+    const lowered = lower(traced, `lower${round}/`);
+    if (lowered === traced) break;
+    traced = await retrace(runtime, lowered, traced.types);
+  }
+  return simplify(traced);
 }

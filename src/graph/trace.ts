@@ -12,7 +12,7 @@ import {
   type TensorType,
   type TracedGraph,
 } from "./ir.ts";
-import { withoutDeadNodes } from "./simplify.ts";
+import { capturedNames, withoutDeadNodes } from "./simplify.ts";
 
 /**
  * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value by running
@@ -47,17 +47,62 @@ export async function trace(
     return { ...info, dims };
   });
   const fixed = { ...graph, inputs: declared };
-  const types = await typesOf(runtime, graph, fixed.inputs as readonly (TensorType & { name: string })[]);
+  const types = await typesOf(runtime, graph, declared);
   return fold(runtime, { ...fixed, types });
 }
 
-/** Types of all values at the batch that `inputs` ask for. */
+/**
+ * The traced form of a graph that was rewritten after tracing: finds the types of the values that `known`
+ * lacks, as ONNX Runtime infers them, and folds again. Only what it cannot infer is found by running.
+ *
+ * @param graph its inputs have static dims, as `trace` gave them
+ */
+export async function retrace(
+  runtime: Runtime,
+  graph: Graph,
+  known: ReadonlyMap<string, TensorType>,
+): Promise<TracedGraph> {
+  const live = withoutDeadNodes(graph);
+  const made = live.nodes.flatMap((node) => node.outputs.filter((o) => o !== ""));
+  const types = new Map<string, TensorType>();
+  for (const { name, dtype, dims } of live.inputs)
+    types.set(name, { dtype, dims: dims as readonly number[] });
+  for (const [name, { dtype, dims }] of live.constants) types.set(name, { dtype, dims });
+  for (const name of made) if (known.has(name)) types.set(name, known.get(name)!);
+  const missing = made.filter((name) => !types.has(name));
+  if (missing.length > 0) {
+    const declared = new Set(live.outputs.map((o) => o.name));
+    const session = await runtime.session(live, {
+      optimize: "off",
+      extraOutputs: missing.filter((name) => !declared.has(name)),
+    });
+    const { outputTypes } = session.graph;
+    await session.release();
+    for (const name of missing) {
+      const type = outputTypes.get(name);
+      // No dimensions: a scalar, or nothing known.
+      const known = type && type.dims.length > 0 && type.dims.every((d) => typeof d === "number" && d >= 0);
+      if (known) types.set(name, type as TensorType);
+    }
+    const unknown = missing.filter((name) => !types.has(name));
+    if (unknown.length > 0) {
+      const inputs = live.inputs as readonly StaticInput[];
+      const found = await typesOf(runtime, { ...live, inputs: [...inputs] }, inputs, unknown);
+      for (const name of unknown) types.set(name, found.get(name)!);
+    }
+  }
+  return fold(runtime, { ...live, types });
+}
+
+type StaticInput = TensorType & { readonly name: string };
+
+/** Types of all inputs, constants and `values` (default: whatever a node makes) at the batch that `inputs` ask for. */
 async function typesOf(
   runtime: Runtime,
   graph: Graph,
-  inputs: readonly (TensorType & { name: string })[],
+  inputs: readonly StaticInput[],
+  values: readonly string[] = graph.nodes.flatMap((node) => node.outputs.filter((o) => o !== "")),
 ): Promise<Map<string, TensorType>> {
-  const values = graph.nodes.flatMap((node) => node.outputs.filter((o) => o !== ""));
   const known = new Set(graph.outputs.map((o) => o.name));
   const session = await runtime.session(graph, {
     optimize: "off",
@@ -145,14 +190,14 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
   for (const node of graph.nodes) {
     if (node.domain === "" && (node.op === "Shape" || node.op === "Size")) {
       constants.set(node.outputs[0]!, shapeConstant(node, graph.types.get(node.inputs[0]!)!.dims));
-    } else if (node.inputs.every(isConstant) && !random.has(node.op)) {
+    } else if (readsOf(node).every(isConstant) && !random.has(node.op)) {
       foldable.push(node);
       for (const output of node.outputs) computed.add(output);
     } else {
       rest.push(node);
     }
   }
-  const used = new Set([...rest.flatMap((node) => node.inputs), ...graph.outputs.map((o) => o.name)]);
+  const used = new Set([...rest.flatMap(readsOf), ...graph.outputs.map((o) => o.name)]);
   const wanted = [...computed].filter((value) => value !== "" && used.has(value));
   if (wanted.length > 0) {
     const outputs = wanted.map((name) => ({ name, ...graph.types.get(name)! }));
@@ -166,6 +211,11 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
   const types = new Map(graph.types);
   for (const [name, { dtype, dims }] of folded.constants) types.set(name, { dtype, dims });
   return { ...folded, types };
+}
+
+/** What a node reads: its inputs and, where it holds bodies, what these take from outside. */
+function readsOf(node: Node): string[] {
+  return [...node.inputs, ...capturedNames(node.attributes)];
 }
 
 function shapeConstant(node: Node, dims: readonly number[]): Constant {

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { ModelError, messageOf } from "../errors.ts";
-import type { Graph } from "../graph/ir.ts";
+import type { DataType, Graph } from "../graph/ir.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
 
@@ -60,9 +60,14 @@ function wrap(
   session: ort.InferenceSession,
   external: readonly ExternalConstant[],
 ): Session & { external: unknown } {
+  const outputTypes = new Map(
+    session.outputMetadata.flatMap((o) =>
+      o.isTensor ? [[o.name, { dtype: o.type as DataType, dims: o.shape }] as const] : [],
+    ),
+  );
   return {
     external,
-    graph: { inputs: session.inputNames, outputs: session.outputNames },
+    graph: { inputs: session.inputNames, outputs: session.outputNames, outputTypes },
     async run(feeds, { only, into } = {}) {
       const fetches: Record<string, ort.Tensor | null> = {};
       for (const name of only ?? session.outputNames) fetches[name] = into?.[name] ?? null;

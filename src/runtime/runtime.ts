@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import type { Graph } from "../graph/ir.ts";
+import type { DataType, Graph } from "../graph/ir.ts";
 
 /** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
 export type Device = "cpu" | "webgpu" | "cuda";
@@ -9,7 +9,12 @@ export type Fetches = Readonly<Record<string, Tensor>>;
 
 /** A graph made ready to run. Sessions hold native memory: make one per graph, reuse it, release it. */
 export interface Session {
-  readonly graph: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+  readonly graph: {
+    readonly inputs: readonly string[];
+    readonly outputs: readonly string[];
+    /** What ONNX Runtime infers of the outputs without running; a dimension that it cannot infer has a name. */
+    readonly outputTypes: ReadonlyMap<string, { dtype: DataType; dims: readonly (number | string)[] }>;
+  };
   /**
    * Runs the graph. `into` gives tensors that the outputs of the same name are written to (no allocation,
    * no copy); outputs named in `only` (default: all) and not in `into` are allocated.

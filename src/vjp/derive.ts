@@ -1,6 +1,6 @@
 import { ModelError } from "../errors.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import { describeNode, type Graph, type Node, type TracedGraph } from "../graph/ir.ts";
+import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } from "../graph/ir.ts";
 import type { RuleContext } from "./rule.ts";
 import { rules } from "./rules.ts";
 
@@ -25,11 +25,6 @@ export function nodesWithoutRule(graph: TracedGraph, wrt: readonly string[], of:
 /** Whether `node` can be differentiated. */
 export function hasRule(node: Node): boolean {
   return Object.hasOwn(rules, operatorOf(node));
-}
-
-/** The key of a node's op in the rule table: with its domain, unless that is the standard one. */
-function operatorOf(node: Node): string {
-  return node.domain === "" ? node.op : `${node.domain}.${node.op}`;
 }
 
 /**

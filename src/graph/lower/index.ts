@@ -1,0 +1,80 @@
+import { GraphBuilder, targetOpset } from "../builder.ts";
+import { type Graph, type Node, operatorOf, type TracedGraph } from "../ir.ts";
+import { compositeLowerings } from "./composite.ts";
+import { contribLowerings } from "./contrib.ts";
+import type { LoweringTable } from "./lowering.ts";
+import { opsetLowerings } from "./opset.ts";
+import { quantizedLowerings } from "./quantized.ts";
+
+/** Every lowering, by op (of other domains: `domain.op`). */
+export const lowerings: LoweringTable = {
+  ...opsetLowerings,
+  ...compositeLowerings,
+  ...contribLowerings,
+  ...quantizedLowerings,
+};
+
+/**
+ * Rewrites a graph into the forms of `targetOpset` that the pullback rules know. Every value that a node of
+ * the graph made keeps its name; values in between get names that begin with `prefix`. Returns the graph itself
+ * where there is nothing to do. Types are those of the graph as it came: new values have none yet.
+ */
+export function lower(graph: TracedGraph, prefix: string): Graph {
+  const nodes: Node[] = [];
+  const b = new GraphBuilder({ ...graph, nodes, constants: new Map(graph.constants) }, prefix);
+  let changed = graph.opset !== targetOpset;
+  for (const node of graph.nodes) {
+    const key = operatorOf(node);
+    const lowering = Object.hasOwn(lowerings, key) ? lowerings[key] : undefined;
+    const before = nodes.length;
+    const values = lowering?.({
+      node,
+      b,
+      opset: graph.opset,
+      type(value) {
+        const type = graph.types.get(value);
+        if (type === undefined) throw new Error(`the value ${value} was not traced`);
+        return type;
+      },
+      constant: (value) => graph.constants.get(value),
+    });
+    if (values === undefined) {
+      nodes.length = before;
+      nodes.push(node);
+      continue;
+    }
+    changed = true;
+    const made = nodes.splice(before);
+    nodes.push(...withOutputs(made, values, node.outputs));
+  }
+  if (!changed) return graph;
+  return { ...graph, opset: targetOpset, nodes, constants: b.graph.constants };
+}
+
+/** Renames the replacing values to the replaced ones; a value made elsewhere is passed on by an Identity. */
+function withOutputs(made: readonly Node[], values: readonly string[], outputs: readonly string[]): Node[] {
+  const own = new Set(made.flatMap((node) => node.outputs));
+  const renamed = new Map<string, string>();
+  const passed: Node[] = [];
+  for (const [i, output] of outputs.entries()) {
+    const value = values[i] ?? "";
+    if (output === "" || value === "") continue;
+    if (own.has(value) && !renamed.has(value)) renamed.set(value, output);
+    else {
+      const input = renamed.get(value) ?? value;
+      passed.push({
+        op: "Identity",
+        domain: "",
+        name: output,
+        inputs: [input],
+        outputs: [output],
+        attributes: {},
+      });
+    }
+  }
+  const name = (value: string) => renamed.get(value) ?? value;
+  return [
+    ...made.map((node) => ({ ...node, inputs: node.inputs.map(name), outputs: node.outputs.map(name) })),
+    ...passed,
+  ];
+}

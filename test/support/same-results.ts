@@ -1,0 +1,44 @@
+import { expect } from "vitest";
+import type { Graph, TracedGraph } from "../../src/graph/ir.ts";
+import { prepareGraph } from "../../src/graph/prepare.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { type Array64, randomArray, randomNumbers, relativeError } from "./check-rule.ts";
+import { tensorOf } from "./pullback.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+
+/** The numbers that ONNX Runtime computes for each of a graph's outputs. */
+export async function resultsOf(
+  graph: Graph,
+  inputs: Readonly<Record<string, Array64>>,
+): Promise<{ dims: readonly number[]; data: number[] }[]> {
+  const session = await runtime.session(graph, { optimize: "off" });
+  const feeds = graph.inputs.map(({ name, dtype }) => [name, tensorOf(inputs[name]!, dtype)] as const);
+  const results = await session.run(Object.fromEntries(feeds));
+  await session.release();
+  return graph.outputs.map(({ name }) => ({
+    dims: results[name]!.dims,
+    data: Array.from(results[name]!.data as Float32Array, Number),
+  }));
+}
+
+/** Prepares a graph and asserts that it computes what it computed before; returns what it became. */
+export async function expectSameAfterPreparing(graph: Graph, seed = 1): Promise<TracedGraph> {
+  const random = randomNumbers(seed);
+  const inputs = Object.fromEntries(
+    graph.inputs.map(({ name, dims }) => [name, randomArray(dims as number[], random)]),
+  );
+  const expected = await resultsOf(graph, inputs);
+  const dims = Object.fromEntries(graph.inputs.map((i) => [i.name, i.dims as number[]]));
+  const prepared = await prepareGraph(runtime, graph, dims);
+  const got = await resultsOf(prepared, inputs);
+  expect(prepared.outputs.map((o) => o.name)).toEqual(graph.outputs.map((o) => o.name));
+  for (const [i, { dims, data }] of expected.entries()) {
+    expect(got[i]!.dims).toEqual(dims);
+    expect(relativeError(got[i]!.data, data)).toBeLessThan(1e-6);
+  }
+  for (const node of prepared.nodes) {
+    for (const output of node.outputs) if (output !== "") expect(prepared.types.has(output)).toBe(true);
+  }
+  return prepared;
+}
