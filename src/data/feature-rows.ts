@@ -1,13 +1,11 @@
+import type { LabeledFeatures } from "../probe/head.ts";
+
 /** Features of real images, n × d, read by index; nothing assumes that they fit in memory. */
-export interface FeatureRows {
-  /** n. */
-  readonly count: number;
-  /** d. */
-  readonly featureSize: number;
-  /** Class index of every row. */
-  readonly labels: Int32Array;
-  /** Writes the rows of `indices`, in that order, to `out` (indices.length × d). */
-  rows(indices: Int32Array, out: Float32Array): Promise<void>;
+export interface FeatureRows extends LabeledFeatures {
+  /** Index in its split of the image behind each row; absent where row i is image i. */
+  readonly imageIndices?: Int32Array;
+  /** Group of each row, where the data set has groups. */
+  readonly groups?: Int32Array;
 }
 
 /** All rows in order, some thousands at a time: `features` is count × d and reused by the next batch. */

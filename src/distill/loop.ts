@@ -43,6 +43,8 @@ export interface DistillParts {
   readonly real: FeatureRows;
   /** One fitted map for each of the configuration's normalisations. */
   readonly maps: readonly FeatureMap[];
+  /** Class means of the real features after each map, for objectives that need them. */
+  readonly classMeans?: readonly Matrix[];
   readonly encoder: ChunkedEncoder;
   readonly renderer: Renderer;
   /** Between rendering and encoder, when the configuration augments or the sizes differ. */
@@ -120,6 +122,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
       Zs: mapped.values,
       Ys: labels,
       batch: { Z: map.apply(realRows, indices.length).values, y },
+      ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
       lambda: config.lambda,
       tau,
       anchors: config.anchors,

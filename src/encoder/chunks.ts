@@ -23,7 +23,7 @@ export interface ChunkPlan {
 export interface ChunkedEncoder {
   readonly plan: ChunkPlan;
   readonly featureSize: number;
-  /** Features [batch, d] of chunk `index`, whose images are [batch, 3, H, W] in [0, 1]. */
+  /** Features [batch, d] of slot `index` (one for each chunk and draw), whose images are [batch, 3, H, W] in [0, 1]. */
   features(index: number, images: Float32Array): Promise<Float32Array>;
   /** Cotangent of the images from that of the chunk's features; after `features(index, images)`. */
   pullback(index: number, images: Float32Array, cotangent: Float32Array): Promise<Float32Array>;
@@ -34,13 +34,14 @@ export interface ChunkedEncoder {
 const preferredBatch = 8;
 
 /**
- * Compiles an encoder for `count` images within about `memoryBytes` of intermediates: saves the forward's
+ * Compiles an encoder for `count` images, each in `draws` augmented copies, within about `memoryBytes` of intermediates: saves the forward's
  * intermediates for the pullback where those of all images fit, recomputes them chunk by chunk elsewhere.
  */
 export async function createChunkedEncoder(
   runtime: Runtime,
   encoder: Encoder,
   count: number,
+  draws: number,
   memoryBytes: number,
   force?: { batch?: number; activations?: Activations },
 ): Promise<ChunkedEncoder> {
@@ -54,7 +55,8 @@ export async function createChunkedEncoder(
     plan = await encoder.plan(batch);
   }
   const chunks = Math.ceil(count / batch);
-  const activations = force?.activations ?? (plan.savedBytes * chunks <= memoryBytes ? "save" : "recompute");
+  const activations =
+    force?.activations ?? (plan.savedBytes * chunks * draws <= memoryBytes ? "save" : "recompute");
   const compiled: Differentiable = await compileDerivative(runtime, plan, activations);
   const saved: Saved[] = [];
   const d = encoder.featureSize;
@@ -67,7 +69,7 @@ export async function createChunkedEncoder(
       batch,
       chunks,
       activations,
-      activationBytes: plan.savedBytes * (activations === "save" ? chunks : 1),
+      activationBytes: plan.savedBytes * (activations === "save" ? chunks * draws : 1),
     },
     featureSize: d,
     async features(index, images) {

@@ -1,6 +1,6 @@
+import type { EncoderParams } from "../engine/params.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { EncoderParams } from "../engine/params.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
 import { loadEncoderModel } from "./load-node.ts";
 

@@ -1,5 +1,8 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import { DataError } from "../errors.ts";
+import { ClassSums } from "../probe/class-sums.ts";
+import { type FeatureMap, featureMap } from "../probe/feature-map.ts";
+import type { Matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
 
 /** `ipc` random images of each class, in class order. */
@@ -21,7 +24,7 @@ export function randomImages(labels: Int32Array, classes: number, ipc: number, s
 /** The `ipc` images of each class nearest to the class's mean feature (squared Euclidean), in class order. */
 export async function centroidImages(real: FeatureRows, classes: number, ipc: number): Promise<Int32Array> {
   const byClass = indicesByClass(real.labels, classes, ipc);
-  const means = await classMeans(real, classes);
+  const means = (await classMeans(real, classes, featureMap({ normalization: "none" }))).data;
   const d = real.featureSize;
   const distances = new Float64Array(real.count);
   for await (const { features, labels, indices } of sequentialBatches(real)) {
@@ -38,20 +41,13 @@ export async function centroidImages(real: FeatureRows, classes: number, ipc: nu
   );
 }
 
-/** Mean feature of each class, C × d. */
-export async function classMeans(real: FeatureRows, classes: number): Promise<Float64Array> {
-  const d = real.featureSize;
-  const means = new Float64Array(classes * d);
-  const counts = new Int32Array(classes);
+/** Mean feature of each class after `map`, C × d. */
+export async function classMeans(real: FeatureRows, classes: number, map: FeatureMap): Promise<Matrix> {
+  const sums = new ClassSums(classes, real.featureSize);
   for await (const { features, labels } of sequentialBatches(real)) {
-    for (let i = 0; i < labels.length; i++) {
-      const at = labels[i]! * d;
-      for (let k = 0; k < d; k++) means[at + k]! += features[i * d + k]!;
-      counts[labels[i]!]!++;
-    }
+    sums.add(map.apply(features, labels.length).values, labels);
   }
-  for (let c = 0; c < classes; c++) for (let k = 0; k < d; k++) means[c * d + k]! /= counts[c]!;
-  return means;
+  return sums.means();
 }
 
 function indicesByClass(labels: Int32Array, classes: number, ipc: number): number[][] {

@@ -1,0 +1,152 @@
+import { freemem } from "node:os";
+import { pickImages } from "../data/pick-node.ts";
+import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
+import type { JobContext } from "../engine/protocol.ts";
+import { InterruptedError, UsageError } from "../errors.ts";
+import { classMeans, randomImages } from "../evaluate/coresets.ts";
+import { objectives } from "../objective/objectives.ts";
+import { seededRandom } from "../random.ts";
+import { lgmAugmentation } from "../synthetic/augment.ts";
+import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
+import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
+import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
+import type { DistillConfig } from "./config.ts";
+import {
+  type DistillParts,
+  type DistillState,
+  distillStep,
+  initialState,
+  renderAll,
+  type StepReport,
+} from "./loop.ts";
+import { fitFeatureMaps, type Workplace } from "./prepare-node.ts";
+
+/** A distillation under way: everything compiled, the state at some step. */
+export interface Synthesis {
+  readonly parts: DistillParts;
+  readonly state: DistillState;
+  /** Features of the synthetic images as they now are, m × d. */
+  features(): Promise<Float32Array>;
+  /** The images as they now are, chunk by chunk. */
+  images(): ReturnType<typeof renderAll>;
+  release(): Promise<void>;
+}
+
+/**
+ * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
+ * @param memoryBytes for intermediates
+ */
+export async function startSynthesis(
+  place: Workplace,
+  config: DistillConfig,
+  memoryBytes: number,
+  context: JobContext,
+  saved?: DistillState,
+): Promise<Synthesis> {
+  const { runtime, encoder, source, train, gemm } = place;
+  const classes = source.classes.length;
+  const m = classes * config.ipc;
+  const [height, width] = encoder.preprocessing.crop;
+  if (height !== width) {
+    throw new UsageError(
+      `The encoder takes ${height} × ${width} px images; only square ones are distilled so far.`,
+    );
+  }
+  const draws = Math.max(1, config.augment);
+  const maps = await fitFeatureMaps(config.normalize, train);
+  const chunked = await createChunkedEncoder(runtime, encoder, m, draws, memoryBytes);
+  const { batch, chunks, activations, activationBytes } = chunked.plan;
+  context.note(
+    `${m} synthetic images of ${height} px in ${chunks} chunk${chunks === 1 ? "" : "s"} of ${batch}; intermediates are ` +
+      `${activations === "save" ? "kept" : "recomputed"} (${mebibytes(activationBytes)} of ${mebibytes(freemem())} free).`,
+  );
+  const renderer = createRenderer(runtime, batch);
+  const augmenter =
+    config.augment > 0
+      ? await createAugmenter(runtime, lgmAugmentation, config.seed, batch, height, height)
+      : undefined;
+  const state =
+    saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
+  const needsMeans = objectives[config.method].needs.classMeans;
+  const parts: DistillParts = {
+    ...{ config, classes, real: train, maps, encoder: chunked, renderer, augmenter, gemm },
+    ...(needsMeans
+      ? { classMeans: await Promise.all(maps.map((map) => classMeans(train, classes, map))) }
+      : {}),
+  };
+  return {
+    parts,
+    state,
+    features: () => syntheticFeatures(chunked, renderer, state.parameters, draws),
+    images: () => renderAll(renderer, state.parameters, batch),
+    async release() {
+      await releaseAll(chunked, renderer, augmenter);
+    },
+  };
+}
+
+async function firstParameters(
+  { source, train, encoder }: Workplace,
+  config: DistillConfig,
+  m: number,
+  size: number,
+): Promise<SyntheticParameters> {
+  if (config.init === "noise") {
+    return noiseParameters(config.parametrization, m, size, seededRandom(config.seed, "level 0"));
+  }
+  const picked = randomImages(train.labels, source.classes.length, config.ipc, config.seed);
+  const inSplit = train.imageIndices ? Int32Array.from(picked, (row) => train.imageIndices![row]!) : picked;
+  const images = await pickImages(source, "train", inSplit, encoder.preprocessing);
+  return parametersFromImages(config.parametrization, images, m, size);
+}
+
+/** Runs steps until the configuration's number is done. `afterStep` may save a checkpoint. */
+export async function runSteps(
+  synthesis: Synthesis,
+  context: JobContext,
+  afterStep: (report: StepReport) => Promise<void>,
+): Promise<void> {
+  const { parts, state } = synthesis;
+  const { steps } = parts.config;
+  while (state.step < steps) {
+    const report = await distillStep(parts, state);
+    const accuracy =
+      report.batchAccuracy === undefined ? "" : `, batch ${(100 * report.batchAccuracy).toFixed(1)} %`;
+    context.progress({
+      stage: "Distilling",
+      done: state.step,
+      total: steps,
+      unit: "steps",
+      detail: `loss ${report.loss.toFixed(3)}${accuracy}`,
+    });
+    await afterStep(report);
+    if (context.signal.aborted && state.step < steps) {
+      throw new InterruptedError(`Stopped after step ${state.step} of ${steps}.`);
+    }
+  }
+}
+
+async function syntheticFeatures(
+  chunked: ChunkedEncoder,
+  renderer: Renderer,
+  parameters: SyntheticParameters,
+  draws: number,
+): Promise<Float32Array> {
+  const d = chunked.featureSize;
+  const out = new Float32Array(parameters.count * d);
+  for await (const { start, count, images } of renderAll(renderer, parameters, chunked.plan.batch)) {
+    const whole = new Float32Array(chunked.plan.batch * (images.length / count));
+    whole.set(images);
+    const rows = await chunked.features((start / chunked.plan.batch) * draws, whole);
+    out.set(rows.subarray(0, count * d), start * d);
+  }
+  return out;
+}
+
+async function releaseAll(chunked: ChunkedEncoder, renderer: Renderer, augmenter: Augmenter | undefined) {
+  await chunked.release();
+  await renderer.release();
+  await augmenter?.release();
+}
+
+const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
