@@ -1,0 +1,44 @@
+import { type FileHandle, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { DataError, messageOf } from "../errors.ts";
+
+/** Writes all of `bytes` at `position`: one call of the system may write less. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Replaces a file so that a kill at any moment leaves the old text or the new. */
+export async function replaceFile(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.tmp`, text, { flush: true });
+  await rename(`${file}.tmp`, file);
+}
+
+/** Runs writes into `folder`, turning a full or failing disk into an error for the person. */
+export async function onDisk<T>(folder: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    const full = ["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "");
+    const what = full
+      ? `The disk is full, writing ${folder}. Make room`
+      : `Writing ${folder} failed: ${messageOf(cause)}. Mend that`;
+    throw new DataError(`${what}, then run the same command again; it goes on where this one stopped.`, {
+      cause,
+    });
+  }
+}
+
+/** Size in bytes, 0 when the file is not there. */
+export async function sizeOrZero(file: string): Promise<number> {
+  return (await stat(file).catch(() => undefined))?.size ?? 0;
+}
+
+/** Contents, empty when the file is not there. */
+export async function readOrEmpty(file: string): Promise<Buffer> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return Buffer.alloc(0);
+    throw error;
+  });
+}
