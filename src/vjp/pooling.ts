@@ -1,3 +1,108 @@
-import type { RuleTable } from "./rule.ts";
+import type { GraphBuilder } from "../graph/builder.ts";
+import { constantOf } from "../graph/constant.ts";
+import { int, intAttribute, intsAttribute, type Node, sizeOf } from "../graph/ir.ts";
+import { inputGradient, type Window, windowAttributes, windowOf } from "./convolution.ts";
+import type { Rule, RuleTable } from "./rule.ts";
 
-export const poolingRules: RuleTable = {};
+/** Every position gets its share of the mean's cotangent. */
+const globalAveragePool: Rule = (c, [dy]) => {
+  const dims = c.inputDims(0);
+  const share = c.b.op("Mul", [dy!, c.b.scalar(1 / sizeOf(dims.slice(2)))]);
+  return [c.b.op("Expand", [share, c.b.ints(dims)])];
+};
+
+/** Spatial maxima; where several positions are equal they share the cotangent evenly. */
+const globalMaxPool: Rule = (c, [dy]) => {
+  const mask = c.b.op("Equal", [c.node.inputs[0]!, c.node.outputs[0]!]);
+  const ones = c.b.op("Cast", [mask], { to: int(1) });
+  const axes = c
+    .inputDims(0)
+    .slice(2)
+    .map((_, i) => i + 2);
+  const share = c.b.op("Div", [dy!, c.b.reduceSum(ones, axes, true)]);
+  return [c.b.op("Mul", [ones, share])];
+};
+
+const averagePool: Rule = (c, [dy]) => {
+  const kernel = intsAttribute(c.node, "kernel_shape")!;
+  const inDims = c.inputDims(0);
+  const outDims = c.outputDims(0);
+  const window = windowOf(c.node, kernel);
+  const counts = windowCounts(c.node, window, inDims.slice(2), outDims.slice(2));
+  const share = c.b.op("Mul", [
+    dy!,
+    c.b.floats(
+      [1, 1, ...outDims.slice(2)],
+      counts.map((n) => 1 / n),
+    ),
+  ]);
+  return [sumWindows(c.b, share, window, inDims, outDims)];
+};
+
+/** The adjoint of summing over windows: a depthwise transposed convolution with ones. */
+function sumWindows(
+  b: GraphBuilder,
+  dy: string,
+  window: Window,
+  inDims: readonly number[],
+  outDims: readonly number[],
+): string {
+  const dims = [inDims[1]!, 1, ...window.kernel];
+  const constant = constantOf("float32", dims, new Float32Array(sizeOf(dims)).fill(1));
+  return inputGradient(b, dy, { name: b.constant(constant), constant }, window, inDims[1]!, inDims, outDims);
+}
+
+/** How many elements each window's mean is over: ONNX's count_include_pad and ceil_mode. */
+function windowCounts(
+  node: Node,
+  { kernel, strides, dilations, begin, end }: Window,
+  space: readonly number[],
+  out: readonly number[],
+): Float64Array {
+  const withPads = intAttribute(node, "count_include_pad", 0) === 1;
+  const perAxis = kernel.map((k, axis) =>
+    Array.from({ length: out[axis]! }, (_, o) => {
+      let count = 0;
+      for (let t = 0; t < k; t++) {
+        const position = o * strides[axis]! - begin[axis]! + t * dilations[axis]!;
+        const low = withPads ? -begin[axis]! : 0;
+        const high = withPads ? space[axis]! + end[axis]! : space[axis]!;
+        if (position >= low && position < high) count++;
+      }
+      return count;
+    }),
+  );
+  let counts = [1];
+  for (const axis of perAxis) counts = counts.flatMap((n) => axis.map((a) => n * a));
+  return Float64Array.from(counts);
+}
+
+/**
+ * The first maximum of a window takes the whole cotangent, as in PyTorch. A second MaxPool on the same input
+ * hands out the positions; it is repeated rather than changing the forward's node.
+ */
+const maxPool: Rule = (c, [dy]) => {
+  const inDims = c.inputDims(0);
+  const kernel = intsAttribute(c.node, "kernel_shape")!;
+  const { group: _, ...attributes } = windowAttributes(windowOf(c.node, kernel), 1);
+  const positions =
+    c.node.outputs[1] ||
+    c.b.ops("MaxPool", [c.node.inputs[0]!], 2, {
+      ...attributes,
+      ceil_mode: int(intAttribute(c.node, "ceil_mode", 0)),
+    })[1]!;
+  const count = sizeOf(inDims);
+  const zeros = c.b.op("Expand", [c.b.scalar(0), c.b.ints([count])]);
+  const flat = c.b.op("ScatterElements", [zeros, c.b.reshape(positions, [-1]), c.b.reshape(dy!, [-1])], {
+    axis: int(0),
+    reduction: { kind: "string", value: "add" },
+  });
+  return [c.b.reshape(flat, inDims)];
+};
+
+export const poolingRules: RuleTable = {
+  GlobalAveragePool: globalAveragePool,
+  GlobalMaxPool: globalMaxPool,
+  AveragePool: averagePool,
+  MaxPool: maxPool,
+};

@@ -2,6 +2,7 @@ import { GraphBuilder, targetOpset } from "../builder.ts";
 import { type Graph, type Node, operatorOf, type TracedGraph } from "../ir.ts";
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
+import { convolutionLowerings } from "./convolution.ts";
 import type { LoweringTable } from "./lowering.ts";
 import { opsetLowerings } from "./opset.ts";
 import { quantizedLowerings } from "./quantized.ts";
@@ -11,6 +12,7 @@ export const lowerings: LoweringTable = {
   ...opsetLowerings,
   ...compositeLowerings,
   ...contribLowerings,
+  ...convolutionLowerings,
   ...quantizedLowerings,
 };
 
