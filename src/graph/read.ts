@@ -42,7 +42,8 @@ export const readableOpsets = { from: 11, to: 23 } as const;
 export async function readOnnx(bytes: Uint8Array, name: string, readExternal?: ReadExternal): Promise<Graph> {
   let model: ModelProto;
   try {
-    model = fromBinary(ModelProtoSchema, bytes);
+    // A plain Uint8Array: the `slice` of Node's Buffer does not copy.
+    model = fromBinary(ModelProtoSchema, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (error) {
     throw new ModelError(
       `${name} is not a readable ONNX model (${messageOf(error)}). Expected a whole .onnx file; ` +
