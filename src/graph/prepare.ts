@@ -1,6 +1,8 @@
 import type { Runtime } from "../runtime/runtime.ts";
 import { inlineBranches } from "./branches.ts";
 import { toFloat32 } from "./float32.ts";
+import { fuseGelu } from "./fuse-gelu.ts";
+import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
 import { lower } from "./lower/index.ts";
 import { simplify, withoutDeadNodes } from "./simplify.ts";
@@ -8,8 +10,9 @@ import { retrace, trace } from "./trace.ts";
 
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
- * folded, every operator in the form that the rules know, nothing superfluous. The graph's outputs, and every
- * value that an operator still makes, keep their names.
+ * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
+ * chains that exporters write for them. The graph's outputs, and every value that an operator still makes, keep
+ * their names.
  *
  * @param inputs static dims by input name; the first dimension is the batch
  * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
@@ -34,5 +37,5 @@ export async function prepareGraph(
     if (lowered === traced) break;
     traced = await retrace(runtime, lowered, traced.types);
   }
-  return simplify(traced);
+  return fuseGelu(fuseLayerNormalization(simplify(traced)));
 }
