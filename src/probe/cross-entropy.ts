@@ -1,5 +1,4 @@
-import type { Matrix } from "./matrix.ts";
-import { matrix } from "./matrix.ts";
+import { type Matrix, matrix } from "./matrix.ts";
 
 /**
  * Replaces each row of `scores` by its softmax and returns each row's log Σ exp. The row's maximum is taken
@@ -27,19 +26,23 @@ export function softmaxRows(scores: Matrix): Float64Array {
 }
 
 /**
- * Cross entropy of softmax(scores) against class indices, mean over the rows, and its gradient with respect
- * to the scores (n × C): (softmax − one-hot)/n.
+ * Cross entropy of softmax(scores) against class indices, summed over the rows and divided by `count` (default
+ * the number of rows: the mean), and its gradient with respect to the scores (n × C): (softmax − one-hot)/count.
  */
-export function crossEntropy(scores: Matrix, labels: ArrayLike<number>): { loss: number; gradient: Matrix } {
-  const { rows: n, cols } = scores;
-  const gradient = matrix(n, cols, scores.data.slice());
+export function crossEntropy(
+  scores: Matrix,
+  labels: ArrayLike<number>,
+  count: number = scores.rows,
+): { loss: number; gradient: Matrix } {
+  const { rows, cols } = scores;
+  const gradient = matrix(rows, cols, scores.data.slice());
   const logs = softmaxRows(gradient);
   let loss = 0;
-  for (let i = 0; i < n; i++) {
+  for (let i = 0; i < rows; i++) {
     const at = i * cols + labels[i]!;
-    loss += (logs[i]! - scores.data[at]!) / n;
+    loss += (logs[i]! - scores.data[at]!) / count;
     gradient.data[at]! -= 1;
   }
-  for (let i = 0; i < gradient.data.length; i++) gradient.data[i]! /= n;
+  for (let i = 0; i < gradient.data.length; i++) gradient.data[i]! /= count;
   return { loss, gradient };
 }

@@ -10,7 +10,7 @@ export interface LabeledFeatures {
   readonly count: number;
   readonly featureSize: number;
   /** Class index of each row. */
-  readonly labels: ArrayLike<number>;
+  readonly labels: Int32Array;
   /**
    * Writes the features of `indices` to `out` (indices.length × d). `epoch` counts from 0 while training, so
    * that features can be made anew each epoch (evaluation augmentation).
@@ -19,7 +19,7 @@ export interface LabeledFeatures {
 }
 
 /** Features in memory (n × d, row-major) with their labels (n). */
-export function featuresInMemory(features: Float32Array, labels: ArrayLike<number>): LabeledFeatures {
+export function featuresInMemory(features: Float32Array, labels: Int32Array): LabeledFeatures {
   const count = labels.length;
   const d = features.length / count;
   if (!Number.isInteger(d)) {
@@ -147,12 +147,12 @@ async function trainHeads(
 ): Promise<LinearHead[]> {
   const { classes: C, seed, batchSize = 256, epochs = 1000, gemm = jsGemm, signal, onEpoch } = options;
   const { count, featureSize: d } = features;
+  if (count === 0) throw new UsageError("a head cannot be trained on no features. Give at least one image.");
   for (const rate of learningRates) {
     if (!(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
       throw new UsageError(`a head's learning rate must be a number above 0, got ${rate}. Try 0.01.`);
     }
   }
-  if (count === 0) throw new UsageError("a head cannot be trained on no features. Give at least one image.");
   const H = learningRates.length;
   const start = options.initial ?? freshHead(d, C, seededRandom(seed, "head weight"));
   const weight = repeatColumns(start.weight, H);
@@ -174,14 +174,12 @@ async function trainHeads(
       addToRows(scores, bias.data);
       // Each head's scores are C columns of a row; as n·H rows of C they are H samples with the same label.
       const repeated = Int32Array.from({ length: labels.length * H }, (_, i) => labels[Math.floor(i / H)]!);
-      const { loss, gradient } = crossEntropy(matrix(Z.rows * H, C, scores.data), repeated);
-      // The mean is over n·H rows there, over n here.
-      for (let i = 0; i < gradient.data.length; i++) gradient.data[i]! *= H;
+      const { loss, gradient } = crossEntropy(matrix(Z.rows * H, C, scores.data), repeated, Z.rows);
       const byScores = matrix(Z.rows, H * C, gradient.data);
       step++;
       adamStep(weight, await gemm.multiply(Z, byScores, { transA: true }), weightState, rates, step);
       adamStep(bias, columnSums(byScores), biasState, rates, step);
-      epochLoss += loss * Z.rows;
+      epochLoss += (loss / H) * Z.rows;
     }
     onEpoch?.({ epoch: epoch + 1, epochs, loss: epochLoss / count });
   }
