@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { DataError, NumericalError, UsageError } from "../../src/errors.ts";
@@ -93,6 +94,32 @@ describe("solveRidge", () => {
         expect(relativeError(sample!.dZs.data, feature!.dZs.data)).toBeLessThan(tolerance);
         expect(relativeError(sample!.dYs.data, feature!.dYs.data)).toBeLessThan(tolerance);
       }
+    }
+  });
+
+  it("keeps weight and adjoint to rounding error of the smaller system, however small lambda is", async () => {
+    interface Case {
+      readonly m: number;
+      readonly d: number;
+      readonly classes: number;
+      readonly lambda: number;
+      readonly condition: number;
+      readonly [name: string]: number | number[];
+    }
+    const url = new URL("../fixtures/ridge/adjoint.json", import.meta.url);
+    const cases: readonly Case[] = JSON.parse(readFileSync(url, "utf8"));
+    expect(cases.some((c) => c.lambda < 1e-8)).toBe(true);
+    for (const c of cases) {
+      const read = (rows: number, cols: number, name: string) =>
+        matrix(rows, cols, Float64Array.from(c[name] as number[]));
+      const { m, d, classes, lambda } = c;
+      const solution = await solveRidge(read(m, d, "Z"), read(m, classes, "Y"), { lambda });
+      const { dZs, dYs } = await solution.adjoint(read(d, classes, "G"));
+      // The larger system's condition number would be about 1/λ: an error of 1e-8 in the last cases.
+      const tolerance = 20 * Number.EPSILON * c.condition;
+      expect(relativeError(solution.weight.data, c.W as number[])).toBeLessThan(tolerance);
+      expect(relativeError(dZs.data, c.dZ as number[])).toBeLessThan(tolerance);
+      expect(relativeError(dYs.data, c.dY as number[])).toBeLessThan(tolerance);
     }
   });
 
