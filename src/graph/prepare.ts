@@ -6,6 +6,7 @@ import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
 import { lower } from "./lower/index.ts";
 import { simplify, withoutDeadNodes } from "./simplify.ts";
+import { splitSlices } from "./split-slices.ts";
 import { retrace, trace } from "./trace.ts";
 
 /**
@@ -37,5 +38,5 @@ export async function prepareGraph(
     if (lowered === traced) break;
     traced = await retrace(runtime, lowered, traced.types);
   }
-  return fuseGelu(fuseLayerNormalization(simplify(traced)));
+  return fuseGelu(fuseLayerNormalization(simplify(splitSlices(simplify(traced)))));
 }
