@@ -1,5 +1,13 @@
 import { constantOf } from "./constant.ts";
-import type { Attributes, Constant, DataType, Graph, TensorType, ValueInfo } from "./ir.ts";
+import {
+  type Attributes,
+  type Constant,
+  type DataType,
+  type Graph,
+  intsAttribute,
+  type TensorType,
+  type ValueInfo,
+} from "./ir.ts";
 
 /** The operator set that every graph is lowered to and every builder emits. */
 export const targetOpset = 18;
@@ -13,11 +21,19 @@ export class GraphBuilder {
   private readonly prefix: string;
   private count = 0;
   private readonly small = new Map<string, string>();
+  private readonly transposes = new Map<
+    string,
+    { readonly source: string; readonly perm: readonly number[] }
+  >();
 
   /** Writes into `graph`; `prefix` keeps names apart from those already there. */
   constructor(graph: Graph = emptyGraph(), prefix = "") {
     this.graph = graph;
     this.prefix = prefix;
+    for (const node of graph.nodes) {
+      const perm = node.op === "Transpose" && node.domain === "" ? intsAttribute(node, "perm") : undefined;
+      if (perm) this.transposes.set(node.outputs[0]!, { source: node.inputs[0]!, perm });
+    }
   }
 
   /** A name no other value of this builder has. */
@@ -97,7 +113,28 @@ export class GraphBuilder {
     return this.op("Reshape", [x, this.ints(dims)]);
   }
 
+  /** Permutes the axes of `x`; of a value that is a transpose already, in one node or none. */
   transpose(x: string, perm: readonly number[]): string {
+    const before = this.transposes.get(x);
+    if (before !== undefined)
+      return this.transpose(
+        before.source,
+        perm.map((axis) => before.perm[axis]!),
+      );
+    if (perm.every((axis, i) => axis === i)) return x;
+    const y = this.op("Transpose", [x], { perm: { kind: "ints", value: perm } });
+    this.transposes.set(y, { source: x, perm });
+    return y;
+  }
+
+  /**
+   * The last two axes of `x` exchanged, as a node of its own (or none, where `x` is one): ONNX Runtime takes it
+   * into the product that reads it, which it does with no other permutation.
+   */
+  exchange(x: string, rank: number): string {
+    const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
+    const before = this.transposes.get(x);
+    if (before !== undefined && String(before.perm) === String(perm)) return before.source;
     return this.op("Transpose", [x], { perm: { kind: "ints", value: perm } });
   }
 

@@ -91,25 +91,26 @@ function batchProduct(c: RuleContext, dy: string): (string | null)[] {
   const out = vector ? [...c.outputDims(0).slice(0, -1), 1, c.outputDims(0).at(-1)!] : c.outputDims(0);
   const cotangent = vector ? c.b.reshape(dy, out) : dy;
   const batch = out.slice(0, -2);
+  // A product transposes its right side at no cost; its left side better comes transposed, for which the
+  // permutation that made it, if any, takes the exchange in.
+  const exchanged = (value: string, { length }: readonly number[]): string =>
+    c.b.transpose(value, [...Array(length - 2).keys(), length - 1, length - 2]);
   const gradients: (string | null)[] = [null, null];
   if (c.needs(0)) {
-    const product = c.b.op("MatMul", [cotangent, transposed(c, b, right)]);
+    const product = c.b.op("MatMul", [cotangent, c.b.exchange(b, right.length)]);
     const summed = sumTo(c.b, product, [...batch, ...left.slice(-2)], left);
     gradients[0] = vector ? c.b.reshape(summed, c.inputDims(0)) : summed;
   }
   if (c.needs(1)) {
-    const matrices = transposed(c, vector ? c.b.reshape(a, left) : a, left);
-    const product = c.b.op("MatMul", [matrices, cotangent]);
+    const matrices = vector ? c.b.reshape(a, left) : a;
+    // Aᵀ·dY or (dYᵀ·A)ᵀ: the smaller of A and dY is the one to transpose (attention's weights are the larger).
+    const product =
+      left.at(-1)! > out.at(-1)!
+        ? exchanged(c.b.op("MatMul", [exchanged(cotangent, out), matrices]), out)
+        : c.b.op("MatMul", [exchanged(matrices, left), cotangent]);
     gradients[1] = sumTo(c.b, product, [...batch, ...right.slice(-2)], right);
   }
   return gradients;
-}
-
-/** The last two dimensions exchanged: ONNX Runtime takes this Transpose into the product that reads it. */
-function transposed(c: RuleContext, value: string, dims: readonly number[]): string {
-  const perm = dims.map((_, i) => i);
-  const last = dims.length - 1;
-  return c.b.transpose(value, [...perm.slice(0, -2), last, last - 1]);
 }
 
 const sameDims = (a: readonly number[], b: readonly number[]): boolean =>
