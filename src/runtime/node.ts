@@ -11,6 +11,12 @@ export interface NodeRuntimeOptions {
   readonly threads?: number;
 }
 
+/**
+ * Rules and passes put transposes where they are cheap, mostly into products. ONNX Runtime's own pass moves them
+ * on, and where it ends in a permutation of two separate axes the copy takes longer than the products around it.
+ */
+const optimizersOff = ["TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"];
+
 /** Constants from this size on are handed over by reference instead of through the protobuf. */
 const externalFrom = 4096;
 
@@ -23,6 +29,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: 3,
+    extra: { optimization: { disable_specified_optimizers: optimizersOff.join(";") } },
   };
   const create = async (
     model: Uint8Array,
