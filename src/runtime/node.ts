@@ -29,7 +29,9 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: 3,
-    extra: { optimization: { disable_specified_optimizers: optimizersOff.join(";") } },
+    ...(device === "cpu"
+      ? { extra: { optimization: { disable_specified_optimizers: optimizersOff.join(";") } } }
+      : {}),
   };
   const create = async (
     model: Uint8Array,
