@@ -86,6 +86,13 @@ describe("cholesky", () => {
     await expect(cholesky(broken, jsGemm)).rejects.toThrow("pivot 2 of 2");
   });
 
+  it("refuses a pivot that is positive by rounding alone", async () => {
+    const nearly = matrix(2, 2, Float64Array.of(1, 1, 1, 1 + 2 * Number.EPSILON));
+    await expect(cholesky(nearly, jsGemm)).rejects.toThrow("pivot 2 of 2");
+    const enough = matrix(2, 2, Float64Array.of(1, 1, 1, 1 + 8 * Number.EPSILON));
+    expect((await cholesky(enough, jsGemm)).factor.data[3]).toBe(Math.sqrt(8 * Number.EPSILON));
+  });
+
   it("refuses a matrix of lower rank, also where rounding leaves a tiny pivot, in any block", async () => {
     for (const blockSize of [2, 5, 64]) {
       const K = await gram(randomMatrix(12, 5, 11), jsGemm);
