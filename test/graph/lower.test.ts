@@ -210,6 +210,30 @@ describe("older and newer operator sets become the target one", () => {
     expect(prepared.opset).toBe(targetOpset);
   });
 
+  it("AveragePool-19 with dilations of 1, and none with others", async () => {
+    const pool = (dilation: number, padding: Attributes): Graph =>
+      graphOf({
+        op: "AveragePool",
+        opset: 19,
+        dims: [1, 2, 6, 6],
+        attributes: { kernel_shape: ints([2, 2]), dilations: ints([dilation, dilation]), ...padding },
+      });
+    await expectSameAfterPreparing(pool(1, { pads: ints([1, 0, 0, 1]) }));
+    await expectSameAfterPreparing(pool(1, { auto_pad: text("SAME_UPPER"), strides: ints([2, 2]) }));
+    const dilated = prepareGraph(nodeRuntime({ threads: 1 }), pool(2, {}), { x: [1, 2, 6, 6] });
+    await expect(dilated).rejects.toThrow(/AveragePool.*dilated/);
+  });
+
+  it("names an operator that is newer than the target and that nothing covers", async () => {
+    const b = builderAt(19);
+    const x = b.input("x", [1, 1, 3, 3]);
+    const weight = b.floats([1, 1, 1, 1], [1]);
+    const offset = b.floats([1, 2, 3, 3], new Float32Array(18));
+    b.output(b.op("DeformConv", [x, weight, offset]), { dims: [1, 1, 3, 3] });
+    const preparing = prepareGraph(nodeRuntime({ threads: 1 }), b.graph, { x: [1, 1, 3, 3] });
+    await expect(preparing).rejects.toThrow(/DeformConv.*no pullback rule/);
+  });
+
   it("leaves names to the values that nodes of the file made", async () => {
     const b = builderAt(11);
     const x = b.input("x", [2, 3, 4]);

@@ -1,4 +1,5 @@
-import { type Attribute, intAttribute, ints, intsAttribute, stringAttribute } from "../ir.ts";
+import { ModelError } from "../../errors.ts";
+import { type Attribute, describeNode, intAttribute, ints, intsAttribute, stringAttribute } from "../ir.ts";
 import type { Lowering, LoweringTable } from "./lowering.ts";
 
 /** auto_pad as explicit pads: WebGPU gets SAME with stride wrong, and the pullback rules read pads alone. */
@@ -29,9 +30,25 @@ const explicitPads: Lowering = ({ node, b, type }) => {
   return b.ops(node.op, node.inputs, node.outputs.length, attributes);
 };
 
+/** Dilations are newer than the target; exporters write them where they are 1, too. */
+const averagePool: Lowering = (context) => {
+  const { node, b } = context;
+  const { dilations, ...attributes } = node.attributes;
+  if (dilations === undefined) return explicitPads(context);
+  if (intsAttribute(node, "dilations")?.some((d) => d !== 1)) {
+    throw new ModelError(
+      `The node ${describeNode(node)} is dilated, which has no pullback rule. ` +
+        "Choose a feature tensor before it (`clp-dd inspect` lists the candidates).",
+    );
+  }
+  return (
+    explicitPads({ ...context, node: { ...node, attributes } }) ?? [b.op(node.op, node.inputs, attributes)]
+  );
+};
+
 export const convolutionLowerings: LoweringTable = {
   Conv: explicitPads,
   ConvTranspose: explicitPads,
   MaxPool: explicitPads,
-  AveragePool: explicitPads,
+  AveragePool: averagePool,
 };

@@ -1,5 +1,6 @@
+import { ModelError } from "../../errors.ts";
 import { GraphBuilder, targetOpset } from "../builder.ts";
-import { type Graph, type Node, operatorOf, type TracedGraph } from "../ir.ts";
+import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } from "../ir.ts";
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
@@ -15,6 +16,16 @@ export const lowerings: LoweringTable = {
   ...convolutionLowerings,
   ...quantizedLowerings,
 };
+
+/** Standard operators that came after the target: what no lowering covers cannot stay. */
+const newer = new Set([
+  "AffineGrid",
+  "Attention",
+  "DeformConv",
+  "Gelu",
+  "RMSNormalization",
+  "RotaryEmbedding",
+]);
 
 /**
  * Rewrites a graph into the forms of `targetOpset` that the pullback rules know. Every value that a node of
@@ -41,6 +52,12 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
       constant: (value) => graph.constants.get(value),
     });
     if (values === undefined) {
+      if (newer.has(key)) {
+        throw new ModelError(
+          `The node ${describeNode(node)} of operator set ${graph.opset} has no form in ${targetOpset}, and no pullback ` +
+            "rule. Choose a feature tensor before it (`clp-dd inspect` lists the candidates).",
+        );
+      }
       nodes.length = before;
       nodes.push(node);
       continue;
