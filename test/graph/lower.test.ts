@@ -25,10 +25,14 @@ interface NodeCase {
     | { dims: readonly number[]; values: readonly number[]; dtype?: DataType }
   )[];
   readonly outputs?: number;
+  /** Element types of the outputs that are not float32. */
+  readonly types?: Readonly<Record<number, DataType>>;
 }
 
+type TitledCase = NodeCase & { readonly title: string };
+
 /** A graph of one node on the input x, all of whose outputs are the graph's. */
-function graphOf({ op, opset, dims, attributes, domain, constants, outputs }: NodeCase): Graph {
+function graphOf({ op, opset, dims, attributes, domain, constants, outputs, types }: NodeCase): Graph {
   const b = builderAt(opset);
   const x = b.input("x", dims);
   const others = (constants ?? []).map((c) =>
@@ -36,7 +40,9 @@ function graphOf({ op, opset, dims, attributes, domain, constants, outputs }: No
   );
   const names = b.ops(op, [x, ...others], outputs ?? 1, attributes, domain);
   // Shapes are left open: each output is declared by its name alone.
-  for (const name of names) b.graph.outputs.push({ name, dtype: "float32", dims: [] });
+  for (const [i, name] of names.entries()) {
+    b.graph.outputs.push({ name, dtype: types?.[i] ?? "float32", dims: [] });
+  }
   return b.graph;
 }
 
@@ -46,9 +52,9 @@ const weights = (...dims: number[]) => ({ dims, values: Array.from(randomArray(d
 const opsOf = (graph: Graph) => graph.nodes.map((node) => node.op);
 
 describe("older and newer operator sets become the target one", () => {
-  const cases: (NodeCase & { readonly title: string })[] = [
+  const cases: TitledCase[] = [
     ...["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceLogSumExp"].map(
-      (op) => ({
+      (op): TitledCase => ({
         title: `${op}-11: axes attribute`,
         op,
         opset: 11,
@@ -120,7 +126,7 @@ describe("older and newer operator sets become the target one", () => {
       attributes: { axis: int(1), num_outputs: int(3) },
       outputs: 3,
     },
-    ...["Softmax", "LogSoftmax"].flatMap((op) => [
+    ...["Softmax", "LogSoftmax"].flatMap((op): TitledCase[] => [
       { title: `${op}-11: axes flattened from the default one on`, op, opset: 11, dims: [2, 3, 4] },
       { title: `${op}-11: last axis`, op, opset: 11, dims: [2, 3, 4], attributes: { axis: int(-1) } },
       { title: `${op}-11: first axis`, op, opset: 11, dims: [2, 3], attributes: { axis: int(0) } },
@@ -202,6 +208,107 @@ describe("older and newer operator sets become the target one", () => {
       dims: [2],
       attributes: { to: int(1), saturate: int(1) },
     },
+    {
+      title: "Slice-9",
+      op: "Slice",
+      opset: 9,
+      dims: [3, 4, 5],
+      attributes: { starts: ints([1, -3]), ends: ints([3, 99]), axes: ints([0, 2]) },
+    },
+    {
+      title: "Slice-7 without axes",
+      op: "Slice",
+      opset: 7,
+      dims: [3, 4],
+      attributes: { starts: ints([1]), ends: ints([3]) },
+    },
+    {
+      title: "Slice-10",
+      op: "Slice",
+      opset: 10,
+      dims: [3, 4],
+      constants: [int64(3), int64(0), int64(1), int64(-2)],
+    },
+    {
+      title: "Clip-7",
+      op: "Clip",
+      opset: 7,
+      dims: [2, 3],
+      attributes: { min: float(-0.25), max: float(0.5) },
+    },
+    { title: "Clip-9 with one bound", op: "Clip", opset: 9, dims: [2, 3], attributes: { max: float(0.5) } },
+    {
+      title: "Pad-9",
+      op: "Pad",
+      opset: 9,
+      dims: [2, 3],
+      attributes: { pads: ints([0, 1, 1, 0]), value: float(0.5) },
+    },
+    {
+      title: "Pad-9, reflecting",
+      op: "Pad",
+      opset: 9,
+      dims: [2, 3],
+      attributes: { pads: ints([0, 1, 0, 2]), mode: text("reflect") },
+    },
+    {
+      title: "TopK-9",
+      op: "TopK",
+      opset: 9,
+      dims: [2, 5],
+      attributes: { k: int(2) },
+      outputs: 2,
+      types: { 1: "int64" },
+    },
+    {
+      title: "Scatter-9",
+      op: "Scatter",
+      opset: 9,
+      dims: [2, 3],
+      constants: [{ dims: [1, 2], values: [1, 0], dtype: "int64" }, weights(1, 2)],
+    },
+    ...["nearest", "linear"].flatMap((mode): TitledCase[] => [
+      {
+        title: `Upsample-7, ${mode}`,
+        op: "Upsample",
+        opset: 7,
+        dims: [1, 2, 3, 4],
+        attributes: { mode: text(mode), scales: { kind: "floats" as const, value: [1, 1, 2, 1.5] } },
+      },
+      {
+        title: `Upsample-9, ${mode}`,
+        op: "Upsample",
+        opset: 9,
+        dims: [1, 2, 3, 4],
+        constants: [{ dims: [4], values: [1, 1, 2, 3] }],
+        attributes: { mode: text(mode) },
+      },
+      {
+        title: `Resize-10, ${mode}, larger`,
+        op: "Resize",
+        opset: 10,
+        dims: [1, 2, 3, 4],
+        constants: [{ dims: [4], values: [1, 1, 1.5, 2] }],
+        attributes: { mode: text(mode) },
+      },
+      {
+        title: `Resize-10, ${mode}, smaller`,
+        op: "Resize",
+        opset: 10,
+        dims: [1, 2, 7, 8],
+        constants: [{ dims: [4], values: [1, 1, 0.5, 0.6] }],
+        attributes: { mode: text(mode) },
+      },
+    ]),
+    {
+      title: "BatchNormalization-7 with spatial 1",
+      op: "BatchNormalization",
+      opset: 7,
+      dims: [2, 2, 3],
+      constants: [weights(2), weights(2), weights(2), { dims: [2], values: [0.5, 1.5] }],
+      attributes: { spatial: int(1) },
+    },
+    { title: "Dropout-7", op: "Dropout", opset: 7, dims: [2, 3], attributes: { ratio: float(0.5) } },
     { title: "Clip-11", op: "Clip", opset: 11, dims: [2, 3], constants: [{ dims: [], values: [-0.25] }] },
     { title: "ReduceMax-20", op: "ReduceMax", opset: 20, dims: [2, 3], constants: [int64(1)] },
   ];

@@ -4,7 +4,8 @@ import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } fro
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
-import type { LoweringTable } from "./lowering.ts";
+import { legacyLowerings } from "./legacy.ts";
+import type { Lowering, LoweringContext, LoweringTable } from "./lowering.ts";
 import { opsetLowerings } from "./opset.ts";
 import { quantizedLowerings } from "./quantized.ts";
 
@@ -38,9 +39,7 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
   let changed = graph.opset !== targetOpset;
   for (const node of graph.nodes) {
     const key = operatorOf(node);
-    const lowering = Object.hasOwn(lowerings, key) ? lowerings[key] : undefined;
-    const before = nodes.length;
-    const values = lowering?.({
+    const context: LoweringContext = {
       node,
       b,
       opset: graph.opset,
@@ -50,7 +49,10 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
         return type;
       },
       constant: (value) => graph.constants.get(value),
-    });
+    };
+    const before = nodes.length;
+    const legacy = graph.opset < 11 ? entry(legacyLowerings, key)?.(context) : undefined;
+    const values = legacy ?? entry(lowerings, key)?.(context);
     if (values === undefined) {
       if (newer.has(key)) {
         throw new ModelError(
@@ -69,6 +71,9 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
   if (!changed) return graph;
   return { ...graph, opset: targetOpset, nodes, constants: b.graph.constants };
 }
+
+const entry = (table: LoweringTable, key: string): Lowering | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
 
 /** Renames the replacing values to the replaced ones; a value made elsewhere is passed on by an Identity. */
 function withOutputs(made: readonly Node[], values: readonly string[], outputs: readonly string[]): Node[] {
