@@ -1,0 +1,101 @@
+import * as z from "zod";
+import { Preprocessing } from "../data/preprocess.ts";
+import { DistillConfig, Normalization } from "../distill/config.ts";
+import { DataError } from "../errors.ts";
+
+const fraction = z.number().min(0).max(1);
+const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });
+
+/** One row of the results table: a probe's accuracy on the real test images, as a fraction. */
+export const ResultRow = z.object({
+  name: z.string(),
+  /** The probe: "closed form" and so on. */
+  protocol: z.string(),
+  images: z.int().positive(),
+  top1: fraction,
+  std: z.number().min(0).optional(),
+  top5: fraction.optional(),
+  worstGroup: fraction.optional(),
+});
+export type ResultRow = z.infer<typeof ResultRow>;
+
+export const Stage = z.object({
+  name: z.string(),
+  seconds: z.number().min(0),
+  peakMemoryBytes: z.number().min(0),
+});
+export type Stage = z.infer<typeof Stage>;
+
+/** A file's name inside of the artefact: relative, without "..". */
+const InnerPath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\\]+$/, "a path inside of the artefact");
+
+/** `manifest.json`: what an artefact is, how it was made and how well it does. */
+export const Manifest = z.object({
+  schemaVersion: z.literal(1),
+  tool: z.object({ name: z.literal("clp-dd"), version: z.string() }),
+  /** How the images came about: a distillation, or real images chosen as a baseline. */
+  kind: z.enum(["distilled", "random", "centroid", "neighbors", "kmeans", "herding", "full"]),
+  config: DistillConfig,
+  command: z.string().optional(),
+  classes: z.array(z.string()),
+  /** Folder of each class under images/, in the order of the classes. */
+  folders: z.array(InnerPath),
+  imageSize: z.int().positive(),
+  encoder: z.object({
+    id: z.string(),
+    sha256: z.string(),
+    licence: z.string().optional(),
+    source: z.string().optional(),
+    feature: z.string(),
+    pool: z.string(),
+    featureSize: z.int().positive(),
+    preprocessing: Preprocessing,
+  }),
+  data: z.object({
+    name: z.string(),
+    counts: z.record(z.string(), z.int()),
+    fingerprints: z.record(z.string(), z.string()),
+    notes: z.array(z.string()),
+    licences: z.array(z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() })),
+  }),
+  probe: z.object({
+    normalization: Normalization,
+    lambda: z.number().positive(),
+    tau: z.number().positive(),
+    /** Whether mean and deviation of the real features are part of the artefact. */
+    usesStatistics: z.boolean(),
+  }),
+  metrics: z.object({
+    closedForm: z.object({ top1: fraction, perClass: z.array(z.number().nullable()) }).optional(),
+    fullData: z.object({ top1: fraction, lambda: z.number() }).optional(),
+    centroid: z.object({ top1: fraction }).optional(),
+    random: MeanStd.optional(),
+    rows: z.array(ResultRow),
+  }),
+  stages: z.array(Stage),
+  seconds: z.number().min(0),
+  peakMemoryBytes: z.number().min(0),
+  machine: z.object({ cpu: z.string(), cores: z.int(), node: z.string(), threads: z.int() }),
+  files: z.record(InnerPath, z.string()),
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+/** Reads a manifest's text. Throws DataError for another version or a damaged one, naming what is wrong. */
+export function parseManifest(text: string, where: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new DataError(`${where} is no JSON: the artefact is damaged. Make it again or copy it again.`);
+  }
+  const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
+  if (version !== 1) {
+    throw new DataError(
+      `${where} has schema version ${String(version)}; this version of clp-dd reads 1. ` +
+        "Use the version of clp-dd that wrote it.",
+    );
+  }
+  const parsed = Manifest.safeParse(value);
+  if (!parsed.success) throw new DataError(`${where} is damaged: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
