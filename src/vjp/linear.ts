@@ -1,4 +1,5 @@
 import { float, floatAttribute, int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
+import { reshaped } from "./layout.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { uncovered } from "./static.ts";
 
@@ -69,8 +70,8 @@ function flatProduct(c: RuleContext, dy: string): (string | null)[] {
   const inner = left.at(-1)!;
   const rows = sizeOf(left.slice(0, -1));
   const columns = right[1] ?? 1;
-  const as = (value: string, from: readonly number[], to: readonly number[]): string =>
-    sameDims(from, to) ? value : c.b.reshape(value, to);
+  const as = (value: string, from: readonly number[], to: readonly number[]) =>
+    reshaped(c.b, value, from, to);
   const flat = as(dy, c.outputDims(0), [rows, columns]);
   const matrix = () => as(b, right, [inner, columns]);
   return [
@@ -112,9 +113,6 @@ function batchProduct(c: RuleContext, dy: string): (string | null)[] {
   }
   return gradients;
 }
-
-const sameDims = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((d, i) => d === b[i]);
 
 /** An Einsum's indices with the ellipsis spelt out, and the size of each index after broadcasting. */
 function parseEinsum(c: RuleContext): { operands: string[][]; result: string[]; sizes: Map<string, number> } {
