@@ -98,7 +98,7 @@ function matchNormalized(
   const squares = (value: string): boolean => {
     // Some exporters subtract the mean twice.
     const same = made(value, "Sub");
-    return value === centred || same?.inputs.every((i, k) => i === difference.inputs[k]);
+    return value === centred || same?.inputs.every((i, k) => i === difference.inputs[k]) === true;
   };
   const isSquare =
     square.op === "Pow"
