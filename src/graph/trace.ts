@@ -16,7 +16,7 @@ import { capturedNames, withoutDeadNodes } from "./simplify.ts";
 
 /**
  * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value by running
- * the graph in ONNX Runtime on zeros with every intermediate fetched, and folds what does not depend on the
+ * the graph in ONNX Runtime on zeros and asking for the shape of every intermediate, and folds what does not depend on the
  * inputs' values (the Shape/Gather/Concat chains of exporters) into constants.
  *
  * The runs use batch 1 and 2 (the first dimension of every input); a value's shape is linear in the batch,
@@ -103,10 +103,13 @@ async function typesOf(
   inputs: readonly StaticInput[],
   values: readonly string[] = graph.nodes.flatMap((node) => node.outputs.filter((o) => o !== "")),
 ): Promise<Map<string, TensorType>> {
+  // Fetching the shapes alone spares copying every intermediate; element types are known without running.
+  const shapes = values.map((value) => shapeOf(value));
   const known = new Set(graph.outputs.map((o) => o.name));
-  const session = await runtime.session(graph, {
+  const probed = { ...graph, nodes: [...graph.nodes, ...shapes] };
+  const session = await runtime.session(probed, {
     optimize: "off",
-    extraOutputs: values.filter((v) => !known.has(v)),
+    extraOutputs: [...values.filter((v) => !known.has(v)), ...shapes.map((node) => node.name)],
   });
   try {
     const typesAt = async (batch: number | undefined): Promise<Map<string, TensorType>> => {
@@ -120,13 +123,14 @@ async function typesOf(
       }
       let results: Record<string, Tensor>;
       try {
-        results = await session.run(feeds, { only: values });
+        results = await session.run(feeds, { only: shapes.map((node) => node.name) });
       } catch (error) {
         const shown = inputs.map((i) => `"${i.name}" [${types.get(i.name)!.dims.join(", ")}]`).join(", ");
         throw new ModelError(`The model cannot run on input ${shown}: ${messageOf(error)}`, { cause: error });
       }
-      for (const [name, tensor] of Object.entries(results)) {
-        types.set(name, { dtype: tensor.type as DataType, dims: tensor.dims });
+      for (const [i, name] of values.entries()) {
+        const dims = Array.from(results[shapes[i]!.name]!.data as BigInt64Array, Number);
+        types.set(name, { dtype: session.graph.outputTypes.get(name)!.dtype, dims });
       }
       for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });
       return types;
@@ -151,6 +155,12 @@ async function typesOf(
   } finally {
     await session.release();
   }
+}
+
+/** A node that gives the shape of a value, under a name of its own. */
+function shapeOf(value: string): Node {
+  const name = `shape of ${value}`;
+  return { op: "Shape", domain: "", name, inputs: [value], outputs: [name], attributes: {} };
 }
 
 function zeros(dtype: DataType, size: number): ArrayBufferView {

@@ -38,10 +38,15 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     external: readonly ExternalConstant[],
     { optimize, profile }: SessionOptions,
   ): Promise<Session> => {
+    // A graph that runs as written runs once or twice: weights laid out anew for speed would cost more.
+    const level =
+      optimize === "off"
+        ? { graphOptimizationLevel: "disabled" as const, extra: { session: { disable_prepacking: "1" } } }
+        : { graphOptimizationLevel: "all" as const };
     try {
       const session = await ort.InferenceSession.create(model, {
         ...base,
-        graphOptimizationLevel: optimize === "off" ? "disabled" : "all",
+        ...level,
         ...(external.length > 0 ? { externalData: [...external] } : {}),
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
       });
