@@ -25,8 +25,10 @@ const Embedded = z.object({
 export interface LoadOptions {
   readonly feature?: string;
   readonly pool?: Pool;
-  /** Overrides of the preprocessing: `size` sets the crop and scales the resize with it. */
+  /** Side of the crop; the resize is scaled with it. */
   readonly size?: number;
+  /** Shorter edge before the crop, instead of the encoder's own ratio. */
+  readonly resize?: number;
   readonly preprocessing?: Partial<Preprocessing>;
 }
 
@@ -46,7 +48,7 @@ export async function loadEncoderModel(nameOrPath: string, options: LoadOptions 
     return {
       ...model,
       provenance: { ...model.provenance, licence: card.licence, source: card.source },
-      preprocessing: resized({ ...card.preprocessing, ...options.preprocessing }, options.size),
+      preprocessing: resized({ ...card.preprocessing, ...options.preprocessing }, options),
       feature: options.feature ?? card.feature,
       ...(options.pool ? { pool: options.pool } : {}),
     };
@@ -54,13 +56,15 @@ export async function loadEncoderModel(nameOrPath: string, options: LoadOptions 
   const model = await readModelFile(nameOrPath, nameOrPath);
   return {
     ...model,
-    preprocessing: resized({ ...model.preprocessing, ...options.preprocessing }, options.size),
+    preprocessing: resized({ ...model.preprocessing, ...options.preprocessing }, options),
     ...(options.feature ? { feature: options.feature } : {}),
     ...(options.pool ? { pool: options.pool } : {}),
   };
 }
 
-function resized(preprocessing: Preprocessing, size: number | undefined): Preprocessing {
+function resized(preprocessing: Preprocessing, { size, resize: edge }: LoadOptions): Preprocessing {
+  if (edge !== undefined)
+    return { ...resized(preprocessing, size === undefined ? {} : { size }), resize: edge };
   if (size === undefined) return preprocessing;
   const scale = size / preprocessing.crop[0];
   const { resize } = preprocessing;

@@ -14,6 +14,7 @@ export async function openEncoder(params: EncoderParams): Promise<{ runtime: Run
     ...(params.feature ? { feature: params.feature } : {}),
     ...(params.pool ? { pool: params.pool } : {}),
     ...(params.size ? { size: params.size } : {}),
+    ...(params.resize ? { resize: params.resize } : {}),
   });
   return { runtime, encoder: await createEncoder(runtime, model) };
 }

@@ -10,6 +10,8 @@ export interface EncoderParams {
   readonly pool?: Pool | undefined;
   /** Side of the images the encoder sees (default: the encoder's own). */
   readonly size?: number | undefined;
+  /** Shorter edge that images are resized to before the crop to `size` (default: the encoder's own ratio). */
+  readonly resize?: number | undefined;
   readonly device?: Device | undefined;
   readonly threads?: number | undefined;
 }
@@ -22,6 +24,27 @@ export interface DataParams {
   readonly cacheFolder: string;
   /** Unreadable images that are skipped before giving up. */
   readonly maxBad: number;
+}
+
+export interface FeaturesParams extends EncoderParams, DataParams {
+  /** Contiguous part of the images, counted from 0, for extraction on several machines. */
+  readonly part?: { readonly index: number; readonly count: number } | undefined;
+  readonly storage?: "float32" | "float16" | undefined;
+}
+
+export interface EvaluateParams extends DataParams {
+  /** Folders of artefacts. */
+  readonly artifacts: readonly string[];
+  /** Another encoder than the one it was distilled with; the probe is then solved anew on its features. */
+  readonly encoder?: string | undefined;
+  readonly size?: number | undefined;
+  readonly device?: Device | undefined;
+  readonly threads?: number | undefined;
+}
+
+export interface InspectParams {
+  readonly encoder: string;
+  readonly size?: number | undefined;
 }
 
 export interface DistillParams extends EncoderParams, DataParams {

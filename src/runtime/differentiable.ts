@@ -2,6 +2,7 @@ import { Tensor } from "onnxruntime-common";
 import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { derive } from "../vjp/derive.ts";
+import { exposeStatistics } from "../vjp/expose-statistics.ts";
 import { bytesOfValues, partition } from "../vjp/partition.ts";
 import type { Feeds, Runtime, Session, SessionOptions } from "./runtime.ts";
 
@@ -45,7 +46,8 @@ export interface DerivedPlan {
 }
 
 /** Derives the pullback of `of` with respect to the inputs `wrt` and decides what the forward keeps for it. */
-export function planDerivative(traced: TracedGraph, wrt: readonly string[], of: string): DerivedPlan {
+export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: string): DerivedPlan {
+  const traced = exposeStatistics(graph);
   const derived = derive(traced, wrt, [of]);
   const outputs = [of, ...derived.gradients].map((name) => ({ name, dtype: "float32" as const, dims: [] }));
   const joint = withoutDeadNodes({ ...derived.graph, outputs });

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { DataError } from "../errors.ts";
+import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
+import { featureMap, type Normalization } from "../probe/feature-map.ts";
+import { matrix } from "../probe/matrix.ts";
+import { type Manifest, parseManifest } from "./manifest.ts";
+import { openSafetensors } from "./safetensors-node.ts";
+import { textOf } from "./write-node.ts";
+
+/** An artefact read back; its tensors are read when asked for. */
+export interface Artifact {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** Exact pixels, [m, 3, size, size] in [0, 1]. */
+  images(): Promise<Float32Array>;
+  /** Class of each image. */
+  readonly labels: Int32Array;
+  /** Labels that a probe is solved with, m × C. */
+  softLabels(): Promise<Float32Array>;
+  probe(): Promise<ClosedFormProbe>;
+}
+
+/** Opens an artefact. Throws DataError when the folder is none, or a file of it is missing or was changed. */
+export async function readArtifact(folder: string): Promise<Artifact> {
+  const text = await textOf(join(folder, "manifest.json"));
+  if (text === undefined) {
+    throw new DataError(`${folder} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
+  }
+  const manifest = parseManifest(text, join(folder, "manifest.json"));
+  for (const [name, expected] of Object.entries(manifest.files))
+    await requireUnchanged(join(folder, name), expected);
+  const m = manifest.classes.length * manifest.config.ipc;
+  const tensor = async (name: string): Promise<Float32Array> => {
+    const file = await openSafetensors(join(folder, "distilled.safetensors"));
+    try {
+      return await file.float32(name);
+    } finally {
+      await file.close();
+    }
+  };
+  return {
+    folder,
+    manifest,
+    images: () => tensor("images"),
+    labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
+    softLabels: () => tensor("labels"),
+    async probe() {
+      const file = await openSafetensors(join(folder, "probe.safetensors"));
+      try {
+        const [d, C] = file.tensors.get("weight")?.shape as [number, number];
+        const has = (name: string) => file.tensors.has(name);
+        return {
+          weight: matrix(d, C, await file.float64("weight")),
+          lambda: Number(file.metadata.lambda),
+          map: featureMap({
+            normalization: file.metadata.normalization as Normalization,
+            ...(has("mean") ? { mean: await file.float64("mean") } : {}),
+            ...(has("std") ? { std: await file.float64("std") } : {}),
+          }),
+        };
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+async function requireUnchanged(path: string, expected: string): Promise<void> {
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  } catch (error) {
+    throw new DataError(
+      `${path} is missing from the artefact. Copy it again, or run the distillation again.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (hash.digest("hex") === expected) return;
+  throw new DataError(
+    `${path} was changed or damaged since it was written (its hash differs). Copy the artefact again.`,
+  );
+}

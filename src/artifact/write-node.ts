@@ -1,0 +1,218 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { onDisk } from "../data/disk.ts";
+import { DataError, UsageError } from "../errors.ts";
+import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
+import { reportHtml } from "../report/report.ts";
+import type { Level } from "../synthetic/parameters.ts";
+import { dataSetCard } from "./card.ts";
+import type { Manifest } from "./manifest.ts";
+import { type TensorToWrite, writeSafetensors } from "./safetensors-node.ts";
+
+/** A stretch of the synthetic images, [count, 3, size, size] in [0, 1]. */
+export interface ImageChunk {
+  readonly start: number;
+  readonly count: number;
+  readonly images: Float32Array;
+}
+
+/** What a run leaves. Images come chunk by chunk, as often as they are asked for. */
+export interface ArtifactContent {
+  readonly manifest: Omit<Manifest, "folders" | "files">;
+  readonly images: () => AsyncIterable<ImageChunk>;
+  /** Class of each image, m. */
+  readonly labels: Int32Array;
+  /** Labels that a probe is solved with, m × C. */
+  readonly softLabels: Float32Array;
+  /** Absent for real images. */
+  readonly levels?: readonly Level[];
+  readonly probe: ClosedFormProbe;
+  /** Lines of metrics.jsonl. */
+  readonly curve: readonly {
+    readonly step: number;
+    readonly loss: number;
+    readonly batchAccuracy?: number;
+  }[];
+}
+
+/** Images embedded in the report, at most. */
+const reportImages = 200;
+
+/** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
+export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
+  let entries: string[];
+  try {
+    entries = await readdir(out);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return;
+    if (code === "ENOTDIR")
+      throw new DataError(`${out} is a file. Choose a folder that does not exist yet for --out.`);
+    throw error;
+  }
+  if (entries.length === 0) return;
+  const ours = entries.includes("manifest.json") && entries.includes("distilled.safetensors");
+  if (ours && overwrite) return;
+  const shown = entries.slice(0, 3).join(", ");
+  throw new DataError(
+    ours
+      ? `${out} already holds a distilled set. Choose another --out, or replace it with --overwrite.`
+      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is no distilled set. Choose another --out.`,
+  );
+}
+
+/** Class names as folder names: safe on every system, and never two alike. */
+export function classFolders(classes: readonly string[]): string[] {
+  const taken = new Set<string>();
+  return classes.map((name, index) => {
+    const safe =
+      name
+        .replace(/[^\p{L}\p{N}._ -]+/gu, "_")
+        .replace(/^[. ]+|[. ]+$/g, "")
+        .slice(0, 100) || `class ${index}`;
+    let folder = safe;
+    for (let k = 2; taken.has(folder.toLowerCase()); k++) folder = `${safe} (${k})`;
+    taken.add(folder.toLowerCase());
+    return folder;
+  });
+}
+
+/**
+ * Writes an artefact: everything into a temporary folder beside `out`, then one rename, so that a kill leaves
+ * either nothing or all of it. Never holds more than a chunk of images.
+ * @throws DataError when `out` may not be written or the disk is full; nothing of `out` is changed then
+ */
+export async function writeArtifact(
+  out: string,
+  content: ArtifactContent,
+  options: { readonly overwrite?: boolean } = {},
+): Promise<Manifest> {
+  await requireWritableOut(out, options.overwrite ?? false);
+  const temporary = `${out}.writing`;
+  try {
+    return await onDisk(out, async () => {
+      await rm(temporary, { recursive: true, force: true });
+      const manifest = await writeFiles(temporary, content);
+      const old = `${out}.old`;
+      await rm(old, { recursive: true, force: true });
+      if (existsSync(out)) await rename(out, old);
+      await rename(temporary, out);
+      await rm(old, { recursive: true, force: true });
+      return manifest;
+    });
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function writeFiles(folder: string, content: ArtifactContent): Promise<Manifest> {
+  const { classes, imageSize: size } = content.manifest;
+  const folders = classFolders(classes);
+  const files: Record<string, string> = {};
+  await mkdir(folder, { recursive: true });
+
+  const thumbnails: { className: string; dataUri: string }[] = [];
+  const numbers = new Int32Array(classes.length);
+  const every = Math.max(1, Math.ceil(content.labels.length / reportImages));
+  for await (const { start, count, images } of content.images()) {
+    for (let i = 0; i < count; i++) {
+      const label = content.labels[start + i]!;
+      const inside = `images/${folders[label]}/${numbers[label]!++}.png`;
+      const png = await encodePng(images.subarray(i * 3 * size * size, (i + 1) * 3 * size * size), size);
+      await mkdir(join(folder, "images", folders[label]!), { recursive: true });
+      await writeFile(join(folder, inside), png);
+      files[inside] = createHash("sha256").update(png).digest("hex");
+      if ((start + i) % every === 0) {
+        thumbnails.push({
+          className: classes[label]!,
+          dataUri: `data:image/png;base64,${png.toString("base64")}`,
+        });
+      }
+    }
+  }
+
+  const m = content.labels.length;
+  const tensors: TensorToWrite[] = [
+    { name: "images", dtype: "F32", shape: [m, 3, size, size], data: () => floatsOf(content.images()) },
+    { name: "labels", dtype: "F32", shape: [m, classes.length], data: content.softLabels },
+    { name: "classes", dtype: "I32", shape: [m], data: content.labels },
+    ...(content.levels ?? []).map(
+      ({ side, values }): TensorToWrite => ({
+        name: `level/${side}`,
+        dtype: "F32",
+        shape: [m, 3, side, side],
+        data: values,
+      }),
+    ),
+  ];
+  files["distilled.safetensors"] = await writeSafetensors(join(folder, "distilled.safetensors"), tensors, {
+    format: "clp-dd",
+  });
+  files["probe.safetensors"] = await writeProbe(join(folder, "probe.safetensors"), content.probe);
+
+  const lines = content.curve.map((point) => `${JSON.stringify(point)}\n`).join("");
+  await writeFile(join(folder, "metrics.jsonl"), lines);
+  const manifest: Manifest = { ...content.manifest, folders, files };
+  await writeFile(
+    join(folder, "report.html"),
+    reportHtml(manifest, { thumbnails, total: m, curve: content.curve }),
+  );
+  await writeFile(join(folder, "README.md"), dataSetCard(manifest));
+  await writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest;
+}
+
+async function* floatsOf(chunks: AsyncIterable<ImageChunk>): AsyncGenerator<Float32Array> {
+  for await (const { images } of chunks) yield images;
+}
+
+/** Planar floats in [0, 1] as an 8-bit PNG. */
+async function encodePng(planar: Float32Array, size: number): Promise<Buffer> {
+  const pixels = size * size;
+  const bytes = new Uint8Array(3 * pixels);
+  for (let p = 0; p < pixels; p++) {
+    for (let c = 0; c < 3; c++) {
+      bytes[p * 3 + c] = Math.round(255 * Math.min(1, Math.max(0, planar[c * pixels + p]!)));
+    }
+  }
+  return sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+/** The probe's weight (F64, d × C) and feature map. */
+function writeProbe(path: string, { weight, map, lambda }: ClosedFormProbe): Promise<string> {
+  const vector = (name: string, data: Float64Array): TensorToWrite => ({
+    name,
+    dtype: "F64",
+    shape: [data.length],
+    data,
+  });
+  return writeSafetensors(
+    path,
+    [
+      { name: "weight", dtype: "F64", shape: [weight.rows, weight.cols], data: weight.data },
+      ...(map.mean ? [vector("mean", map.mean)] : []),
+      ...(map.std ? [vector("std", map.std)] : []),
+    ],
+    { format: "clp-dd probe", normalization: map.normalization, lambda: String(lambda) },
+  );
+}
+
+/** Throws UsageError for an --out that would land inside of the data set. */
+export function requireOutside(out: string, data: string): void {
+  if (!`${out}/`.startsWith(`${data}/`)) return;
+  throw new UsageError(`--out ${out} lies inside of the data set ${data}. Choose a folder elsewhere.`);
+}
+
+/** The text of a file, or undefined when it is not there. */
+export async function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,291 @@
+import { rm } from "node:fs/promises";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { resolve } from "node:path";
+import type { Manifest, ResultRow, Stage } from "../artifact/manifest.ts";
+import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
+import { iconSets } from "../data/icon-sets.ts";
+import type { DistillParams } from "../engine/params.ts";
+import type { JobContext } from "../engine/protocol.ts";
+import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import { evaluateClosedForm, fitClosedForm } from "../evaluate/closed-form.ts";
+import type { Metrics } from "../evaluate/metrics.ts";
+import { type Comparison, compareWithReal, comparisonParts } from "../evaluate/result.ts";
+import { needsStatistics } from "../probe/feature-map.ts";
+import { matrix } from "../probe/matrix.ts";
+import { measureStage } from "../runtime/memory-node.ts";
+import { version } from "../version.ts";
+import {
+  type CurvePoint,
+  describeMismatch,
+  loadCheckpoint,
+  type RunIdentity,
+  saveCheckpoint,
+} from "./checkpoint-node.ts";
+import { DistillConfig } from "./config.ts";
+import { syntheticLabels } from "./loop.ts";
+import { prepareWorkplace, type Workplace } from "./prepare-node.ts";
+import { runSteps, startSynthesis } from "./synthesize-node.ts";
+
+/** What a distillation reports when it has ended. Accuracies are fractions. */
+export interface DistillSummary {
+  readonly out: string;
+  readonly manifest: Manifest;
+  /** Seconds spent distilling, without reading features and evaluating. */
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+}
+
+/** Seconds between two checkpoints. */
+const checkpointSeconds = 15;
+
+/**
+ * The main job: features of the real images, distillation, comparison, artefact. Interrupted, it leaves a
+ * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped.
+ */
+export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
+  const config = parseConfig(params.config);
+  const out = resolve(params.out);
+  if (!params.resume) await requireWritableOut(out, params.overwrite ?? false);
+  requireOutside(out, resolve(params.data));
+  const stages: Stage[] = [];
+  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const { result, stage } = await measureStage(name, work);
+    stages.push(stage);
+    return result;
+  };
+
+  const place = await staged("features of the real images", () =>
+    prepareWorkplace(params, context, config.ipc),
+  );
+  try {
+    const { source, encoder, train, test, gemm } = place;
+    const classes = source.classes.length;
+    const identity: RunIdentity = {
+      config,
+      encoder: encoder.provenance.sha256,
+      data: await source.fingerprint("train"),
+    };
+    const checkpoints = `${out}.checkpoint`;
+    const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
+    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
+    const memoryBytes = params.memoryBytes ?? totalmem() / 4;
+
+    const synthesis = await startSynthesis(place, config, memoryBytes, context, saved?.state);
+    let distillSeconds = saved?.seconds ?? 0;
+    await staged("distillation", async () => {
+      const began = performance.now();
+      let lastSave = began;
+      const save = () =>
+        saveCheckpoint(checkpoints, {
+          identity,
+          state: synthesis.state,
+          curve,
+          seconds: distillSeconds + (performance.now() - began) / 1000,
+        });
+      try {
+        await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
+          curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
+          if (performance.now() - lastSave < checkpointSeconds * 1000 || step === config.steps) return;
+          await save();
+          lastSave = performance.now();
+        });
+      } catch (error) {
+        if (!(error instanceof InterruptedError)) throw error;
+        await save();
+        throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
+          cause: error,
+        });
+      }
+      distillSeconds += (performance.now() - began) / 1000;
+    });
+
+    const [map] = synthesis.parts.maps;
+    const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
+    const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
+    const rows: ResultRow[] = [];
+    let own: Metrics | undefined;
+    let comparison: Comparison | undefined;
+    if (test) {
+      await staged("evaluation", async () => {
+        own = await evaluateClosedForm(probe, test, gemm);
+        if (params.baselines === false) return;
+        let done = 0;
+        comparison = await compareWithReal(
+          train,
+          test,
+          classes,
+          config.ipc,
+          map!,
+          config.lambda,
+          gemm,
+          (detail) =>
+            context.progress({
+              stage: "Evaluating",
+              done: ++done,
+              total: comparisonParts,
+              unit: "probes",
+              detail,
+            }),
+        );
+      });
+      rows.push(...resultRows(config, classes, train.count, own!, comparison));
+    }
+
+    const manifest = await staged("artefact", () =>
+      writeArtifact(
+        out,
+        {
+          manifest: describe(
+            params,
+            config,
+            place,
+            stages,
+            rows,
+            own,
+            comparison,
+            distillSeconds,
+            synthesis.state.logTau.values[0]!,
+          ),
+          images: () => synthesis.images(),
+          labels: syntheticLabels(classes, config.ipc),
+          softLabels: synthesis.state.labels.values,
+          levels: synthesis.state.parameters.levels,
+          probe,
+          curve,
+        },
+        { overwrite: params.overwrite === true || params.resume === true },
+      ),
+    );
+    await rm(checkpoints, { recursive: true, force: true });
+    await synthesis.release();
+    return {
+      out,
+      manifest: { ...manifest, stages },
+      seconds: distillSeconds,
+      peakMemoryBytes: manifest.peakMemoryBytes,
+    };
+  } finally {
+    await place.release();
+  }
+}
+
+/** A configuration with its defaults filled in. Throws UsageError naming the wrong value. */
+export function parseConfig(config: Partial<DistillConfig>): DistillConfig {
+  const parsed = DistillConfig.safeParse(config);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const path = issue!.path.join(".");
+  const given = JSON.stringify(config[issue!.path[0] as keyof DistillConfig]);
+  throw new UsageError(`The setting "${path}" cannot be ${given}: ${issue!.message}.`);
+}
+
+async function resumable(folder: string, identity: RunIdentity) {
+  const saved = await loadCheckpoint(folder);
+  if (saved === undefined) {
+    throw new DataError(
+      `There is no checkpoint in ${folder}. Start without --resume, or name the --out of the stopped run.`,
+    );
+  }
+  const mismatch = describeMismatch(saved.identity, identity);
+  if (mismatch === undefined) return saved;
+  throw new UsageError(
+    `The checkpoint in ${folder} is of another run: ${mismatch} differ${mismatch.includes(",") ? "" : "s"}. ` +
+      "Resume with the settings it was started with, or start again without --resume.",
+  );
+}
+
+function resultRows(
+  config: DistillConfig,
+  classes: number,
+  trainCount: number,
+  own: Metrics,
+  comparison: Comparison | undefined,
+): ResultRow[] {
+  const images = classes * config.ipc;
+  const closedForm = "closed form";
+  const row = (name: string, count: number, metrics: Metrics): ResultRow => ({
+    name,
+    protocol: closedForm,
+    images: count,
+    top1: metrics.top1,
+    ...(metrics.top5 === undefined ? {} : { top5: metrics.top5 }),
+    ...(metrics.worstGroup === undefined ? {} : { worstGroup: metrics.worstGroup }),
+  });
+  return [
+    ...(comparison ? [row("full data", trainCount, comparison.fullData.metrics)] : []),
+    row("distilled", images, own),
+    ...(comparison
+      ? [
+          row("centroid images", images, comparison.centroid),
+          {
+            name: "random images",
+            protocol: closedForm,
+            images,
+            top1: comparison.random.mean,
+            std: comparison.random.std,
+          },
+        ]
+      : []),
+  ];
+}
+
+function describe(
+  params: DistillParams,
+  config: DistillConfig,
+  { source, encoder, train, test }: Workplace,
+  stages: readonly Stage[],
+  rows: ResultRow[],
+  own: Metrics | undefined,
+  comparison: Comparison | undefined,
+  seconds: number,
+  logTau: number,
+): Omit<Manifest, "folders" | "files"> {
+  const { provenance, feature, featureSize, preprocessing } = encoder;
+  return {
+    schemaVersion: 1,
+    tool: { name: "clp-dd", version },
+    kind: "distilled",
+    config,
+    ...(params.command ? { command: params.command } : {}),
+    classes: [...source.classes],
+    imageSize: preprocessing.crop[0],
+    encoder: { ...provenance, feature: feature.tensor, pool: feature.pool, featureSize, preprocessing },
+    data: {
+      name: source.name,
+      counts: { train: train.count, ...(test ? { test: test.count } : {}) },
+      fingerprints: {},
+      notes: [...source.notes],
+      licences: source.name.startsWith("emoji")
+        ? iconSets.map(({ name, author, license, url }) => ({ name, author, spdx: license, url }))
+        : [],
+    },
+    probe: {
+      normalization: config.normalize[0]!,
+      lambda: config.lambda,
+      tau: Math.exp(logTau),
+      usesStatistics: needsStatistics(config.normalize[0]!),
+    },
+    metrics: {
+      ...(own
+        ? { closedForm: { top1: own.top1, perClass: own.perClass.map((a) => (Number.isNaN(a) ? null : a)) } }
+        : {}),
+      ...(comparison
+        ? {
+            fullData: { top1: comparison.fullData.metrics.top1, lambda: comparison.fullData.lambda },
+            centroid: { top1: comparison.centroid.top1 },
+            random: { ...comparison.random, seeds: [...comparison.random.seeds] },
+          }
+        : {}),
+      rows,
+    },
+    stages: [...stages],
+    seconds,
+    peakMemoryBytes: Math.max(...stages.map((stage) => stage.peakMemoryBytes)),
+    machine: {
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      node: process.version,
+      threads: params.threads ?? availableParallelism(),
+    },
+  };
+}

@@ -1,0 +1,124 @@
+import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
+import { openDataSet } from "../data/open-node.ts";
+import { runDistillation } from "../distill/run-node.ts";
+import { createChunkedEncoder } from "../encoder/chunks.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
+import { inspectModel } from "../encoder/inspect-node.ts";
+import { openEncoder } from "../encoder/open-node.ts";
+import { runEvaluation } from "../evaluate/run-node.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type {
+  DistillParams,
+  EncoderParams,
+  EvaluateParams,
+  FeaturesParams,
+  InspectParams,
+} from "./params.ts";
+import type { JobContext } from "./protocol.ts";
+
+type Job = (params: never, context: JobContext) => Promise<unknown>;
+
+/** Encoders that callers hold a handle of. */
+const held = new Map<number, { runtime: Runtime; encoder: Encoder }>();
+let handles = 0;
+
+/** Everything that runs in the engine's worker thread, by name. */
+export const jobs: Readonly<Record<string, (params: unknown, context: JobContext) => Promise<unknown>>> =
+  typed({
+    distill: (params: DistillParams, context) => runDistillation(params, context),
+    evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
+    features: (params: FeaturesParams, context) => features(params, context),
+    inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),
+    "encoder.open": async (params: EncoderParams) => {
+      const opened = await openEncoder(params);
+      const handle = handles++;
+      held.set(handle, opened);
+      const { provenance, preprocessing, feature, featureSize } = opened.encoder;
+      return { handle, provenance, preprocessing, feature, featureSize };
+    },
+    "encoder.features": ({
+      handle,
+      images,
+      count,
+    }: {
+      handle: number;
+      images: Float32Array;
+      count: number;
+    }) => encoderOf(handle).encoder.features(images, count),
+    "encoder.pullback": (params: PullbackParams) => pullback(params),
+    "encoder.release": async ({ handle }: { handle: number }) => {
+      await held.get(handle)?.encoder.release();
+      held.delete(handle);
+    },
+  });
+
+function typed(table: Readonly<Record<string, Job>>) {
+  return table as Readonly<Record<string, (params: unknown, context: JobContext) => Promise<unknown>>>;
+}
+
+function encoderOf(handle: number) {
+  const known = held.get(handle);
+  if (known === undefined) throw new Error("this encoder was released");
+  return known;
+}
+
+interface PullbackParams {
+  readonly handle: number;
+  /** n × 3 × H × W in [0, 1]. */
+  readonly images: Float32Array;
+  /** n × d. */
+  readonly cotangent: Float32Array;
+  readonly count: number;
+}
+
+async function pullback({ handle, images, cotangent, count }: PullbackParams): Promise<Float32Array> {
+  const { runtime, encoder } = encoderOf(handle);
+  const chunked = await createChunkedEncoder(runtime, encoder, count, 1, 0, { activations: "recompute" });
+  try {
+    const { batch, chunks } = chunked.plan;
+    const pixels = images.length / count;
+    const d = encoder.featureSize;
+    const out = new Float32Array(images.length);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const input = new Float32Array(batch * pixels);
+      const back = new Float32Array(batch * d);
+      input.set(images.subarray(chunk * batch * pixels, (chunk + 1) * batch * pixels));
+      back.set(cotangent.subarray(chunk * batch * d, (chunk + 1) * batch * d));
+      const gradient = await chunked.pullback(chunk, input, back);
+      const n = Math.min(batch, count - chunk * batch);
+      out.set(gradient.subarray(0, n * pixels), chunk * batch * pixels);
+    }
+    return out;
+  } finally {
+    await chunked.release();
+  }
+}
+
+/** Extracts features of every split (or a part of them) into the cache and says where they lie. */
+async function features(params: FeaturesParams, context: JobContext) {
+  const source = await openDataSet(params.data);
+  for (const note of source.notes) context.note(note);
+  const { encoder } = await openEncoder(params);
+  const { part, storage } = params;
+  const options = {
+    cacheFolder: params.cacheFolder,
+    maxBad: params.maxBad,
+    ...(part ? { part } : {}),
+    ...(storage ? { storage } : {}),
+  };
+  const results = [];
+  for (const split of source.splits) {
+    const cache = await extractFeatures(source, split, encoder, options, context);
+    results.push({ split, count: cache.count, featureSize: cache.featureSize, path: cache.path });
+    await cache.close();
+    if (part !== undefined) {
+      const spec = await featureSpec(source, split, encoder, storage ? { storage } : {});
+      const merged = await mergeFeatureCaches(params.cacheFolder, spec, part.count).catch(() => undefined);
+      if (merged !== undefined)
+        context.note(`All ${part.count} parts of ${split} are there: merged into ${merged}.`);
+    }
+  }
+  await encoder.release();
+  return results;
+}
