@@ -30,16 +30,48 @@ export function bytes(value: string): number {
 /** Which encoder, and how it is run: shared by every command that runs one. */
 export function encoderOptions(command: Command): Command {
   return command
-    .option("--encoder <name|path>", "frozen encoder: an embedded name or the path of an .onnx file", "efficientnet-lite0")
-    .option("--feature <tensor>", "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)")
-    .addOption(
-      new Option("--pool <how>", "how tokens become one feature vector").choices(["auto", "cls", "mean", "pooler"]),
+    .option(
+      "--encoder <name|path>",
+      "frozen encoder: an embedded name or the path of an .onnx file",
+      "efficientnet-lite0",
     )
-    .option("--size <px>", "side of the images the encoder sees and that are distilled (default: the encoder's own)", integer(8))
-    .addOption(new Option("--device <device>", "where the encoder runs").choices(["cpu", "webgpu", "cuda"]).default("cpu"))
+    .option(
+      "--feature <tensor>",
+      "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
+    )
+    .addOption(
+      new Option("--pool <how>", "how tokens become one feature vector").choices([
+        "auto",
+        "cls",
+        "mean",
+        "pooler",
+      ]),
+    )
+    .option(
+      "--size <px>",
+      "side of the images the encoder sees and that are distilled (default: the encoder's own)",
+      integer(8),
+    )
+    .option(
+      "--resize <px>",
+      "shorter edge before the crop to --size (default: the encoder's own ratio)",
+      integer(8),
+    )
+    .addOption(
+      new Option("--device <device>", "where the encoder runs")
+        .choices(["cpu", "webgpu", "cuda"])
+        .default("cpu"),
+    )
     .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
-    .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)", bytes)
-    .option("--cache-dir <dir>", "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)")
+    .option(
+      "--memory <size>",
+      "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
+      bytes,
+    )
+    .option(
+      "--cache-dir <dir>",
+      "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
+    )
     .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
 }
 

@@ -63,6 +63,9 @@ function encoderOf(handle: number) {
   return known;
 }
 
+/** Bytes of intermediates of one pullback call. */
+const pullbackMemory = 2 ** 30;
+
 interface PullbackParams {
   readonly handle: number;
   /** n × 3 × H × W in [0, 1]. */
@@ -74,7 +77,9 @@ interface PullbackParams {
 
 async function pullback({ handle, images, cotangent, count }: PullbackParams): Promise<Float32Array> {
   const { runtime, encoder } = encoderOf(handle);
-  const chunked = await createChunkedEncoder(runtime, encoder, count, 1, 0, { activations: "recompute" });
+  const chunked = await createChunkedEncoder(runtime, encoder, count, 1, pullbackMemory, {
+    activations: "recompute",
+  });
   try {
     const { batch, chunks } = chunked.plan;
     const pixels = images.length / count;

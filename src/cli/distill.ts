@@ -1,0 +1,139 @@
+import { type Command, Option } from "commander";
+import type { DistillConfig } from "../distill/config.ts";
+import type { DistillSummary } from "../distill/run-node.ts";
+import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
+import { printResult, resultJson } from "./result.ts";
+import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+
+interface DistillOptions extends EncoderOptions {
+  readonly out: string;
+  readonly method: DistillConfig["method"];
+  readonly loss?: "ce" | "mse";
+  readonly ipc: number;
+  readonly steps?: number;
+  readonly lr?: number;
+  readonly lambda?: number;
+  readonly tau?: number;
+  readonly anchors?: "raw" | "cosine";
+  readonly normalize?: DistillConfig["normalize"];
+  readonly parametrization?: "pyramid" | "pixels";
+  readonly init?: "noise" | "real";
+  readonly levelEvery?: number;
+  readonly schedule?: "constant" | "cosine";
+  readonly augment?: number | boolean;
+  readonly batch?: number;
+  readonly learnLabels?: boolean;
+  readonly learnTemperature?: boolean;
+  readonly seed: number;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  readonly baselines: boolean;
+}
+
+/** Options of the distillation itself, shared by `distill` and `demo`. Defaults are the configuration's. */
+export function distillOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--method <method>", "objective").choices(["clp", "clp-mse", "lgm", "sfm"]).default("clp"),
+    )
+    .addOption(
+      new Option("--loss <loss>", "outer loss of clp: cross-entropy or squared error").choices(["ce", "mse"]),
+    )
+    .option("--ipc <n>", "synthetic images per class", integer(1), 1)
+    .option("--steps <n>", "optimisation steps", integer(1))
+    .option("--lr <x>", "Adam's learning rate", positive)
+    .option("--lambda <x>", "ridge strength relative to tr(K)/m", positive)
+    .option("--tau <x>", "temperature of the outer softmax", positive)
+    .addOption(
+      new Option("--anchors <how>", "columns of W as they are or L2-normalised").choices(["raw", "cosine"]),
+    )
+    .option(
+      "--normalize <map[,map]>",
+      "feature map: none, l2, center-l2, standardize, standardize-l2; several are summed in the loss",
+      (value) => value.split(","),
+    )
+    .addOption(new Option("--parametrization <how>", "what is optimised").choices(["pyramid", "pixels"]))
+    .addOption(new Option("--init <how>", "start from noise or from real images").choices(["noise", "real"]))
+    .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
+    .addOption(new Option("--schedule <how>", "learning rate over the steps").choices(["constant", "cosine"]))
+    .option("--augment [n]", "augmented draws of each image a step (1 when no number is given)", integer(1))
+    .option("--batch <n>", "real features in one step", integer(1))
+    .option("--learn-labels", "learn the synthetic labels too")
+    .option("--learn-temperature", "learn tau too")
+    .option("--seed <n>", "seed of everything random", integer(0), 0);
+}
+
+/** The configuration that the options ask for; what is not asked for keeps its default. */
+export function configOf(options: DistillOptions): Partial<DistillConfig> {
+  const { lr, batch, augment, loss } = options;
+  const config: Record<string, unknown> = {
+    method: loss === "mse" ? "clp-mse" : options.method,
+    ipc: options.ipc,
+    seed: options.seed,
+    steps: options.steps,
+    learningRate: lr,
+    lambda: options.lambda,
+    tau: options.tau,
+    anchors: options.anchors,
+    normalize: options.normalize,
+    parametrization: options.parametrization,
+    init: options.init,
+    levelEvery: options.levelEvery,
+    schedule: options.schedule,
+    augment: augment === true ? 1 : augment || undefined,
+    batchSize: batch,
+    learnLabels: options.learnLabels,
+    learnTemperature: options.learnTemperature,
+  };
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+}
+
+/** Runs a distillation with a progress display and prints what came of it. */
+export async function distill(data: string, options: DistillOptions): Promise<void> {
+  const summary = await runJob<DistillSummary>(
+    "distill",
+    {
+      ...encoderParams(options),
+      data,
+      config: configOf(options),
+      out: options.out,
+      memoryBytes: options.memory,
+      overwrite: options.overwrite,
+      resume: options.resume,
+      baselines: options.baselines,
+      command: `clp-dd ${process.argv.slice(2).join(" ")}`,
+    },
+    options,
+  );
+  printResult(summary);
+  if (options.json) printJson(resultJson(summary));
+}
+
+export function addDistill(program: Command): void {
+  const command = program
+    .command("distill")
+    .summary("distil a folder of labelled images into a few synthetic ones")
+    .description(
+      "Distils the images of DIR (DIR/<class>/*.jpg, or DIR/train and DIR/test; or an embedded set: emoji,\n" +
+        "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen\n" +
+        "encoder classifies the real images. Features of the real images are computed once and cached.",
+    )
+    .argument("<dir>", "folder of images, one folder a class")
+    .requiredOption("--out <folder>", "where the result goes; must be empty or not exist")
+    .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
+    .option("--overwrite", "replace a distilled set that lies at --out")
+    .option("--no-baselines", "do not measure full data, centroid and random images");
+  commonOptions(encoderOptions(distillOptions(command))).addHelpText(
+    "after",
+    `
+Examples:
+  clp-dd distill photos --out distilled                 one image per class, the embedded encoder
+  clp-dd distill photos --out d10 --ipc 10 --steps 500  ten per class
+  clp-dd distill photos --out clip --encoder clip.onnx  any encoder as an .onnx file
+  clp-dd distill photos --out distilled --resume        after an interrupt or a crash
+
+What to change first when the result is poor: --steps (more), --normalize (l2 for a set that
+gradient-trained heads use), --size (the encoder's own resolution), then --lambda and --tau.`,
+  );
+  command.action((dir: string, options: DistillOptions) => distill(dir, options));
+}

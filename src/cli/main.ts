@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { version } from "../version.ts";
+import { addDemo } from "./demo.ts";
+import { addDistill } from "./distill.ts";
+import { addEvaluate } from "./evaluate.ts";
+import { addFeatures } from "./features.ts";
+import { addInspect } from "./inspect.ts";
+import { reportError } from "./run.ts";
+
+const program = new Command("clp-dd")
+  .description("Dataset distillation for frozen pre-trained vision encoders.")
+  .version(version)
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureHelp({ sortSubcommands: false, helpWidth: 80 });
+for (const add of [addDemo, addDistill, addEvaluate, addFeatures, addInspect]) add(program);
+for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // commander has said what is wrong; its own code 1 stands for wrong usage, which is 2 here.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else process.exitCode = reportError(error, process.argv.includes("--debug"));
+}

@@ -1,0 +1,52 @@
+import type { DistillSummary } from "../distill/run-node.ts";
+import { formatBytes, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
+import { formatTable } from "./table.ts";
+
+/** The table that a distillation ends with: one screen, with time and memory of every stage. */
+export function printResult({ manifest, out }: DistillSummary): void {
+  const full = manifest.metrics.fullData?.top1;
+  const rows = manifest.metrics.rows.map((row) => [
+    row.name,
+    String(row.images),
+    row.std === undefined ? formatPercent(row.top1) : formatMeanStd(row.top1, row.std),
+    full === undefined ? "" : formatPercent(row.top1 / full),
+  ]);
+  const stages = manifest.stages.map((s) => [
+    s.name,
+    formatSeconds(s.seconds),
+    formatBytes(s.peakMemoryBytes),
+  ]);
+  const text = [
+    "",
+    `${manifest.data.name}: ${manifest.classes.length} classes, encoder ${manifest.encoder.id}, closed-form probe`,
+    "",
+    ...(rows.length > 0
+      ? [
+          formatTable(["", "images", "test top-1", "of full data"], rows, {
+            align: ["left", "right", "right", "right"],
+          }),
+          "",
+        ]
+      : ["No test images: nothing was measured.", ""]),
+    formatTable(["stage", "time", "peak memory"], stages, { align: ["left", "right", "right"] }),
+    "",
+    `${out}`,
+    `  report.html shows it, images/ holds the PNGs, README.md says how to use it.`,
+    "",
+  ];
+  process.stdout.write(text.join("\n"));
+}
+
+/** What `--json` prints. Accuracies are fractions. */
+export function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
+  const { closedForm, fullData, centroid, random } = manifest.metrics;
+  return {
+    ...(closedForm ? { closedForm: { top1: closedForm.top1 } } : {}),
+    ...(fullData ? { fullData: { top1: fullData.top1 } } : {}),
+    ...(centroid ? { centroid: { top1: centroid.top1 } } : {}),
+    ...(random ? { random: { mean: random.mean, std: random.std } } : {}),
+    seconds,
+    peakMemoryBytes,
+    out,
+  };
+}

@@ -1,0 +1,78 @@
+import { homedir } from "node:os";
+import { cacheLocation } from "../data/cache-location.ts";
+import { callEngine } from "../engine/client-node.ts";
+import { ClpError } from "../errors.ts";
+import { createProgress } from "./progress.ts";
+
+/** Options that every command has. */
+export interface CommonOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly debug?: boolean;
+}
+
+/** Options of commands that run an encoder on a data set. */
+export interface EncoderOptions extends CommonOptions {
+  readonly encoder: string;
+  readonly feature?: string;
+  readonly pool?: "auto" | "cls" | "mean" | "pooler";
+  readonly size?: number;
+  readonly resize?: number;
+  readonly device: "cpu" | "webgpu" | "cuda";
+  readonly threads?: number;
+  readonly memory?: number;
+  readonly cacheDir?: string;
+  readonly maxBad: number;
+}
+
+/** The encoder's and the cache's part of a job's parameters. */
+export function encoderParams(options: EncoderOptions) {
+  const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
+  const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
+  return { encoder, feature, pool, size, resize, device, threads, maxBad, cacheFolder };
+}
+
+/**
+ * Runs a job with a progress display. The first interrupt (or termination) lets the job finish its step and
+ * save; a second one ends the process at once.
+ */
+export async function runJob<Result>(job: string, params: unknown, options: CommonOptions): Promise<Result> {
+  const progress = createProgress({ quiet: options.quiet ?? false });
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(130);
+    progress.note("Stopping after this step; once more to quit at once.");
+    controller.abort();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  try {
+    return await callEngine<Result>(job, params, {
+      signal: controller.signal,
+      onProgress: (p) => progress.update(p),
+      onNote: (text) => progress.note(text),
+    });
+  } finally {
+    progress.stop();
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+  }
+}
+
+/** Prints the line of JSON that `--json` promises. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Says what went wrong, without a stack trace unless asked for, and returns the exit code. */
+export function reportError(error: unknown, debug: boolean): number {
+  if (error instanceof ClpError) {
+    process.stderr.write(`${debug ? error.stack : `clp-dd: ${error.message}`}\n`);
+    return error.exitCode;
+  }
+  const shown = error instanceof Error ? (debug ? error.stack : error.message) : String(error);
+  process.stderr.write(
+    `clp-dd: ${shown}\n${debug ? "" : "This looks like a defect of clp-dd: run again with --debug and report it.\n"}`,
+  );
+  return 1;
+}
