@@ -14,8 +14,8 @@ export function inlineBranches(graph: Graph, constants: ReadonlyMap<string, Cons
   for (const node of graph.nodes) {
     const condition = node.op === "If" && node.domain === "" ? constants.get(node.inputs[0]!) : undefined;
     const taken = condition && (numbersOf(condition)[0] === 0 ? "else_branch" : "then_branch");
-    const branch = taken && node.attributes[taken];
-    if (!branch || branch.kind !== "graph") {
+    const branch = taken ? node.attributes[taken] : undefined;
+    if (branch?.kind !== "graph") {
       nodes.push(node);
       continue;
     }

@@ -7,7 +7,7 @@ import type { Graph, TracedGraph } from "./ir.ts";
 import { lower } from "./lower/index.ts";
 import { simplify, withoutDeadNodes } from "./simplify.ts";
 import { splitSlices } from "./split-slices.ts";
-import { retrace, trace } from "./trace.ts";
+import { retrace, traceBatches } from "./trace.ts";
 
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
@@ -23,20 +23,32 @@ export async function prepareGraph(
   graph: Graph,
   inputs: Readonly<Record<string, readonly number[]>>,
 ): Promise<TracedGraph> {
-  let source = toFloat32(withoutDeadNodes(graph));
-  let traced = await trace(runtime, source, inputs);
-  // A branch may hold further branches, whose conditions are known once it is in place.
-  for (;;) {
-    const inlined = inlineBranches(source, traced.constants);
-    if (inlined === source) break;
-    source = inlined;
-    traced = await trace(runtime, source, inputs);
-  }
-  // A fused operator is lowered to operators that may have to be lowered in turn.
-  for (let round = 1; ; round++) {
-    const lowered = lower(traced, `lower${round}/`);
-    if (lowered === traced) break;
-    traced = await retrace(runtime, lowered, traced.types);
-  }
-  return fuseGelu(fuseLayerNormalization(simplify(splitSlices(simplify(traced)))));
+  return prepareBatches(runtime, graph, inputs)();
+}
+
+/** `prepareGraph` for several batches of one graph (default: that of `inputs`), converted and measured once. */
+export function prepareBatches(
+  runtime: Runtime,
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): (batch?: number) => Promise<TracedGraph> {
+  const read = toFloat32(withoutDeadNodes(graph));
+  const traceAt = traceBatches(runtime, read, inputs);
+  return async (batch) => {
+    let traced = await traceAt(batch);
+    // A branch may hold further branches, whose conditions are known once it is in place.
+    for (let source = read; ; ) {
+      const inlined = inlineBranches(source, traced.constants);
+      if (inlined === source) break;
+      source = inlined;
+      traced = await traceBatches(runtime, source, inputs)(batch);
+    }
+    // A fused operator is lowered to operators that may have to be lowered in turn.
+    for (let round = 1; ; round++) {
+      const lowered = lower(traced, `lower${round}/`);
+      if (lowered === traced) break;
+      traced = await retrace(runtime, lowered, traced.types);
+    }
+    return fuseGelu(fuseLayerNormalization(simplify(splitSlices(simplify(traced)))));
+  };
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { ModelError, messageOf } from "../errors.ts";
+import { ModelError } from "../errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { constantOf } from "./constant.ts";
 import {
@@ -12,31 +12,52 @@ import {
   type TensorType,
   type TracedGraph,
 } from "./ir.ts";
+import { measure, type StaticInput } from "./measure.ts";
 import { capturedNames, withoutDeadNodes } from "./simplify.ts";
 
 /**
- * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value by running
- * the graph in ONNX Runtime on zeros and asking for the shape of every intermediate, and folds what does not depend on the
- * inputs' values (the Shape/Gather/Concat chains of exporters) into constants.
- *
- * The runs use batch 1 and 2 (the first dimension of every input); a value's shape is linear in the batch,
- * so memory does not grow with the batch asked for. A graph declared with a fixed batch runs at that batch.
+ * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value, and folds what
+ * does not depend on the inputs' values (the Shape/Gather/Concat chains of exporters) into constants.
  *
  * @param inputs static dims by input name; the first dimension is the batch
+ * @throws ModelError for an input without dims, dims that do not fit, and a graph that cannot run on them
  */
 export async function trace(
   runtime: Runtime,
   graph: Graph,
   inputs: Readonly<Record<string, readonly number[]>>,
 ): Promise<TracedGraph> {
-  const declared = graph.inputs.map((info) => {
-    const dims = inputs[info.name];
-    if (dims === undefined) {
+  return traceBatches(runtime, graph, inputs)();
+}
+
+/** `trace` for several batches of one graph (default: the batch of `inputs`), which is measured once. */
+export function traceBatches(
+  runtime: Runtime,
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): (batch?: number) => Promise<TracedGraph> {
+  const typesAt = measure(runtime, graph, declaredInputs(graph, inputs));
+  return async (batch) => {
+    const declared = declaredInputs(graph, inputs, batch);
+    return fold(runtime, { ...graph, inputs: declared, types: await typesAt(batch) });
+  };
+}
+
+/** The graph's inputs with static dims, at another batch where one is given. */
+function declaredInputs(
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+  batch?: number,
+): StaticInput[] {
+  return graph.inputs.map((info) => {
+    const given = inputs[info.name];
+    if (given === undefined) {
       throw new ModelError(
         `The model has an input "${info.name}" (${info.dtype} [${info.dims.join(", ")}]) beside the image. ` +
           "Only models from one image tensor to features are differentiated.",
       );
     }
+    const dims = batch === undefined ? given : [batch, ...given.slice(1)];
     const fits =
       dims.length === info.dims.length && info.dims.every((d, i) => typeof d !== "number" || d === dims[i]);
     if (!fits) {
@@ -46,9 +67,6 @@ export async function trace(
     }
     return { ...info, dims };
   });
-  const fixed = { ...graph, inputs: declared };
-  const types = await typesOf(runtime, graph, declared);
-  return fold(runtime, { ...fixed, types });
 }
 
 /**
@@ -86,99 +104,11 @@ export async function retrace(
     }
     const unknown = missing.filter((name) => !types.has(name));
     if (unknown.length > 0) {
-      const inputs = live.inputs as readonly StaticInput[];
-      const found = await typesOf(runtime, { ...live, inputs: [...inputs] }, inputs, unknown);
+      const found = await measure(runtime, live, live.inputs as StaticInput[], unknown)();
       for (const name of unknown) types.set(name, found.get(name)!);
     }
   }
   return fold(runtime, { ...live, types });
-}
-
-type StaticInput = TensorType & { readonly name: string };
-
-/** Types of all inputs, constants and `values` (default: whatever a node makes) at the batch that `inputs` ask for. */
-async function typesOf(
-  runtime: Runtime,
-  graph: Graph,
-  inputs: readonly StaticInput[],
-  values: readonly string[] = graph.nodes.flatMap((node) => node.outputs.filter((o) => o !== "")),
-): Promise<Map<string, TensorType>> {
-  // Fetching the shapes alone spares copying every intermediate; element types are known without running.
-  const shapes = values.map((value) => shapeOf(value));
-  const known = new Set(graph.outputs.map((o) => o.name));
-  const probed = { ...graph, nodes: [...graph.nodes, ...shapes] };
-  const session = await runtime.session(probed, {
-    optimize: "off",
-    extraOutputs: [...values.filter((v) => !known.has(v)), ...shapes.map((node) => node.name)],
-  });
-  try {
-    const typesAt = async (batch: number | undefined): Promise<Map<string, TensorType>> => {
-      const { Tensor } = await import("onnxruntime-common");
-      const feeds: Record<string, Tensor> = {};
-      const types = new Map<string, TensorType>();
-      for (const { name, dtype, dims } of inputs) {
-        const at = batch === undefined ? dims : [batch, ...dims.slice(1)];
-        feeds[name] = new Tensor(dtype as "float32", zeros(dtype, sizeOf(at)) as Float32Array, at);
-        types.set(name, { dtype, dims: at });
-      }
-      let results: Record<string, Tensor>;
-      try {
-        results = await session.run(feeds, { only: shapes.map((node) => node.name) });
-      } catch (error) {
-        const shown = inputs.map((i) => `"${i.name}" [${types.get(i.name)!.dims.join(", ")}]`).join(", ");
-        throw new ModelError(`The model cannot run on input ${shown}: ${messageOf(error)}`, { cause: error });
-      }
-      for (const [i, name] of values.entries()) {
-        const dims = Array.from(results[shapes[i]!.name]!.data as BigInt64Array, Number);
-        types.set(name, { dtype: session.graph.outputTypes.get(name)!.dtype, dims });
-      }
-      for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });
-      return types;
-    };
-
-    const batch = inputs[0]?.dims[0] ?? 1;
-    const batchIsFixed = graph.inputs.some((i) => typeof i.dims[0] === "number");
-    if (batchIsFixed || batch <= 2) return await typesAt(undefined);
-    const one = await typesAt(1);
-    const two = await typesAt(2);
-    const types = new Map<string, TensorType>();
-    for (const [name, a] of one) {
-      const b = two.get(name)!;
-      if (a.dims.length !== b.dims.length) {
-        throw new ModelError(
-          `The model's value "${name}" changes its rank with the batch size, which is not supported.`,
-        );
-      }
-      types.set(name, { dtype: a.dtype, dims: a.dims.map((d, i) => d + (b.dims[i]! - d) * (batch - 1)) });
-    }
-    return types;
-  } finally {
-    await session.release();
-  }
-}
-
-/** A node that gives the shape of a value, under a name of its own. */
-function shapeOf(value: string): Node {
-  const name = `shape of ${value}`;
-  return { op: "Shape", domain: "", name, inputs: [value], outputs: [name], attributes: {} };
-}
-
-function zeros(dtype: DataType, size: number): ArrayBufferView {
-  switch (dtype) {
-    case "float32":
-      return new Float32Array(size);
-    case "float64":
-      return new Float64Array(size);
-    case "int64":
-      return new BigInt64Array(size);
-    case "int32":
-      return new Int32Array(size);
-    case "uint8":
-    case "bool":
-      return new Uint8Array(size);
-    default:
-      throw new ModelError(`The model takes ${dtype} input. Expected an image tensor of float32 (or uint8).`);
-  }
 }
 
 const random = new Set([

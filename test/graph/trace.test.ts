@@ -4,7 +4,7 @@ import { ModelError } from "../../src/errors.ts";
 import { emptyGraph, GraphBuilder } from "../../src/graph/builder.ts";
 import { constantOf, numbersOf } from "../../src/graph/constant.ts";
 import { type Graph, int, ints } from "../../src/graph/ir.ts";
-import { retrace, trace } from "../../src/graph/trace.ts";
+import { retrace, trace, traceBatches } from "../../src/graph/trace.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -61,6 +61,26 @@ describe("tracing", () => {
     const folded = traced.nodes.map((node) => Array.from(numbersOf(traced.constants.get(node.inputs[1]!)!)));
     expect(folded[0]).toEqual([0, 1, 2].map((v) => Math.fround(Math.exp(v))));
     expect(folded[1]).toEqual([2 + 4 * 2 * 3]);
+  });
+
+  it("measures once for several batches", async () => {
+    let sessions = 0;
+    const counting: typeof runtime = {
+      ...runtime,
+      session: (graph, options) => {
+        sessions++;
+        return runtime.session(graph, options);
+      },
+    };
+    const at = traceBatches(counting, tokens(), { x: [1, 3, 2, 4] });
+    const batches = [3, 1, 2, 7];
+    const traced = await Promise.all([await at(batches[0]), ...batches.slice(1).map((n) => at(n))]);
+    for (const [i, { types, inputs }] of traced.entries()) {
+      expect(types.get("active")!.dims).toEqual([batches[i]!, 8, 3]);
+      expect(inputs[0]!.dims).toEqual([batches[i]!, 3, 2, 4]);
+    }
+    // One run of the graph for all, and one fold of its shape arithmetic each.
+    expect(sessions).toBe(1 + batches.length);
   });
 
   it("runs a graph of a fixed batch at that batch", async () => {
