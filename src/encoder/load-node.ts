@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,9 @@ import { type ReadExternal, readOnnx } from "../graph/read.ts";
 import type { EncoderModel, Pool } from "./model.ts";
 
 /** Folder of the encoders that come with the package. */
-const embeddedFolder = fileURLToPath(new URL("../../models/", import.meta.url));
+const embeddedFolder = ["../../models/", "../../../models/"]
+  .map((relative) => fileURLToPath(new URL(relative, import.meta.url)))
+  .find((folder) => existsSync(folder))!;
 
 /** Names of the encoders that come with the package. */
 export const embeddedEncoders = ["efficientnet-lite0"] as const;
