@@ -24,6 +24,8 @@ import {
   type ValueInfo,
 } from "./ir.ts";
 
+import { inExecutionOrder } from "./order.ts";
+
 /** Reads `length` bytes at `offset` of the external data file `location` (a path relative to the model's folder). */
 export type ReadExternal = (
   location: string,
@@ -111,7 +113,7 @@ async function graphOf(
     // Old exporters list initialisers among the inputs.
     inputs: proto.input.filter((i) => !constants.has(i.name)).map((i) => valueInfoFrom(i, name)),
     outputs: proto.output.map((o) => valueInfoFrom(o, name)),
-    nodes,
+    nodes: inExecutionOrder(nodes, name),
     constants,
   };
 }

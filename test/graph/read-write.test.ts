@@ -175,6 +175,37 @@ describe("reading constants as other writers store them", () => {
     expect(read.nodes.map((n) => n.op)).toEqual(["Add"]);
   });
 
+  it("nodes in any order come out in one that can be run", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 12 }),
+        fc.infiniteStream(fc.nat()),
+        async (edges, random) => {
+          const b = new GraphBuilder();
+          const values = [b.input("v0", [1])];
+          for (const [k, [i, j]] of edges.entries()) {
+            values.push(b.named("Add", [values[i % (k + 1)]!, values[j % (k + 1)]!], `v${k + 1}`));
+          }
+          b.output(values.at(-1)!, { dims: [1] });
+          const sorted = [...b.graph.nodes];
+          const keys = new Map(sorted.map((node) => [node, random.next().value as number]));
+          b.graph.nodes.sort((x, y) => keys.get(x)! - keys.get(y)!);
+          const read = await readOnnx(bytesOf(b.graph), "g.onnx");
+          expect(new Set(read.nodes)).toEqual(new Set(sorted));
+          const seen = new Set(["v0"]);
+          for (const node of read.nodes) {
+            for (const input of node.inputs) expect(seen).toContain(input);
+            for (const output of node.outputs) seen.add(output);
+          }
+          // What is in order stays as it is.
+          const again = await readOnnx(bytesOf({ ...b.graph, nodes: sorted }), "g.onnx");
+          expect(again.nodes).toEqual(sorted);
+        },
+      ),
+      { numRuns: 20 },
+    );
+  });
+
   it("initialisers that are listed among the inputs are no inputs", async () => {
     const graph = everything();
     graph.inputs.push({ name: "w", dtype: "float32", dims: [2] });
@@ -233,6 +264,15 @@ describe("files that cannot be read are refused with what to do", () => {
     refused(modelWith([external]), /second file \("weights.bin"\), which was not given/));
   it("external data that ends early", () =>
     refused(modelWith([external]), /needs 8 bytes and has 3/, async () => new Uint8Array(3)));
+
+  it("nodes that read each other in a circle", () => {
+    const b = new GraphBuilder();
+    const x = b.input("x", [1]);
+    b.named("Add", [x, "b"], "a");
+    b.named("Neg", ["a"], "b");
+    b.output("b", { dims: [1] });
+    return refused(bytesOf(b.graph), /in a circle \((Add|Neg) /);
+  });
 
   it("a model on something else than tensors", () => {
     const type = create(TypeProtoSchema, {
