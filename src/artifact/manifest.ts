@@ -26,8 +26,11 @@ export const Stage = z.object({
 });
 export type Stage = z.infer<typeof Stage>;
 
-/** A file's name inside of the artefact: relative, without "..". */
-const InnerPath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\\]+$/, "a path inside of the artefact");
+/** A file's name inside of the artefact: relative, with "/" alone, without "..", a drive letter or control characters. */
+const InnerPath = z
+  .string()
+  .regex(/^(?!\/)(?![A-Za-z]:)(?!.*(^|\/)\.\.?(\/|$))[^\\\p{Cc}]+$/u, "expected a path inside of the artefact");
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected a sha256 in hexadecimal");
 
 /** `manifest.json`: what an artefact is, how it was made and how well it does. */
 export const Manifest = z.object({
@@ -76,7 +79,8 @@ export const Manifest = z.object({
   seconds: z.number().min(0),
   peakMemoryBytes: z.number().min(0),
   machine: z.object({ cpu: z.string(), cores: z.int(), node: z.string(), threads: z.int() }),
-  files: z.record(InnerPath, z.string()),
+  /** Every file but this one, with its hash. */
+  files: z.record(InnerPath, sha256),
 });
 export type Manifest = z.infer<typeof Manifest>;
 
