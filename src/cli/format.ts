@@ -1,0 +1,1 @@
+export { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
