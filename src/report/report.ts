@@ -135,7 +135,14 @@ function curvesSection(curve: readonly CurvePoint[]): Html | undefined {
       fromZero: false,
     },
     ...(accuracy.length > 1
-      ? [{ title: "Accuracy by step", label: "real training batch, % right", points: accuracy, fromZero: false }]
+      ? [
+          {
+            title: "Accuracy by step",
+            label: "real training batch, % right",
+            points: accuracy,
+            fromZero: false,
+          },
+        ]
       : []),
   ];
   return html`<h2>While it ran</h2>
