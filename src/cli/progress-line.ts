@@ -23,13 +23,15 @@ export class Rate {
 }
 
 const windowMilliseconds = 15_000;
-const shortestBar = 8;
+const gap = "  ";
+const shortestBar = 6;
+const shortestDetail = 8;
 const longestBar = 24;
 
 /** The parts of a line that are not the bar: share, count, rate, time left. */
 export function progressFacts({ done, total, unit }: Progress, rate: number | undefined): string[] {
   const amount = unit === "bytes" ? formatBytes : formatCount;
-  const name = unit === "bytes" ? "" : ` ${unit}`;
+  const name = unit === "bytes" || unit === "" ? "" : ` ${unit}`;
   const facts: string[] = [];
   if (total > 0) facts.push(`${String(Math.floor((100 * Math.min(done, total)) / total)).padStart(3)} %`);
   facts.push(`${total > 0 ? `${amount(done)}/${amount(total)}` : amount(done)}${name}`);
@@ -43,20 +45,25 @@ export function progressFacts({ done, total, unit }: Progress, rate: number | un
 /** One line of at most `columns`: stage, bar, facts and, where there is room, the detail. */
 export function progressLine(progress: Progress, rate: number | undefined, columns: number): string {
   const { stage, done, total, detail } = progress;
-  const facts = progressFacts(progress, rate);
-  const fixed = [stage, ...facts].reduce((sum, part) => sum + displayWidth(part) + 2, 0);
-  // The detail gives way to the bar's least, the bar to the detail's whole.
-  const wanted = detail === undefined ? 0 : displayWidth(detail);
-  const room = columns - fixed;
-  const bar = total > 0 ? Math.min(longestBar, Math.max(shortestBar, room - wanted - 2)) : 0;
+  const needed = (facts: readonly string[]): number =>
+    [stage, ...facts, detail ?? ""].reduce((sum, part) => sum + displayWidth(part) + gap.length, -gap.length);
+  // First the bar gives way, then the unit's name, then the detail.
+  let facts = progressFacts(progress, rate);
+  if (needed(facts) + gap.length + shortestBar > columns && progress.unit !== "bytes") {
+    facts = progressFacts({ ...progress, unit: "" }, rate);
+  }
+  const bar = Math.min(longestBar, Math.max(shortestBar, columns - needed(facts) - gap.length));
   const filled = total > 0 ? Math.round((bar * Math.min(done, total)) / total) : 0;
-  const parts = [
+  const line = [
     stage,
-    ...(bar > 0 && room >= bar ? [`${"█".repeat(filled)}${"░".repeat(bar - filled)}`] : []),
+    ...(total > 0 ? [`${"█".repeat(filled)}${"░".repeat(bar - filled)}`] : []),
     ...facts,
-    ...(detail !== undefined && room - bar - 2 >= shortestBar ? [detail] : []),
-  ];
-  return truncate(parts.join("  "), columns);
+  ].join(gap);
+  const room = columns - displayWidth(line) - gap.length;
+  if (detail === undefined || room < Math.min(shortestDetail, displayWidth(detail))) {
+    return truncate(line, columns);
+  }
+  return `${line}${gap}${truncate(detail, room)}`;
 }
 
 /** The same for a log: no bar. */

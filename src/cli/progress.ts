@@ -2,6 +2,7 @@ import cliProgress from "cli-progress";
 import type { Progress } from "../engine/protocol.ts";
 import { formatBytes, formatSeconds } from "../format.ts";
 import { plainLine, progressLine, Rate } from "./progress-line.ts";
+import { wrapText } from "./width.ts";
 
 export interface ProgressOptions {
   /** Says nothing at all. */
@@ -49,7 +50,8 @@ interface Stage {
 export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   const { quiet = false, stream = process.stderr, now = () => performance.now() } = options;
   const columns = () => Math.min(80, stream.columns ?? 80) - 1;
-  const say = (line: string) => stream.write(`${line}\n`);
+  const say = (line: string) =>
+    stream.write(`${stream.isTTY ? wrapText(line, columns()).join("\n") : line}\n`);
   let stage: Stage | undefined;
 
   const showBar = (of: Stage) => {
