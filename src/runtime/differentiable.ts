@@ -3,6 +3,7 @@ import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { derive } from "../vjp/derive.ts";
 import { exposeStatistics } from "../vjp/expose-statistics.ts";
+import { hoist } from "../vjp/hoist.ts";
 import { bytesOfValues, partition } from "../vjp/partition.ts";
 import type { Feeds, Runtime, Session, SessionOptions } from "./runtime.ts";
 
@@ -32,6 +33,9 @@ export interface Differentiable {
 
 /** What the derived function of a graph will need, known before any session is made. */
 export interface DerivedPlan {
+  /** The graph as it was given: what the forward runs when nothing is kept. */
+  readonly plain: TracedGraph;
+  /** The graph with all that the forward may hand to the pullback. */
   readonly traced: TracedGraph;
   readonly wrt: readonly string[];
   readonly of: string;
@@ -52,14 +56,18 @@ export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: s
   const outputs = [of, ...derived.gradients].map((name) => ({ name, dtype: "float32" as const, dims: [] }));
   const joint = withoutDeadNodes({ ...derived.graph, outputs });
   const forwardNodes = new Set(derived.graph.nodes.slice(0, derived.forwardNodes));
-  const forward = joint.nodes.filter((node) => forwardNodes.has(node));
-  const pullback = joint.nodes.filter((node) => !forwardNodes.has(node));
+  const { forward, pullback, types } = hoist(
+    joint.nodes.filter((node) => forwardNodes.has(node)),
+    joint.nodes.filter((node) => !forwardNodes.has(node)),
+    new Map([...joint.constants, ...traced.types]),
+  );
   const made = new Set(forward.flatMap((node) => node.outputs));
   const needed = new Set(pullback.flatMap((node) => node.inputs.filter((input) => made.has(input))));
   const free = new Set([...joint.constants.keys(), ...traced.inputs.map((input) => input.name)]);
-  const { saved, repeated } = partition(forward, needed, free, traced.types);
+  const { saved, repeated } = partition(forward, needed, free, types);
   return {
-    traced,
+    plain: graph,
+    traced: { ...traced, nodes: forward, constants: joint.constants, types },
     wrt,
     of,
     joint,
@@ -67,7 +75,7 @@ export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: s
     gradients: derived.gradients,
     saved,
     pullbackNodes: [...repeated, ...pullback],
-    savedBytes: bytesOfValues(saved, traced.types),
+    savedBytes: bytesOfValues(saved, types),
   };
 }
 
@@ -82,9 +90,10 @@ export async function compileDerivative(
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
   const saved = activations === "save" ? plan.saved : [];
+  const source = activations === "save" ? traced : plan.plain;
   // An output must be made by a node: the value may be an input or a saved value under the same name.
   const forwardGraph = withoutDeadNodes({
-    ...traced,
+    ...source,
     outputs: [of, ...saved.filter((s) => s !== of)].map(declare),
   });
   const pullbackGraph = withoutDeadNodes({

@@ -107,7 +107,7 @@ export const elementwiseRules: RuleTable = {
     const t = tanh(softplus(x));
     return mul(dy, add(t, mul(mul(x, sigmoid(x)), sub(1, mul(t, t)))));
   }),
-  Relu: unary(({ dy, y, greater, where }) => where(greater(y, 0), dy, 0)),
+  Relu: unary(({ dy, y, greater, masked }) => masked(dy, greater(y, 0))),
   LeakyRelu: unary(({ dy, x, y, node, greater, where, mul }) => {
     const alpha = floatAttribute(node, "alpha", 0.01);
     return where(greater(alpha >= 0 ? y : x, 0), dy, mul(dy, alpha));
@@ -132,11 +132,11 @@ export const elementwiseRules: RuleTable = {
     const alpha = floatAttribute(node, "alpha", 1);
     return mul(dy, where(greater(y, 0), 1, add(mul(y, 1 / alpha), 1)));
   }),
-  ThresholdedRelu: unary(({ dy, x, node, greater, where }) =>
-    where(greater(x, floatAttribute(node, "alpha", 1)), dy, 0),
+  ThresholdedRelu: unary(({ dy, x, node, greater, masked }) =>
+    masked(dy, greater(x, floatAttribute(node, "alpha", 1))),
   ),
-  HardSigmoid: unary(({ dy, y, node, greater, less, and, where, mul }) =>
-    where(and(greater(y, 0), less(y, 1)), mul(dy, floatAttribute(node, "alpha", 0.2)), 0),
+  HardSigmoid: unary(({ dy, y, node, greater, less, and, masked, mul }) =>
+    masked(mul(dy, floatAttribute(node, "alpha", 0.2)), and(greater(y, 0), less(y, 1))),
   ),
   // y = x·min(max(x/6 + 1/2, 0), 1): x/3 + 1/2 between −3 and 3.
   HardSwish: unary(({ dy, x, greater, less, where, mul, add }) => {
@@ -187,7 +187,7 @@ function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
  * that the mask can be read from the output.
  */
 function clip(c: RuleContext, [dy]: readonly (string | undefined)[]): (string | null)[] {
-  const { greater, less, and, where } = mathOf(c);
+  const { greater, less, and, masked } = mathOf(c);
   const y = c.node.outputs[0]!;
   if (c.needs(1) || c.needs(2)) throw uncovered(c.node, "computes its bounds from the image");
   // Exporters write "no bound" as the largest float, too.
@@ -202,7 +202,7 @@ function clip(c: RuleContext, [dy]: readonly (string | undefined)[]): (string | 
     ...(low === undefined ? [] : [greater(y, low)]),
     ...(high === undefined ? [] : [less(y, high)]),
   ];
-  const dx = masks.length === 0 ? dy! : where(masks.reduce(and), dy!, 0);
+  const dx = masks.length === 0 ? dy! : masked(dy!, masks.reduce(and));
   return c.node.inputs.map((_, i) => (i === 0 ? dx : null));
 }
 

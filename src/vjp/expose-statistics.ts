@@ -1,26 +1,44 @@
 import { intAttribute, type Node, type TensorType, type TracedGraph } from "../graph/ir.ts";
 
 /**
- * Adds their statistics (mean and inverse deviation) to the outputs of the normalisations that can hand them
- * out: small tensors that the pullback would otherwise compute again in three passes over the input.
+ * Adds what the pullback would otherwise compute again to the outputs of the operators that can hand it out: the
+ * statistics (mean and inverse deviation) of normalisations, the positions of a pool's maxima.
  */
 export function exposeStatistics(graph: TracedGraph): TracedGraph {
   const types = new Map(graph.types);
   const nodes = graph.nodes.map((node): Node => {
-    const statistics = node.domain === "" ? statisticsOf[node.op] : undefined;
-    if (statistics === undefined) return node;
-    const { dtype, dims } = graph.types.get(node.inputs[0]!)!;
-    const axis = intAttribute(node, "axis", -1);
-    const first = axis < 0 ? axis + dims.length : axis;
-    const type: TensorType = { dtype, dims: dims.map((d, i) => (i < first ? d : 1)) };
-    const outputs = statistics.map((name, k) => node.outputs[k + 1] || `${node.outputs[0]}/${name}`);
-    for (const output of outputs) types.set(output, type);
+    const type = graph.types.get(node.inputs[0] ?? "");
+    const statistics = node.domain === "" && type ? statisticsOf(node, type, graph) : [];
+    if (statistics.length === 0) return node;
+    const outputs = statistics.map(({ name, type }, k) => {
+      const output = node.outputs[k + 1] || `${node.outputs[0]}/${name}`;
+      types.set(output, type);
+      return output;
+    });
     return { ...node, outputs: [node.outputs[0]!, ...outputs] };
   });
   return { ...graph, nodes, types };
 }
 
-const statisticsOf: Readonly<Record<string, readonly string[]>> = {
-  LayerNormalization: ["mean", "inverse-deviation"],
-  SimplifiedLayerNormalization: ["inverse-deviation"],
-};
+function statisticsOf(
+  node: Node,
+  { dtype, dims }: TensorType,
+  graph: TracedGraph,
+): { name: string; type: TensorType }[] {
+  const reduced = (): TensorType => {
+    const axis = intAttribute(node, "axis", -1);
+    const first = axis < 0 ? axis + dims.length : axis;
+    return { dtype, dims: dims.map((d, i) => (i < first ? d : 1)) };
+  };
+  switch (node.op) {
+    case "LayerNormalization":
+      return ["mean", "inverse-deviation"].map((name) => ({ name, type: reduced() }));
+    case "SimplifiedLayerNormalization":
+      return [{ name: "inverse-deviation", type: reduced() }];
+    case "MaxPool":
+      if (intAttribute(node, "storage_order", 0) !== 0) return [];
+      return [{ name: "positions", type: { dtype: "int64", dims: graph.types.get(node.outputs[0]!)!.dims } }];
+    default:
+      return [];
+  }
+}

@@ -78,15 +78,17 @@ function windowCounts(
 }
 
 /**
- * The first maximum of a window takes the whole cotangent, as in PyTorch. A second MaxPool on the same input
- * hands out the positions; it is repeated rather than changing the forward's node.
+ * The first maximum of a window takes the whole cotangent, as in PyTorch. The node hands out the maxima's positions,
+ * or a second one on the same input does.
  */
 const maxPool: Rule = (c, [dy]) => {
   const inDims = c.inputDims(0);
   const kernel = intsAttribute(c.node, "kernel_shape")!;
   const { group: _, ...attributes } = windowAttributes(windowOf(c.node, kernel), 1);
+  // Positions counted column by column are another order than the cotangent's.
+  const given = intAttribute(c.node, "storage_order", 0) === 0 ? c.node.outputs[1] : undefined;
   const positions =
-    c.node.outputs[1] ||
+    given ||
     c.b.ops("MaxPool", [c.node.inputs[0]!], 2, {
       ...attributes,
       ceil_mode: int(intAttribute(c.node, "ceil_mode", 0)),
