@@ -29,7 +29,10 @@ export type Stage = z.infer<typeof Stage>;
 /** A file's name inside of the artefact: relative, with "/" alone, without "..", a drive letter or control characters. */
 const InnerPath = z
   .string()
-  .regex(/^(?!\/)(?![A-Za-z]:)(?!.*(^|\/)\.\.?(\/|$))[^\\\p{Cc}]+$/u, "expected a path inside of the artefact");
+  .regex(
+    /^(?!\/)(?![A-Za-z]:)(?!.*(^|\/)\.\.?(\/|$))[^\\\p{Cc}]+$/u,
+    "expected a path inside of the artefact",
+  );
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected a sha256 in hexadecimal");
 
 /** `manifest.json`: what an artefact is, how it was made and how well it does. */

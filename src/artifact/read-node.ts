@@ -3,11 +3,11 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
-import { featureMap, type Normalization } from "../probe/feature-map.ts";
+import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
 import { openSafetensors } from "./safetensors-node.ts";
-import { textOf } from "./write-node.ts";
+import { presentFolder, textOf } from "./write-node.ts";
 
 /** An artefact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -22,11 +22,15 @@ export interface Artifact {
   probe(): Promise<ClosedFormProbe>;
 }
 
-/** Opens an artefact. Throws DataError when the folder is none, or a file of it is missing or was changed. */
-export async function readArtifact(folder: string): Promise<Artifact> {
+/**
+ * Opens an artefact and checks the hash of each of its files.
+ * @throws DataError when the folder is none, was written by another version, or a file is missing or was changed
+ */
+export async function readArtifact(path: string): Promise<Artifact> {
+  const folder = await presentFolder(path);
   const text = await textOf(join(folder, "manifest.json"));
   if (text === undefined) {
-    throw new DataError(`${folder} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
+    throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
   }
   const manifest = parseManifest(text, join(folder, "manifest.json"));
   for (const [name, expected] of Object.entries(manifest.files))
@@ -46,25 +50,36 @@ export async function readArtifact(folder: string): Promise<Artifact> {
     images: () => tensor("images"),
     labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
     softLabels: () => tensor("labels"),
-    async probe() {
-      const file = await openSafetensors(join(folder, "probe.safetensors"));
-      try {
-        const [d, C] = file.tensors.get("weight")?.shape as [number, number];
-        const has = (name: string) => file.tensors.has(name);
-        return {
-          weight: matrix(d, C, await file.float64("weight")),
-          lambda: Number(file.metadata.lambda),
-          map: featureMap({
-            normalization: file.metadata.normalization as Normalization,
-            ...(has("mean") ? { mean: await file.float64("mean") } : {}),
-            ...(has("std") ? { std: await file.float64("std") } : {}),
-          }),
-        };
-      } finally {
-        await file.close();
-      }
-    },
+    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
   };
+}
+
+async function readProbe(path: string, manifest: Manifest): Promise<ClosedFormProbe> {
+  const { classes, encoder, probe } = manifest;
+  const file = await openSafetensors(path);
+  try {
+    const vector = async (name: "mean" | "std") =>
+      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
+    return {
+      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
+      lambda: probe.lambda,
+      map: featureMap({
+        normalization: probe.normalization,
+        ...(await vector("mean")),
+        ...(await vector("std")),
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DataError(
+      `${path} does not fit the manifest beside it: ${error.message}. Copy the artefact again.`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    await file.close();
+  }
 }
 
 async function requireUnchanged(path: string, expected: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import * as z from "zod";
 import { DataError, messageOf } from "../errors.ts";
 
 /** Element types that are written here, with their width in bytes. */
@@ -14,11 +15,10 @@ export interface TensorToWrite {
   readonly data: ArrayBufferView | AsyncIterable<ArrayBufferView> | (() => AsyncIterable<ArrayBufferView>);
 }
 
-interface Entry {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly data_offsets: readonly [number, number];
-}
+const size = z.int().nonnegative();
+const Entry = z.object({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
+type Entry = z.infer<typeof Entry>;
+const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(Entry);
 
 /**
  * Writes a safetensors file (https://github.com/huggingface/safetensors), streaming, and syncs it.
@@ -33,7 +33,7 @@ export async function writeSafetensors(
   let offset = 0;
   for (const { name, dtype, shape } of tensors) {
     const size = widths[dtype] * shape.reduce((product, d) => product * d, 1);
-    header[name] = { dtype, shape, data_offsets: [offset, offset + size] } satisfies Entry;
+    header[name] = { dtype, shape: [...shape], data_offsets: [offset, offset + size] } satisfies Entry;
     offset += size;
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
@@ -100,19 +100,15 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
       throw damaged("its header is longer than the file");
     const text = new Uint8Array(length);
     await file.read(text, 0, length, 8);
-    let header: Record<string, Entry> & { __metadata__?: Record<string, string> };
-    try {
-      header = JSON.parse(new TextDecoder().decode(text));
-    } catch {
-      throw damaged("its header is no JSON");
-    }
-    const { __metadata__: metadata = {}, ...entries } = header;
+    const header = Header.safeParse(jsonOrUndefined(new TextDecoder().decode(text)));
+    if (!header.success) throw damaged("its header is not as safetensors files have it");
+    const { __metadata__: metadata = {}, ...entries } = header.data;
     const tensors = new Map<
       string,
       { dtype: SafetensorsType; shape: readonly number[]; offset: number; bytes: number }
     >();
     for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
-      const [from, to] = data_offsets ?? [0, -1];
+      const [from, to] = data_offsets;
       const width = widths[dtype as SafetensorsType];
       const bytes = width * shape.reduce((product, d) => product * d, 1);
       if (!(from >= 0 && to - from === bytes && 8 + length + to <= size)) {
@@ -147,5 +143,13 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

@@ -1,15 +1,16 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import sharp from "sharp";
-import { onDisk } from "../data/disk.ts";
-import { DataError, UsageError } from "../errors.ts";
+import { DataError, messageOf, UsageError } from "../errors.ts";
 import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
+import { formatBytes } from "../format.ts";
 import { reportHtml } from "../report/report.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import { dataSetCard } from "./card.ts";
-import type { Manifest } from "./manifest.ts";
+import { classFolders } from "./class-folders.ts";
+import { Manifest } from "./manifest.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-node.ts";
 
 /** A stretch of the synthetic images, [count, 3, size, size] in [0, 1]. */
@@ -38,11 +39,14 @@ export interface ArtifactContent {
   }[];
 }
 
-/** Images embedded in the report, at most. */
+/** Images embedded in the report, at most, and the side that many of them are shrunk to. */
 const reportImages = 200;
+const manyImages = 32;
+const thumbnailSide = 96;
 
 /** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
 export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
+  await restoreOld(out);
   let entries: string[];
   try {
     entries = await readdir(out);
@@ -64,25 +68,10 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
   );
 }
 
-/** Class names as folder names: safe on every system, and never two alike. */
-export function classFolders(classes: readonly string[]): string[] {
-  const taken = new Set<string>();
-  return classes.map((name, index) => {
-    const safe =
-      name
-        .replace(/[^\p{L}\p{N}._ -]+/gu, "_")
-        .replace(/^[. ]+|[. ]+$/g, "")
-        .slice(0, 100) || `class ${index}`;
-    let folder = safe;
-    for (let k = 2; taken.has(folder.toLowerCase()); k++) folder = `${safe} (${k})`;
-    taken.add(folder.toLowerCase());
-    return folder;
-  });
-}
-
 /**
- * Writes an artefact: everything into a temporary folder beside `out`, then one rename, so that a kill leaves
- * either nothing or all of it. Never holds more than a chunk of images.
+ * Writes an artefact: everything into a temporary folder beside `out`, then renamed, so that a kill leaves
+ * either nothing or all of it. An artefact that is replaced is set aside as `out`.old for the moment between two
+ * renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk of images.
  * @throws DataError when `out` may not be written or the disk is full; nothing of `out` is changed then
  */
 export async function writeArtifact(
@@ -91,22 +80,73 @@ export async function writeArtifact(
   options: { readonly overwrite?: boolean } = {},
 ): Promise<Manifest> {
   await requireWritableOut(out, options.overwrite ?? false);
-  const temporary = `${out}.writing`;
+  const temporary = `${out}.partial-${process.pid}`;
   try {
-    return await onDisk(out, async () => {
-      await rm(temporary, { recursive: true, force: true });
-      const manifest = await writeFiles(temporary, content);
-      const old = `${out}.old`;
-      await rm(old, { recursive: true, force: true });
-      if (existsSync(out)) await rename(out, old);
-      await rename(temporary, out);
-      await rm(old, { recursive: true, force: true });
-      return manifest;
-    });
+    await removeAbandoned(out);
+    const manifest = await writeFiles(temporary, content);
+    const old = oldOf(out);
+    await rm(old, { recursive: true, force: true });
+    if (existsSync(out)) await rename(out, old);
+    await rename(temporary, out);
+    await rm(old, { recursive: true, force: true });
+    return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw error;
+    throw explained(error, out, bytesNeeded(content));
   }
+}
+
+/** An artefact that is being replaced. */
+const oldOf = (out: string): string => `${out}.old`;
+
+/** Mends what a kill between the two renames of a replacement left. */
+async function restoreOld(out: string): Promise<void> {
+  const present = await presentFolder(out);
+  if (present !== out) await rename(present, out);
+}
+
+/** Where the artefact `out` lies: in `out`, or set aside where a replacement was cut short between its renames. */
+export async function presentFolder(out: string): Promise<string> {
+  return !existsSync(out) && existsSync(join(oldOf(out), "manifest.json")) ? oldOf(out) : out;
+}
+
+/** Removes what killed processes left half written. */
+async function removeAbandoned(out: string): Promise<void> {
+  const folder = dirname(resolve(out));
+  const prefix = `${basename(resolve(out))}.partial-`;
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((n) => n.startsWith(prefix))) {
+    const pid = Number(name.slice(prefix.length));
+    if (pid !== process.pid && isRunning(pid)) continue;
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Bytes of an artefact, from above: PNGs are taken as uncompressed. */
+function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactContent): number {
+  const pixels = labels.length * 3 * manifest.imageSize ** 2;
+  const parameters = (levels ?? []).reduce((sum, { values }) => sum + values.byteLength, 0);
+  return 5 * pixels + parameters + softLabels.byteLength + probe.weight.data.byteLength + 2 ** 20;
+}
+
+/** A system's error in words for the person; others as they are. */
+function explained(error: unknown, out: string, needed: number): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === undefined || code === undefined) return error;
+  const kept = "What was distilled is kept: go on with the same command and --resume.";
+  const message = ["ENOSPC", "EDQUOT"].includes(code)
+    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, or choose an --out elsewhere. ${kept}`
+    : `Writing ${out} failed: ${messageOf(error)}. Mend that, or choose an --out elsewhere. ${kept}`;
+  return new DataError(message, { cause: error });
 }
 
 async function writeFiles(folder: string, content: ArtifactContent): Promise<Manifest> {
@@ -117,7 +157,8 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
 
   const thumbnails: { className: string; dataUri: string }[] = [];
   const numbers = new Int32Array(classes.length);
-  const every = Math.max(1, Math.ceil(content.labels.length / reportImages));
+  const every = Math.ceil(content.labels.length / reportImages);
+  const small = content.labels.length > manyImages && size > thumbnailSide;
   for await (const { start, count, images } of content.images()) {
     for (let i = 0; i < count; i++) {
       const label = content.labels[start + i]!;
@@ -127,9 +168,10 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
       await writeFile(join(folder, inside), png);
       files[inside] = createHash("sha256").update(png).digest("hex");
       if ((start + i) % every === 0) {
+        const shown = small ? await sharp(png).resize(thumbnailSide).png().toBuffer() : png;
         thumbnails.push({
           className: classes[label]!,
-          dataUri: `data:image/png;base64,${png.toString("base64")}`,
+          dataUri: `data:image/png;base64,${shown.toString("base64")}`,
         });
       }
     }
@@ -154,16 +196,20 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   });
   files["probe.safetensors"] = await writeProbe(join(folder, "probe.safetensors"), content.probe);
 
-  const lines = content.curve.map((point) => `${JSON.stringify(point)}\n`).join("");
-  await writeFile(join(folder, "metrics.jsonl"), lines);
   const manifest: Manifest = { ...content.manifest, folders, files };
-  await writeFile(
-    join(folder, "report.html"),
-    reportHtml(manifest, { thumbnails, total: m, curve: content.curve }),
-  );
-  await writeFile(join(folder, "README.md"), dataSetCard(manifest));
-  await writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-  return manifest;
+  const texts = {
+    "metrics.jsonl": content.curve.map((point) => `${JSON.stringify(point)}\n`).join(""),
+    "report.html": reportHtml(manifest, { thumbnails, total: m, curve: content.curve }),
+    "README.md": dataSetCard(manifest),
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    await writeFile(join(folder, name), text, { flush: true });
+    files[name] = createHash("sha256").update(text).digest("hex");
+  }
+  // Last, and checked: what is written here can be read again.
+  const checked = Manifest.parse(manifest);
+  await writeFile(join(folder, "manifest.json"), `${JSON.stringify(checked, null, 2)}\n`, { flush: true });
+  return checked;
 }
 
 async function* floatsOf(chunks: AsyncIterable<ImageChunk>): AsyncGenerator<Float32Array> {

@@ -25,13 +25,13 @@ export function chartSvg({ title, label, points, fromZero }: Chart): string {
     // Plot's own sheet goes by class name.
     className: "chart",
     ariaLabel: title,
-    width: 480,
-    height: 270,
+    width: 420,
+    height: 240,
     marginTop: 28,
     marginLeft: 48,
     marginRight: 16,
     marginBottom: 40,
-    style: { fontSize: "13px" },
+    style: { fontSize: "12px" },
     x: { label: "step →", labelArrow: "none", ticks: 6, tickFormat: ",d" },
     y: { label: `↑ ${label}`, labelArrow: "none", grid: true, ticks: 5, nice: true, zero: fromZero },
     marks: [

@@ -98,8 +98,11 @@ function imagesSection(
     else groups.push({ className: image.className, images: [image] });
   }
   const several = groups.some((group) => group.images.length > 1);
-  const cell = thumbnails.length > 60 ? "5rem" : several ? "6.5rem" : groups.length > 12 ? "8rem" : "11rem";
-  const shape = `images${several ? " wide" : ""}${imageSize < pixelatedBelow ? " pixelated" : ""}`;
+  const cell = several ? "5rem" : groups.length > 24 ? "6.5rem" : groups.length > 8 ? "9rem" : "13rem";
+  // A class with several images takes a row of them: half the page's width, or all of it.
+  const most = Math.max(...groups.map((group) => group.images.length));
+  const rowWidth = several ? (most <= 5 ? " half" : " whole") : "";
+  const shape = `images${rowWidth}${imageSize < pixelatedBelow ? " pixelated" : ""}`;
   return html`<h2>The images</h2>
 <div class="${shape}" style="--cell: ${cell}">
 ${groups.map(({ className, images }) => {
@@ -154,12 +157,14 @@ function resultsSection({ metrics, config, kind, data }: Manifest): Html | undef
   if (rows.length === 0) return undefined;
   const has = (key: "top5" | "worstGroup") => rows.some((row) => row[key] !== undefined);
   const own = (row: ResultRow) => row.name === kind || (row.name === "distilled" && kind === "distilled");
+  // Where every row says the same, a narrow screen leaves it out.
+  const probe = rows.every((row) => row.protocol === rows[0]!.protocol) ? "same" : "";
   // The share is of the full data under the same protocol.
   const full = (row: ResultRow) =>
     rows.find((other) => other.name === "full data" && other.protocol === row.protocol)?.top1;
   return html`<h2>Results</h2>
 <div class="scroll"><table>
-<thead><tr><th>Trained on</th><th class="number">Images</th><th>Probe</th><th class="number">Top-1</th>${
+<thead><tr><th>Trained on</th><th class="number">Images</th><th class="${probe}">Probe</th><th class="number">Top-1</th>${
     has("top5") ? html`<th class="number">Top-5</th>` : undefined
   }${has("worstGroup") ? html`<th class="number">Worst group</th>` : undefined}<th class="number">Of full data</th><th class="bar"></th></tr></thead>
 <tbody>
@@ -167,7 +172,7 @@ ${rows.map((row) => {
   const reference = full(row);
   return html`<tr${own(row) ? trusted(' class="own"') : undefined}><td>${row.name}</td><td class="number">${formatCount(
     row.images,
-  )}</td><td>${row.protocol}</td><td class="number">${formatMeanStd(row.top1, row.std)}</td>${
+  )}</td><td class="${probe}">${row.protocol}</td><td class="number">${formatMeanStd(row.top1, row.std)}</td>${
     has("top5") ? html`<td class="number">${optionalPercent(row.top5)}</td>` : undefined
   }${has("worstGroup") ? html`<td class="number">${optionalPercent(row.worstGroup)}</td>` : undefined}<td class="number">${
     reference ? formatPercent(row.top1 / reference, 0) : "–"
