@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../artifact/safetensors-node.ts";
 import { BatchSampler, BatchSamplerState } from "../data/batch-sampler.ts";
 import { onDisk } from "../data/disk.ts";
-import { DataError } from "../errors.ts";
+import { DataError, UsageError } from "../errors.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import { DistillConfig } from "./config.ts";
 import type { DistillState } from "./loop.ts";
@@ -21,6 +21,9 @@ export type RunIdentity = z.infer<typeof RunIdentity>;
 
 const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.number().optional() });
 export type CurvePoint = z.infer<typeof CurvePoint>;
+
+/** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
+const format = "1";
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -67,7 +70,8 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     ["labels", state.labels],
     ["logTau", state.logTau],
   ];
-  const hash = createHash("sha256");
+  const text = JSON.stringify(meta);
+  const hash = createHash("sha256").update(text);
   const tensors = blocks.flatMap(([name, block]) =>
     (["values", "first", "second"] as const).map((part): TensorToWrite => {
       const data = block[part];
@@ -76,53 +80,89 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     }),
   );
   const path = join(folder, fileName);
+  const temporary = `${path}.tmp`;
   await onDisk(folder, async () => {
     await mkdir(folder, { recursive: true });
-    await writeSafetensors(`${path}.tmp`, tensors, {
-      meta: JSON.stringify(meta),
-      sha256: hash.digest("hex"),
-    });
-    await rename(`${path}.tmp`, path);
-    const directory = await open(folder, "r");
-    await directory.sync().catch(() => {});
-    await directory.close();
+    try {
+      await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
+    } catch (error) {
+      // Half a checkpoint would fill a full disk further.
+      await rm(temporary, { force: true }).catch(() => {});
+      throw error;
+    }
+    await rename(temporary, path);
+    await syncFolder(folder);
   });
 }
 
-/** The checkpoint in `folder`, or undefined without one. Throws DataError when it is damaged. */
+/** Makes a rename outlast a power cut, where the system lets a folder be synced. */
+async function syncFolder(folder: string): Promise<void> {
+  const directory = await open(folder, "r").catch(() => undefined);
+  await directory?.sync().catch(() => {});
+  await directory?.close();
+}
+
+/**
+ * The checkpoint in `folder`, or undefined without one: bit for bit the state that was saved.
+ * @throws DataError when it is damaged or of another version of clp-dd
+ */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint | undefined> {
   const path = join(folder, fileName);
   if (!existsSync(path)) return undefined;
-  const file = await openSafetensors(path);
+  const damaged = (cause?: unknown) =>
+    new DataError(
+      `The checkpoint ${path} is damaged (cut short or changed). Delete ${folder} and start again without --resume.`,
+      { cause },
+    );
+  const file = await openSafetensors(path).catch((error: unknown) => {
+    throw damaged(error);
+  });
   try {
-    const meta = Meta.safeParse(JSON.parse(file.metadata.meta ?? "null"));
-    if (!meta.success) throw damaged(path);
-    const hash = createHash("sha256");
-    const block = async (name: string): Promise<AdamBlock> => {
-      const part = async (suffix: string): Promise<Float32Array> => {
-        const values = await file.float32(`${name}/${suffix}`);
-        hash.update(new Uint8Array(values.buffer));
-        return values;
-      };
-      return { values: await part("values"), first: await part("first"), second: await part("second") };
+    if (file.metadata.format !== format) {
+      throw new DataError(
+        `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
+          `or delete ${folder} and start again without --resume.`,
+      );
+    }
+    const text = file.metadata.meta ?? "";
+    const hash = createHash("sha256").update(text);
+    const blocks = new Map<string, Float32Array>();
+    for (const name of file.tensors.keys()) {
+      const values = await file.float32(name);
+      hash.update(new Uint8Array(values.buffer));
+      blocks.set(name, values);
+    }
+    if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
+    // What follows can only fail where the checkpoint was written wrongly.
+    const { identity, sampler, curve, seconds, step, sides, ...rest } = Meta.parse(JSON.parse(text));
+    const block = (name: string): AdamBlock => ({
+      values: blocks.get(`${name}/values`)!,
+      first: blocks.get(`${name}/first`)!,
+      second: blocks.get(`${name}/second`)!,
+    });
+    const parameters = { ...rest, levels: sides.map((side) => ({ side, ...block(`level/${side}`) })) };
+    const state: DistillState = {
+      ...{ step, parameters, sampler: BatchSampler.from(sampler) },
+      ...{ labels: block("labels"), logTau: block("logTau") },
     };
-    const { identity, step, adamSteps, parametrization, count, size, sides, sampler, curve, seconds } =
-      meta.data;
-    const levels = [];
-    for (const side of sides) levels.push({ side, ...(await block(`level/${side}`)) });
-    const labels = await block("labels");
-    const logTau = await block("logTau");
-    if (hash.digest("hex") !== file.metadata.sha256) throw damaged(path);
-    const parameters = { parametrization, count, size, levels, adamSteps };
-    const state: DistillState = { step, parameters, sampler: BatchSampler.from(sampler), labels, logTau };
     return { identity, state, curve, seconds };
   } finally {
     await file.close();
   }
 }
 
-const damaged = (path: string) =>
-  new DataError(`The checkpoint ${path} is damaged. Delete its folder and start again without --resume.`);
+/**
+ * Throws UsageError, naming what differs, unless the run that left a checkpoint is the one that would take it up.
+ * @param folder of the checkpoint
+ */
+export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: string): void {
+  const difference = describeMismatch(saved, now);
+  if (difference === undefined) return;
+  throw new UsageError(
+    `The checkpoint in ${folder} is of another run. What differs: ${difference}. ` +
+      "Resume with the settings it was started with, or start again without --resume.",
+  );
+}
 
 /** What differs between the run that left a checkpoint and the one that would take it up; undefined if nothing. */
 export function describeMismatch(saved: RunIdentity, now: RunIdentity): string | undefined {

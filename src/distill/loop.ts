@@ -41,6 +41,8 @@ export interface DistillParts {
   readonly classes: number;
   /** Cached features of the real images. */
   readonly real: FeatureRows;
+  /** The real features after each map, n × d, where they are small enough to be kept. */
+  readonly mappedReal?: readonly Matrix[];
   /** One fitted map for each of the configuration's normalisations. */
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
@@ -106,8 +108,6 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   }
 
   const indices = state.sampler.next();
-  const realRows = new Float32Array(indices.length * d);
-  await real.rows(indices, realRows);
   const y = Int32Array.from(indices, (i) => real.labels[i]!);
   const labels = tiled(state.labels.values, m, classes, draws);
   const tau = Math.exp(state.logTau.values[0]!);
@@ -121,7 +121,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     const outcome = await objectives[config.method].evaluate({
       Zs: mapped.values,
       Ys: labels,
-      batch: { Z: map.apply(realRows, indices.length).values, y },
+      batch: { Z: await realBatch(parts, k, indices), y },
       ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
       lambda: config.lambda,
       tau,
@@ -167,6 +167,24 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
   }
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau };
+}
+
+/** Real features of a batch after map `k`, n × d. */
+async function realBatch(
+  { real, maps, mappedReal }: DistillParts,
+  k: number,
+  indices: Int32Array,
+): Promise<Matrix> {
+  const d = real.featureSize;
+  const kept = mappedReal?.[k];
+  if (kept === undefined) {
+    const rows = new Float32Array(indices.length * d);
+    await real.rows(indices, rows);
+    return maps[k]!.apply(rows, indices.length).values;
+  }
+  const batch = matrix(indices.length, d);
+  for (const [i, row] of indices.entries()) batch.data.set(kept.data.subarray(row * d, (row + 1) * d), i * d);
+  return batch;
 }
 
 /** The learning rate of step `step` (from 0) of the run. */
