@@ -6,16 +6,33 @@ export interface Measured<T> {
   readonly stage: { readonly name: string; readonly seconds: number; readonly peakMemoryBytes: number };
 }
 
+/** Stages under way, one inside of the other, with the highest peak seen before the last reset. */
+const running = new Set<{ peak: number }>();
+
 /**
- * Runs `work` and measures it. The peak is the process's resident memory: on Linux that of this stage alone
- * (the kernel's high-water mark is reset before), elsewhere the highest since the process began.
+ * Runs `work` and measures it. The peak is the process's resident memory, all threads together: on Linux that of
+ * this stage alone (the kernel's high-water mark is reset before), elsewhere the highest since the process began.
+ * A stage may lie inside of another, whose peak is then not forgotten.
  */
 export async function measureStage<T>(name: string, work: () => Promise<T>): Promise<Measured<T>> {
+  await notePeak();
   await resetPeak();
-  const start = performance.now();
-  const result = await work();
-  const seconds = (performance.now() - start) / 1000;
-  return { result, stage: { name, seconds, peakMemoryBytes: await peakMemoryBytes() } };
+  const own = { peak: 0 };
+  running.add(own);
+  try {
+    const start = performance.now();
+    const result = await work();
+    const seconds = (performance.now() - start) / 1000;
+    await notePeak();
+    return { result, stage: { name, seconds, peakMemoryBytes: own.peak } };
+  } finally {
+    running.delete(own);
+  }
+}
+
+async function notePeak(): Promise<void> {
+  const peak = await peakMemoryBytes();
+  for (const stage of running) stage.peak = Math.max(stage.peak, peak);
 }
 
 async function resetPeak(): Promise<void> {

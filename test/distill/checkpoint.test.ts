@@ -1,0 +1,161 @@
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import {
+  type Checkpoint,
+  describeMismatch,
+  loadCheckpoint,
+  requireSameRun,
+  saveCheckpoint,
+} from "../../src/distill/checkpoint-node.ts";
+import { DistillConfig } from "../../src/distill/config.ts";
+import { initialState } from "../../src/distill/loop.ts";
+import { DataError, UsageError } from "../../src/errors.ts";
+import { seededRandom } from "../../src/random.ts";
+import { addLevel, noiseParameters } from "../../src/synthetic/parameters.ts";
+import { disk } from "../support/failing-disk.ts";
+
+vi.mock("node:fs/promises", async (original) =>
+  (await import("../support/failing-disk.ts")).failing(await original<typeof import("node:fs/promises")>()),
+);
+
+/** A run's state as after some steps: every number of it is one that only bits can keep. */
+function sampleCheckpoint(step: number): Checkpoint {
+  const config = DistillConfig.parse({ ipc: 2, learnLabels: true, batchSize: 7, seed: 5 });
+  const random = seededRandom(step, "sample checkpoint");
+  const parameters = noiseParameters("pyramid", 6, 16, random);
+  addLevel(parameters, random);
+  addLevel(parameters, random);
+  const state = initialState(config, 3, 50, parameters);
+  for (const block of [...parameters.levels, state.labels, state.logTau]) {
+    for (const part of [block.values, block.first, block.second]) {
+      for (let i = 0; i < part.length; i++) part[i] = random.normal() * 10 ** (40 * (random.uniform() - 0.5));
+      // Negative zero, the smallest denormal and the largest number.
+      part[0] = -0;
+      if (part.length > 2) part.set([2 ** -149, 3.4028234663852886e38], 1);
+    }
+  }
+  state.step = step;
+  parameters.adamSteps = step - 1;
+  for (let i = 0; i < step; i++) state.sampler.next();
+  return {
+    identity: { config, encoder: "ab".repeat(32), data: "cd".repeat(32) },
+    state,
+    curve: Array.from({ length: step }, (_, i) => ({ step: i + 1, loss: 1 / (i + 3) })),
+    seconds: 12.345678901234567,
+  };
+}
+
+/** Everything of a checkpoint as bits, the next batches of its sampler included. */
+function bits({ identity, state, curve, seconds }: Checkpoint) {
+  const { parameters, sampler, labels, logTau, step } = state;
+  const blocks = [...parameters.levels, labels, logTau].flatMap((block) =>
+    [block.values, block.first, block.second].map((part) =>
+      Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString("hex"),
+    ),
+  );
+  const { levels, ...rest } = parameters;
+  const sides = levels.map((level) => level.side);
+  return { identity, curve, seconds, step, blocks, sides, ...rest, sampler: sampler.state };
+}
+
+let folder: string;
+beforeEach(async () => {
+  disk.reset();
+  folder = join(await mkdtemp(join(tmpdir(), "clp-dd-checkpoint-")), "out.checkpoint");
+});
+afterEach(async () => {
+  disk.reset();
+  await rm(join(folder, ".."), { recursive: true, force: true });
+});
+
+test("a checkpoint is read back bit for bit, and its sampler goes on with the same batches", async () => {
+  const saved = sampleCheckpoint(9);
+  await saveCheckpoint(folder, saved);
+  const loaded = (await loadCheckpoint(folder))!;
+  expect(bits(loaded)).toEqual(bits(saved));
+  for (let i = 0; i < 20; i++) expect(loaded.state.sampler.next()).toEqual(saved.state.sampler.next());
+});
+
+test("without a checkpoint there is nothing to load", async () => {
+  expect(await loadCheckpoint(folder)).toBeUndefined();
+});
+
+test("a kill at any operation leaves the checkpoint before or the new one", async () => {
+  const [before, after] = [sampleCheckpoint(4), sampleCheckpoint(8)];
+  await saveCheckpoint(folder, before);
+  disk.reset();
+  await saveCheckpoint(folder, after);
+  const operations = disk.operations;
+  expect(operations).toBeGreaterThan(8);
+  const steps = new Set<number>();
+  for (let k = 1; k <= operations; k++) {
+    disk.reset();
+    await rm(folder, { recursive: true });
+    await saveCheckpoint(folder, before);
+    disk.reset(k);
+    await saveCheckpoint(folder, after).catch(() => {});
+    disk.reset();
+    const loaded = (await loadCheckpoint(folder))!;
+    expect(bits(loaded)).toEqual(bits(loaded.state.step === 4 ? before : after));
+    steps.add(loaded.state.step);
+    // The next save is not hindered by what was left.
+    await saveCheckpoint(folder, after);
+    expect((await loadCheckpoint(folder))!.state.step).toBe(8);
+    expect(await readdir(folder)).toEqual(["checkpoint.safetensors"]);
+  }
+  expect(steps).toEqual(new Set([4, 8]));
+});
+
+test("a full disk is named, keeps the checkpoint before and leaves nothing else", async () => {
+  await saveCheckpoint(folder, sampleCheckpoint(4));
+  disk.reset(5, { dies: false, code: "ENOSPC" });
+  await expect(saveCheckpoint(folder, sampleCheckpoint(8))).rejects.toThrow(/disk is full/);
+  expect((await loadCheckpoint(folder))!.state.step).toBe(4);
+  expect(await readdir(folder)).toEqual(["checkpoint.safetensors"]);
+});
+
+test("a checkpoint that was cut short or changed anywhere is recognised and named", async () => {
+  await saveCheckpoint(folder, sampleCheckpoint(3));
+  const path = join(folder, "checkpoint.safetensors");
+  const whole = await readFile(path);
+  const message = /checkpoint\.safetensors is damaged.*Delete .* and start again without --resume/;
+  for (const length of [0, 5, 100, whole.length >> 1, whole.length - 1]) {
+    await writeFile(path, whole);
+    await truncate(path, length);
+    await expect(loadCheckpoint(folder)).rejects.toThrow(message);
+  }
+  // In the recorded step, in a digit of the loss, in the first and the last number of the tensors.
+  const header = 8 + Number(whole.readBigUint64LE(0));
+  const places = [whole.indexOf('step\\":') + 7, whole.indexOf('loss\\":') + 9, header, whole.length - 1];
+  for (const place of places) {
+    const changed = Buffer.from(whole);
+    changed[place]! ^= 1;
+    await writeFile(path, changed);
+    await expect(loadCheckpoint(folder)).rejects.toThrow(DataError);
+    await expect(loadCheckpoint(folder)).rejects.toThrow(message);
+  }
+});
+
+test("a checkpoint of another format is refused as such", async () => {
+  await saveCheckpoint(folder, sampleCheckpoint(3));
+  const path = join(folder, "checkpoint.safetensors");
+  const text = (await readFile(path)).toString("latin1").replace('"format":"1"', '"format":"0"');
+  await writeFile(path, text, "latin1");
+  await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
+});
+
+test("a run with another configuration, encoder or data set is refused with what differs", () => {
+  const { identity } = sampleCheckpoint(3);
+  expect(describeMismatch(identity, structuredClone(identity))).toBeUndefined();
+  expect(() => requireSameRun(identity, structuredClone(identity), "x")).not.toThrow();
+  const config = { ...identity.config, ipc: 3, normalize: ["l2" as const] };
+  expect(() => requireSameRun(identity, { ...identity, config }, "x")).toThrow(UsageError);
+  expect(() => requireSameRun(identity, { ...identity, config }, "x")).toThrow(
+    /in x is of another run\. What differs: ipc \(2 then, 3 now\), normalize \(\["standardize-l2"\] then, \["l2"\] now\)\./,
+  );
+  expect(describeMismatch(identity, { ...identity, encoder: "x", data: "y" })).toBe(
+    "the encoder, the data set",
+  );
+});
