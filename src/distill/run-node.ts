@@ -16,9 +16,9 @@ import { measureStage } from "../runtime/memory-node.ts";
 import { version } from "../version.ts";
 import {
   type CurvePoint,
-  describeMismatch,
   loadCheckpoint,
   type RunIdentity,
+  requireSameRun,
   saveCheckpoint,
 } from "./checkpoint-node.ts";
 import { DistillConfig } from "./config.ts";
@@ -85,7 +85,8 @@ export async function runDistillation(params: DistillParams, context: JobContext
       try {
         await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
           curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
-          if (performance.now() - lastSave < checkpointSeconds * 1000 || step === config.steps) return;
+          // After the last step always: should writing the artefact fail, nothing is to be computed again.
+          if (performance.now() - lastSave < checkpointSeconds * 1000 && step < config.steps) return;
           await save();
           lastSave = performance.now();
         });
@@ -186,12 +187,8 @@ async function resumable(folder: string, identity: RunIdentity) {
       `There is no checkpoint in ${folder}. Start without --resume, or name the --out of the stopped run.`,
     );
   }
-  const mismatch = describeMismatch(saved.identity, identity);
-  if (mismatch === undefined) return saved;
-  throw new UsageError(
-    `The checkpoint in ${folder} is of another run: ${mismatch} differ${mismatch.includes(",") ? "" : "s"}. ` +
-      "Resume with the settings it was started with, or start again without --resume.",
-  );
+  requireSameRun(saved.identity, identity, folder);
+  return saved;
 }
 
 function resultRows(
