@@ -14,8 +14,8 @@ import { type CallOptions, callEngine } from "./engine/client-node.ts";
 import type { DistillParams, EncoderParams } from "./engine/params.ts";
 import type { Evaluation } from "./evaluate/run-node.ts";
 
-export { type Artifact, readArtifact } from "./artifact/read-node.ts";
 export type { Manifest } from "./artifact/manifest.ts";
+export { type Artifact, readArtifact } from "./artifact/read-node.ts";
 export type { Preprocessing } from "./data/preprocess.ts";
 export { DistillConfig } from "./distill/config.ts";
 export type { DistillSummary } from "./distill/run-node.ts";
