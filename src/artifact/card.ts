@@ -56,7 +56,7 @@ Top-1: share of ${data.counts.test === undefined ? "the" : formatCount(data.coun
 Closed form: ridge regression with strength λ = ${probe.lambda} · tr(K)/m on features after \`${probe.normalization}\`.${
     probe.usesStatistics
       ? `
-It uses statistics of the real training features (2 · ${encoder.featureSize} numbers at most), which are part of this folder
+It uses statistics of the real training features (${probe.normalization.startsWith("standardize") ? "mean and deviation, 2 · " : "the mean, "}${encoder.featureSize} numbers), which are part of this folder
 (\`probe.safetensors\`).`
       : ""
   }${
@@ -96,7 +96,8 @@ Resize: ${
       : typeof preprocessing.resize === "number"
         ? `shorter edge to ${preprocessing.resize} px, ${preprocessing.interpolation}`
         : `to ${preprocessing.resize.join(" × ")} px, ${preprocessing.interpolation}`
-  }; centre crop ${preprocessing.crop.join(" × ")}; scaled to [0, 1]; mean ${preprocessing.mean.join(", ")}; deviation ${preprocessing.std.join(", ")}.
+  }; centre crop ${preprocessing.crop.join(" × ")}; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}
+(rounded; \`manifest.json\` has every digit).
 The synthetic images are used as they are; mean and deviation apply to them too.
 
 ## Where it comes from
@@ -116,6 +117,9 @@ ${Object.entries(data.fingerprints)
         .join("")
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
+
+const rounded = (values: readonly number[]): string =>
+  values.map((value) => Number(value.toPrecision(6))).join(", ");
 
 /** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
 function cardLicences(licences: Manifest["data"]["licences"]): string[] {

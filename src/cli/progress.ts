@@ -111,6 +111,8 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
     },
     note(text) {
       if (quiet) return;
+      // What is noted after the last report of a stage belongs behind it.
+      if (stage !== undefined && stage.progress.done >= stage.progress.total) end(summary());
       if (stage?.bar === undefined) {
         say(text);
         return;

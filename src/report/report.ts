@@ -165,7 +165,7 @@ function resultsSection({ metrics, config, kind, data }: Manifest): Html | undef
   return html`<h2>Results</h2>
 <div class="scroll"><table>
 <thead><tr><th>Trained on</th><th class="number">Images</th><th class="${probe}">Probe</th><th class="number">Top-1</th>${
-    has("top5") ? html`<th class="number">Top-5</th>` : undefined
+    has("top5") ? html`<th class="number extra">Top-5</th>` : undefined
   }${has("worstGroup") ? html`<th class="number">Worst group</th>` : undefined}<th class="number">Of full data</th><th class="bar"></th></tr></thead>
 <tbody>
 ${rows.map((row) => {
@@ -173,7 +173,7 @@ ${rows.map((row) => {
   return html`<tr${own(row) ? trusted(' class="own"') : undefined}><td>${row.name}</td><td class="number">${formatCount(
     row.images,
   )}</td><td class="${probe}">${row.protocol}</td><td class="number">${formatMeanStd(row.top1, row.std)}</td>${
-    has("top5") ? html`<td class="number">${optionalPercent(row.top5)}</td>` : undefined
+    has("top5") ? html`<td class="number extra">${optionalPercent(row.top5)}</td>` : undefined
   }${has("worstGroup") ? html`<td class="number">${optionalPercent(row.worstGroup)}</td>` : undefined}<td class="number">${
     reference ? formatPercent(row.top1 / reference, 0) : "–"
   }</td><td class="bar"><div style="width: ${(100 * row.top1).toFixed(1)}%"></div></td></tr>\n`;
@@ -191,6 +191,10 @@ ${rows.map((row) => {
       : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`
   }</p>`;
 }
+
+/** Six digits tell everything; the manifest has them all. */
+const rounded = (values: readonly number[]): string =>
+  values.map((value) => Number(value.toPrecision(6))).join(", ");
 
 const optionalPercent = (value: number | undefined): string =>
   value === undefined ? "–" : formatPercent(value);
@@ -245,12 +249,12 @@ ${Object.entries(data.fingerprints).map(
   }${encoder.licence === undefined ? undefined : html`, ${encoder.licence}`}</td></tr>
 <tr><th scope="row">Encoder’s sha256</th><td><code class="small">${encoder.sha256}</code></td></tr>
 <tr><th scope="row">Feature</th><td><code>${encoder.feature}</code>, pooling ${encoder.pool}, ${encoder.featureSize} numbers</td></tr>
-<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; mean ${preprocessing.mean.join(", ")}; deviation ${preprocessing.std.join(", ")}</td></tr>
+<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}</td></tr>
 </tbody></table></div>
 ${
   data.licences.length === 0
     ? html`<p class="small soft">The licence of the training images is not known to clp-dd; images distilled from them may be bound by it.</p>`
-    : html`<p>Licences of the images it was made from:</p>
+    : html`<p>Licences of the data set’s images:</p>
 <ul>
 ${data.licences.map(({ name, author, spdx, url }) => html`<li>${link(url, name)} by ${author}, ${spdx}</li>\n`)}</ul>`
 }${data.notes.map((note) => html`<p class="small soft">${note}</p>\n`)}`;

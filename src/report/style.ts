@@ -54,7 +54,7 @@ li { margin: .15rem 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   .images:not(.half):not(.whole) { grid-template-columns: repeat(auto-fill, minmax(min(var(--cell), 45%), 1fr)); }
   main { padding-top: 1.5rem; }
-  .bar, .same { display: none; }
+  .bar, .same, .extra { display: none; }
   table { font-size: .9rem; }
   th, td, td.number, th.number { padding-right: .6rem; }
   th:last-child, td:last-child { padding-right: 0; }

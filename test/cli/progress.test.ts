@@ -82,6 +82,16 @@ test("the report that ends a stage gives its time and memory; the next stage sta
   ]);
 });
 
+test("a note after a stage was completed comes behind its summary", () => {
+  const stream = new Screen(false);
+  const progress = createProgress({ stream });
+  progress.update(steps(0));
+  passing(3000);
+  progress.update(steps(100));
+  progress.note("Then this.");
+  expect(stream.lines.slice(-2)).toEqual(["Distilling: 100 steps in 3.00 s", "Then this."]);
+});
+
 test("a stage that was stopped leaves the line it had", () => {
   const stream = new Screen(false);
   const progress = createProgress({ stream });
