@@ -65,6 +65,10 @@ export async function runDistillation(params: DistillParams, context: JobContext
       encoder: encoder.provenance.sha256,
       data: await source.fingerprint("train"),
     };
+    const fingerprints = {
+      train: identity.data,
+      ...(test ? { test: await source.fingerprint("test") } : {}),
+    };
     const checkpoints = `${out}.checkpoint`;
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
@@ -146,6 +150,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
             comparison,
             distillSeconds,
             synthesis.state.logTau.values[0]!,
+            fingerprints,
           ),
           images: () => synthesis.images(),
           labels: syntheticLabels(classes, config.ipc),
@@ -236,6 +241,7 @@ function describe(
   comparison: Comparison | undefined,
   seconds: number,
   logTau: number,
+  fingerprints: Readonly<Record<string, string>>,
 ): Omit<Manifest, "folders" | "files"> {
   const { provenance, feature, featureSize, preprocessing } = encoder;
   return {
@@ -250,7 +256,7 @@ function describe(
     data: {
       name: source.name,
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
-      fingerprints: {},
+      fingerprints: { ...fingerprints },
       notes: [...source.notes],
       licences: source.name.startsWith("emoji")
         ? iconSets.map(({ name, author, license, url }) => ({ name, author, spdx: license, url }))
