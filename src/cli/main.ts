@@ -17,6 +17,12 @@ const program = new Command("clp-dd")
 for (const add of [addDemo, addDistill, addEvaluate, addFeatures, addInspect]) add(program);
 for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
 
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
