@@ -142,10 +142,10 @@ function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactCo
 function explained(error: unknown, out: string, needed: number): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall === undefined || code === undefined) return error;
-  const kept = "What was distilled is kept: go on with the same command and --resume.";
+  const goOn = "then run the same command again with --resume: the checkpoint is kept.";
   const message = ["ENOSPC", "EDQUOT"].includes(code)
-    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, or choose an --out elsewhere. ${kept}`
-    : `Writing ${out} failed: ${messageOf(error)}. Mend that, or choose an --out elsewhere. ${kept}`;
+    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, ${goOn}`
+    : `Writing ${out} failed: ${messageOf(error)}. Mend that, ${goOn}`;
   return new DataError(message, { cause: error });
 }
 

@@ -14,6 +14,7 @@ export function addDemo(program: Command): void {
         "sets drawn by other hands. Needs nothing but this package; two to three minutes on 2 cores.",
     )
     .option("--out <folder>", "where the result goes", "out-demo")
+    .option("--resume", "go on from the checkpoint of a stopped demo")
     .option("--no-baselines", "do not measure full data, centroid and random images");
   commonOptions(encoderOptions(distillOptions(command)));
   command.action((options) =>

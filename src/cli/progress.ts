@@ -97,6 +97,8 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
     update(progress) {
       if (quiet) return;
       if (stage !== undefined && stage.progress.stage !== progress.stage) end(summary());
+      // A note may have ended the stage before its last report came.
+      if (stage === undefined && progress.finished !== undefined) return;
       stage ??= begin(progress);
       stage.progress = progress;
       stage.at = now();

@@ -45,7 +45,8 @@ const checkpointSeconds = 15;
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(params.config);
   const out = resolve(params.out);
-  if (!params.resume) await requireWritableOut(out, params.overwrite ?? false);
+  const replaces = params.overwrite === true || params.resume === true;
+  await requireWritableOut(out, replaces);
   requireOutside(out, resolve(params.data));
   const stages: Stage[] = [];
   const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -159,7 +160,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
           probe,
           curve,
         },
-        { overwrite: params.overwrite === true || params.resume === true },
+        { overwrite: replaces },
       ),
     );
     await rm(checkpoints, { recursive: true, force: true });

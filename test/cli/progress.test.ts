@@ -89,6 +89,7 @@ test("a note after a stage was completed comes behind its summary", () => {
   passing(3000);
   progress.update(steps(100));
   progress.note("Then this.");
+  progress.update({ ...steps(100), finished: { seconds: 3, peakMemoryBytes: 1 } });
   expect(stream.lines.slice(-2)).toEqual(["Distilling: 100 steps in 3.00 s", "Then this."]);
 });
 
