@@ -1,18 +1,18 @@
-import { ModelError } from "../errors.ts";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf, float32Of } from "../graph/constant.ts";
 import {
   type Attributes,
   type Constant,
-  describeNode,
   int,
   intAttribute,
   ints,
   intsAttribute,
   type Node,
+  sizeOf,
 } from "../graph/ir.ts";
 import { polyphaseGradient } from "./polyphase.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
+import { uncovered } from "./static.ts";
 
 /** The geometry of a convolution or pooling window, one entry per spatial axis. */
 export interface Window {
@@ -21,6 +21,16 @@ export interface Window {
   readonly dilations: readonly number[];
   readonly begin: readonly number[];
   readonly end: readonly number[];
+}
+
+/** A convolution whose input's cotangent is asked for: y [n, M, …out] of x [n, C, …space]. */
+export interface Convolution {
+  /** [M, C/group, …kernel] */
+  readonly weight: { readonly name: string; readonly constant: Constant };
+  readonly window: Window;
+  readonly group: number;
+  readonly inDims: readonly number[];
+  readonly outDims: readonly number[];
 }
 
 /** Reads a window from a node's attributes; padding is explicit (auto_pad is lowered at import). */
@@ -37,61 +47,6 @@ export function windowOf(node: Node, kernel: readonly number[]): Window {
   };
 }
 
-const conv: Rule = (c, [dy]) => {
-  requireConstantWeight(c);
-  const weight = c.node.inputs[1]!;
-  const kernel = c.inputDims(1).slice(2);
-  const gradient = inputGradient(
-    c.b,
-    dy!,
-    { name: weight, constant: c.constant(weight)! },
-    windowOf(c.node, kernel),
-    intAttribute(c.node, "group", 1),
-    c.inputDims(0),
-    c.outputDims(0),
-  );
-  return c.node.inputs.map((_, i) => (i === 0 ? gradient : null));
-};
-
-/**
- * The cotangent of a convolution's input. Chosen by measurement (docs/performance.md): stride 1 is a convolution
- * with the flipped, transposed weight; patches without overlap are a product; a strided one is split into its
- * phases; what is left is ONNX's own ConvTranspose.
- *
- * @param dy cotangent [n, M, …out]; weight [M, C/group, …kernel]
- */
-export function inputGradient(
-  b: GraphBuilder,
-  dy: string,
-  weight: { readonly name: string; readonly constant: Constant },
-  window: Window,
-  group: number,
-  inDims: readonly number[],
-  outDims: readonly number[],
-): string {
-  const { kernel, strides, dilations, begin } = window;
-  const space = inDims.slice(2);
-  const out = outDims.slice(2);
-  const reach = kernel.map((k, i) => (k - 1) * dilations[i]!);
-  if (strides.every((s) => s === 1) && begin.every((p, i) => p <= reach[i]!)) {
-    const before = reach.map((r, i) => r - begin[i]!);
-    const after = space.map((size, i) => size + reach[i]! - out[i]! - before[i]!);
-    if (after.every((p) => p >= 0)) {
-      const flipped = b.constant(flippedTransposed(weight.constant, group));
-      return b.op("Conv", [dy, flipped], windowAttributes({ ...window, begin: before, end: after }, group));
-    }
-  }
-  if (isPatches(window, group, space, out)) return patchGradient(b, dy, weight.constant, inDims, outDims);
-  const phases = polyphaseGradient(b, dy, weight.constant, window, group, inDims, outDims);
-  if (phases !== undefined) return phases;
-  // Positions behind the last window get no gradient: output_padding.
-  const rest = space.map((size, i) => size - ((out[i]! - 1) * strides[i]! + reach[i]! + 1 - begin[i]!));
-  return b.op("ConvTranspose", [dy, weight.name], {
-    ...windowAttributes({ ...window, end: rest.map((r) => Math.max(0, -r)) }, group),
-    output_padding: ints(rest.map((r) => Math.max(0, r))),
-  });
-}
-
 export function windowAttributes(window: Window, group: number): Attributes {
   const { kernel, strides, dilations, begin, end } = window;
   return {
@@ -103,11 +58,97 @@ export function windowAttributes(window: Window, group: number): Attributes {
   };
 }
 
+/** How many positions a window spans along each axis, less one. */
+const reachOf = ({ kernel, dilations }: Window) => kernel.map((k, i) => (k - 1) * dilations[i]!);
+
+const conv: Rule = (c, [dy]) => {
+  const weight = constantWeight(c);
+  const input = (): string =>
+    inputGradient(c.b, dy!, {
+      weight,
+      window: windowOf(c.node, c.inputDims(1).slice(2)),
+      group: intAttribute(c.node, "group", 1),
+      inDims: c.inputDims(0),
+      outDims: c.outputDims(0),
+    });
+  return [c.needs(0) ? input() : null, ...weightAndBias(c, dy!)];
+};
+
+/**
+ * The cotangent of a convolution's input from that of its output. Chosen by measurement (docs/performance.md): at
+ * stride 1 a convolution with the flipped, transposed weight; at larger strides one convolution for each phase of the
+ * input position, or ONNX's own ConvTranspose, which also is the form for images (few channels in) and patches.
+ */
+export function inputGradient(b: GraphBuilder, dy: string, convolution: Convolution): string {
+  if (prefersFlipped(convolution)) {
+    const flipped = flippedGradient(b, dy, convolution);
+    if (flipped !== undefined) return flipped;
+  }
+  if (prefersPhases(convolution)) {
+    const phases = polyphaseGradient(b, dy, convolution);
+    if (phases !== undefined) return phases;
+  }
+  return transposedGradient(b, dy, convolution);
+}
+
+/** Blocked convolutions compute 8 or 16 channels at once: for an image's three, most of that is thrown away. */
+function isThin({ weight, group }: Convolution): boolean {
+  return group === 1 && weight.constant.dims[1]! <= 8;
+}
+
+function prefersFlipped(convolution: Convolution): boolean {
+  return convolution.window.strides.every((s) => s === 1) && !isThin(convolution);
+}
+
+/**
+ * Phases cost an interleaving pass over the input's cotangent and save the product's scattered sum. They pay where
+ * there is much to compute at each position (4 taps a phase and more), and on small maps, where ConvTranspose's
+ * products are too narrow to be fast.
+ */
+function prefersPhases(convolution: Convolution): boolean {
+  const { window, group, inDims, outDims } = convolution;
+  const phases = sizeOf(window.strides);
+  if (phases > 4 || isThin(convolution)) return false;
+  const small = group === inDims[1] && group > 1 ? 64 : 196;
+  return sizeOf(window.kernel) >= 4 * phases || sizeOf(outDims.slice(2)) <= small;
+}
+
+/** Stride 1; undefined where dy would have to be cut. */
+function flippedGradient(
+  b: GraphBuilder,
+  dy: string,
+  { weight, window, group, inDims, outDims }: Convolution,
+): string | undefined {
+  const reach = reachOf(window);
+  const begin = reach.map((r, i) => r - window.begin[i]!);
+  const end = reach.map((r, i) => inDims[i + 2]! + r - outDims[i + 2]! - begin[i]!);
+  if ([...begin, ...end].some((pad) => pad < 0)) return undefined;
+  const flipped = b.constant(flippedTransposed(weight.constant, group));
+  return b.op("Conv", [dy, flipped], windowAttributes({ ...window, begin, end }, group));
+}
+
+/** Any stride, with the weight as it lies. */
+function transposedGradient(
+  b: GraphBuilder,
+  dy: string,
+  { weight, window, group, inDims, outDims }: Convolution,
+): string {
+  const { strides, begin } = window;
+  // What the windows leave of the padded input: behind the last one lie positions without gradient, or padding.
+  const rest = reachOf(window).map(
+    (reach, i) => inDims[i + 2]! + begin[i]! - ((outDims[i + 2]! - 1) * strides[i]! + reach + 1),
+  );
+  return b.op("ConvTranspose", [dy, weight.name], {
+    ...windowAttributes({ ...window, end: rest.map((r) => Math.max(0, -r)) }, group),
+    output_padding: ints(rest.map((r) => Math.max(0, r))),
+  });
+}
+
 /** [M, C/g, …k] to [C, M/g, …k] with the kernel reversed: the weight of the adjoint at stride 1. */
 export function flippedTransposed(weight: Constant, group: number): Constant {
   const [M, Cg, ...kernel] = weight.dims as [number, number, ...number[]];
   const Mg = M / group;
-  const taps = kernel.reduce((product, k) => product * k, 1);
+  const taps = sizeOf(kernel);
   const from = float32Of(weight);
   const to = new Float32Array(from.length);
   for (let g = 0; g < group; g++) {
@@ -122,59 +163,26 @@ export function flippedTransposed(weight: Constant, group: number): Constant {
   return constantOf("float32", [Cg * group, Mg, ...kernel], to);
 }
 
-/** Whether windows tile the input without overlap or padding, as patch embeddings do. */
-function isPatches(window: Window, group: number, space: readonly number[], out: readonly number[]): boolean {
-  return (
-    group === 1 &&
-    space.length === 2 &&
-    window.kernel.every((k, i) => k === window.strides[i]! && window.dilations[i] === 1) &&
-    window.begin.every((p) => p === 0) &&
-    space.every((size, i) => size === out[i]! * window.kernel[i]!)
-  );
-}
-
-/** Patches: dy [n, M, h, w] to rows, one product with the weight as it lies, rows back to pixels. */
-function patchGradient(
-  b: GraphBuilder,
-  dy: string,
-  weight: Constant,
-  inDims: readonly number[],
-  outDims: readonly number[],
-): string {
-  const [n, M, h, w] = outDims as [number, number, number, number];
-  const [, C, kh, kw] = weight.dims as [number, number, number, number];
-  const rows = b.reshape(b.transpose(dy, [0, 2, 3, 1]), [n * h * w, M]);
-  const flat = b.constant({ ...weight, dims: [M, C * kh * kw] });
-  const patches = b.reshape(b.op("MatMul", [rows, flat]), [n, h, w, C, kh, kw]);
-  return b.reshape(b.transpose(patches, [0, 3, 1, 4, 2, 5]), inDims);
-}
-
 const convTranspose: Rule = (c, [dy]) => {
-  requireConstantWeight(c);
-  const kernel = c.inputDims(1).slice(2);
-  const window = windowOf(c.node, kernel);
-  const space = c.inputDims(0).slice(2);
+  const weight = constantWeight(c);
+  return [c.needs(0) ? convolved(c, dy!, weight.name) : null, ...weightAndBias(c, dy!)];
+};
+
+/** The adjoint of a transposed convolution: the convolution with the same weight, padded to give the input's size. */
+function convolved(c: RuleContext, dy: string, weight: string): string {
+  const window = windowOf(c.node, c.inputDims(1).slice(2));
   const out = c.outputDims(0).slice(2);
-  // The adjoint is the convolution with the same weight; the end padding that gives the input's size back.
-  const end = space.map((size, i) => {
-    const reach = (kernel[i]! - 1) * window.dilations[i]! + 1;
-    return (size - 1) * window.strides[i]! + reach - out[i]! - window.begin[i]!;
-  });
-  const cut = end.map((p) => Math.max(0, -p));
-  const whole = cut.some((p) => p > 0)
-    ? leading(
-        c.b,
-        dy!,
-        out.map((size, i) => size - cut[i]!),
-      )
-    : dy!;
-  const gradient = c.b.op(
+  const end = reachOf(window).map(
+    (reach, i) => (c.inputDims(0)[i + 2]! - 1) * window.strides[i]! + reach + 1 - out[i]! - window.begin[i]!,
+  );
+  // Output padding behind the last window takes no part.
+  const reached = out.map((size, i) => size + Math.min(0, end[i]!));
+  return c.b.op(
     "Conv",
-    [whole, c.node.inputs[1]!],
+    [reached.every((size, i) => size === out[i]) ? dy : leading(c.b, dy, reached), weight],
     windowAttributes({ ...window, end: end.map((p) => Math.max(0, p)) }, intAttribute(c.node, "group", 1)),
   );
-  return c.node.inputs.map((_, i) => (i === 0 ? gradient : null));
-};
+}
 
 /** The first `sizes` positions of each spatial axis. */
 export function leading(b: GraphBuilder, x: string, sizes: readonly number[]): string {
@@ -182,13 +190,27 @@ export function leading(b: GraphBuilder, x: string, sizes: readonly number[]): s
   return b.op("Slice", [x, b.ints(sizes.map(() => 0)), b.ints(sizes), b.ints(axes)]);
 }
 
-function requireConstantWeight(c: RuleContext): void {
-  const weight = c.node.inputs[1]!;
-  if (c.constant(weight) !== undefined && !c.needs(1) && !c.needs(2)) return;
-  throw new ModelError(
-    `${describeNode(c.node)} takes a weight that is computed from the image, which has no pullback rule. ` +
-      "Choose a feature tensor before it (`clp-dd inspect` lists the candidates).",
-  );
+function constantWeight(c: RuleContext): Convolution["weight"] {
+  const name = c.node.inputs[1]!;
+  const constant = c.constant(name);
+  if (constant === undefined) throw uncovered(c.node, "takes a weight that is computed from the image");
+  return { name, constant };
+}
+
+/** The cotangents of the inputs after the first: a bias's is the sum over batch and space. */
+function weightAndBias(c: RuleContext, dy: string): (string | null)[] {
+  if (c.node.inputs.length < 3) return [null];
+  const space = c.outputDims(0).map((_, i) => i);
+  return [
+    null,
+    c.needs(2)
+      ? c.b.reduceSum(
+          dy,
+          space.filter((i) => i !== 1),
+          false,
+        )
+      : null,
+  ];
 }
 
 export const convolutionRules: RuleTable = { Conv: conv, ConvTranspose: convTranspose };

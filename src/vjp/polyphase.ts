@@ -1,7 +1,7 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf, float32Of } from "../graph/constant.ts";
 import { type Constant, int, ints } from "../graph/ir.ts";
-import type { Window } from "./convolution.ts";
+import { type Convolution, leading, type Window } from "./convolution.ts";
 
 /** One residue of input positions along an axis: i = f + stride·t for t in [0, count). */
 interface Phase {
@@ -22,11 +22,7 @@ interface Phase {
 export function polyphaseGradient(
   b: GraphBuilder,
   dy: string,
-  weight: Constant,
-  window: Window,
-  group: number,
-  inDims: readonly number[],
-  outDims: readonly number[],
+  { weight, window, group, inDims, outDims }: Convolution,
 ): string | undefined {
   if (inDims.length !== 4 || window.dilations.some((d) => d !== 1)) return undefined;
   const [height, width] = inDims.slice(2) as [number, number];
@@ -40,7 +36,7 @@ export function polyphaseGradient(
   const stripes = rows.map((row) => {
     const cells = columns.map((column) => {
       if (row.taps === 0 || column.taps === 0) return b.op("Expand", [b.scalar(0), b.ints([n, C, h, w])]);
-      const part = b.constant(phaseWeight(weight, group, row, column, down, across));
+      const part = b.constant(phaseWeight(weight.constant, group, row, column, down, across));
       return b.op("Conv", [dy, part], {
         kernel_shape: ints([row.taps, column.taps]),
         pads: ints([row.before, column.before, row.after, column.after]),
@@ -51,7 +47,7 @@ export function polyphaseGradient(
   });
   const whole = interleave(b, stripes, [n, C, h, w * across], 2);
   if (h * down === height && w * across === width) return whole;
-  return b.op("Slice", [whole, b.ints([0, 0]), b.ints([height, width]), b.ints([2, 3])]);
+  return leading(b, whole, [height, width]);
 }
 
 function phasesOf(window: Window, axis: number, size: number, out: number): Phase[] {

@@ -49,7 +49,8 @@ function sumWindows(
 ): string {
   const dims = [inDims[1]!, 1, ...window.kernel];
   const constant = constantOf("float32", dims, new Float32Array(sizeOf(dims)).fill(1));
-  return inputGradient(b, dy, { name: b.constant(constant), constant }, window, inDims[1]!, inDims, outDims);
+  const weight = { name: b.constant(constant), constant };
+  return inputGradient(b, dy, { weight, window, group: inDims[1]!, inDims, outDims });
 }
 
 /** How many elements each window's mean is over: ONNX's count_include_pad and ceil_mode. */
