@@ -52,6 +52,7 @@ export const Manifest = z.object({
     sha256: z.string(),
     licence: z.string().optional(),
     source: z.string().optional(),
+    revision: z.string().optional(),
     feature: z.string(),
     pool: z.string(),
     featureSize: z.int().positive(),
@@ -81,7 +82,13 @@ export const Manifest = z.object({
   stages: z.array(Stage),
   seconds: z.number().min(0),
   peakMemoryBytes: z.number().min(0),
-  machine: z.object({ cpu: z.string(), cores: z.int(), node: z.string(), threads: z.int() }),
+  machine: z.object({
+    cpu: z.string(),
+    cores: z.int(),
+    node: z.string(),
+    onnxruntime: z.string().optional(),
+    threads: z.int(),
+  }),
   /** Every file but this one, with its hash. */
   files: z.record(InnerPath, sha256),
 });

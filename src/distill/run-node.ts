@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
+import { env } from "onnxruntime-node";
 import type { Manifest, ResultRow, Stage } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
 import { iconSets } from "../data/icon-sets.ts";
@@ -289,6 +290,7 @@ function describe(
       cpu: cpus()[0]?.model ?? "unknown",
       cores: availableParallelism(),
       node: process.version,
+      ...(env.versions.node ? { onnxruntime: env.versions.node } : {}),
       threads: params.threads ?? availableParallelism(),
     },
   };

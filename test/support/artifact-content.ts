@@ -72,7 +72,7 @@ export function sampleManifest(
     ],
     seconds: 45.6,
     peakMemoryBytes: 512 * 2 ** 20,
-    machine: { cpu: "a processor", cores: 2, node: "v20.19.0", threads: 2 },
+    machine: { cpu: "a processor", cores: 2, node: "v20.19.0", onnxruntime: "1.2.3", threads: 2 },
   };
 }
 
