@@ -84,6 +84,7 @@ In Python, as an image folder (8-bit):
 \`\`\`python
 torchvision.datasets.ImageFolder("images")
 \`\`\`
+It numbers the classes in alphabetical order; the tensors below number them as \`manifest.json\` does.
 
 The exact pixels: \`safetensors.torch.load_file("distilled.safetensors")["images"]\` (float32, [${m}, 3, ${imageSize}, ${imageSize}]), with
 \`labels\` ([${m}, ${classes.length}], what the probe is solved with), \`classes\` and the parameters \`level/<side>\`.
