@@ -17,15 +17,15 @@ export const DistillConfig = z.strictObject({
   method: Method.default("clp"),
   /** Synthetic images per class. */
   ipc: z.int().positive().default(1),
-  steps: z.int().positive().default(300),
+  steps: z.int().positive().default(500),
   /** Adam's learning rate for the pyramid's levels (or the pixels). */
-  learningRate: positive.default(0.02),
+  learningRate: positive.default(0.1),
   /** The learning rate over the steps: constant, or down to zero along half a cosine. */
   schedule: z.enum(["constant", "cosine"]).default("cosine"),
   /** Ridge strength relative to tr(K)/m. */
-  lambda: positive.default(0.1),
+  lambda: positive.default(1),
   /** Temperature of the outer softmax. */
-  tau: positive.default(0.1),
+  tau: positive.default(0.025),
   /** Use the class anchors (columns of W) as they are, or L2-normalised. */
   anchors: z.enum(["raw", "cosine"]).default("raw"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
@@ -33,11 +33,11 @@ export const DistillConfig = z.strictObject({
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   init: z.enum(["noise", "real"]).default("noise"),
   /** Steps between two levels of the pyramid. */
-  levelEvery: z.int().positive().default(20),
+  levelEvery: z.int().positive().default(8),
   /** Augmented draws of each synthetic image a step; 0 uses the images as they are. */
   augment: z.int().nonnegative().default(0),
   /** Real features in one step's batch; all of them where there are fewer. */
-  batchSize: z.int().positive().default(2048),
+  batchSize: z.int().positive().default(512),
   learnLabels: z.boolean().default(false),
   learnTemperature: z.boolean().default(false),
   seed: z.int().default(0),
