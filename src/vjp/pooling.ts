@@ -1,8 +1,9 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf } from "../graph/constant.ts";
 import { int, intAttribute, intsAttribute, type Node, sizeOf } from "../graph/ir.ts";
+import { arithmetic } from "./arithmetic.ts";
 import { inputGradient, type Window, windowAttributes, windowOf } from "./convolution.ts";
-import type { Rule, RuleTable } from "./rule.ts";
+import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 
 /** Every position gets its share of the mean's cotangent. */
 const globalAveragePool: Rule = (c, [dy]) => {
@@ -103,9 +104,30 @@ const maxPool: Rule = (c, [dy]) => {
   return [c.b.reshape(flat, inDims)];
 };
 
+/** y = (Σ|x|ᵖ)^(1/p) over each window: dx = sign(x)·|x|^(p−1)·Σ dy·y^(1−p) over the windows that x is in. */
+function powerPool(c: RuleContext, dy: string, spread: (dy: string) => string): string {
+  const { mul, div, sub, pow, abs, greater, less, where, float } = arithmetic(c.b, "float32");
+  const p = intAttribute(c.node, "p", 2);
+  const [x, y] = [c.node.inputs[0]!, c.node.outputs[0]!];
+  if (p === 1) return mul(sub(float(greater(x, 0)), float(less(x, 0))), spread(dy));
+  // A window of zeros has no derivative: 0, as x itself is.
+  const norm = where(greater(y, 0), y, 1);
+  const shared = spread(div(dy, p === 2 ? norm : pow(norm, p - 1)));
+  return mul(p === 2 ? x : mul(x, pow(abs(x), p - 2)), shared);
+}
+
+const lpPool: Rule = (c, [dy]) => {
+  const window = windowOf(c.node, intsAttribute(c.node, "kernel_shape")!);
+  return [powerPool(c, dy!, (share) => sumWindows(c.b, share, window, c.inputDims(0), c.outputDims(0)))];
+};
+
+const globalLpPool: Rule = (c, [dy]) => [powerPool(c, dy!, (share) => share)];
+
 export const poolingRules: RuleTable = {
   GlobalAveragePool: globalAveragePool,
   GlobalMaxPool: globalMaxPool,
   AveragePool: averagePool,
   MaxPool: maxPool,
+  LpPool: lpPool,
+  GlobalLpPool: globalLpPool,
 };

@@ -59,7 +59,9 @@ const shapes: fc.Arbitrary<Shape> = fc
       end: perAxis(rank, 0, 2),
     }),
   )
-  .filter((s) => outSize(s).every((o) => o >= 1));
+  .filter((s) => outSize(s).every((o) => o >= 1))
+  // A gradient of few elements may cancel to nearly nothing, and its relative error says nothing then.
+  .filter((s) => Math.min(sizeOf(inDims(s)), sizeOf(outDims(s))) >= 4);
 
 const reach = ({ kernel, dilations }: Shape) => kernel.map((k, i) => (k - 1) * dilations[i]! + 1);
 
