@@ -104,7 +104,7 @@ test("configuration, command, stages, provenance and licences are in it", () => 
   const document = documentOf(reportHtml(whole(), content()));
   const settings = texts(document.querySelectorAll("details tr"));
   expect(settings).toHaveLength(Object.keys(whole().config).length);
-  expect(settings).toContain("learningRate0.02");
+  expect(settings).toContain(`learningRate${whole().config.learningRate}`);
   const text = document.querySelector("main")!.textContent!;
   for (const part of [
     whole().command!,
