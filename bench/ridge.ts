@@ -1,0 +1,140 @@
+/**
+ * The closed-form probe: ridge solve and adjoint (d = 768) against the machine's own rate of double matrix
+ * products, in one run, in turn, with medians over the rounds; and the size from which ONNX Runtime's product
+ * beats the JavaScript kernel (`largeProduct`).
+ *
+ *   node ridge.js [--threads N] [--rounds N] [--quick] [--json]
+ *
+ * `--json` ends with one line: {gemm:{gflops,crossing}, solve:[{m,d,C,solveMs,adjointMs,gflop,shareOfPeak}]}.
+ */
+import { parseArgs } from "node:util";
+import { chooseGemm, type Gemm, jsGemm, productSizes } from "../src/probe/gemm.ts";
+import { type Matrix, matrix } from "../src/probe/matrix.ts";
+import { solveRidge } from "../src/probe/ridge.ts";
+import { seededRandom } from "../src/random.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { ortGemm } from "../src/runtime/ort-gemm.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "5" },
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+});
+
+const random = seededRandom(0, "ridge bench");
+const draw = (rows: number, cols: number): Matrix =>
+  matrix(
+    rows,
+    cols,
+    Float64Array.from({ length: rows * cols }, () => random.uniform() - 0.5),
+  );
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+const elapsed = async (f: () => Promise<unknown>): Promise<number> => {
+  const start = performance.now();
+  await f();
+  return performance.now() - start;
+};
+
+/** Passes products on and adds up their work, in floating-point operations. */
+function counting(gemm: Gemm): Gemm & { flop: number } {
+  return {
+    flop: 0,
+    multiply(a, b, how) {
+      const { rows, inner, cols } = productSizes(a, b, how);
+      this.flop += 2 * rows * inner * cols;
+      return gemm.multiply(a, b, how);
+    },
+  };
+}
+
+const ort = ortGemm(nodeRuntime({ threads: Number(options.threads) }));
+const gemm = chooseGemm(jsGemm, ort);
+
+interface Case {
+  readonly m: number;
+  readonly C: number;
+  readonly solve: number[];
+  readonly adjoint: number[];
+  /** 1e9 floating-point operations of products in solve and adjoint together. */
+  gflop: number;
+}
+
+const d = 768;
+const rounds = Number(options.rounds);
+const cases: Case[] = (options.quick ? [100, 1000] : [100, 1000, 4000]).flatMap((m) =>
+  [10, 100, 1000].map((C) => ({ m, C, solve: [], adjoint: [], gflop: 0 })),
+);
+const [left, right] = [draw(1000, d), draw(d, 1000)];
+const peakTimes: number[] = [];
+
+// Round −1 warms up: sessions are made at their first use.
+for (let round = -1; round < rounds; round++) {
+  for (const c of cases) {
+    const [Zs, Ys, G] = [draw(c.m, d), draw(c.m, c.C), draw(d, c.C)];
+    const counter = counting(gemm);
+    let solution: Awaited<ReturnType<typeof solveRidge>> | undefined;
+    const solve = await elapsed(async () => {
+      solution = await solveRidge(Zs, Ys, { lambda: 0.1, gemm: counter });
+    });
+    const adjoint = await elapsed(() => solution!.adjoint(G));
+    const peak = await elapsed(() => ort.multiply(left, right));
+    if (round < 0) continue;
+    c.solve.push(solve);
+    c.adjoint.push(adjoint);
+    c.gflop = counter.flop / 1e9;
+    peakTimes.push(peak);
+  }
+}
+const peak = (2 * 1000 * d * 1000) / median(peakTimes) / 1e6;
+
+const sizes = [8, 12, 16, 20, 24, 28, 32, 40, 48, 64];
+const small: { n: number; js: number; ort: number }[] = [];
+for (const n of sizes) {
+  const [a, b] = [draw(n, n), draw(n, n)];
+  const [js, native]: [number[], number[]] = [[], []];
+  const repeat = async (kernel: Gemm): Promise<number> => {
+    const times = 200;
+    const total = await elapsed(async () => {
+      for (let i = 0; i < times; i++) await kernel.multiply(a, b);
+    });
+    return (1000 * total) / times;
+  };
+  for (let round = -1; round < rounds; round++) {
+    const [x, y] = [await repeat(jsGemm), await repeat(ort)];
+    if (round < 0) continue;
+    js.push(x);
+    native.push(y);
+  }
+  small.push({ n, js: median(js), ort: median(native) });
+}
+const crossing = small.find(({ js, ort: native }) => native < js)?.n;
+
+const solved = cases.map(({ m, C, solve, adjoint, gflop }) => {
+  const [solveMs, adjointMs] = [median(solve), median(adjoint)];
+  const shareOfPeak = gflop / ((solveMs + adjointMs) / 1000) / peak;
+  return { m, d, C, solveMs, adjointMs, gflop, shareOfPeak };
+});
+
+console.log(`double products of 1000 × ${d} × 1000: ${peak.toFixed(1)} GFLOP/s, ${options.threads} threads`);
+console.log("\n     m    d    C   solve ms  adjoint ms   GFLOP  share of that rate");
+for (const s of solved) {
+  const cells = [
+    String(s.m).padStart(6),
+    String(s.d).padStart(4),
+    String(s.C).padStart(4),
+    s.solveMs.toFixed(1).padStart(10),
+    s.adjointMs.toFixed(1).padStart(11),
+    s.gflop.toFixed(2).padStart(7),
+    `${(100 * s.shareOfPeak).toFixed(0)} %`.padStart(6),
+  ];
+  console.log(cells.join(" "));
+}
+console.log("\nn × n × n products, µs:   n   JavaScript   ONNX Runtime");
+for (const { n, js, ort: native } of small) {
+  console.log(`${String(n).padStart(27)} ${js.toFixed(1).padStart(12)} ${native.toFixed(1).padStart(14)}`);
+}
+if (options.json) console.log(JSON.stringify({ gemm: { gflops: peak, crossing }, solve: solved }));
+await ort.release();
