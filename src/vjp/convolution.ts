@@ -1,27 +1,10 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf, float32Of } from "../graph/constant.ts";
-import {
-  type Attributes,
-  type Constant,
-  int,
-  intAttribute,
-  ints,
-  intsAttribute,
-  type Node,
-  sizeOf,
-} from "../graph/ir.ts";
+import { type Constant, intAttribute, ints, sizeOf } from "../graph/ir.ts";
+import { reachOf, type Window, windowAttributes, windowOf } from "../graph/window.ts";
 import { polyphaseGradient } from "./polyphase.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 import { uncovered } from "./static.ts";
-
-/** The geometry of a convolution or pooling window, one entry per spatial axis. */
-export interface Window {
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  readonly begin: readonly number[];
-  readonly end: readonly number[];
-}
 
 /** A convolution whose input's cotangent is asked for: y [n, M, …out] of x [n, C, …space]. */
 export interface Convolution {
@@ -32,34 +15,6 @@ export interface Convolution {
   readonly inDims: readonly number[];
   readonly outDims: readonly number[];
 }
-
-/** Reads a window from a node's attributes; padding is explicit (auto_pad is lowered at import). */
-export function windowOf(node: Node, kernel: readonly number[]): Window {
-  const rank = kernel.length;
-  const ones = kernel.map(() => 1);
-  const pads = intsAttribute(node, "pads") ?? [...ones, ...ones].map(() => 0);
-  return {
-    kernel,
-    strides: intsAttribute(node, "strides") ?? ones,
-    dilations: intsAttribute(node, "dilations") ?? ones,
-    begin: pads.slice(0, rank),
-    end: pads.slice(rank),
-  };
-}
-
-export function windowAttributes(window: Window, group: number): Attributes {
-  const { kernel, strides, dilations, begin, end } = window;
-  return {
-    kernel_shape: ints(kernel),
-    strides: ints(strides),
-    dilations: ints(dilations),
-    pads: ints([...begin, ...end]),
-    group: int(group),
-  };
-}
-
-/** How many positions a window spans along each axis, less one. */
-const reachOf = ({ kernel, dilations }: Window) => kernel.map((k, i) => (k - 1) * dilations[i]!);
 
 const conv: Rule = (c, [dy]) => {
   const weight = constantWeight(c);

@@ -1,8 +1,9 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf } from "../graph/constant.ts";
-import { int, intAttribute, intsAttribute, type Node, sizeOf } from "../graph/ir.ts";
+import { int, intAttribute, intsAttribute, sizeOf } from "../graph/ir.ts";
+import { type Window, windowAttributes, windowCounts, windowOf } from "../graph/window.ts";
 import { arithmetic } from "./arithmetic.ts";
-import { inputGradient, type Window, windowAttributes, windowOf } from "./convolution.ts";
+import { inputGradient } from "./convolution.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 
 /** Every position gets its share of the mean's cotangent. */
@@ -29,7 +30,8 @@ const averagePool: Rule = (c, [dy]) => {
   const inDims = c.inputDims(0);
   const outDims = c.outputDims(0);
   const window = windowOf(c.node, kernel);
-  const counts = windowCounts(c.node, window, inDims.slice(2), outDims.slice(2));
+  const padding = intAttribute(c.node, "count_include_pad", 0) === 1;
+  const counts = windowCounts(window, inDims.slice(2), outDims.slice(2), padding);
   const share = c.b.op("Mul", [
     dy!,
     c.b.floats(
@@ -52,31 +54,6 @@ function sumWindows(
   const constant = constantOf("float32", dims, new Float32Array(sizeOf(dims)).fill(1));
   const weight = { name: b.constant(constant), constant };
   return inputGradient(b, dy, { weight, window, group: inDims[1]!, inDims, outDims });
-}
-
-/** How many elements each window's mean is over: ONNX's count_include_pad and ceil_mode. */
-function windowCounts(
-  node: Node,
-  { kernel, strides, dilations, begin, end }: Window,
-  space: readonly number[],
-  out: readonly number[],
-): Float64Array {
-  const withPads = intAttribute(node, "count_include_pad", 0) === 1;
-  const perAxis = kernel.map((k, axis) =>
-    Array.from({ length: out[axis]! }, (_, o) => {
-      let count = 0;
-      for (let t = 0; t < k; t++) {
-        const position = o * strides[axis]! - begin[axis]! + t * dilations[axis]!;
-        const low = withPads ? -begin[axis]! : 0;
-        const high = withPads ? space[axis]! + end[axis]! : space[axis]!;
-        if (position >= low && position < high) count++;
-      }
-      return count;
-    }),
-  );
-  let counts = [1];
-  for (const axis of perAxis) counts = counts.flatMap((n) => axis.map((a) => n * a));
-  return Float64Array.from(counts);
 }
 
 /**

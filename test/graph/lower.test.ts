@@ -317,7 +317,7 @@ describe("older and newer operator sets become the target one", () => {
     expect(prepared.opset).toBe(targetOpset);
   });
 
-  it("AveragePool-19 with dilations of 1, and none with others", async () => {
+  it("AveragePool-19 with dilations", async () => {
     const pool = (dilation: number, padding: Attributes): Graph =>
       graphOf({
         op: "AveragePool",
@@ -327,8 +327,7 @@ describe("older and newer operator sets become the target one", () => {
       });
     await expectSameAfterPreparing(pool(1, { pads: ints([1, 0, 0, 1]) }));
     await expectSameAfterPreparing(pool(1, { auto_pad: text("SAME_UPPER"), strides: ints([2, 2]) }));
-    const dilated = prepareGraph(nodeRuntime({ threads: 1 }), pool(2, {}), { x: [1, 2, 6, 6] });
-    await expect(dilated).rejects.toThrow(/AveragePool.*dilated/);
+    await expectSameAfterPreparing(pool(2, { pads: ints([1, 0, 0, 1]) }));
   });
 
   it("names an operator that is newer than the target and that nothing covers", async () => {
