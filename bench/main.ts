@@ -57,7 +57,7 @@ const memoryTable = formatTable(
     ...[mebibytes(r.activationBytes), r.secondsPerStep.toFixed(2)],
   ]),
 );
-const shared = load > 2.5 ? " Other programs were using the machine: times are upper bounds." : "";
+const shared = load > 2.5 ? " Other programs were using the machine: times are noisy." : "";
 const page = `# Benchmarks
 
 Written by \`npm run bench${options.quick ? " -- --quick" : ""}\` on ${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim()}, ${cpus().length} cores,
