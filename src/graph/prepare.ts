@@ -1,6 +1,7 @@
 import type { Runtime } from "../runtime/runtime.ts";
 import { inlineBranches } from "./branches.ts";
 import { toFloat32 } from "./float32.ts";
+import { foldBatchNormalization } from "./fold-batchnorm.ts";
 import { fuseGelu } from "./fuse-gelu.ts";
 import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
@@ -12,8 +13,8 @@ import { retrace, traceBatches } from "./trace.ts";
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
  * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
- * chains that exporters write for them. The graph's outputs, and every value that an operator still makes, keep
- * their names.
+ * chains that exporters write for them, batch normalisations in the weights before them. The graph's outputs, and
+ * every value that an operator still makes, keep their names.
  *
  * @param inputs static dims by input name; the first dimension is the batch
  * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
@@ -49,6 +50,7 @@ export function prepareBatches(
       if (lowered === traced) break;
       traced = await retrace(runtime, lowered, traced.types);
     }
-    return fuseGelu(fuseLayerNormalization(simplify(splitSlices(simplify(traced)))));
+    const simple = simplify(splitSlices(simplify(traced)));
+    return foldBatchNormalization(fuseGelu(fuseLayerNormalization(simple)));
   };
 }
