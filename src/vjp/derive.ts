@@ -64,6 +64,8 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
     return type;
   };
 
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((o) => [o, node] as const)));
+
   const cotangents = of.map((value) => {
     const name = b.input(`cotangent/${value}`, typeOf(value).dims, typeOf(value).dtype);
     accumulate(value, name);
@@ -82,6 +84,7 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
       inputDims: (k) => typeOf(node.inputs[k]!).dims,
       outputDims: (k) => typeOf(node.outputs[k]!).dims,
       constant: (value) => graph.constants.get(value),
+      producer: (value) => producers.get(value),
       needs: (k) => needs[k] === true,
     };
     const gradients = rules[operatorOf(node)]!(context, outputs);

@@ -1,6 +1,6 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
 import { protoOfDataType } from "../graph/data-type.ts";
-import { floatAttribute, int, type Node } from "../graph/ir.ts";
+import { floatAttribute, float as floatOf, int, type Node } from "../graph/ir.ts";
 import { type Arithmetic, arithmetic } from "./arithmetic.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { uncovered } from "./static.ts";
@@ -57,6 +57,12 @@ export const elementwiseRules: RuleTable = {
     if (x === y) {
       const half = mul(dy!, x);
       return [half, half];
+    }
+    const gates = [gateSlope(c, x, y), gateSlope(c, y, x)];
+    const gated = gates.findIndex((slope) => slope !== undefined);
+    if (gated >= 0) {
+      const dx = mul(dy!, gates[gated]!());
+      return gated === 0 ? [dx, null] : [null, dx];
     }
     return broadcasting(
       () => mul(dy!, y),
@@ -138,11 +144,13 @@ export const elementwiseRules: RuleTable = {
   HardSigmoid: unary(({ dy, y, node, greater, less, and, masked, mul }) =>
     masked(mul(dy, floatAttribute(node, "alpha", 0.2)), and(greater(y, 0), less(y, 1))),
   ),
-  // y = x·min(max(x/6 + 1/2, 0), 1): x/3 + 1/2 between −3 and 3.
-  HardSwish: unary(({ dy, x, greater, less, where, mul, add }) => {
-    const inner = add(mul(x, 1 / 3), 0.5);
-    return mul(dy, where(less(x, 3), where(greater(x, -3), inner, 0), 1));
-  }),
+  // y = x·g, g = min(max(x/6 + 1/2, 0), 1): g + x/6 where 0 < g < 1, and there x/6 = g − 1/2.
+  HardSwish: (c, [dy]) => {
+    const { mul, add, sub, greater, less, and, float } = mathOf(c);
+    const g = c.b.op("HardSigmoid", [c.node.inputs[0]!], { alpha: floatOf(1 / 6), beta: floatOf(0.5) });
+    const inside = float(and(greater(g, 0), less(g, 1)));
+    return [mul(dy!, add(g, mul(sub(g, 0.5), inside)))];
+  },
 
   Clip: clip,
   Where: (c, [dy]) => {
@@ -158,6 +166,33 @@ export const elementwiseRules: RuleTable = {
   Min: extremum,
   Max: extremum,
 };
+
+/**
+ * The derivative of x·g(x), the SiLU and HardSwish of exporters, where `gate` is g(x): one factor in place of two
+ * products' pullbacks and their sum, made of the forward's values alone. It is what the forward then keeps, instead
+ * of both x and g(x). Undefined for any other pair.
+ */
+function gateSlope(c: RuleContext, x: string, gate: string): (() => string) | undefined {
+  const node = c.producer(gate);
+  if (node?.domain !== "" || node.inputs[0] !== x) return undefined;
+  const { mul, add, sub, greater, less, and, float } = mathOf(c);
+  switch (node.op) {
+    // σ + x·σ·(1 − σ). 1 − σ is written as a HardSigmoid that never clips: convolutions' blocked layout stays.
+    case "Sigmoid":
+      return () => {
+        const rest = c.b.op("HardSigmoid", [gate], { alpha: floatOf(-1), beta: floatOf(1) });
+        return add(gate, mul(c.node.outputs[0]!, rest));
+      };
+    // g + x·g′ with g = αx + β between 0 and 1, so that there x·g′ = g − β.
+    case "HardSigmoid":
+      return () => {
+        const inside = float(and(greater(gate, 0), less(gate, 1)));
+        return add(gate, mul(sub(gate, floatAttribute(node, "beta", 0.5)), inside));
+      };
+    default:
+      return undefined;
+  }
+}
 
 /** dx = dy·p·x^(p−1), without a power where the exponent is a usual constant. */
 function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {

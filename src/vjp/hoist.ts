@@ -1,4 +1,5 @@
-import type { Node, TensorType } from "../graph/ir.ts";
+import { dataTypeOfProto } from "../graph/data-type.ts";
+import { intAttribute, type Node, type TensorType } from "../graph/ir.ts";
 
 /** Nodes of a derived graph, those before any cotangent is known apart from the others. */
 export interface Hoisted {
@@ -9,8 +10,9 @@ export interface Hoisted {
 }
 
 /**
- * Counts the pullback's masks and maxima's positions to the forward wherever no cotangent is needed for them.
- * A mask takes a byte where the activation that it is read from takes four, so it is what the forward then keeps.
+ * Counts what the rules compute from forward values alone (masks, slopes of activations) to the forward. What is
+ * smallest can then be kept: a mask takes a byte where the activation that it is read from takes four. Only cheap
+ * element-wise operators are moved, which the pullback may repeat, so that never more is kept than before.
  *
  * @param forward the traced graph's own nodes
  * @param pullback nodes that the rules wrote, in execution order
@@ -26,28 +28,29 @@ export function hoist(
   const late: Node[] = [];
   for (const node of pullback) {
     const inputs = node.inputs.map((input) => known.get(input));
-    const outputs = node.domain === "" && inputs.every((t) => t !== undefined) ? typesOf(node, inputs) : [];
-    if (outputs.length === 0) {
+    const type = inputs.every((t) => t !== undefined) ? elementwiseType(node, inputs) : undefined;
+    if (type === undefined) {
       late.push(node);
       continue;
     }
     early.push(node);
-    for (const [i, type] of outputs.entries()) known.set(node.outputs[i]!, type);
+    known.set(node.outputs[0]!, type);
   }
   return { forward: [...forward, ...early], pullback: late, types: known };
 }
 
-/** Types of the outputs of the operators that are worth hoisting; none for the others. */
-function typesOf(node: Node, inputs: readonly TensorType[]): TensorType[] {
-  switch (node.op) {
-    case "Greater":
-    case "Less":
-    case "Equal":
-    case "And":
-      return [{ dtype: "bool", dims: broadcast(inputs.map((t) => t.dims)) }];
-    default:
-      return [];
-  }
+const comparisons = new Set(["Greater", "Less", "Equal", "And"]);
+const arithmetic = new Set(["Add", "Sub", "Mul", "Div", "Neg", "Abs", "HardSigmoid", "Where", "Cast"]);
+
+/** The type of a cheap element-wise operator's output; undefined for the others. */
+function elementwiseType(node: Node, inputs: readonly TensorType[]): TensorType | undefined {
+  if (node.domain !== "") return undefined;
+  const dims = broadcast(inputs.map((t) => t.dims));
+  if (comparisons.has(node.op)) return { dtype: "bool", dims };
+  if (!arithmetic.has(node.op)) return undefined;
+  const to = dataTypeOfProto(intAttribute(node, "to", 0));
+  const dtype = node.op === "Cast" ? to : inputs.at(-1)?.dtype;
+  return dtype && { dtype, dims };
 }
 
 /** NumPy's result shape of broadcasting. */

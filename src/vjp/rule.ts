@@ -14,6 +14,8 @@ export interface RuleContext {
   outputDims(i: number): readonly number[];
   /** The constant behind a value, or undefined where it is computed. */
   constant(value: string): Constant | undefined;
+  /** The forward node that makes a value, or undefined for inputs and constants. */
+  producer(value: string): Node | undefined;
   /** Whether input `i` is on the differentiated path: gradients of the others must be null. */
   needs(i: number): boolean;
 }
