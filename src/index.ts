@@ -97,7 +97,7 @@ export interface DistillRequest
 
 const runKeys = [
   ...["encoder", "feature", "pool", "size", "resize", "device", "threads", "cacheFolder", "maxBad"],
-  ...["data", "out", "memoryBytes", "overwrite", "resume", "baselines", "command"],
+  ...["data", "out", "memoryBytes", "overwrite", "resume", "baselines", "command", "preset"],
 ];
 
 /**

@@ -42,6 +42,8 @@ export const Manifest = z.object({
   /** How the images came about: a distillation, or real images chosen as a baseline. */
   kind: z.enum(["distilled", "random", "centroid", "neighbors", "kmeans", "herding", "full"]),
   config: DistillConfig,
+  /** The recipe that was asked for by name, and where it comes from. */
+  preset: z.object({ name: z.string(), source: z.string(), unknown: z.string().optional() }).optional(),
   command: z.string().optional(),
   classes: z.array(z.string()),
   /** Folder of each class under images/, in the order of the classes. */

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import type { DistillConfig } from "../distill/config.ts";
+import { presetNames } from "../distill/presets.ts";
 import type { DistillSummary } from "../distill/run-node.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
 import { printResult, resultJson } from "./result.ts";
@@ -7,9 +8,10 @@ import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts"
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
-  readonly method: DistillConfig["method"];
+  readonly preset?: string;
+  readonly method?: DistillConfig["method"];
   readonly loss?: "ce" | "mse";
-  readonly ipc: number;
+  readonly ipc?: number;
   readonly steps?: number;
   readonly lr?: number;
   readonly lambda?: number;
@@ -24,7 +26,7 @@ interface DistillOptions extends EncoderOptions {
   readonly batch?: number;
   readonly learnLabels?: boolean;
   readonly learnTemperature?: boolean;
-  readonly seed: number;
+  readonly seed?: number;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
@@ -34,12 +36,15 @@ interface DistillOptions extends EncoderOptions {
 export function distillOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--method <method>", "objective").choices(["clp", "clp-mse", "lgm", "sfm"]).default("clp"),
+      new Option("--preset <name>", "a recipe; options beside it win over its settings").choices(presetNames),
+    )
+    .addOption(
+      new Option("--method <method>", "objective (default: clp)").choices(["clp", "clp-mse", "lgm", "sfm"]),
     )
     .addOption(
       new Option("--loss <loss>", "outer loss of clp: cross-entropy or squared error").choices(["ce", "mse"]),
     )
-    .option("--ipc <n>", "synthetic images per class", integer(1), 1)
+    .option("--ipc <n>", "synthetic images per class (default: 1)", integer(1))
     .option("--steps <n>", "optimisation steps", integer(1))
     .option("--lr <x>", "Adam's learning rate", positive)
     .option("--lambda <x>", "ridge strength relative to tr(K)/m", positive)
@@ -60,14 +65,15 @@ export function distillOptions(command: Command): Command {
     .option("--batch <n>", "real features in one step", integer(1))
     .option("--learn-labels", "learn the synthetic labels too")
     .option("--learn-temperature", "learn tau too")
-    .option("--seed <n>", "seed of everything random", integer(0), 0);
+    .option("--seed <n>", "seed of everything random (default: 0)", integer(0));
 }
 
 /** The configuration that the options ask for; what is not asked for keeps its default. */
 export function configOf(options: DistillOptions): Partial<DistillConfig> {
   const { lr, batch, augment, loss } = options;
   const config: Record<string, unknown> = {
-    method: loss === "mse" ? "clp-mse" : options.method,
+    // --loss alone also wins over a preset's objective.
+    method: loss === "mse" ? "clp-mse" : (options.method ?? (loss === "ce" ? "clp" : undefined)),
     ipc: options.ipc,
     seed: options.seed,
     steps: options.steps,
@@ -96,6 +102,7 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       ...encoderParams(options),
       data,
       config: configOf(options),
+      preset: options.preset,
       out: options.out,
       memoryBytes: options.memory,
       overwrite: options.overwrite,

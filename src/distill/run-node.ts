@@ -1,20 +1,16 @@
 import { rm } from "node:fs/promises";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import { env } from "onnxruntime-node";
-import type { Manifest, ResultRow, Stage } from "../artifact/manifest.ts";
+import type { Manifest, Stage } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
-import { iconSets } from "../data/icon-sets.ts";
 import type { DistillParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateClosedForm, fitClosedForm } from "../evaluate/closed-form.ts";
 import type { Metrics } from "../evaluate/metrics.ts";
 import { type Comparison, compareWithReal, comparisonParts } from "../evaluate/result.ts";
-import { needsStatistics } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { measureStage } from "../runtime/memory-node.ts";
-import { version } from "../version.ts";
 import {
   type CurvePoint,
   loadCheckpoint,
@@ -23,8 +19,10 @@ import {
   saveCheckpoint,
 } from "./checkpoint-node.ts";
 import { DistillConfig } from "./config.ts";
+import { describeRun } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";
-import { prepareWorkplace, type Workplace } from "./prepare-node.ts";
+import { prepareWorkplace } from "./prepare-node.ts";
+import { withPreset } from "./presets.ts";
 import { runSteps, startSynthesis } from "./synthesize-node.ts";
 
 /** What a distillation reports when it has ended. Accuracies are fractions. */
@@ -44,7 +42,7 @@ const checkpointSeconds = 15;
  * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped.
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
-  const config = parseConfig(params.config);
+  const config = parseConfig(withPreset(params.preset, params.config));
   const out = resolve(params.out);
   const replaces = params.overwrite === true || params.resume === true;
   await requireWritableOut(out, replaces);
@@ -109,7 +107,6 @@ export async function runDistillation(params: DistillParams, context: JobContext
     const [map] = synthesis.parts.maps;
     const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
     const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
-    const rows: ResultRow[] = [];
     let own: Metrics | undefined;
     let comparison: Comparison | undefined;
     if (test) {
@@ -135,25 +132,21 @@ export async function runDistillation(params: DistillParams, context: JobContext
             }),
         );
       });
-      rows.push(...resultRows(config, classes, train.count, own!, comparison));
     }
 
     const manifest = await staged("artefact", () =>
       writeArtifact(
         out,
         {
-          manifest: describe(
-            params,
-            config,
-            place,
-            stages,
-            rows,
-            own,
-            comparison,
-            distillSeconds,
-            synthesis.state.logTau.values[0]!,
-            fingerprints,
-          ),
+          manifest: describeRun(place, {
+            ...{ kind: "distilled", config, preset: params.preset, command: params.command },
+            ...{
+              threads: params.threads,
+              lambda: config.lambda,
+              tau: Math.exp(synthesis.state.logTau.values[0]!),
+            },
+            ...{ stages, own, comparison, seconds: distillSeconds, fingerprints },
+          }),
           images: () => synthesis.images(),
           labels: syntheticLabels(classes, config.ipc),
           softLabels: synthesis.state.labels.values,
@@ -196,102 +189,4 @@ async function resumable(folder: string, identity: RunIdentity) {
   }
   requireSameRun(saved.identity, identity, folder);
   return saved;
-}
-
-function resultRows(
-  config: DistillConfig,
-  classes: number,
-  trainCount: number,
-  own: Metrics,
-  comparison: Comparison | undefined,
-): ResultRow[] {
-  const images = classes * config.ipc;
-  const closedForm = "closed form";
-  const row = (name: string, count: number, metrics: Metrics): ResultRow => ({
-    name,
-    protocol: closedForm,
-    images: count,
-    top1: metrics.top1,
-    ...(metrics.top5 === undefined ? {} : { top5: metrics.top5 }),
-    ...(metrics.worstGroup === undefined ? {} : { worstGroup: metrics.worstGroup }),
-  });
-  return [
-    ...(comparison ? [row("full data", trainCount, comparison.fullData.metrics)] : []),
-    row("distilled", images, own),
-    ...(comparison
-      ? [
-          row("centroid images", images, comparison.centroid),
-          {
-            name: "random images",
-            protocol: closedForm,
-            images,
-            top1: comparison.random.mean,
-            std: comparison.random.std,
-          },
-        ]
-      : []),
-  ];
-}
-
-function describe(
-  params: DistillParams,
-  config: DistillConfig,
-  { source, encoder, train, test }: Workplace,
-  stages: readonly Stage[],
-  rows: ResultRow[],
-  own: Metrics | undefined,
-  comparison: Comparison | undefined,
-  seconds: number,
-  logTau: number,
-  fingerprints: Readonly<Record<string, string>>,
-): Omit<Manifest, "folders" | "files"> {
-  const { provenance, feature, featureSize, preprocessing } = encoder;
-  return {
-    schemaVersion: 1,
-    tool: { name: "clp-dd", version },
-    kind: "distilled",
-    config,
-    ...(params.command ? { command: params.command } : {}),
-    classes: [...source.classes],
-    imageSize: preprocessing.crop[0],
-    encoder: { ...provenance, feature: feature.tensor, pool: feature.pool, featureSize, preprocessing },
-    data: {
-      name: source.name,
-      counts: { train: train.count, ...(test ? { test: test.count } : {}) },
-      fingerprints: { ...fingerprints },
-      notes: [...source.notes],
-      licences: source.name.startsWith("emoji")
-        ? iconSets.map(({ name, author, license, url }) => ({ name, author, spdx: license, url }))
-        : [],
-    },
-    probe: {
-      normalization: config.normalize[0]!,
-      lambda: config.lambda,
-      tau: Math.exp(logTau),
-      usesStatistics: needsStatistics(config.normalize[0]!),
-    },
-    metrics: {
-      ...(own
-        ? { closedForm: { top1: own.top1, perClass: own.perClass.map((a) => (Number.isNaN(a) ? null : a)) } }
-        : {}),
-      ...(comparison
-        ? {
-            fullData: { top1: comparison.fullData.metrics.top1, lambda: comparison.fullData.lambda },
-            centroid: { top1: comparison.centroid.top1 },
-            random: { ...comparison.random, seeds: [...comparison.random.seeds] },
-          }
-        : {}),
-      rows,
-    },
-    stages: [...stages],
-    seconds,
-    peakMemoryBytes: Math.max(...stages.map((stage) => stage.peakMemoryBytes)),
-    machine: {
-      cpu: cpus()[0]?.model ?? "unknown",
-      cores: availableParallelism(),
-      node: process.version,
-      ...(env.versions.node ? { onnxruntime: env.versions.node } : {}),
-      threads: params.threads ?? availableParallelism(),
-    },
-  };
 }

@@ -49,6 +49,8 @@ export interface InspectParams {
 
 export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
+  /** Name of a recipe whose settings hold where `config` says nothing (src/distill/presets.ts). */
+  readonly preset?: string | undefined;
   /** Folder of the artefact. */
   readonly out: string;
   /** Bytes for intermediates (default: a quarter of the machine's memory). */

@@ -218,7 +218,7 @@ ${stages.map(
 <p class="small soft">Peak memory: the most that the whole process held in memory during the stage. Bars: time.</p>`;
 }
 
-function configSection({ config, command }: Manifest): Html {
+function configSection({ config, preset, command }: Manifest): Html {
   const entries = Object.entries(config).map(
     ([name, value]) =>
       html`<tr><th scope="row">${name}</th><td><code>${
@@ -227,7 +227,14 @@ function configSection({ config, command }: Manifest): Html {
   );
   return html`<details>
 <summary>Configuration</summary>
-<div class="scroll"><table class="pairs"><tbody>
+${
+  preset === undefined
+    ? undefined
+    : html`<p>Preset <code>${preset.name}</code>: ${preset.source}.${
+        preset.unknown === undefined ? "" : ` Not as published or not known: ${preset.unknown}.`
+      }</p>
+`
+}<div class="scroll"><table class="pairs"><tbody>
 ${entries}</tbody></table></div>
 </details>
 ${command === undefined ? undefined : html`<h2>To repeat it</h2>\n<pre><code>${command}</code></pre>`}`;

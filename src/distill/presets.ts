@@ -1,0 +1,91 @@
+import { UsageError } from "../errors.ts";
+import type { DistillConfig } from "./config.ts";
+
+/** A recipe by name: what it changes of the default configuration, and where that comes from. */
+export interface Preset {
+  readonly config: Partial<DistillConfig>;
+  /** One line: the publication, or that the choice is this project's own. */
+  readonly source: string;
+  /** What the source does not say, or what is done otherwise here; the rest is the project's default. */
+  readonly unknown?: string;
+}
+
+/** What LGM's run used on ImageNet-100, in this project's terms. */
+const lgmRecipe: Partial<DistillConfig> = {
+  method: "lgm",
+  steps: 5000,
+  learningRate: 2e-3,
+  schedule: "constant",
+  levelEvery: 200,
+  augment: 10,
+  normalize: ["none"],
+  parametrization: "pyramid",
+  init: "noise",
+};
+
+/**
+ * Every recipe that `--preset` knows. The published ones are as published where the source says so; the
+ * others are the project's default schedule with another objective. Explicit options win over a preset.
+ */
+export const presets = {
+  clp: {
+    config: { method: "clp" },
+    source:
+      "this project's default recipe (docs/recipe.md); the authors of CLP-DD (arXiv 2605.07194) published none",
+  },
+  "clp-mse": {
+    config: { method: "clp-mse" },
+    source: "the default recipe with the squared outer loss, the ablation of CLP-DD (arXiv 2605.07194)",
+  },
+  "lgm-paper": {
+    config: lgmRecipe,
+    source:
+      "LGM (arXiv 2511.16674), its run on ImageNet-100: Adam 2e-3, 5,000 steps, 10 augmentations a step",
+    unknown:
+      "the size of the real batch and a decay of the learning rate are not known (512 and none here); its pyramid " +
+      "goes to 256 px and is resized to 224 px, here it ends at the encoder's input; λ of the closed-form probe, " +
+      "which LGM has not, is the project's default",
+  },
+  "lgm-paper-imagenet": {
+    config: { ...lgmRecipe, augment: 3 },
+    source: "LGM (arXiv 2511.16674), its run on ImageNet-1K: as lgm-paper with 3 augmentations a step",
+    unknown: "as for lgm-paper",
+  },
+  "sfm-paper": {
+    config: { ...lgmRecipe, method: "sfm" },
+    source:
+      "SFM (arXiv 2602.05391): the loss, 1 − cos between the flows of the real and synthetic class means",
+    unknown:
+      "its optimiser, number of steps, augmentations and rendering are not known here: those of lgm-paper are used, " +
+      "whose accuracy SFM claims to reach",
+  },
+  lgm: {
+    config: { method: "lgm" },
+    source:
+      "the default recipe with LGM's objective (arXiv 2511.16674), without augmentation unless asked for",
+  },
+  sfm: {
+    config: { method: "sfm" },
+    source:
+      "the default recipe with SFM's objective (arXiv 2602.05391), without augmentation unless asked for",
+  },
+} as const satisfies Readonly<Record<string, Preset>>;
+
+export type PresetName = keyof typeof presets;
+
+export const presetNames = Object.keys(presets) as readonly PresetName[];
+
+/**
+ * A preset's configuration with explicit settings in place of its own; the settings alone without a preset.
+ * Throws UsageError naming the presets there are.
+ */
+export function withPreset(
+  name: string | undefined,
+  explicit: Partial<DistillConfig>,
+): Partial<DistillConfig> {
+  if (name === undefined) return explicit;
+  if (!Object.hasOwn(presets, name)) {
+    throw new UsageError(`There is no preset "${name}". Presets: ${presetNames.join(", ")}.`);
+  }
+  return { ...presets[name as PresetName].config, ...explicit };
+}
