@@ -1,9 +1,9 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
-import { DataError } from "../errors.ts";
 import { ClassSums } from "../probe/class-sums.ts";
 import { type FeatureMap, featureMap } from "../probe/feature-map.ts";
 import type { Matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
+import { indicesByClass } from "./class-rows.ts";
 
 /** `ipc` random images of each class, in class order. */
 export function randomImages(labels: Int32Array, classes: number, ipc: number, seed: number): Int32Array {
@@ -48,17 +48,4 @@ export async function classMeans(real: FeatureRows, classes: number, map: Featur
     sums.add(map.apply(features, labels.length).values, labels);
   }
   return sums.means();
-}
-
-function indicesByClass(labels: Int32Array, classes: number, ipc: number): number[][] {
-  const byClass = Array.from({ length: classes }, (): number[] => []);
-  for (let i = 0; i < labels.length; i++) byClass[labels[i]!]!.push(i);
-  for (const [c, indices] of byClass.entries()) {
-    if (indices.length < ipc) {
-      throw new DataError(
-        `Class ${c} has ${indices.length} images, ${ipc} per class were asked for. Lower --ipc.`,
-      );
-    }
-  }
-  return byClass;
 }
