@@ -6,6 +6,7 @@ import { addDistill } from "./distill.ts";
 import { addEvaluate } from "./evaluate.ts";
 import { addFeatures } from "./features.ts";
 import { addInspect } from "./inspect.ts";
+import { addProfile } from "./profile.ts";
 import { reportError } from "./run.ts";
 
 const program = new Command("clp-dd")
@@ -14,7 +15,7 @@ const program = new Command("clp-dd")
   .showSuggestionAfterError()
   .exitOverride()
   .configureHelp({ sortSubcommands: false, helpWidth: 80 });
-for (const add of [addDemo, addDistill, addEvaluate, addFeatures, addInspect]) add(program);
+for (const add of [addDemo, addDistill, addEvaluate, addFeatures, addInspect, addProfile]) add(program);
 for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
 
 // A reader that has seen enough (`| head`) is no error.

@@ -27,14 +27,24 @@ export function bytes(value: string): number {
   return Math.round(number * units[match[2]!.toLowerCase()]!);
 }
 
-/** Which encoder, and how it is run: shared by every command that runs one. */
+/** Which encoder, how it is run, and where features of real images go. */
 export function encoderOptions(command: Command): Command {
-  return command
+  command.option(
+    "--encoder <name|path>",
+    "frozen encoder: an embedded name or the path of an .onnx file",
+    "efficientnet-lite0",
+  );
+  return runOptions(command)
     .option(
-      "--encoder <name|path>",
-      "frozen encoder: an embedded name or the path of an .onnx file",
-      "efficientnet-lite0",
+      "--cache-dir <dir>",
+      "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
     )
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+}
+
+/** How an encoder is run: shared by every command that runs one. */
+export function runOptions(command: Command): Command {
+  return command
     .option(
       "--feature <tensor>",
       "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
@@ -67,12 +77,7 @@ export function encoderOptions(command: Command): Command {
       "--memory <size>",
       "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
       bytes,
-    )
-    .option(
-      "--cache-dir <dir>",
-      "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
-    )
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+    );
 }
 
 /** Options that every command has. */

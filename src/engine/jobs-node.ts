@@ -1,5 +1,6 @@
 import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
 import { openDataSet } from "../data/open-node.ts";
+import { profileStep } from "../distill/profile-node.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
@@ -14,6 +15,7 @@ import type {
   EvaluateParams,
   FeaturesParams,
   InspectParams,
+  ProfileParams,
 } from "./params.ts";
 import type { JobContext } from "./protocol.ts";
 
@@ -30,6 +32,7 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
     evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
     features: (params: FeaturesParams, context) => features(params, context),
     inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),
+    profile: (params: ProfileParams, context) => profileStep(params, context),
     "encoder.open": async (params: EncoderParams) => {
       const opened = await openEncoder(params);
       const handle = handles++;

@@ -47,6 +47,17 @@ export interface InspectParams {
   readonly size?: number | undefined;
 }
 
+export interface ProfileParams extends EncoderParams {
+  /** Synthetic images, m. */
+  readonly images: number;
+  /** Classes that they are of (default: one an image). */
+  readonly classes?: number | undefined;
+  /** Steps that are measured, after one that is not. */
+  readonly steps: number;
+  /** Bytes for intermediates. */
+  readonly memoryBytes: number;
+}
+
 export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
   /** Name of a recipe whose settings hold where `config` says nothing (src/distill/presets.ts). */

@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { clpdd } from "../support/command.ts";
+
+describe("clp-dd profile", () => {
+  it("shows the dearest operators and nodes in 80 columns and ends with JSON", async () => {
+    const { code, stdout, stderr } = await clpdd(
+      "profile efficientnet-lite0 --size 32 --images 2 --steps 1 --top 3 --quiet --json".split(" "),
+    );
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split("\n");
+    const json = JSON.parse(lines.pop()!);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(lines.some((line) => /^rendering +[\d.]+ +[\d.]+ %$/.test(line))).toBe(true);
+    expect(lines.some((line) => /^Conv +\d+ +\d+ +[\d.]+ +[\d.]+ %$/.test(line))).toBe(true);
+    expect(json.ops).toHaveLength(3);
+    expect(json.nodes).toHaveLength(3);
+    expect(json.stepMs).toBeGreaterThan(json.encoderMs);
+  });
+
+  it("says what is wrong with a model that is not there", async () => {
+    const { code, stderr } = await clpdd(["profile", "no-such-encoder", "--quiet"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('no encoder "no-such-encoder"');
+  });
+});
