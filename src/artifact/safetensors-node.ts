@@ -1,11 +1,16 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import * as z from "zod";
+import {
+  parseSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsType,
+  safetensorsFloats,
+  safetensorsHeaderLength,
+  safetensorsWidths as widths,
+} from "../encoder/safetensors.ts";
 import { DataError, messageOf } from "../errors.ts";
 
-/** Element types that are written here, with their width in bytes. */
-const widths = { F32: 4, F64: 8, F16: 2, BF16: 2, I32: 4, I64: 8, U8: 1 } as const;
-export type SafetensorsType = keyof typeof widths;
+export type { SafetensorsType };
 
 /** A tensor to write: its bytes come whole, or piece by piece. */
 export interface TensorToWrite {
@@ -14,11 +19,6 @@ export interface TensorToWrite {
   readonly shape: readonly number[];
   readonly data: ArrayBufferView | AsyncIterable<ArrayBufferView> | (() => AsyncIterable<ArrayBufferView>);
 }
-
-const size = z.int().nonnegative();
-const Entry = z.object({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
-type Entry = z.infer<typeof Entry>;
-const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(Entry);
 
 /**
  * Writes a safetensors file (https://github.com/huggingface/safetensors), streaming, and syncs it.
@@ -33,7 +33,7 @@ export async function writeSafetensors(
   let offset = 0;
   for (const { name, dtype, shape } of tensors) {
     const size = widths[dtype] * shape.reduce((product, d) => product * d, 1);
-    header[name] = { dtype, shape: [...shape], data_offsets: [offset, offset + size] } satisfies Entry;
+    header[name] = { dtype, shape: [...shape], data_offsets: [offset, offset + size] };
     offset += size;
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
@@ -69,18 +69,15 @@ async function append(file: FileHandle, hash: Hash, view: ArrayBufferView): Prom
 /** A safetensors file opened for reading; tensors are read when asked for. */
 export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
-  readonly tensors: ReadonlyMap<
-    string,
-    { readonly dtype: SafetensorsType; readonly shape: readonly number[] }
-  >;
+  readonly tensors: ReadonlyMap<string, Pick<SafetensorsEntry, "dtype" | "shape">>;
+  /** The values of an F32, F16, BF16 or F64 tensor as float32. */
+  floats(name: string): Promise<Float32Array>;
   /** The float32 values of an F32 tensor. */
   float32(name: string): Promise<Float32Array>;
   /** The float64 values of an F64 tensor. */
   float64(name: string): Promise<Float64Array>;
   close(): Promise<void>;
 }
-
-const maximumHeader = 100 * 2 ** 20;
 
 /** Opens a safetensors file. Throws DataError for a header or offsets that do not fit the file. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
@@ -93,63 +90,39 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   }
   try {
     const { size } = await file.stat();
-    const start = new Uint8Array(8);
-    await file.read(start, 0, 8, 0);
-    const length = Number(new DataView(start.buffer).getBigUint64(0, true));
-    if (size < 8 || length > size - 8 || length > maximumHeader)
-      throw damaged("its header is longer than the file");
-    const text = new Uint8Array(length);
-    await file.read(text, 0, length, 8);
-    const header = Header.safeParse(jsonOrUndefined(new TextDecoder().decode(text)));
-    if (!header.success) throw damaged("its header is not as safetensors files have it");
-    const { __metadata__: metadata = {}, ...entries } = header.data;
-    const tensors = new Map<
-      string,
-      { dtype: SafetensorsType; shape: readonly number[]; offset: number; bytes: number }
-    >();
-    for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
-      const [from, to] = data_offsets;
-      const width = widths[dtype as SafetensorsType];
-      const bytes = width * shape.reduce((product, d) => product * d, 1);
-      if (!(from >= 0 && to - from === bytes && 8 + length + to <= size)) {
-        throw damaged(`the tensor "${name}" does not lie where its header says`);
-      }
-      tensors.set(name, { dtype: dtype as SafetensorsType, shape, offset: 8 + length + from, bytes });
-    }
-    const read = async (name: string, dtype: SafetensorsType): Promise<ArrayBuffer> => {
-      const tensor = tensors.get(name);
-      if (tensor?.dtype !== dtype) throw damaged(`it has no ${dtype} tensor "${name}"`);
-      const bytes = new Uint8Array(tensor.bytes);
-      let at = 0;
-      while (at < bytes.length) {
-        const { bytesRead } = await file.read(
-          bytes,
-          at,
-          Math.min(bytes.length - at, 2 ** 30),
-          tensor.offset + at,
-        );
-        if (bytesRead === 0) throw damaged(`the tensor "${name}" ends early`);
+    const bytesAt = async (
+      offset: number,
+      length: number,
+      what: string,
+    ): Promise<Uint8Array<ArrayBuffer>> => {
+      const bytes = new Uint8Array(length);
+      // A read may give less than was asked for, and gives at most 2 GiB.
+      for (let at = 0; at < length; ) {
+        const { bytesRead } = await file.read(bytes, at, Math.min(length - at, 2 ** 30), offset + at);
+        if (bytesRead === 0) throw damaged(`${what} ends early`);
         at += bytesRead;
       }
-      return bytes.buffer;
+      return bytes;
+    };
+    const length = safetensorsHeaderLength(path, await bytesAt(0, Math.min(8, size), "it"), size);
+    const header = await bytesAt(8, length, "its header");
+    const { metadata, tensors } = parseSafetensorsHeader(path, header, size);
+    const read = async (name: string, dtype?: SafetensorsType): Promise<Uint8Array<ArrayBuffer>> => {
+      const tensor = tensors.get(name);
+      if (tensor === undefined || (dtype !== undefined && tensor.dtype !== dtype))
+        throw damaged(`it has no ${dtype === undefined ? "" : `${dtype} `}tensor "${name}"`);
+      return bytesAt(tensor.offset, tensor.bytes, `the tensor "${name}"`);
     };
     return {
       metadata,
       tensors,
-      float32: async (name) => new Float32Array(await read(name, "F32")),
-      float64: async (name) => new Float64Array(await read(name, "F64")),
+      float32: async (name) => new Float32Array((await read(name, "F32")).buffer),
+      float64: async (name) => new Float64Array((await read(name, "F64")).buffer),
+      floats: async (name) => safetensorsFloats(tensors.get(name)?.dtype ?? "F32", await read(name)),
       close: () => file.close(),
     };
   } catch (error) {
     await file.close();
     throw error;
-  }
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
