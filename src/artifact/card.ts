@@ -1,10 +1,10 @@
 import { formatBytes, formatCount, formatMeanStd, formatSeconds } from "../format.ts";
-import type { Manifest } from "./manifest.ts";
+import { imageCount, type Manifest } from "./manifest.ts";
 
 /** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
 export function dataSetCard(manifest: Manifest): string {
-  const { classes, config, encoder, data, metrics, imageSize, kind, probe } = manifest;
-  const m = classes.length * config.ipc;
+  const { encoder, data, metrics, kind, probe } = manifest;
+  const m = imageCount(manifest);
   const name = inline(data.name);
   const { preprocessing } = encoder;
   const rows = metrics.rows.map(
@@ -29,14 +29,9 @@ configs:
     data_files: images/**/*.png
 ---
 
-# ${name}: ${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images
+# ${name}: ${kind === "full" ? "the full data's probe" : `${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images`}
 
-${formatCount(m)} ${
-    kind === "distilled" ? "synthetic images, distilled by" : `real images (${kind}), chosen by`
-  } clp-dd ${manifest.tool.version} from
-${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images: ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px. They are made for one purpose:
-a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
-real images. They are not meant to look like photographs.
+${kind === "full" ? fullText(manifest) : imagesText(manifest, m)}
 
 ## Results
 ${
@@ -68,27 +63,7 @@ On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of 
 Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${manifest.machine.threads} threads).
 
 ## Use
-\`\`\`js
-import { readArtifact, loadEncoder } from "clp-dd";
-
-const set = await readArtifact("."); // checks every file's hash
-const images = await set.images(); // Float32Array [${m}, 3, ${imageSize}, ${imageSize}] in [0, 1]
-const encoder = await loadEncoder(set.manifest.encoder.id, { size: ${imageSize} });
-const features = await encoder.features(images); // ${m} × ${encoder.featureSize}
-const { weight, map } = await set.probe(); // scores = map.apply(features) · weight
-console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.normalization);
-await encoder.release();
-\`\`\`
-
-In Python, as an image folder (8-bit):
-\`\`\`python
-torchvision.datasets.ImageFolder("images")
-\`\`\`
-It numbers the classes in alphabetical order; the tensors below number them as \`manifest.json\` does.
-
-The exact pixels: \`safetensors.torch.load_file("distilled.safetensors")["images"]\` (float32, [${m}, 3, ${imageSize}, ${imageSize}]), with
-\`labels\` ([${m}, ${classes.length}], what the probe is solved with), \`classes\` and the parameters \`level/<side>\`.
-Folders are class names made safe for every file system; the true names are in \`manifest.json\`.
+${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
 
 ## Preprocessing of real images
 Resize: ${
@@ -117,6 +92,56 @@ ${Object.entries(data.fingerprints)
         )
         .join("")
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
+}
+
+function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: Manifest, m: number): string {
+  return `${formatCount(m)} ${
+    kind === "distilled" ? "synthetic images, distilled by" : `real images (${kind}), chosen by`
+  } clp-dd ${tool.version} from
+${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images: ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px. They are made for one purpose:
+a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
+real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
+}
+
+function fullText({ tool, data, encoder }: Manifest): string {
+  return `The closed-form linear probe of the frozen encoder \`${inline(encoder.id)}\` on all ${
+    data.counts.train === undefined ? "" : `${formatCount(data.counts.train)} `
+  }training images, solved by clp-dd ${tool.version}:
+what sets of few images are compared with. It holds no images.`;
+}
+
+function imagesUse({ classes, imageSize, encoder }: Manifest, m: number): string {
+  return `\`\`\`js
+import { readArtifact, loadEncoder } from "clp-dd";
+
+const set = await readArtifact("."); // checks every file's hash
+const images = await set.images(); // Float32Array [${m}, 3, ${imageSize}, ${imageSize}] in [0, 1]
+const encoder = await loadEncoder(set.manifest.encoder.id, { size: ${imageSize} });
+const features = await encoder.features(images); // ${m} × ${encoder.featureSize}
+const { weight, map } = await set.probe(); // scores = map.apply(features) · weight
+console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.normalization);
+await encoder.release();
+\`\`\`
+
+In Python, as an image folder (8-bit):
+\`\`\`python
+torchvision.datasets.ImageFolder("images")
+\`\`\`
+It numbers the classes in alphabetical order; the tensors below number them as \`manifest.json\` does.
+
+The exact pixels: \`safetensors.torch.load_file("distilled.safetensors")["images"]\` (float32, [${m}, 3, ${imageSize}, ${imageSize}]), with
+\`labels\` ([${m}, ${classes.length}], what the probe is solved with), \`classes\` and the parameters \`level/<side>\`.
+Folders are class names made safe for every file system; the true names are in \`manifest.json\`.`;
+}
+
+function probeUse({ imageSize, encoder }: Manifest): string {
+  return `\`\`\`js
+import { readArtifact, loadEncoder } from "clp-dd";
+
+const { manifest, probe } = await readArtifact("."); // checks every file's hash
+const encoder = await loadEncoder(manifest.encoder.id, { size: ${imageSize} });
+const { weight, map } = await probe(); // scores = map.apply(features) · weight, features n × ${encoder.featureSize}
+\`\`\``;
 }
 
 const rounded = (values: readonly number[]): string =>

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Preprocessing } from "../data/preprocess.ts";
 import { DistillConfig, Normalization } from "../distill/config.ts";
+import { baselineKinds } from "../engine/params.ts";
 import { DataError } from "../errors.ts";
 
 const fraction = z.number().min(0).max(1);
@@ -40,7 +41,7 @@ export const Manifest = z.object({
   schemaVersion: z.literal(1),
   tool: z.object({ name: z.literal("clp-dd"), version: z.string() }),
   /** How the images came about: a distillation, or real images chosen as a baseline. */
-  kind: z.enum(["distilled", "random", "centroid", "neighbors", "kmeans", "herding", "full"]),
+  kind: z.enum(["distilled", ...baselineKinds]),
   config: DistillConfig,
   /** The recipe that was asked for by name, and where it comes from. */
   preset: z.object({ name: z.string(), source: z.string(), unknown: z.string().optional() }).optional(),
@@ -95,6 +96,22 @@ export const Manifest = z.object({
   files: z.record(InnerPath, sha256),
 });
 export type Manifest = z.infer<typeof Manifest>;
+
+/** What the images of each kind are called in tables. */
+export const kindNames: Readonly<Record<Manifest["kind"], string>> = {
+  distilled: "distilled",
+  random: "random images",
+  centroid: "centroid images",
+  neighbors: "nearest neighbours",
+  kmeans: "k-means coreset",
+  herding: "herding coreset",
+  full: "full data",
+};
+
+/** How many images an artefact holds; that of the full data is a probe alone. */
+export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "classes" | "config">): number {
+  return kind === "full" ? 0 : classes.length * config.ipc;
+}
 
 /** Reads a manifest's text. Throws DataError for another version or a damaged one, naming what is wrong. */
 export function parseManifest(text: string, where: string): Manifest {

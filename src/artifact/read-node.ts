@@ -5,7 +5,7 @@ import { DataError } from "../errors.ts";
 import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
-import { type Manifest, parseManifest } from "./manifest.ts";
+import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
 import { openSafetensors } from "./safetensors-node.ts";
 import { presentFolder, textOf } from "./write-node.ts";
 
@@ -35,7 +35,7 @@ export async function readArtifact(path: string): Promise<Artifact> {
   const manifest = parseManifest(text, join(folder, "manifest.json"));
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
-  const m = manifest.classes.length * manifest.config.ipc;
+  const m = imageCount(manifest);
   const tensor = async (name: string): Promise<Float32Array> => {
     const file = await openSafetensors(join(folder, "distilled.safetensors"));
     try {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
+import { addBaseline } from "./baseline.ts";
 import { addDemo } from "./demo.ts";
 import { addDistill } from "./distill.ts";
 import { addEvaluate } from "./evaluate.ts";
@@ -15,7 +16,8 @@ const program = new Command("clp-dd")
   .showSuggestionAfterError()
   .exitOverride()
   .configureHelp({ sortSubcommands: false, helpWidth: 80 });
-for (const add of [addDemo, addDistill, addEvaluate, addFeatures, addInspect, addProfile]) add(program);
+for (const add of [addDemo, addDistill, addBaseline, addEvaluate, addFeatures, addInspect, addProfile])
+  add(program);
 for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
 
 // A reader that has seen enough (`| head`) is no error.

@@ -76,6 +76,7 @@ export async function openFeatureCache(
     featureSize: header.featureSize,
     labels,
     indices,
+    imageIndices: indices,
     ...(header.groups === null ? {} : { groups }),
     inMemory: store.inMemory,
     async rows(wanted, out) {

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus } from "node:os";
 import { env } from "onnxruntime-node";
-import type { Manifest, ResultRow, Stage } from "../artifact/manifest.ts";
+import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
 import type { Metrics } from "../evaluate/metrics.ts";
 import type { Comparison } from "../evaluate/result.ts";
@@ -97,17 +97,6 @@ export function describeRun(
   };
 }
 
-/** What the images of each kind are called in tables. */
-export const kindNames: Readonly<Record<Manifest["kind"], string>> = {
-  distilled: "distilled",
-  random: "random images",
-  centroid: "centroid images",
-  neighbors: "nearest neighbours",
-  kmeans: "k-means coreset",
-  herding: "herding coreset",
-  full: "full data",
-};
-
 function resultRows(
   kind: Manifest["kind"],
   config: DistillConfig,
@@ -127,7 +116,7 @@ function resultRows(
     ...(metrics.worstGroup === undefined ? {} : { worstGroup: metrics.worstGroup }),
   });
   const itself = row(
-    kind === "random" ? `random images, seed ${config.seed}` : kindNames[kind],
+    kind === "random" ? `${kindNames.random}, seed ${config.seed}` : kindNames[kind],
     kind === "full" ? trainCount : images,
     own,
   );

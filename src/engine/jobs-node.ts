@@ -7,9 +7,11 @@ import type { Encoder } from "../encoder/encoder.ts";
 import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
 import { inspectModel } from "../encoder/inspect-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
+import { runBaseline } from "../evaluate/baseline-node.ts";
 import { runEvaluation } from "../evaluate/run-node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type {
+  BaselineParams,
   DistillParams,
   EncoderParams,
   EvaluateParams,
@@ -29,6 +31,7 @@ let handles = 0;
 export const jobs: Readonly<Record<string, (params: unknown, context: JobContext) => Promise<unknown>>> =
   typed({
     distill: (params: DistillParams, context) => runDistillation(params, context),
+    baseline: (params: BaselineParams, context) => runBaseline(params, context),
     evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
     features: (params: FeaturesParams, context) => features(params, context),
     inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),

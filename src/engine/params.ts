@@ -42,6 +42,24 @@ export interface EvaluateParams extends DataParams {
   readonly threads?: number | undefined;
 }
 
+/** What a distilled set is compared with, each left as an artefact of its own. */
+export const baselineKinds = ["random", "centroid", "neighbors", "kmeans", "herding", "full"] as const;
+export type BaselineKind = (typeof baselineKinds)[number];
+
+export interface BaselineParams extends EncoderParams, DataParams {
+  /** How real images are chosen. */
+  readonly kind: BaselineKind;
+  /** The distilled set whose neighbours are taken. */
+  readonly of?: string | undefined;
+  /** ipc, seed, and the closed-form probe's λ and feature map; the rest has no meaning here. */
+  readonly config: Partial<DistillConfig>;
+  readonly out: string;
+  readonly overwrite?: boolean | undefined;
+  /** Measure full data, centroid and random images beside the result. */
+  readonly baselines?: boolean | undefined;
+  readonly command?: string | undefined;
+}
+
 export interface InspectParams {
   readonly encoder: string;
   readonly size?: number | undefined;

@@ -1,4 +1,4 @@
-import type { Manifest, ResultRow } from "../artifact/manifest.ts";
+import { imageCount, kindNames, type Manifest, type ResultRow } from "../artifact/manifest.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
@@ -51,7 +51,7 @@ export function reportHtml(manifest: Manifest, content: ReportContent): string {
 <p class="soft">Encoder ${encoder.id}, ${encoder.featureSize} features, frozen. ${
     manifest.kind === "distilled"
       ? `${config.steps} steps in ${formatSeconds(manifest.seconds)}`
-      : `Chosen from the real images in ${formatSeconds(manifest.seconds)}`
+      : `${manifest.kind === "full" ? "Solved on" : "Chosen from"} the real images in ${formatSeconds(manifest.seconds)}`
   }, at most ${formatBytes(manifest.peakMemoryBytes)} of memory.</p>
 ${imagesSection(manifest, content)}
 ${curvesSection(content.curve)}
@@ -72,18 +72,20 @@ ${provenanceSection(manifest)}
   return page.html;
 }
 
-function title({ data, classes, config }: Manifest): string {
-  return `${data.name}: ${classes.length * config.ipc} images`;
+function title(manifest: Manifest): string {
+  const { data, kind } = manifest;
+  return `${data.name}: ${kind === "full" ? "full data" : `${imageCount(manifest)} images`}`;
 }
 
 /** The result in a sentence. */
 function headline({ kind, metrics, data }: Manifest, total: number): string {
   const what = kind === "distilled" ? "synthetic" : "real";
-  const images = `${formatCount(total)} ${what} image${total === 1 ? "" : "s"}`;
+  const count = kind === "full" ? (data.counts.train ?? 0) : total;
+  const images = `${formatCount(count)} ${what} image${count === 1 ? "" : "s"}`;
   const { closedForm, fullData } = metrics;
   if (closedForm === undefined) return `${data.name}: ${images}`;
   const own = `A linear probe trained on ${images} classifies ${formatPercent(closedForm.top1)} of ${data.name}’s test images correctly`;
-  if (fullData === undefined || fullData.top1 === 0) return `${own}.`;
+  if (fullData === undefined || fullData.top1 === 0 || kind === "full") return `${own}.`;
   const train = data.counts.train === undefined ? "all" : `all ${formatCount(data.counts.train)}`;
   return `${own}: ${formatPercent(closedForm.top1 / fullData.top1, 0)} of what ${train} training images give.`;
 }
@@ -158,7 +160,8 @@ function resultsSection({ metrics, config, kind, data }: Manifest): Html | undef
   const { rows, fullData, closedForm } = metrics;
   if (rows.length === 0) return undefined;
   const has = (key: "top5" | "worstGroup") => rows.some((row) => row[key] !== undefined);
-  const own = (row: ResultRow) => row.name === kind || (row.name === "distilled" && kind === "distilled");
+  const own = (row: ResultRow) =>
+    kind === "random" ? row.name.startsWith(`${kindNames.random}, seed`) : row.name === kindNames[kind];
   // Where every row says the same, a narrow screen leaves it out.
   const probe = rows.every((row) => row.protocol === rows[0]!.protocol) ? "same" : "";
   // The share is of the full data under the same protocol.
@@ -218,8 +221,14 @@ ${stages.map(
 <p class="small soft">Peak memory: the most that the whole process held in memory during the stage. Bars: time.</p>`;
 }
 
-function configSection({ config, preset, command }: Manifest): Html {
-  const entries = Object.entries(config).map(
+/** The settings that choosing real images has; the others are a distillation's. */
+const baselineSettings: readonly string[] = ["ipc", "seed", "normalize", "lambda"];
+
+function configSection({ kind, config, preset, command }: Manifest): Html {
+  const settings = Object.entries(config).filter(
+    ([name]) => kind === "distilled" || baselineSettings.includes(name),
+  );
+  const entries = settings.map(
     ([name, value]) =>
       html`<tr><th scope="row">${name}</th><td><code>${
         Array.isArray(value) ? value.join(", ") : String(value)

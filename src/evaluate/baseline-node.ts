@@ -1,0 +1,210 @@
+import { resolve } from "node:path";
+import type { Manifest, Stage } from "../artifact/manifest.ts";
+import { readArtifact } from "../artifact/read-node.ts";
+import {
+  type ImageChunk,
+  requireOutside,
+  requireWritableOut,
+  writeArtifact,
+} from "../artifact/write-node.ts";
+import { pickImages } from "../data/pick-node.ts";
+import type { DistillConfig } from "../distill/config.ts";
+import { describeRun } from "../distill/describe-node.ts";
+import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
+import { type DistillSummary, parseConfig } from "../distill/run-node.ts";
+import type { BaselineParams } from "../engine/params.ts";
+import type { JobContext } from "../engine/protocol.ts";
+import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { centeredOneHot } from "../probe/labels.ts";
+import { matrix } from "../probe/matrix.ts";
+import { measureStage } from "../runtime/memory-node.ts";
+import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
+import { centroidImages, randomImages } from "./coresets.ts";
+import { fitFullData } from "./full-data.ts";
+import { herdingImages } from "./herding.ts";
+import { kmeansImages } from "./kmeans.ts";
+import type { Metrics } from "./metrics.ts";
+import { neighborImages } from "./neighbors.ts";
+import { type Comparison, compareWithReal, comparisonParts } from "./result.ts";
+
+/** Images that are decoded and written at a time. */
+const chunkImages = 32;
+
+/**
+ * Chooses real images as a baseline does and writes them as an artefact, with the closed-form probe that is
+ * solved on them; `full` writes the probe of all training images, and no image. Features are read from the
+ * cache class by class.
+ */
+export async function runBaseline(params: BaselineParams, context: JobContext): Promise<DistillSummary> {
+  const { kind } = params;
+  const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
+  const out = resolve(params.out);
+  await requireWritableOut(out, params.overwrite === true);
+  requireOutside(out, resolve(params.data));
+  const stages: Stage[] = [];
+  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const { result, stage } = await measureStage(name, work);
+    stages.push(stage);
+    return result;
+  };
+  const place = await staged("features of the real images", () =>
+    prepareWorkplace(params, context, config.ipc),
+  );
+  try {
+    const { source, train, test, gemm } = place;
+    const classes = source.classes.length;
+    const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), train)) as [FeatureMap];
+    const { rows, probe } = await staged(kind === "full" ? "probe" : "choice of images", async () => {
+      if (kind === "full") {
+        return { rows: new Int32Array(0), probe: await fitFullData(train, classes, map, gemm) };
+      }
+      const chosen = await choose(params, config, place, context);
+      return { rows: chosen, probe: await probeOf(chosen, place, map, config.lambda) };
+    });
+    const { seconds } = stages.at(-1)!;
+    const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+    let own: Metrics | undefined;
+    let comparison: Comparison | undefined;
+    if (test) {
+      await staged("evaluation", async () => {
+        own = await evaluateClosedForm(probe, test, gemm, test.groups ? { groups: test.groups } : {});
+        if (params.baselines === false) return;
+        let done = 0;
+        const report = (detail: string) =>
+          context.progress({
+            ...{ stage: "Evaluating", done: ++done, total: comparisonParts, unit: "probes", detail },
+          });
+        comparison = await compareWithReal(
+          ...([train, test, classes, config.ipc, map, config.lambda, gemm, report] as const),
+        );
+      });
+    }
+    const manifest = await staged("artefact", async () =>
+      writeArtifact(
+        out,
+        {
+          manifest: describeRun(place, {
+            ...{ kind, config, command: params.command, threads: params.threads },
+            ...{ lambda: probe.lambda, tau: config.tau, stages, own, comparison, seconds },
+            fingerprints: {
+              train: await source.fingerprint("train"),
+              ...(test ? { test: await source.fingerprint("test") } : {}),
+            },
+          }),
+          images: () => realImages(place, rows),
+          labels,
+          softLabels: Float32Array.from(centeredOneHot(labels, classes).data),
+          probe,
+          curve: [],
+        },
+        { overwrite: params.overwrite === true },
+      ),
+    );
+    return {
+      out,
+      manifest: { ...manifest, stages },
+      seconds,
+      peakMemoryBytes: manifest.peakMemoryBytes,
+    };
+  } finally {
+    await place.release();
+  }
+}
+
+/** Rows of the training features that the baseline takes, in class order. */
+async function choose(
+  { kind, of }: BaselineParams,
+  { ipc, seed }: DistillConfig,
+  place: Workplace,
+  context: JobContext,
+): Promise<Int32Array> {
+  const { train, source, gemm } = place;
+  const classes = source.classes.length;
+  const onClass = (c: number) => {
+    context.progress({ stage: "Choosing images", done: c + 1, total: classes, unit: "classes" });
+    if (context.signal.aborted) throw new InterruptedError("Stopped while choosing images.");
+  };
+  switch (kind) {
+    case "random":
+      return randomImages(train.labels, classes, ipc, seed);
+    case "centroid":
+      return centroidImages(train, classes, ipc);
+    case "kmeans":
+      return kmeansImages(train, classes, ipc, seed, { gemm, onClass });
+    case "herding":
+      return herdingImages(train, classes, ipc, { onClass });
+    case "neighbors":
+      return neighborImages(train, classes, ipc, await distilledFeatures(of, place, ipc), { onClass });
+    case "full":
+      throw new RangeError("the full data is not chosen from");
+  }
+}
+
+/** Features of the set whose neighbours are looked for. */
+async function distilledFeatures(
+  of: string | undefined,
+  { source, encoder }: Workplace,
+  ipc: number,
+): Promise<Float32Array> {
+  if (of === undefined) {
+    throw new UsageError("The baseline neighbors needs --of: the distilled set whose neighbours it takes.");
+  }
+  const artifact = await readArtifact(resolve(of));
+  requireSameClasses(artifact.manifest, source.classes, of);
+  const [height, width] = encoder.preprocessing.crop;
+  if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
+    throw new UsageError(
+      `${of} has ${artifact.manifest.config.ipc} images per class, --ipc is ${ipc}. Give the same number.`,
+    );
+  }
+  if (artifact.manifest.imageSize !== height || height !== width) {
+    throw new UsageError(
+      `${of} has images of ${artifact.manifest.imageSize} px, the encoder takes ${height} × ${width} px. ` +
+        `Give --size ${artifact.manifest.imageSize}.`,
+    );
+  }
+  return encoder.features(await artifact.images(), artifact.labels.length);
+}
+
+/** Throws DataError unless an artefact has the classes of a data set, in the same order. */
+export function requireSameClasses(
+  { classes }: Pick<Manifest, "classes">,
+  expected: readonly string[],
+  where: string,
+): void {
+  if (expected.join("\0") === classes.join("\0")) return;
+  throw new DataError(
+    `${where} has the classes ${classes.slice(0, 4).join(", ")}…, the data set ${expected.slice(0, 4).join(", ")}…: ` +
+      "expected the same ones in the same order.",
+  );
+}
+
+async function probeOf(
+  rows: Int32Array,
+  { train, source, gemm }: Workplace,
+  map: FeatureMap,
+  lambda: number,
+): Promise<ClosedFormProbe> {
+  const features = new Float32Array(rows.length * train.featureSize);
+  await train.rows(rows, features);
+  const labels = centeredOneHot(
+    Int32Array.from(rows, (row) => train.labels[row]!),
+    source.classes.length,
+  );
+  return fitClosedForm(features, matrix(labels.rows, labels.cols, labels.data), map, lambda, gemm);
+}
+
+async function* realImages(
+  { source, train, encoder }: Workplace,
+  rows: Int32Array,
+): AsyncGenerator<ImageChunk> {
+  for (let start = 0; start < rows.length; start += chunkImages) {
+    const indices = Int32Array.from(
+      rows.subarray(start, start + chunkImages),
+      (row) => train.imageIndices?.[row] ?? row,
+    );
+    const images = await pickImages(source, "train", indices, encoder.preprocessing);
+    yield { start, count: indices.length, images };
+  }
+}
