@@ -1,17 +1,10 @@
 import { createHash, hash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
+import { digestFiles, fileItem } from "./file-item.ts";
 import { imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
-import {
-  type Encoding,
-  type ImageList,
-  type ImageSource,
-  type Item,
-  listed,
-  requireSplit,
-  type Split,
-} from "./source.ts";
+import { type ImageList, type ImageSource, type Item, listed, requireSplit, type Split } from "./source.ts";
 
 /** How `openImageFolder` reads a folder. */
 export interface ImageFolderOptions {
@@ -258,18 +251,7 @@ class FileList implements ImageList {
     if (label === undefined) throw new RangeError(`no image ${index}: there are ${this.length}`);
     const { folder, files } = this.#files[label]!;
     const file = files[index - this.#starts[label]!]!;
-    const path = join(folder, file);
-    const encoding: Encoding = /\.svg$/i.test(file) ? { kind: "svg", fixed: false } : { kind: "raster" };
-    const id = `${this.#classes[label]}/${file}`;
-    return { id, label, encoding, file: { path }, open: () => readImage(id, path) };
-  }
-}
-
-async function readImage(id: string, path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
+    return fileItem(`${this.#classes[label]}/${file}`, join(folder, file), label);
   }
 }
 
@@ -302,22 +284,7 @@ class ImageFolder implements ImageSource {
     const list = this.images(split);
     const digest = createHash("sha256");
     digest.update(JSON.stringify(["image folder, names and sizes", this.classes]));
-    const together = 64;
-    for (let start = 0; start < list.length; start += together) {
-      const items = Array.from({ length: Math.min(together, list.length - start) }, (_, i) =>
-        list.at(start + i),
-      );
-      const sizes = await Promise.all(items.map((item) => sizeOf(item)));
-      for (const [i, item] of items.entries()) digest.update(JSON.stringify([item.id, item.label, sizes[i]]));
-    }
+    await digestFiles(digest, list);
     return digest.digest("hex");
-  }
-}
-
-async function sizeOf(item: Item): Promise<number> {
-  try {
-    return (await stat(item.file!.path)).size;
-  } catch (cause) {
-    throw new DataError(`${item.id} is no longer there: ${messageOf(cause)}`, { cause });
   }
 }

@@ -1,13 +1,17 @@
 import { openEmoji } from "./emoji.ts";
-import { openImageFolder } from "./image-folder.ts";
+import type { HubSettings } from "./sets/hub.ts";
+import { openNamed } from "./sets/open-node.ts";
 import type { ImageSource } from "./source.ts";
 
 /** Data sets that come with the package, by name. */
 export const embeddedDataSets = ["emoji", "emoji-subgroups"] as const;
 
-/** Opens the data set that a person named: an embedded one, or a folder of images. */
-export async function openDataSet(name: string): Promise<ImageSource> {
+/**
+ * Opens the data set that a person named: an embedded one, a known one as NAME:PATH (`clp-dd datasets` lists them),
+ * one of the Hugging Face hub as hf:OWNER/NAME, or a folder: of images by class, or lying as a known data set does.
+ */
+export async function openDataSet(name: string, hub: HubSettings = {}): Promise<ImageSource> {
   if (name === "emoji") return openEmoji("groups");
   if (name === "emoji-subgroups") return openEmoji("subgroups");
-  return openImageFolder(name);
+  return openNamed(name, hub);
 }

@@ -1,0 +1,71 @@
+import type { Hash } from "node:crypto";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { DataError, messageOf } from "../errors.ts";
+import type { Encoding, FileRange, ImageList, Item } from "./source.ts";
+
+/** The image that is the whole of the file at `path`. */
+export function fileItem(id: string, path: string, label: number, group?: number): Item {
+  const encoding: Encoding = /\.svg$/i.test(path) ? { kind: "svg", fixed: false } : { kind: "raster" };
+  return {
+    ...{ id, label, encoding, file: { path }, open: () => readImage(id, path) },
+    ...(group === undefined ? {} : { group }),
+  };
+}
+
+async function readImage(id: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Feeds ids, labels, groups and file sizes of images that are files of their own into a fingerprint. */
+export async function digestFiles(digest: Hash, list: ImageList): Promise<void> {
+  const together = 64;
+  for (let start = 0; start < list.length; start += together) {
+    const items = Array.from({ length: Math.min(together, list.length - start) }, (_, i) =>
+      list.at(start + i),
+    );
+    const sizes = await Promise.all(items.map((item) => sizeOf(item)));
+    for (const [i, { id, label, group }] of items.entries()) {
+      digest.update(JSON.stringify([id, label, sizes[i], ...(group === undefined ? [] : [group])]));
+    }
+  }
+}
+
+async function sizeOf(item: Item): Promise<number> {
+  try {
+    return (await stat(item.file!.path)).size;
+  } catch (cause) {
+    throw new DataError(`${item.id} is not there: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** An image that is `length` bytes of a file at `start`. */
+export function rangeItem(
+  id: string,
+  file: Required<FileRange>,
+  encoding: Encoding,
+  label: number,
+  group?: number,
+): Item {
+  const base = { id, label, encoding, file, open: () => readRange(id, file) };
+  return group === undefined ? base : { ...base, group };
+}
+
+/** Throws DataError when the file ends before the range does. */
+async function readRange(id: string, { path, start, length }: Required<FileRange>): Promise<Uint8Array> {
+  const bytes = Buffer.alloc(length);
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path);
+    const { bytesRead } = await file.read(bytes, 0, length, start);
+    if (bytesRead < length) throw new Error(`${path} ends within it`);
+    return bytes;
+  } catch (cause) {
+    throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
+  } finally {
+    await file?.close();
+  }
+}

@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { DataError, messageOf } from "../../errors.ts";
+import { rangeItem } from "../file-item.ts";
+import type { Encoding, ImageSource, Item, Split } from "../source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+
+/** What the halves of the data set are called. */
+const prefixes = { train: "train", test: "t10k" } as const;
+/** The largest file of this kind that is known, EMNIST's, has 550 MB. */
+const mostBytes = 2 ** 30;
+
+/** The file of a part of an idx data set: with a dash or a dot before `idx`, compressed or not. */
+export function idxFile(
+  root: string,
+  split: "train" | "test",
+  what: "images" | "labels",
+): string | undefined {
+  const dims = what === "images" ? 3 : 1;
+  for (const mark of ["-", "."]) {
+    for (const end of ["", ".gz"]) {
+      const path = join(root, `${prefixes[split]}-${what}${mark}idx${dims}-ubyte${end}`);
+      if (existsSync(path)) return path;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * MNIST and what is made like it, in idx files. Compressed images are inflated into memory (47 MB for MNIST);
+ * others are read by range. The fingerprint covers the contents.
+ * @param classes names of the labels; where absent they are numbered
+ */
+export async function openIdx(root: string, name: string, classes?: readonly string[]): Promise<ImageSource> {
+  const splits = new Map<Split, ListedSplit>();
+  let classCount = classes?.length ?? 0;
+  const found: { split: "train" | "test"; labels: Uint8Array; path: string }[] = [];
+  for (const split of ["train", "test"] as const) {
+    const path = idxFile(root, split, "labels");
+    if (path === undefined)
+      throw new DataError(`${name}: ${root} has no ${prefixes[split]}-labels-idx1-ubyte(.gz).`);
+    const { dims, data } = await readIdx(path, 1);
+    const labels = data.subarray(0, dims[0]!);
+    for (const [i, label] of labels.entries()) {
+      if (classes !== undefined && label >= classes.length) {
+        throw new DataError(
+          `${path}: image ${i} has the label ${label}, but there are ${classes.length} classes.`,
+        );
+      }
+      if (classes === undefined) classCount = Math.max(classCount, label + 1);
+    }
+    found.push({ split, labels, path });
+  }
+  for (const { split, labels, path } of found)
+    splits.set(split, await idxSplit(root, name, split, labels, path));
+  return listedSource({
+    name,
+    format: "idx, contents",
+    classes: classes ?? Array.from({ length: classCount }, (_, c) => String(c)),
+    splits,
+  });
+}
+
+async function idxSplit(
+  root: string,
+  name: string,
+  split: "train" | "test",
+  labels: Uint8Array,
+  labelPath: string,
+): Promise<ListedSplit> {
+  const path = idxFile(root, split, "images");
+  if (path === undefined)
+    throw new DataError(`${name}: ${root} has no ${prefixes[split]}-images-idx3-ubyte(.gz).`);
+  const { dims, data, header, compressed } = await readIdx(path, 3);
+  const [count, height, width] = dims as [number, number, number];
+  if (count !== labels.length) {
+    throw new DataError(`${path} has ${count} images, but ${labelPath} has ${labels.length} labels.`);
+  }
+  const hash = createHash("sha256").update(data).digest("hex");
+  const encoding: Encoding = { kind: "pixels", width, height, channels: 1, layout: "hwc" };
+  const length = width * height;
+  // What is held is only what cannot be read by range.
+  const held = compressed ? data : undefined;
+  const images = imageList(Int32Array.from(labels), undefined, (index, label): Item => {
+    const id = `${split} ${index}`;
+    if (held === undefined) {
+      return rangeItem(id, { path, start: header + index * length, length }, encoding, label);
+    }
+    // A copy: what is sent to a decoding thread would take the whole file along.
+    return { id, label, encoding, open: async () => held.slice(index * length, (index + 1) * length) };
+  });
+  return {
+    images,
+    async digest(digest) {
+      digestRecords(digest, images, [hash, dims]);
+    },
+  };
+}
+
+/** The array of an idx file of unsigned bytes: its dimensions and its data. */
+async function readIdx(
+  path: string,
+  rank: 1 | 3,
+): Promise<{ dims: number[]; data: Uint8Array; header: number; compressed: boolean }> {
+  const compressed = path.endsWith(".gz");
+  let bytes: Buffer;
+  try {
+    const raw = await readFile(path);
+    bytes = compressed ? gunzipSync(raw, { maxOutputLength: mostBytes }) : raw;
+  } catch (cause) {
+    throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
+  }
+  const header = 4 + 4 * rank;
+  const magic = bytes.length >= header ? bytes.readUInt32BE(0) : undefined;
+  // Two zeros, 8 for unsigned bytes, the number of dimensions.
+  if (magic !== 0x0800 + rank) {
+    const given = magic === undefined ? `${bytes.length} bytes` : `the magic number ${magic}`;
+    throw new DataError(
+      `${path} is no idx file of ${rank === 1 ? "labels" : "images"}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
+    );
+  }
+  const dims = Array.from({ length: rank }, (_, i) => bytes.readUInt32BE(4 + 4 * i));
+  const wanted = dims.reduce((product, dim) => product * dim, 1);
+  if (bytes.length - header !== wanted || wanted === 0) {
+    throw new DataError(
+      `${path} says to be ${dims.join(" × ")} but has ${bytes.length - header} bytes of data: it is truncated or ` +
+        "damaged. Download it again.",
+    );
+  }
+  return { dims, data: bytes.subarray(header), header, compressed };
+}

@@ -1,0 +1,298 @@
+import { createHash } from "node:crypto";
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type AsyncBuffer,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetRead,
+  parquetReadObjects,
+  parquetSchema,
+} from "hyparquet";
+import * as z from "zod";
+import { DataError, messageOf } from "../../errors.ts";
+import type { ImageSource, Item, Split } from "../source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { bySplit, valAsTest } from "./split-name.ts";
+
+/** What Hugging Face's `datasets` writes about the columns. */
+const HubFeatures = z.object({
+  info: z.object({
+    features: z.record(
+      z.string(),
+      z.looseObject({ _type: z.string().optional(), names: z.array(z.string()).optional() }),
+    ),
+  }),
+});
+const imageNames = ["image", "img", "jpg", "jpeg", "png", "webp", "pixel_values"];
+const labelNames = ["label", "labels", "fine_label", "class", "cls", "category", "target"];
+const mostClasses = 1_000_000;
+/** Row groups whose images are held, in the order of their last use. */
+const heldGroups = 2;
+/** Of a file's end: where its footer is. */
+const footerBytes = 64 * 1024;
+
+/** A file of a split and its row groups. */
+interface ParquetFile {
+  readonly path: string;
+  readonly file: AsyncBuffer;
+  readonly metadata: FileMetaData;
+  readonly columns: Columns;
+  /** Index in the file of the first row of each row group, and the number of rows at the end. */
+  readonly starts: readonly number[];
+  readonly stamp: string;
+}
+
+interface Columns {
+  readonly image: string;
+  readonly label: string;
+  /** Names of the labels, where the file has them. */
+  readonly names: readonly string[] | undefined;
+}
+
+/**
+ * Image sets in parquet, as Hugging Face keeps them: a column of images (their files' bytes, bare or as
+ * {bytes, path}) and a column of class numbers or names. Opening reads the footers and the label columns; images are
+ * read a row group at a time, two of which are held. A file's split is the one that its name or folder says.
+ *
+ * @param files the files' paths under `root`
+ */
+export async function openParquet(
+  root: string,
+  name: string,
+  files: readonly string[],
+): Promise<ImageSource> {
+  const { splits: byName, notes } = bySplit(files);
+  const opened = new Map<Split, { files: ParquetFile[]; labels: (string | number)[] }>();
+  let columns: Columns | undefined;
+  for (const [split, paths] of byName) {
+    const content = { files: [] as ParquetFile[], labels: [] as (string | number)[] };
+    for (const path of paths) {
+      const file = await openFile(root, path);
+      columns ??= file.columns;
+      content.files.push(file);
+      for (const label of await labelsOf(root, file)) content.labels.push(label);
+    }
+    // Benchmarks publish test images without their labels.
+    if (content.labels.every((label) => label === -1)) {
+      notes.push(`The ${split} images have no labels and were passed over.`);
+    } else opened.set(split, content);
+  }
+  if (columns === undefined || opened.size === 0)
+    throw new DataError(`${name}: no labelled image in ${root}.`);
+  valAsTest(opened, notes);
+  const classes = classesOf(
+    name,
+    [...opened.values()].map(({ labels }) => labels),
+    columns,
+  );
+  const numbers = new Map<string | number, number>(classes.map((label, i) => [label, i]));
+  const groups = new RowGroups(root);
+  const splits = new Map<Split, ListedSplit>();
+  for (const [split, content] of opened) {
+    const labels = Int32Array.from(content.labels, (label) =>
+      typeof label === "number" ? label : numbers.get(label)!,
+    );
+    splits.set(split, splitOf(content.files, labels, groups));
+  }
+  return listedSource({
+    name,
+    format: "parquet, labels and footers",
+    classes,
+    notes: notes.map((note) => `${name}: ${note}`),
+    splits,
+  });
+}
+
+function splitOf(files: readonly ParquetFile[], labels: Int32Array, groups: RowGroups): ListedSplit {
+  const firsts: number[] = [];
+  let rows = 0;
+  for (const { starts } of files) {
+    firsts.push(rows);
+    rows += starts.at(-1)!;
+  }
+  const images = imageList(labels, undefined, (index, label): Item => {
+    const place = firsts.findLastIndex((first) => first <= index);
+    const file = files[place]!;
+    const row = index - firsts[place]!;
+    const id = `${file.path}/${row}`;
+    return { id, label, encoding: { kind: "raster" }, open: () => groups.image(file, row, id) };
+  });
+  return {
+    images,
+    async digest(digest) {
+      digestRecords(
+        digest,
+        images,
+        files.map(({ stamp }) => stamp),
+      );
+    },
+  };
+}
+
+async function openFile(root: string, path: string): Promise<ParquetFile> {
+  const full = join(root, path);
+  try {
+    const { size } = await stat(full);
+    const file = fileBuffer(full, size);
+    const metadata = await parquetMetadataAsync(file);
+    const starts = [0];
+    for (const group of metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
+    const end = await file.slice(Math.max(0, size - footerBytes), size);
+    const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
+    return { path, file, metadata, columns: columnsOf(full, metadata), starts, stamp };
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    throw new DataError(
+      `${full} cannot be read as parquet: ${messageOf(cause)}. It may be truncated: download it again.`,
+      { cause },
+    );
+  }
+}
+
+/** A file that is opened for each piece: sources are never closed. */
+function fileBuffer(path: string, size: number): AsyncBuffer {
+  return {
+    byteLength: size,
+    async slice(start, end = size) {
+      const bytes = new Uint8Array(end - start);
+      const file = await open(path);
+      try {
+        for (let done = 0; done < bytes.length; ) {
+          const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
+          if (bytesRead === 0) throw new Error(`it ends at byte ${start + done}`);
+          done += bytesRead;
+        }
+      } finally {
+        await file.close();
+      }
+      return bytes.buffer;
+    },
+  };
+}
+
+/** Which columns hold images and labels: those that are said to, else those that are named so. */
+function columnsOf(path: string, metadata: FileMetaData): Columns {
+  const written = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
+  let features: z.infer<typeof HubFeatures>["info"]["features"] = {};
+  try {
+    features = written === undefined ? {} : HubFeatures.parse(JSON.parse(written)).info.features;
+  } catch {
+    // Others may write under this key too: the columns' names are left.
+  }
+  const present = parquetSchema(metadata).children;
+  const typed = (type: string) => Object.keys(features).filter((column) => features[column]?._type === type);
+  const pick = (typedAs: string[], known: readonly string[], fits: (column: string) => boolean) =>
+    [...known.filter((column) => typedAs.includes(column)), ...typedAs, ...known].find(fits);
+  const names = present.map(({ element }) => element.name);
+  const image = pick(typed("Image"), imageNames, (column) => {
+    const found = present.find(({ element }) => element.name === column);
+    return (
+      found?.element.type === "BYTE_ARRAY" || found?.children.some((c) => c.element.name === "bytes") === true
+    );
+  });
+  const label = pick(typed("ClassLabel"), labelNames, (column) => names.includes(column));
+  if (image === undefined || label === undefined) {
+    const lacking =
+      image === undefined ? `images (${imageNames.join(", ")})` : `labels (${labelNames.join(", ")})`;
+    throw new DataError(
+      `${path} has the columns ${names.join(", ")}; none of them is one of ${lacking}. Rename the columns.`,
+    );
+  }
+  return { image, label, names: features[label]?.names };
+}
+
+/** The file's labels; −1 stands for none. */
+async function labelsOf(root: string, { path, file, metadata, columns }: ParquetFile) {
+  const labels: (string | number)[] = new Array(Number(metadata.num_rows)).fill(-1);
+  try {
+    await parquetRead({
+      ...{ file, metadata, columns: [columns.label] },
+      onChunk({ columnData, rowStart }) {
+        for (let i = 0; i < columnData.length; i++) {
+          const value: unknown = columnData[i];
+          labels[rowStart + i] =
+            typeof value === "bigint" ? Number(value) : ((value as string | number | null | undefined) ?? -1);
+        }
+      },
+    });
+  } catch (cause) {
+    throw new DataError(
+      `${join(root, path)}: its labels cannot be read: ${messageOf(cause)}. Download it again.`,
+      { cause },
+    );
+  }
+  return labels;
+}
+
+function classesOf(
+  name: string,
+  splits: readonly (readonly (string | number)[])[],
+  { label: column, names }: Columns,
+): readonly string[] {
+  const texts = new Set<string>();
+  let most = -1;
+  for (const labels of splits) {
+    for (const [row, label] of labels.entries()) {
+      const bad =
+        typeof label === "number" && !(Number.isInteger(label) && label >= 0 && label < mostClasses);
+      if (bad || (typeof label !== "number" && typeof label !== "string")) {
+        throw new DataError(
+          `${name}: the label of image ${row} is ${String(label)}, not a class number or name.`,
+        );
+      }
+      if (typeof label === "string") texts.add(label);
+      else most = Math.max(most, label);
+    }
+  }
+  if (texts.size > 0) {
+    if (most < 0) return [...texts].sort();
+    throw new DataError(`${name}: the column ${column} holds names and numbers; one or the other is needed.`);
+  }
+  if (names !== undefined && most >= names.length) {
+    throw new DataError(`${name}: an image has the label ${most}, but ${names.length} classes are named.`);
+  }
+  return names ?? Array.from({ length: most + 1 }, (_, c) => String(c));
+}
+
+/** Reads images by row groups and holds the few that were used last. */
+class RowGroups {
+  readonly #root: string;
+  readonly #held = new Map<string, Promise<readonly unknown[]>>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async image(file: ParquetFile, row: number, id: string): Promise<Uint8Array> {
+    const group = file.starts.findLastIndex((start, i) => start <= row && i < file.starts.length - 1);
+    const key = `${group} ${file.path}`;
+    let rows = this.#held.get(key);
+    this.#held.delete(key);
+    rows ??= this.#read(file, group);
+    this.#held.set(key, rows);
+    if (this.#held.size > heldGroups) this.#held.delete(this.#held.keys().next().value!);
+    let value: unknown;
+    try {
+      value = (await rows)[row - file.starts[group]!];
+    } catch (cause) {
+      this.#held.delete(key);
+      throw new DataError(`${id} in ${this.#root} cannot be read: ${messageOf(cause)}`, { cause });
+    }
+    const bytes = (value as { bytes?: unknown } | null)?.bytes ?? value;
+    if (!(bytes instanceof Uint8Array) || bytes.length === 0) {
+      throw new DataError(`${id} in ${this.#root} has no image bytes (a path alone is not followed).`);
+    }
+    // A copy: the view would keep, and take along to a decoding thread, the whole row group.
+    return bytes.slice();
+  }
+
+  async #read({ file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
+    const rows = await parquetReadObjects({
+      ...{ file, metadata, columns: [columns.image] },
+      ...{ rowStart: starts[group]!, rowEnd: starts[group + 1]! },
+      utf8: false,
+    });
+    return rows.map((row) => row[columns.image] as unknown);
+  }
+}

@@ -1,0 +1,160 @@
+/** The headers of a tar archive (POSIX ustar and pax, GNU long names), read without their files' contents. */
+import { type FileHandle, open } from "node:fs/promises";
+import { DataError, messageOf } from "../../errors.ts";
+
+/** A regular file in an archive. */
+export interface TarEntry {
+  readonly path: string;
+  /** Where its bytes begin in the archive, and how many they are. */
+  readonly start: number;
+  readonly length: number;
+}
+
+const block = 512;
+/** Pieces the archive is read in: small files' headers come many at a time, large files are stepped over. */
+const windowBytes = 64 * 1024;
+/** Longest name or pax record that is taken. */
+const mostNameBytes = 2 ** 20;
+
+/** The archive's regular files in order, and a way to read one. Throws DataError when it is damaged or truncated. */
+export async function* tarEntries(
+  path: string,
+): AsyncGenerator<TarEntry & { read(): Promise<Uint8Array> }, void, undefined> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path);
+    const { size } = await file.stat();
+    const window = new Window(file, size);
+    /** What an extension header says of the next file. */
+    let next: { path?: string; size?: number } = {};
+    let at = 0;
+    let ended = false;
+    while (at + block <= size) {
+      const header = await window.read(at, block);
+      if (header.every((byte) => byte === 0)) {
+        ended = true;
+        break;
+      }
+      requireChecksum(header, at);
+      const kind = String.fromCharCode(header[156]!);
+      const length = next.size ?? number(header.subarray(124, 136));
+      const start = at + block;
+      if (!(length >= 0) || start + length > size) {
+        throw new Error(
+          `it is truncated: the file at byte ${at} has ${length} bytes, ${size - start} are there`,
+        );
+      }
+      at = start + Math.ceil(length / block) * block;
+      if (kind === "L" || kind === "x") {
+        if (length > mostNameBytes) throw new Error(`the name at byte ${start} has ${length} bytes`);
+        const data = await window.read(start, length);
+        next = kind === "L" ? { ...next, path: text(data) } : { ...next, ...paxOf(data) };
+        continue;
+      }
+      if (kind === "g" || kind === "K") continue;
+      const name = next.path ?? nameOf(header);
+      next = {};
+      if (kind !== "0" && kind !== "\0" && kind !== "7") continue;
+      yield { path: name, start, length, read: () => window.read(start, length) };
+    }
+    if (!ended && at !== size) throw new Error("it is truncated: it has no end mark");
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    throw new DataError(
+      `${path} cannot be read as a tar archive: ${messageOf(cause)}. Download or pack it again.`,
+      { cause },
+    );
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Reads pieces of a file that lie near each other with few calls. */
+class Window {
+  readonly #file: FileHandle;
+  readonly #size: number;
+  readonly #buffer = new Uint8Array(windowBytes);
+  #start = 0;
+  #end = 0;
+
+  constructor(file: FileHandle, size: number) {
+    this.#file = file;
+    this.#size = size;
+  }
+
+  /** A copy of `length` bytes at `start`, which lie within the file. */
+  async read(start: number, length: number): Promise<Uint8Array> {
+    if (length > windowBytes) {
+      const bytes = new Uint8Array(length);
+      await this.#fill(bytes, start, length);
+      return bytes;
+    }
+    if (start < this.#start || start + length > this.#end) {
+      const wanted = Math.min(windowBytes, this.#size - start);
+      await this.#fill(this.#buffer, start, wanted);
+      this.#start = start;
+      this.#end = start + wanted;
+    }
+    return this.#buffer.slice(start - this.#start, start - this.#start + length);
+  }
+
+  async #fill(bytes: Uint8Array, start: number, length: number): Promise<void> {
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await this.#file.read(bytes, done, length - done, start + done);
+      if (bytesRead === 0) throw new Error(`it ends at byte ${start + done}`);
+      done += bytesRead;
+    }
+  }
+}
+
+function requireChecksum(header: Uint8Array, at: number): void {
+  // The sum of all bytes, its own field counted as spaces.
+  let sum = 0;
+  for (let i = 0; i < block; i++) sum += i >= 148 && i < 156 ? 32 : header[i]!;
+  if (sum !== number(header.subarray(148, 156))) {
+    throw new Error(`there is no file header at byte ${at} (a compressed archive must be unpacked first)`);
+  }
+}
+
+/** A number in octal digits, or in base 256 where the first bit is set (GNU, for files beyond 8 GB). */
+function number(field: Uint8Array): number {
+  if ((field[0]! & 0x80) !== 0) {
+    let value = field[0]! & 0x7f;
+    for (const byte of field.subarray(1)) value = value * 256 + byte;
+    return value;
+  }
+  return Number.parseInt(text(field).trim() || "0", 8);
+}
+
+function nameOf(header: Uint8Array): string {
+  const name = text(header.subarray(0, 100));
+  const isUstar = text(header.subarray(257, 262)) === "ustar";
+  const prefix = isUstar && header[263] === 0x30 ? text(header.subarray(345, 500)) : "";
+  return prefix === "" ? name : `${prefix}/${name}`;
+}
+
+/** "27 path=some/long/name\n" and so on. */
+function paxOf(data: Uint8Array): { path?: string; size?: number } {
+  const out: { path?: string; size?: number } = {};
+  for (let at = 0; at < data.length; ) {
+    const space = data.indexOf(0x20, at);
+    const length = Number(text(data.subarray(at, space)));
+    if (space < 0 || !(length > space - at)) throw new Error("a pax header in it cannot be read");
+    const [key, value] = splitOnce(new TextDecoder().decode(data.subarray(space + 1, at + length - 1)), "=");
+    if (key === "path") out.path = value;
+    if (key === "size") out.size = Number(value);
+    at += length;
+  }
+  return out;
+}
+
+function splitOnce(whole: string, mark: string): [string, string] {
+  const at = whole.indexOf(mark);
+  return at < 0 ? [whole, ""] : [whole.slice(0, at), whole.slice(at + mark.length)];
+}
+
+/** Text up to the first zero byte. */
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}

@@ -1,0 +1,35 @@
+import { join } from "node:path";
+import type { ImageSource } from "../source.ts";
+import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import { readCsv, safePath, wholeNumber } from "./text-files.ts";
+
+const metadata = "metadata.csv";
+const classes = ["landbird", "waterbird"];
+const places = ["land", "water"];
+
+/**
+ * Waterbirds (Sagawa et al. 2020): metadata.csv with the file, class `y`, split (0, 1, 2) and background `place` of
+ * every image. Its four groups are class × background, as worst-group accuracy is defined on them.
+ */
+export async function openWaterbirds(root: string, name: string): Promise<ImageSource> {
+  const parts = [new FileRecords(), new FileRecords(), new FileRecords()] as const;
+  for (const row of await readCsv(root, metadata, ["img_filename", "y", "split", "place"])) {
+    const number = (column: string, end: number) =>
+      wholeNumber(row.get(column), 0, end, `value of ${column}`, row.where);
+    const label = number("y", 2);
+    const group = label * places.length + number("place", 2);
+    parts[number("split", 3) as 0 | 1 | 2].add(safePath(row.get("img_filename"), row.where), label, group);
+  }
+  return listedSource({
+    name,
+    format: "waterbirds, names and sizes",
+    classes,
+    groups: classes.flatMap((bird) => places.map((place) => `${bird} on ${place}`)),
+    notes: [`${join(root, metadata)}: groups are class × background.`],
+    splits: new Map([
+      ["train", fileSplit(root, parts[0])],
+      ["val", fileSplit(root, parts[1])],
+      ["test", fileSplit(root, parts[2])],
+    ]),
+  });
+}
