@@ -8,6 +8,7 @@ import { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, messageOf } from "../errors.ts";
 import { type ReadExternal, readOnnx } from "../graph/read.ts";
 import type { EncoderModel, Pool } from "./model.ts";
+import { isTransformerFolder, loadTransformerFolder } from "./vit/load-node.ts";
 
 /** Folder of the encoders that come with the package. */
 const embeddedFolder = ["../../models/", "../../../models/"]
@@ -39,7 +40,8 @@ const imagenetMean = [0.485, 0.456, 0.406] as const;
 const imagenetStd = [0.229, 0.224, 0.225] as const;
 
 /**
- * Loads an encoder by an embedded name or the path of an .onnx file.
+ * Loads an encoder by an embedded name, the path of an .onnx file, or that of a folder with config.json and
+ * model.safetensors of a Vision Transformer.
  * @throws ModelError when there is no such name or file, or the file is no ONNX model
  */
 export async function loadEncoderModel(nameOrPath: string, options: LoadOptions = {}): Promise<EncoderModel> {
@@ -54,6 +56,13 @@ export async function loadEncoderModel(nameOrPath: string, options: LoadOptions 
       feature: options.feature ?? card.feature,
       ...(options.pool ? { pool: options.pool } : {}),
     };
+  }
+  if (isTransformerFolder(nameOrPath)) {
+    return loadTransformerFolder(nameOrPath, {
+      ...(options.feature ? { feature: options.feature } : {}),
+      ...(options.pool ? { pool: options.pool } : {}),
+      preprocessing: (defaults) => resized({ ...defaults, ...options.preprocessing }, options),
+    });
   }
   const model = await readModelFile(nameOrPath, nameOrPath);
   return {

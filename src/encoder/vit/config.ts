@@ -1,0 +1,237 @@
+import * as z from "zod";
+import { Preprocessing } from "../../data/preprocess.ts";
+import { ModelError, messageOf } from "../../errors.ts";
+import type { VisionTransformer } from "./description.ts";
+import { activationOf, describe, families } from "./families.ts";
+import type { NameMap } from "./names.ts";
+import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
+
+/** What a config.json says: the model, the names of its tensors, and the preprocessing where nothing else says it. */
+export interface TransformerConfig {
+  readonly description: VisionTransformer;
+  readonly names: NameMap;
+  readonly preprocessing: Preprocessing;
+}
+
+const count = z.int().positive();
+const sides = z.union([count, z.tuple([count, count])]);
+const flag = z.boolean();
+const ratio = z.number().positive();
+
+const Sizes = z.object({
+  hidden_size: count.optional(),
+  num_hidden_layers: count.optional(),
+  num_attention_heads: count.optional(),
+  num_channels: z.literal(3, { error: "expected 3 channels (RGB)" }).optional(),
+  image_size: sides.optional(),
+  patch_size: sides.optional(),
+  hidden_act: z.string().optional(),
+  layer_norm_eps: ratio.optional(),
+  intermediate_size: count.optional(),
+  mlp_ratio: ratio.optional(),
+  qkv_bias: flag.optional(),
+  query_bias: flag.optional(),
+  key_bias: flag.optional(),
+  value_bias: flag.optional(),
+  proj_bias: flag.optional(),
+  mlp_bias: flag.optional(),
+  use_swiglu_ffn: flag.optional(),
+  use_gated_mlp: flag.optional(),
+  num_register_tokens: z.int().nonnegative().optional(),
+  rope_theta: ratio.optional(),
+  projection_dim: count.optional(),
+  vision_use_head: flag.optional(),
+  pooler_output_size: count.nullish(),
+  num_patches: count.optional(),
+});
+
+const HuggingFace = Sizes.extend({
+  model_type: z.string(),
+  vision_config: Sizes.optional(),
+});
+
+const Arguments = z.object({
+  img_size: sides.optional(),
+  patch_size: count.optional(),
+  embed_dim: count.optional(),
+  depth: count.optional(),
+  num_heads: count.optional(),
+  mlp_ratio: ratio.optional(),
+  qkv_bias: flag.optional(),
+  init_values: ratio.nullish(),
+  class_token: flag.optional(),
+  reg_tokens: z.int().nonnegative().optional(),
+  num_reg_tokens: z.int().nonnegative().optional(),
+  no_embed_class: flag.optional(),
+  pre_norm: flag.optional(),
+  global_pool: z.string().optional(),
+  act_layer: z.string().optional(),
+  swiglu_mlp: flag.optional(),
+  scale_mlp: flag.optional(),
+  ref_feat_shape: z.tuple([count, count]).optional(),
+});
+
+const triple = z.tuple([z.number(), z.number(), z.number()]);
+const Timm = z.object({
+  architecture: z.string(),
+  global_pool: z.string().optional(),
+  model_args: Arguments.optional(),
+  pretrained_cfg: z
+    .object({
+      input_size: z.tuple([z.literal(3), count, count]).optional(),
+      crop_pct: ratio.nullish(),
+      crop_mode: z.string().nullish(),
+      interpolation: z.string().optional(),
+      mean: triple.optional(),
+      std: triple.optional(),
+    })
+    .optional(),
+});
+type Timm = z.infer<typeof Timm>;
+
+/** Names of the families that are built here, for messages. */
+export function knownFamilies(): string {
+  const types = families.map((f) => `${f.name} (${f.modelTypes.join(", ")})`).join("; ");
+  return `Hugging Face model_type: ${types}. timm architecture: ${timmFamilies.join(", ")}`;
+}
+
+/**
+ * Reads the config.json of a Vision Transformer: of Hugging Face transformers (`model_type`), of timm
+ * (`architecture`), or the bare arguments of timm's constructor that model mixins save.
+ * @param where the file's name in messages
+ * @param has whether the weights hold a tensor of that name
+ * @throws ModelError for a family that is not built here (naming those that are), and for values out of range
+ */
+export function readTransformerConfig(
+  text: string,
+  where: string,
+  has: (tensor: string) => boolean,
+): TransformerConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError(`${where} is no JSON (${messageOf(error)}). Download or copy it again.`, {
+      cause: error,
+    });
+  }
+  const keys = new Set(typeof json === "object" && json !== null ? Object.keys(json) : []);
+  if (keys.has("architecture")) return readTimm(parsed(Timm, json, where), where, has);
+  if (keys.has("model_type")) return readHuggingFace(parsed(HuggingFace, json, where), where);
+  if (["embed_dim", "depth", "num_heads"].every((key) => keys.has(key))) {
+    const own = present(parsed(Arguments, json, where)) as TimmArguments;
+    const { description, names } = timmArguments(own, has);
+    return checked({ description, names, preprocessing: preprocessingOf({}, description) }, where);
+  }
+  throw new ModelError(
+    `${where} says neither model_type (Hugging Face transformers) nor architecture (timm), so that the family of the ` +
+      `model is not known. Families built here: ${knownFamilies()}. Other models: export them to ONNX.`,
+  );
+}
+
+function readHuggingFace(config: z.infer<typeof HuggingFace>, where: string): TransformerConfig {
+  const { model_type: modelType, vision_config: tower, ...outer } = config;
+  const family = families.find((f) => f.modelTypes.includes(modelType));
+  if (family === undefined) throw unknownFamily(where, `model_type "${modelType}"`);
+  // A model of images and texts has the image tower's sizes inside, and the shared space's outside.
+  const own = tower === undefined ? outer : { ...tower, projection_dim: outer.projection_dim };
+  const sizes = { ...family.defaults, ...present(own) };
+  const activation = activationOf(sizes.hidden_act);
+  if (activation === undefined) throw unknownActivation(where, sizes.hidden_act);
+  const description = describe(family, sizes, modelType, activation);
+  const [height, width] = description.image;
+  // DINOv2's positions belong to 518 pixels; its reference shows it 224 all the same.
+  const side = family.name.startsWith("DINOv2") && height === 518 ? 224 : height;
+  if (height !== width && description.position !== undefined)
+    throw new ModelError(
+      `${where} gives images of ${height} × ${width}; positions of squares alone are read here.`,
+    );
+  return checked({ description, names: family.names, preprocessing: family.preprocessing(side) }, where);
+}
+
+function readTimm(config: Timm, where: string, has: (tensor: string) => boolean): TransformerConfig {
+  const { architecture, model_args: given = {}, pretrained_cfg: pretrained = {} } = config;
+  const size = pretrained.input_size;
+  const own = {
+    ...(config.global_pool === undefined ? {} : { global_pool: config.global_pool }),
+    ...(size === undefined ? {} : { img_size: [size[1], size[2]] as const }),
+    ...present(given),
+  } as TimmArguments;
+  const activation = own.act_layer;
+  if (activation !== undefined && activationOf(activation) === undefined)
+    throw unknownActivation(where, activation);
+  const found = timmTransformer(architecture.split(".")[0]!, own, has);
+  if (found === undefined) throw unknownFamily(where, `architecture "${architecture}"`);
+  const pool = own.global_pool;
+  if (pool !== undefined && !["token", "avg", "map", ""].includes(pool)) {
+    throw new ModelError(
+      `${where} pools with "${pool}", which is not built here. Known: token, avg, map; ` +
+        "set global_pool to one of them.",
+    );
+  }
+  return checked({ ...found, preprocessing: preprocessingOf(pretrained, found.description) }, where);
+}
+
+/** timm's evaluation transform: `crop_pct` of the resized image, from the centre. */
+function preprocessingOf(
+  pretrained: NonNullable<Timm["pretrained_cfg"]>,
+  { image: [height, width] }: VisionTransformer,
+): Preprocessing {
+  const share = pretrained.crop_pct ?? 0.875;
+  const resized = (side: number) => Math.floor(side / share);
+  const known = Preprocessing.shape.interpolation.safeParse(pretrained.interpolation);
+  return Preprocessing.parse({
+    resize:
+      height === width && pretrained.crop_mode !== "squash"
+        ? resized(height)
+        : [resized(height), resized(width)],
+    crop: [height, width],
+    interpolation: known.success ? known.data : "bicubic",
+    mean: pretrained.mean ?? [0.485, 0.456, 0.406],
+    std: pretrained.std ?? [0.229, 0.224, 0.225],
+  });
+}
+
+/** Sizes that contradict each other are found here, before tensors are looked for. */
+function checked(config: TransformerConfig, where: string): TransformerConfig {
+  const { width, heads, rotary, image, patch } = config.description;
+  const expected = rotary ? 4 : 1;
+  if (width % heads !== 0 || (width / heads) % expected !== 0) {
+    throw new ModelError(
+      `${where} gives ${width} features to ${heads} heads. Expected a multiple of ${heads * expected}.`,
+    );
+  }
+  if (image.some((side) => side < patch))
+    throw new ModelError(
+      `${where} gives images of ${image.join(" × ")} pixels, smaller than a patch of ${patch}.`,
+    );
+  return config;
+}
+
+function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new ModelError(
+    `${where} is not as configurations have it: ${problems.slice(0, 5).join("; ")}. Download or copy it again.`,
+  );
+}
+
+/** An object without the keys that are undefined. */
+function present<T extends object>(object: T): Partial<T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+function unknownFamily(where: string, what: string): ModelError {
+  return new ModelError(
+    `${where} is of a family that is not built here: ${what}. Families: ${knownFamilies()}. ` +
+      "Other models: export them to ONNX and give the .onnx file.",
+  );
+}
+
+function unknownActivation(where: string, name: string): ModelError {
+  return new ModelError(
+    `${where} names the activation "${name}". Known: gelu, quick_gelu, gelu_pytorch_tanh, silu. ` +
+      "Other models: export them to ONNX and give the .onnx file.",
+  );
+}
