@@ -1,0 +1,54 @@
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Tensor } from "onnxruntime-common";
+import { describe, expect, it } from "vitest";
+import { openSafetensors } from "../../src/artifact/safetensors-node.ts";
+import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
+import type { Pool } from "../../src/encoder/model.ts";
+import { loadTransformerFolder } from "../../src/encoder/vit/load-node.ts";
+import { compileDerivative } from "../../src/runtime/differentiable.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { relativeError } from "../support/check-rule.ts";
+
+const folder = fileURLToPath(new URL("../fixtures/encoders", import.meta.url));
+
+interface Meta {
+  readonly pool: Pool;
+  readonly crop: [number, number];
+}
+
+// Made by tools/make_encoder_fixtures.py: weights as each family's own library saves them, features and pixel
+// gradients that it computes from them in float64.
+describe("Vision Transformers built from safetensors agree with their own libraries", () => {
+  it.each(readdirSync(folder))("%s", async (name) => {
+    const meta = JSON.parse(await readFile(join(folder, name, "meta.json"), "utf8")) as Meta;
+    const fixture = await openSafetensors(join(folder, name, "fixture.safetensors"));
+    const [input, features, cotangent, gradient] = await Promise.all(
+      ["input", "features", "cotangent", "pixel_gradient"].map((tensor) => fixture.float32(tensor)),
+    );
+    const dims = fixture.tensors.get("input")!.shape;
+    await fixture.close();
+
+    const model = await loadTransformerFolder(join(folder, name), {
+      pool: meta.pool,
+      // The fixture's images are normalised already.
+      preprocessing: { crop: meta.crop, resize: null, mean: [0, 0, 0], std: [1, 1, 1] },
+    });
+    const runtime = nodeRuntime({ threads: 1 });
+    const encoder = await createEncoder(runtime, model);
+    const plan = await encoder.plan(dims[0]!);
+    const compiled = await compileDerivative(runtime, plan, "save");
+    const feeds = { [imagesInput]: new Tensor("float32", input!, [...dims]) };
+    const { value, saved } = await compiled.forward(feeds);
+    const pulled = await compiled.pullback(feeds, saved, cotangent!);
+    await compiled.release();
+
+    const alone = await encoder.features(input!, dims[0]!);
+    await encoder.release();
+    expect(relativeError(value, features!)).toBeLessThan(1e-5);
+    expect(relativeError(alone, features!)).toBeLessThan(1e-5);
+    expect(relativeError(pulled[imagesInput]!, gradient!)).toBeLessThan(1e-4);
+  });
+});
