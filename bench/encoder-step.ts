@@ -1,0 +1,266 @@
+/**
+ * Features and pixel gradient of a frozen encoder with random weights, against PyTorch with the same weights, in
+ * one run, in turn: medians, ratios, and the share of the machine's own matrix-product rate.
+ *
+ *   node encoder-step.js --model vit-s16 [--size 224] [--batches 1,8,32] [--compile 8] [--threads 2]
+ *                        [--seconds 8] [--device cpu|cuda|webgpu] [--dtype float32|bfloat16]
+ *
+ * The model comes from PyTorch (bench/peers/models.py) by export; without the peers an own model is measured
+ * where there is one (the embedded EfficientNet-Lite0). Ends with one line of JSON: `EncoderStep`.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Tensor } from "onnxruntime-common";
+import { createChunkedEncoder } from "../src/encoder/chunks.ts";
+import { createEncoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
+import { loadEncoderModel } from "../src/encoder/load-node.ts";
+import { messageOf } from "../src/errors.ts";
+import { GraphBuilder } from "../src/graph/builder.ts";
+import { withoutDeadNodes } from "../src/graph/simplify.ts";
+import { seededRandom } from "../src/random.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import type { Device, Runtime } from "../src/runtime/runtime.ts";
+import { countFlops } from "./flops.ts";
+import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
+import { Peer, peerPython, runPeer } from "./peer.ts";
+
+/** One batch size; milliseconds are medians. */
+export interface EncoderRow {
+  readonly batch: number;
+  readonly rounds: number;
+  readonly features: Compared;
+  readonly step: Compared;
+}
+
+export interface Compared {
+  readonly ms: number;
+  /** Products' and convolutions' FLOP over time, over the machine's product rate in the same rounds. */
+  readonly shareOfPeak: number;
+  /** PyTorch's times by way of running it; undefined where there are no peers. */
+  readonly peer?: { readonly eager: number; readonly compiled?: number };
+  /** The better of PyTorch's over ours: above 1, we are faster. */
+  readonly ratio?: number;
+}
+
+export interface EncoderStep {
+  readonly model: string;
+  readonly size: number;
+  readonly device: string;
+  readonly dtype: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly peakGflops: number;
+  readonly savedBytesAnImage: number;
+  /** ‖ours − PyTorch's‖ / ‖PyTorch's‖; of the gradient the median over images. */
+  readonly agreement?: { readonly features: number; readonly gradient: number };
+  readonly compileSeconds?: number;
+  readonly notes: readonly string[];
+  readonly rows: readonly EncoderRow[];
+}
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string", default: "vit-s16" },
+    size: { type: "string", default: "224" },
+    batches: { type: "string", default: "1,8,32" },
+    compile: { type: "string", default: "8" },
+    threads: { type: "string", default: "2" },
+    seconds: { type: "string", default: "8" },
+    device: { type: "string", default: "cpu" },
+    dtype: { type: "string", default: "float32" },
+  },
+});
+const numbers = (list: string): number[] => list.split(",").filter(Boolean).map(Number);
+
+/** Images in one call of ours: what the distiller takes (docs/performance.md); more go in chunks. */
+const chunk = 8;
+/** A round that takes longer than this, in milliseconds, is run once, and not warmed up. */
+const longRound = 15_000;
+
+const size = Number(options.size);
+const threads = Number(options.threads);
+const batches = numbers(options.batches);
+const most = Math.max(...batches);
+const device = options.device as Device;
+const folder = await mkdtemp(join(tmpdir(), "clp-dd-encoder-"));
+const notes: string[] = [];
+let peer: Peer | undefined;
+try {
+  const runtime = nodeRuntime({ threads, device });
+  const file = join(folder, "model.onnx");
+  let versions: Record<string, string> = {};
+  if (peerPython() !== undefined) {
+    runPeer("models.py", [options.model, String(size), file]);
+    peer = Peer.python("encoder_step.py");
+    try {
+      const at = device === "cpu" ? "cpu" : "cuda";
+      versions = await peer.ask("load", {
+        name: options.model,
+        size,
+        threads,
+        device: at,
+        dtype: options.dtype,
+      });
+    } catch (error) {
+      notes.push(`PyTorch was not run: ${messageOf(error)}`);
+      await peer.end();
+      peer = undefined;
+    }
+  } else notes.push("the peers are not installed (bench/peers/setup)");
+  const model = await loadEncoderModel(peerPython() === undefined ? options.model : file, { size });
+  const encoder = await createEncoder(runtime, model);
+  const d = encoder.featureSize;
+  const random = seededRandom(0, "encoder bench");
+  const pixels = 3 * size * size;
+  const images = Float32Array.from({ length: most * pixels }, () => random.uniform());
+  const cotangent = Float32Array.from({ length: most * d }, () => random.normal());
+  const imagesFile = join(folder, "images.f32");
+  const cotangentFile = join(folder, "cotangent.f32");
+  await writeFile(imagesFile, images);
+  const product = await matrixProduct(nodeRuntime({ threads }));
+
+  const rows: EncoderRow[] = [];
+  const peaks: number[] = [];
+  let savedBytesAnImage = 0;
+  let agreement: EncoderStep["agreement"];
+  let compileSeconds: number | undefined;
+  // Batches that are cut into chunks of the same size share their sessions.
+  const chunks = new Map<number, number>();
+  for (const batch of batches) {
+    const at = Math.min(batch, chunk);
+    chunks.set(at, Math.max(chunks.get(at) ?? 0, batch));
+  }
+  for (const [at, largest] of chunks) {
+    const plan = await encoder.plan(at);
+    const flops = countFlops(plan.plain, [imagesInput], [featuresOutput]);
+    const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
+    const alone = await runtime.session(withoutDeadNodes({ ...plan.plain, outputs }));
+    const chunked = await createChunkedEncoder(runtime, encoder, largest, 1, 2 ** 50, {
+      batch: at,
+      activations: "save",
+    });
+    savedBytesAnImage = plan.savedBytes / at;
+    const part = (i: number) => images.subarray(i * at * pixels, (i + 1) * at * pixels);
+    for (const batch of batches.filter((b) => Math.min(b, chunk) === at)) {
+      const count = Math.ceil(batch / at);
+      const featuresOnly = async () => {
+        for (let i = 0; i < count; i++) {
+          await alone.run({ [imagesInput]: new Tensor("float32", part(i), [at, 3, size, size]) });
+        }
+      };
+      const gradient = new Float32Array(batch * pixels);
+      const features = new Float32Array(batch * d);
+      const step = async () => {
+        for (let i = 0; i < count; i++) features.set(await chunked.features(i, part(i)), i * at * d);
+        for (let i = 0; i < count; i++) {
+          const back = await chunked.pullback(i, part(i), cotangent.slice(i * at * d, (i + 1) * at * d));
+          gradient.set(back, i * at * pixels);
+        }
+      };
+      const variants: ("eager" | "compiled")[] = [];
+      if (peer !== undefined) {
+        await writeFile(cotangentFile, cotangent.subarray(0, batch * d));
+        await peer.ask("data", { batch, images: imagesFile, cotangent: cotangentFile });
+        variants.push("eager");
+        if (numbers(options.compile).includes(batch)) {
+          try {
+            compileSeconds = await peer.ask<number>("compile");
+            variants.push("compiled");
+          } catch (error) {
+            notes.push(`torch.compile was not run: ${messageOf(error)}`);
+          }
+        }
+      }
+      const sides = (mode: "features" | "step", ours: () => Promise<void>): Record<string, Timed> => ({
+        ours: () => elapsed(ours),
+        ...Object.fromEntries(
+          variants.map((variant) => [variant, () => peer!.ask<number>("run", { variant, mode })] as const),
+        ),
+        product: () => product.time(),
+      });
+      const known = rows.find((row) => row.batch < batch && Math.min(row.batch, chunk) === at);
+      const compare = async (mode: "features" | "step", ours: () => Promise<void>) => {
+        const long = known !== undefined && ((2 * batch) / known.batch) * known[mode].ms > longRound;
+        const turns = { least: long ? 1 : 2, warmUp: known === undefined ? 1 : 0 };
+        const times = await inTurn(sides(mode, ours), { ...turns, seconds: Number(options.seconds) });
+        const ms = median(times.ours!);
+        const peak = product.flops / median(times.product!) / 1e6;
+        peaks.push(peak);
+        const work = count * (mode === "step" ? flops.forward + flops.pullback : flops.forward);
+        const eager = times.eager && median(times.eager);
+        const compiled = times.compiled && median(times.compiled);
+        const compared: Compared = {
+          ms,
+          shareOfPeak: work / ms / 1e6 / peak,
+          ...(eager === undefined
+            ? {}
+            : {
+                peer: { eager, ...(compiled === undefined ? {} : { compiled }) },
+                ratio: Math.min(eager, compiled ?? eager) / ms,
+              }),
+        };
+        return { compared, rounds: times.ours!.length };
+      };
+      const only = await compare("features", featuresOnly);
+      const whole = await compare("step", step);
+      rows.push({ batch, rounds: whole.rounds, features: only.compared, step: whole.compared });
+      if (peer !== undefined && batch === Math.max(...batches.filter((b) => b <= chunk))) {
+        const [f, g] = [join(folder, "features.f32"), join(folder, "gradient.f32")];
+        await peer.ask("save", { features: f, gradient: g });
+        await step();
+        agreement = {
+          features: relativeError(features, await floats(f)),
+          gradient: medianError(gradient, await floats(g), batch),
+        };
+      }
+      process.stderr.write(`  ${options.model} ${size} px, batch ${batch}: done\n`);
+    }
+    await alone.release();
+    await chunked.release();
+  }
+  const result: EncoderStep = {
+    ...{ model: options.model, size, device, dtype: options.dtype, versions, savedBytesAnImage },
+    ...(agreement ? { agreement } : {}),
+    ...(compileSeconds === undefined ? {} : { compileSeconds }),
+    ...{ peakGflops: median(peaks), notes, rows: rows.sort((a, b) => a.batch - b.batch) },
+  };
+  console.log(JSON.stringify(result));
+} finally {
+  await peer?.end();
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function floats(file: string): Promise<Float32Array> {
+  const bytes = await readFile(file);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+/** The median over the images: in one of them a unit that lies at its kink may fall to either side. */
+function medianError(ours: Float32Array, theirs: Float32Array, images: number): number {
+  const pixels = ours.length / images;
+  const of = (values: Float32Array, i: number) => values.subarray(i * pixels, (i + 1) * pixels);
+  return median(Array.from({ length: images }, (_, i) => relativeError(of(ours, i), of(theirs, i))));
+}
+
+/** The machine's own rate of single-precision products, by ONNX Runtime: 1024³, large enough to reach it. */
+async function matrixProduct(runtime: Runtime): Promise<{ flops: number; time: Timed }> {
+  const n = 1024;
+  const b = new GraphBuilder();
+  b.output(b.op("MatMul", [b.input("a", [n, n]), b.floats([n, n], draw(n * n))]), { dims: [n, n] });
+  const session = await runtime.session(b.graph);
+  const feeds = { a: new Tensor("float32", draw(n * n), [n, n]) };
+  const repeats = 4;
+  return {
+    flops: repeats * 2 * n ** 3,
+    time: () =>
+      elapsed(async () => {
+        for (let i = 0; i < repeats; i++) await session.run(feeds);
+      }),
+  };
+}
+
+function draw(count: number): Float32Array {
+  const random = seededRandom(0, "matrix product");
+  return Float32Array.from({ length: count }, () => random.uniform() - 0.5);
+}

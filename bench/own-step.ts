@@ -1,0 +1,124 @@
+/**
+ * One distillation against random real features, in a process of its own so that its peak memory is its own.
+ * Answers bench/peer.ts: `run` does one step and gives its milliseconds, `memory` what the process has needed.
+ *
+ *   node own-step.js --m 100 --classes 10 [--encoder efficientnet-lite0] [--size 128] [--real 512] [--d 1280]
+ *                    [--method clp] [--augment 0] [--parametrization pyramid] [--activations save|recompute]
+ */
+import { totalmem } from "node:os";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { DistillConfig } from "../src/distill/config.ts";
+import { distillStep, initialState } from "../src/distill/loop.ts";
+import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
+import { createChunkedEncoder } from "../src/encoder/chunks.ts";
+import { createEncoder } from "../src/encoder/encoder.ts";
+import { loadEncoderModel } from "../src/encoder/load-node.ts";
+import type { EncoderModel } from "../src/encoder/model.ts";
+import { selectFeature } from "../src/encoder/select-feature.ts";
+import { messageOf } from "../src/errors.ts";
+import { GraphBuilder } from "../src/graph/builder.ts";
+import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
+import { seededRandom } from "../src/random.ts";
+import type { Activations } from "../src/runtime/differentiable.ts";
+import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { ortGemm } from "../src/runtime/ort-gemm.ts";
+import { lgmAugmentation } from "../src/synthetic/augment.ts";
+import { createAugmenter } from "../src/synthetic/augmenter.ts";
+import { addLevel, canGrow, noiseParameters } from "../src/synthetic/parameters.ts";
+import { createRenderer } from "../src/synthetic/renderer.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    encoder: { type: "string", default: "efficientnet-lite0" },
+    size: { type: "string", default: "128" },
+    m: { type: "string", default: "10" },
+    classes: { type: "string", default: "10" },
+    real: { type: "string", default: "512" },
+    d: { type: "string" },
+    method: { type: "string", default: "clp" },
+    augment: { type: "string", default: "0" },
+    parametrization: { type: "string", default: "pyramid" },
+    activations: { type: "string" },
+    threads: { type: "string", default: "2" },
+  },
+});
+const m = Number(options.m);
+const size = Number(options.size);
+const threads = Number(options.threads);
+const classes = Math.min(m, Number(options.classes));
+const augment = Number(options.augment);
+const draws = Math.max(1, augment);
+const random = seededRandom(0, "own step");
+
+const runtime = nodeRuntime({ threads });
+const model = await loadEncoderModel(options.encoder, { size });
+const encoder = await createEncoder(runtime, options.d ? projected(model, Number(options.d)) : model);
+const d = encoder.featureSize;
+const count = Number(options.real);
+const all = Float32Array.from({ length: count * d }, () => random.normal());
+const real = {
+  count,
+  featureSize: d,
+  labels: Int32Array.from({ length: count }, (_, i) => i % classes),
+  async rows(indices: Int32Array, into: Float32Array) {
+    for (const [k, i] of indices.entries()) into.set(all.subarray(i * d, (i + 1) * d), k * d);
+  },
+};
+const config = DistillConfig.parse({
+  ...{ method: options.method, augment, parametrization: options.parametrization },
+  ...{ ipc: m / classes, batchSize: count, steps: 1000, normalize: ["l2"] },
+});
+const force = options.activations ? { activations: options.activations as Activations } : undefined;
+const chunked = await createChunkedEncoder(runtime, encoder, m, draws, totalmem() / 4, force);
+const { batch } = chunked.plan;
+const parameters = noiseParameters(config.parametrization, m, size, random);
+while (canGrow(parameters)) addLevel(parameters, random);
+const parts = {
+  ...{ config, classes, real, encoder: chunked, maps: await fitFeatureMaps(config.normalize, real) },
+  augmenter: augment > 0 ? await createAugmenter(runtime, lgmAugmentation, 0, batch, size, size) : undefined,
+  renderer: createRenderer(runtime, batch),
+  gemm: chooseGemm(jsGemm, ortGemm(runtime)),
+};
+const state = initialState(config, classes, count, parameters);
+
+const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+  async run() {
+    const start = performance.now();
+    await distillStep(parts, state);
+    return performance.now() - start;
+  },
+  memory: async () => ({
+    peakMemoryBytes: await peakMemoryBytes(),
+    /** Parameters and Adam's two moments. */
+    parameterBytes: parameters.levels.reduce((sum, level) => sum + 3 * level.values.byteLength, 0),
+    activationBytes: chunked.plan.activationBytes,
+    activations: chunked.plan.activations,
+    batch,
+  }),
+};
+for await (const line of createInterface({ input: process.stdin })) {
+  const { call } = JSON.parse(line) as { call: string };
+  try {
+    console.log(JSON.stringify({ result: await calls[call]!() }));
+  } catch (error) {
+    console.log(JSON.stringify({ error: messageOf(error) }));
+  }
+}
+
+/** The model with its feature behind a random projection to `to` numbers. */
+function projected(source: EncoderModel, to: number): EncoderModel {
+  const { value } = selectFeature(source.graph, source.feature);
+  const nodes = [...source.graph.nodes];
+  const b = new GraphBuilder(
+    { ...source.graph, nodes, constants: new Map(source.graph.constants) },
+    "project/",
+  );
+  const from = 1280;
+  const weight = Float32Array.from({ length: from * to }, () => random.normal() / Math.sqrt(from));
+  const flat = b.reshape(value, [-1, from]);
+  const feature = b.op("MatMul", [flat, b.floats([from, to], weight)]);
+  b.graph.outputs.push({ name: feature, dtype: "float32", dims: [] });
+  return { ...source, graph: b.graph, feature };
+}

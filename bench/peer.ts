@@ -1,0 +1,83 @@
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("../../bench/peers/", import.meta.url));
+
+/** The virtual environment of the Python peers: bench/peers/.venv, or what CLP_DD_PEERS names. */
+function environment(): string {
+  return process.env.CLP_DD_PEERS ?? `${folder}.venv`;
+}
+
+/** The Python that has the peers, or undefined where bench/peers/setup was not run. */
+export function peerPython(): string | undefined {
+  const python = `${environment()}/bin/python`;
+  return existsSync(python) ? python : undefined;
+}
+
+/** Runs one of bench/peers' scripts to its end and gives its standard output. */
+export function runPeer(script: string, args: readonly string[]): string {
+  return execFileSync(peerPython()!, [`${folder}${script}`, ...args], {
+    encoding: "utf8",
+    env: peerEnvironment(),
+    stdio: ["ignore", "pipe", "pipe"],
+    maxBuffer: 2 ** 26,
+  });
+}
+
+/** What torch.compile makes is kept beside the packages: the first run of a model pays for it, later ones do not. */
+function peerEnvironment(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    TORCHINDUCTOR_CACHE_DIR: process.env.TORCHINDUCTOR_CACHE_DIR ?? `${environment()}/inductor`,
+    PYTHONWARNINGS: "ignore",
+  };
+}
+
+/** A process that answers questions, one line of JSON each (bench/peers/protocol.py, bench/own-step.ts). */
+export class Peer {
+  private readonly child: ChildProcessWithoutNullStreams;
+  private readonly lines: AsyncIterator<string>;
+  private errors = "";
+
+  private constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(command, args, { env });
+    this.child.stderr.on("data", (data) => {
+      this.errors = (this.errors + String(data)).slice(-4000);
+    });
+    // A question to a process that is gone: its end is told by `ask`.
+    this.child.stdin.on("error", () => {});
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** One of bench/peers' scripts. */
+  static python(script: string): Peer {
+    return new Peer(peerPython()!, [`${folder}${script}`], peerEnvironment());
+  }
+
+  /** One of this folder's scripts. */
+  static own(script: string, args: readonly string[]): Peer {
+    const file = fileURLToPath(new URL(`./${script}`, import.meta.url));
+    return new Peer(process.execPath, [file, ...args], process.env);
+  }
+
+  /** Calls the handler `call` with `args`. Throws with the process's message where it failed. */
+  async ask<T>(call: string, args: object = {}): Promise<T> {
+    this.child.stdin.write(`${JSON.stringify({ call, args })}\n`);
+    const line = await this.lines.next();
+    if (line.done)
+      throw new Error(`the process ended: ${this.errors.trim().split("\n").at(-1) || "no message"}`);
+    const answer = JSON.parse(line.value) as { result?: T; error?: string };
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer.result as T;
+  }
+
+  /** Lets the process go; it ends with its input. */
+  async end(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const gone = new Promise((resolve) => this.child.once("close", resolve));
+    this.child.stdin.end();
+    await gone;
+  }
+}

@@ -1,0 +1,25 @@
+"""Answers the questions of bench/peer.ts: a line of JSON in, a line of JSON out, until the input ends."""
+
+import json
+import resource
+import sys
+import traceback
+
+
+def serve(handlers):
+    """`handlers` maps a call's name to a function of its arguments that gives something JSON can hold."""
+    out, sys.stdout = sys.stdout, sys.stderr  # What libraries print must not get between the answers.
+    for line in sys.stdin:
+        question = json.loads(line)
+        try:
+            answer = {"result": handlers[question["call"]](**question["args"])}
+        except Exception as error:
+            traceback.print_exc()
+            first = str(error).strip().split("\n")[0]
+            answer = {"error": f"{type(error).__name__}: {first}"}
+        print(json.dumps(answer), file=out, flush=True)
+
+
+def peak_bytes():
+    """The most memory this process has held (Linux: kilobytes)."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
