@@ -11,6 +11,7 @@ export interface TarEntry {
 }
 
 const block = 512;
+const gzipMark = Buffer.of(0x1f, 0x8b);
 /** Pieces the archive is read in: small files' headers come many at a time, large files are stepped over. */
 const windowBytes = 64 * 1024;
 /** Longest name or pax record that is taken. */
@@ -29,6 +30,8 @@ export async function* tarEntries(
     let next: { path?: string; size?: number } = {};
     let at = 0;
     let ended = false;
+    const gzip = size > 2 && Buffer.from(await window.read(0, 2)).equals(gzipMark);
+    if (gzip) throw new Error("it is compressed (gzip) and must be unpacked first, to be read at any place");
     while (at + block <= size) {
       const header = await window.read(at, block);
       if (header.every((byte) => byte === 0)) {
@@ -112,7 +115,7 @@ function requireChecksum(header: Uint8Array, at: number): void {
   let sum = 0;
   for (let i = 0; i < block; i++) sum += i >= 148 && i < 156 ? 32 : header[i]!;
   if (sum !== number(header.subarray(148, 156))) {
-    throw new Error(`there is no file header at byte ${at} (a compressed archive must be unpacked first)`);
+    throw new Error(`there is no file header at byte ${at}`);
   }
 }
 

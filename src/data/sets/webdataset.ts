@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { rangeItem } from "../file-item.ts";
 import { imageExtensions } from "../folder-scan.ts";
@@ -95,7 +95,7 @@ async function indexOf(root: string, paths: readonly string[]): Promise<Index> {
         if (entry.length > 64) throw new DataError(`${where}: a class number has at most 64 bytes.`);
         const text = new TextDecoder().decode(await entry.read());
         sample.label = wholeNumber(text, 0, mostClasses, "class", where);
-      } else if (imageExtensions.includes(extname(`.${extension}`)) && sample.image === undefined) {
+      } else if (imageExtensions.includes(`.${extension}`) && sample.image === undefined) {
         sample.image = { start: entry.start, length: entry.length };
       }
     }
