@@ -1,46 +1,119 @@
-import type { Command } from "commander";
+import { writeFile } from "node:fs/promises";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import type { Evaluation } from "../evaluate/run-node.ts";
-import { formatPercent } from "./format.ts";
-import { commonOptions, encoderOptions } from "./options.ts";
+import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
+import { evaluationHtml } from "../report/evaluation.ts";
+import { commonOptions, encoderOptions, integer } from "./options.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { wrapText } from "./width.ts";
+
+interface EvaluateOptions extends EncoderOptions {
+  readonly data: string;
+  readonly probes?: readonly ProbeName[];
+  readonly seeds: number;
+  readonly epochs: number;
+  readonly augmentation: boolean | "only";
+  readonly evalDraws: number | "each epoch";
+  readonly references: boolean;
+  readonly fullEpochs?: number;
+  readonly fullSeeds?: number;
+  readonly markdown?: string;
+  readonly html?: string;
+}
+
+function probesOf(value: string): ProbeName[] {
+  const names = value.split(",");
+  const wrong = names.find((name) => !(probeNames as readonly string[]).includes(name));
+  if (wrong !== undefined) throw new InvalidArgumentError(`Expected some of ${probeNames.join(", ")}.`);
+  return names as ProbeName[];
+}
+
+const drawsOf = (value: string): number | "each epoch" =>
+  value === "epoch" ? "each epoch" : integer(1)(value);
+
+const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 
 export function addEvaluate(program: Command): void {
   const command = program
     .command("evaluate")
-    .summary("measure a distilled set on real test images")
+    .summary("measure sets of images on real test images, fairly")
     .description(
-      "Measures the closed-form probe of one or more distilled sets on the test images of --data. Under another\n" +
-        "--encoder than the one it was distilled with, the probe is solved anew from the images.",
+      "Measures one or more sets on the test images of --data by three probes: the closed form, LGM's\n" +
+        "gradient-trained head, and that head with a tuned learning rate, with and without evaluation\n" +
+        "augmentation, beside the full data and random images under the same recipes. Under another\n" +
+        "--encoder than a set was distilled with, its exact pixels are resized and probes are trained anew.",
     )
-    .argument("<out...>", "folders that `clp-dd distill` wrote")
-    .requiredOption("--data <dir>", "folder of images, or an embedded set");
-  commonOptions(encoderOptions(command));
-  command.action(async (artifacts: string[], options: EncoderOptions & { data: string }) => {
-    const asked = command.getOptionValueSource("encoder") === "cli";
-    const results = await runJob<Evaluation[]>(
-      "evaluate",
-      { ...encoderParams(options), ...(asked ? {} : { encoder: undefined }), artifacts, data: options.data },
+    .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote")
+    .requiredOption("--data <dir>", "folder of images, or an embedded set")
+    .option("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, probesOf)
+    .option("--seeds <n>", "seeds to take mean and deviation over", integer(1), 5)
+    .option("--epochs <n>", "epochs of a head", integer(1), 1000)
+    .addOption(new Option("--no-augmentation", "only on images as they are"))
+    .addOption(
+      new Option("--eval-draws <n>", "augmented draws of each image and seed, or `epoch`: anew each epoch")
+        .argParser(drawsOf)
+        .default(20),
+    )
+    .option("--no-references", "do not measure full data and random images")
+    .option("--full-epochs <n>", "epochs of a head on the full data (default: --epochs)", integer(1))
+    .option("--full-seeds <n>", "seeds of the heads on the full data (default: --seeds)", integer(1))
+    .option("--markdown <file>", "write the tables as Markdown")
+    .option("--html <file>", "write the tables, accuracy by class and confusions as a page");
+  commonOptions(encoderOptions(command)).addHelpText(
+    "after",
+    `
+--encoder takes several, with commas: NAME, NAME@SIZE or NAME@SIZE#TENSOR.
+
+Examples:
+  clp-dd evaluate distilled --data photos --probes closed-form     seconds
+  clp-dd evaluate distilled --data photos --markdown results.md    the whole protocol
+  clp-dd evaluate a b --data photos --encoder efficientnet-lite0@128,other.onnx@128`,
+  );
+  command.action(async (artifacts: string[], options: EvaluateOptions) => {
+    const given = (name: string) => command.getOptionValueSource(name) === "cli";
+    const { encoder, feature: _, pool: __, ...params } = encoderParams(options);
+    const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
+      "evaluate.described",
+      {
+        ...params,
+        artifacts,
+        data: options.data,
+        encoders: given("encoder") ? encoder.split(",") : [],
+        probes: options.probes,
+        seeds: firstSeeds(options.seeds),
+        epochs: options.epochs,
+        draws: options.evalDraws,
+        augmentation: options.augmentation === false ? "off" : "both",
+        references: options.references,
+        fullEpochs: options.fullEpochs,
+        fullSeeds: options.fullSeeds === undefined ? undefined : firstSeeds(options.fullSeeds),
+      },
       options,
     );
-    const rows = results.map((r) => [
-      r.artifact,
-      r.encoder,
-      formatPercent(r.metrics.top1),
-      String(r.metrics.count),
-    ]);
-    process.stdout.write(
-      `${formatTable(["distilled set", "encoder", "top-1", "images"], rows, { align: ["left", "left", "right", "right"] })}\n`,
-    );
-    if (options.json) {
-      printJson(
-        results.map(({ artifact, encoder, distilledWith, metrics }) => ({
-          artifact,
-          encoder,
-          distilledWith,
-          ...metrics,
-        })),
-      );
+    const tables = evaluationTables(results);
+    for (const { title, head, rows, notes } of tables) {
+      const text = notes.flatMap((note) => wrapText(note, 80));
+      process.stdout.write(`\n${[title, "", formatTable(head, rows), "", ...text].join("\n")}\n`);
     }
+    if (options.markdown) await writeFile(options.markdown, tables.map(markdownTable).join("\n"));
+    if (options.html) await writeFile(options.html, evaluationHtml(tables, results, classes));
+    if (options.json) printJson(results.map(evaluationJson));
   });
+}
+
+/** What `--json` prints of an evaluation: `top1` of the closed form first, then every probe with its figures. */
+export function evaluationJson(result: Evaluation) {
+  const { probes, full, random, ...rest } = result;
+  const closedForm = probes.find((p) => p.probe === "closed-form" && !p.augmented);
+  const brief = (list: Evaluation["full"]) =>
+    list.map(({ perClass: _, confusion: __, ...figures }) => figures);
+  return {
+    ...(closedForm ? { top1: closedForm.top1.mean } : {}),
+    ...rest,
+    probes: probes.map((probe) => ({ ...probe, ...rankingOf(probe, full, random) })),
+    full: brief(full),
+    random: brief(random),
+  };
 }

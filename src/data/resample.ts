@@ -29,7 +29,7 @@ interface Filter {
   readonly weight: (x: number) => number;
 }
 
-const filters = {
+export const filters = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: { support: 2, weight: (x) => cubic(Math.abs(x), -0.5) },

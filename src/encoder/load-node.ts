@@ -65,12 +65,29 @@ export async function loadEncoderModel(nameOrPath: string, options: LoadOptions 
     });
   }
   const model = await readModelFile(nameOrPath, nameOrPath);
+  const card = await cardBeside(nameOrPath);
+  const feature = options.feature ?? card?.feature;
   return {
     ...model,
-    preprocessing: resized({ ...model.preprocessing, ...options.preprocessing }, options),
-    ...(options.feature ? { feature: options.feature } : {}),
+    provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
+    preprocessing: resized(
+      { ...(card?.preprocessing ?? model.preprocessing), ...options.preprocessing },
+      options,
+    ),
+    ...(feature ? { feature } : {}),
     ...(options.pool ? { pool: options.pool } : {}),
   };
+}
+
+/** What `tools/convert_efficientnet_lite.py` writes beside a model it converts; undefined where there is none. */
+async function cardBeside(path: string): Promise<z.infer<typeof Embedded> | undefined> {
+  const text = await readFile(path.replace(/\.onnx$/i, ".json"), "utf8").catch(() => undefined);
+  try {
+    // Another program's file of that name is none of ours.
+    return text === undefined ? undefined : Embedded.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 function resized(preprocessing: Preprocessing, { size, resize: edge }: LoadOptions): Preprocessing {

@@ -33,6 +33,10 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
     distill: (params: DistillParams, context) => runDistillation(params, context),
     baseline: (params: BaselineParams, context) => runBaseline(params, context),
     evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
+    "evaluate.described": async (params: EvaluateParams, context) => ({
+      results: await runEvaluation(params, context),
+      classes: (await openDataSet(params.data)).classes,
+    }),
     features: (params: FeaturesParams, context) => features(params, context),
     inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),
     profile: (params: ProfileParams, context) => profileStep(params, context),

@@ -1,5 +1,6 @@
 import type { DistillConfig } from "../distill/config.ts";
 import type { Pool } from "../encoder/model.ts";
+import type { ProbeName } from "../evaluate/protocol.ts";
 import type { Device } from "../runtime/runtime.ts";
 
 /** Which encoder runs, and where. */
@@ -35,11 +36,30 @@ export interface FeaturesParams extends EncoderParams, DataParams {
 export interface EvaluateParams extends DataParams {
   /** Folders of artefacts. */
   readonly artifacts: readonly string[];
-  /** Another encoder than the one it was distilled with; the probe is then solved anew on its features. */
-  readonly encoder?: string | undefined;
+  /**
+   * Encoders to evaluate on, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`; by default the one each artefact was
+   * distilled with.
+   */
+  readonly encoders?: readonly string[] | undefined;
   readonly size?: number | undefined;
+  readonly resize?: number | undefined;
   readonly device?: Device | undefined;
   readonly threads?: number | undefined;
+  /** Default: all three. */
+  readonly probes?: readonly ProbeName[] | undefined;
+  /** Default: 0 to 4. */
+  readonly seeds?: readonly number[] | undefined;
+  /** Epochs of a head. Default: 1,000. */
+  readonly epochs?: number | undefined;
+  /** Epochs and seeds of the heads on the full data; default: those of the others. */
+  readonly fullEpochs?: number | undefined;
+  readonly fullSeeds?: readonly number[] | undefined;
+  /** Augmented draws of each image and seed. */
+  readonly draws?: number | "each epoch" | undefined;
+  /** Train probes on augmented images, on images as they are, or both ways. Default: both. */
+  readonly augmentation?: "both" | "off" | "only" | undefined;
+  /** Measure the full data and random images beside the sets. Default: true. */
+  readonly references?: boolean | undefined;
 }
 
 /** What a distilled set is compared with, each left as an artefact of its own. */

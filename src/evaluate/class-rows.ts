@@ -20,7 +20,7 @@ export function indicesByClass(labels: Int32Array, classes: number, ipc: number)
 }
 
 /** The rows `indices` of `real` as features of their own: in memory where they fit, else read when asked for. */
-export async function rowsOfClass(
+export async function subsetOf(
   real: FeatureRows,
   indices: readonly number[],
   memoryBytes = classMemory,
@@ -58,7 +58,7 @@ export async function chooseByClass(
 ): Promise<Int32Array> {
   const chosen = new Int32Array(classes * ipc);
   for (const [c, indices] of indicesByClass(real.labels, classes, ipc).entries()) {
-    const picked = await choose(await rowsOfClass(real, indices, options.memoryBytes), c);
+    const picked = await choose(await subsetOf(real, indices, options.memoryBytes), c);
     for (const [i, row] of picked.entries()) chosen[c * ipc + i] = indices[row]!;
     options.onClass?.(c);
   }

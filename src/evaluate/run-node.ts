@@ -1,71 +1,267 @@
 import { resolve } from "node:path";
-import { readArtifact } from "../artifact/read-node.ts";
-import { fitFeatureMaps, prepareWorkplace } from "../distill/prepare-node.ts";
+import { type Artifact, readArtifact } from "../artifact/read-node.ts";
+import { resampleFloat } from "../data/resample-float.ts";
+import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
+import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import type { EvaluateParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
-import { DataError } from "../errors.ts";
-import { matrix } from "../probe/matrix.ts";
-import { evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
-import type { Metrics } from "./metrics.ts";
+import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import {
+  createFeatureAugmenter,
+  defaultDraws,
+  type FeatureAugmenter,
+  plainFeatures,
+} from "./augmented-features.ts";
+import { requireSameClasses } from "./baseline-node.ts";
+import type { ClosedFormProbe } from "./closed-form.ts";
+import {
+  evaluateSet,
+  evaluationSeeds,
+  type ProbeResult,
+  type Protocol,
+  probeNames,
+  type TrainingFeatures,
+  type TrainingSet,
+  validationOf,
+} from "./protocol.ts";
+import { References } from "./references-node.ts";
 
-/** How well one artefact does on the test images of a data set. */
+/** How well one artefact does on the test images of a data set, under one encoder. */
 export interface Evaluation {
   readonly artifact: string;
+  /** How its images came about: "distilled", or a baseline's name. */
+  readonly kind: Artifact["manifest"]["kind"];
+  /** What it was made by: the preset or the objective of a distillation, the baseline's name else. */
+  readonly method: string;
+  readonly data: string;
+  /** The encoder it is evaluated on, with the side of its images: `name@128`. */
   readonly encoder: string;
   /** The encoder it was distilled with. */
   readonly distilledWith: string;
-  readonly metrics: Metrics;
+  readonly images: number;
+  readonly ipc: number;
+  /** Seconds and bytes that making the set took. */
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+  /** Test images. */
+  readonly count: number;
+  readonly probes: readonly ProbeResult[];
+  /** The same probes on all training features and on as many random images a class; empty if not asked for. */
+  readonly full: readonly ProbeResult[];
+  readonly random: readonly ProbeResult[];
+  /** Evaluation augmentation's draws of each image and seed, epochs of a head. */
+  readonly draws: number | "each epoch";
+  readonly epochs: number;
+}
+
+/** An encoder under which artefacts are evaluated. */
+interface Column extends EncoderSpec {
+  readonly artifacts: Artifact[];
 }
 
 /**
- * The closed-form probe of each artefact on a data set's test images: the recorded probe under the encoder it
- * was distilled with, a probe solved anew from its images under another one.
+ * The fair evaluation: each artefact under each encoder (the one it was distilled with by default), by the
+ * closed-form probe, LGM's gradient-trained head and the head with a tuned learning rate, with and without
+ * evaluation augmentation, beside the full data and random images under the same recipes. Under another
+ * encoder the exact float pixels are resized to its input and probes are solved anew.
  */
 export async function runEvaluation(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
-  const results: Evaluation[] = [];
-  for (const folder of params.artifacts) {
-    const artifact = await readArtifact(resolve(folder));
-    const { encoder: recorded, classes, config } = artifact.manifest;
-    const same = params.encoder === undefined || params.encoder === recorded.id;
-    const size = params.size ?? recorded.preprocessing.crop[0];
-    const { resize } = recorded.preprocessing;
-    const place = await prepareWorkplace(
-      {
-        ...params,
-        encoder: params.encoder ?? recorded.id,
-        size,
-        ...(same ? { feature: recorded.feature } : {}),
-        ...(typeof resize === "number" && size === recorded.preprocessing.crop[0] ? { resize } : {}),
-      },
-      context,
-    );
+  try {
+    return await evaluateAll(params, context);
+  } catch (error) {
+    if (!context.signal.aborted || error instanceof InterruptedError) throw error;
+    throw new InterruptedError("Stopped; nothing was written.", { cause: error });
+  }
+}
+
+async function evaluateAll(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
+  const artifacts: Artifact[] = [];
+  for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
+  const results = new Map<Artifact, Evaluation[]>();
+  for (const column of columnsOf(artifacts, params)) {
+    const { artifacts: own, ...spec } = column;
+    const [first] = own as [Artifact, ...Artifact[]];
+    const place = await prepareWorkplace({ ...params, ...spec, ...resizeOf(first, spec, params) }, context);
+    let augmenter: FeatureAugmenter | undefined;
     try {
-      const { source, test, train, encoder, gemm } = place;
-      if (source.classes.join("\0") !== classes.join("\0")) {
+      if (place.test === undefined) {
         throw new DataError(
-          `${folder} has the classes ${classes.slice(0, 4).join(", ")}…, the data set ${source.classes.slice(0, 4).join(", ")}…: ` +
-            "expected the same ones in the same order.",
+          `${place.source.name} has no test images. Add DIR/test, or give another data set.`,
         );
       }
-      if (test === undefined)
-        throw new DataError(`${source.name} has no test images. Add DIR/test, or give another data set.`);
-      let probe = await artifact.probe();
-      if (!same || encoder.provenance.sha256 !== recorded.sha256) {
-        const images = await artifact.images();
-        const features = await encoder.features(images, artifact.labels.length);
-        const labels = matrix(
-          artifact.labels.length,
-          classes.length,
-          Float64Array.from(await artifact.softLabels()),
-        );
-        const [map] = await fitFeatureMaps([probe.map.normalization], train);
-        probe = await fitClosedForm(features, labels, map!, config.lambda, gemm);
+      if (params.augmentation !== "off")
+        augmenter = await createFeatureAugmenter(place.runtime, place.encoder);
+      const bench = await benchOf(place, augmenter, params, context);
+      for (const artifact of own) {
+        requireSameClasses(artifact.manifest, place.source.classes, artifact.folder);
+        const known = results.get(artifact) ?? [];
+        results.set(artifact, [...known, await evaluateArtifact(artifact, bench)]);
       }
-      const metrics = await evaluateClosedForm(probe, test, gemm, test.groups ? { groups: test.groups } : {});
-      results.push({ artifact: folder, encoder: encoder.provenance.id, distilledWith: recorded.id, metrics });
     } finally {
+      await augmenter?.release();
       await place.release();
     }
   }
-  return results;
+  return artifacts.flatMap((artifact) => results.get(artifact) ?? []);
+}
+
+/** Each encoder asked for, or each that an artefact was distilled with, with its artefacts. */
+function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
+  if (params.encoders !== undefined && params.encoders.length > 0) {
+    return params.encoders.map((text) => {
+      const spec = parseEncoderSpec(text);
+      const recorded = artifacts.find(({ manifest }) => manifest.encoder.id === spec.encoder)?.manifest;
+      const size = spec.size ?? params.size ?? recorded?.imageSize;
+      const feature = spec.feature ?? recorded?.encoder.feature;
+      return {
+        encoder: spec.encoder,
+        ...(size === undefined ? {} : { size }),
+        ...(feature === undefined ? {} : { feature }),
+        artifacts: [...artifacts],
+      };
+    });
+  }
+  const columns = new Map<string, Column>();
+  for (const artifact of artifacts) {
+    const { encoder, imageSize } = artifact.manifest;
+    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.preprocessing]);
+    const known = columns.get(key);
+    if (known) known.artifacts.push(artifact);
+    else {
+      columns.set(key, {
+        encoder: encoder.id,
+        size: params.size ?? imageSize,
+        feature: encoder.feature,
+        artifacts: [artifact],
+      });
+    }
+  }
+  return [...columns.values()];
+}
+
+/** Real images are resized as they were for the artefact, where the encoder sees images of the same size. */
+function resizeOf({ manifest }: Artifact, { size }: EncoderSpec, params: EvaluateParams) {
+  if (params.resize !== undefined) return { resize: params.resize };
+  const { resize, crop } = manifest.encoder.preprocessing;
+  return size === crop[0] && typeof resize === "number" ? { resize } : {};
+}
+
+/** All that the artefacts of a column are evaluated with. */
+interface Bench {
+  readonly place: Workplace;
+  readonly protocol: Protocol;
+  readonly augmenter: FeatureAugmenter | undefined;
+  readonly augmented: readonly boolean[];
+  readonly draws: number | "each epoch";
+  readonly references: References | undefined;
+}
+
+async function benchOf(
+  place: Workplace,
+  augmenter: FeatureAugmenter | undefined,
+  params: EvaluateParams,
+  context: JobContext,
+): Promise<Bench> {
+  const seeds = params.seeds ?? evaluationSeeds;
+  const probes = params.probes ?? probeNames;
+  if (seeds.length === 0 || probes.length === 0)
+    throw new UsageError("An evaluation needs a seed and a probe.");
+  let done = 0;
+  const protocol: Protocol = {
+    classes: place.source.classes.length,
+    test: place.test!,
+    validation: await validationOf(place.train),
+    gemm: place.gemm,
+    ...{ probes, seeds, epochs: params.epochs ?? 1000, signal: context.signal },
+    onSeed: (detail) =>
+      context.progress({ stage: "Evaluating", done: ++done, total: 0, unit: "probes", detail }),
+  };
+  const augmented = { off: [false], only: [true], both: [false, true] }[params.augmentation ?? "both"];
+  const draws = params.draws ?? defaultDraws;
+  return {
+    ...{ place, protocol, augmenter, augmented, draws },
+    references:
+      params.references === false
+        ? undefined
+        : new References(place, protocol, augmenter, draws, params.fullEpochs, params.fullSeeds),
+  };
+}
+
+async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evaluation> {
+  const { place, protocol, references, augmented } = bench;
+  const { manifest } = artifact;
+  const { encoder, train } = place;
+  const { config, kind } = manifest;
+  const recorded = await artifact.probe();
+  // The same encoder on images prepared in the same way: the recorded probe holds.
+  const same =
+    encoder.provenance.sha256 === manifest.encoder.sha256 &&
+    encoder.feature.tensor === manifest.encoder.feature &&
+    JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
+  const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
+  const map = fitted as FeatureMap;
+  const { ipc } = config;
+  const probes: ProbeResult[] = [];
+  const full = references === undefined ? [] : await references.full(map);
+  if (kind === "full") {
+    probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
+  } else {
+    const set = await trainingSet(artifact, bench, same ? recorded : undefined);
+    for (const with_ of augmented) {
+      probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
+    }
+  }
+  const random =
+    references === undefined || kind === "full"
+      ? []
+      : await references.random(ipc, map, config.lambda, augmented);
+  return {
+    artifact: artifact.folder,
+    kind,
+    method: kind === "distilled" ? (manifest.preset?.name ?? config.method) : kind,
+    data: place.source.name,
+    encoder: `${encoder.provenance.id}@${sideOf(encoder.preprocessing.crop)}`,
+    distilledWith: `${manifest.encoder.id}@${sideOf(manifest.encoder.preprocessing.crop)}`,
+    images: kind === "full" ? train.count : artifact.labels.length,
+    ipc,
+    seconds: manifest.seconds,
+    peakMemoryBytes: manifest.peakMemoryBytes,
+    count: protocol.test.count,
+    ...{ probes, full, random, draws: bench.draws, epochs: protocol.epochs },
+  };
+}
+
+const sideOf = ([height, width]: readonly [number, number]): string =>
+  height === width ? String(height) : `${height}x${width}`;
+
+/** The artefact's images as the encoder takes them, and their features, plain and augmented. */
+async function trainingSet(
+  artifact: Artifact,
+  { place, augmenter, draws }: Bench,
+  recorded: ClosedFormProbe | undefined,
+): Promise<TrainingSet> {
+  const { encoder } = place;
+  const { labels, manifest } = artifact;
+  const { crop, interpolation } = encoder.preprocessing;
+  const images = resampleFloat(await artifact.images(), manifest.imageSize, crop, interpolation);
+  const plain = plainFeatures(await encoder.features(images, labels.length), labels);
+  const softLabels: Matrix = matrix(
+    labels.length,
+    manifest.classes.length,
+    Float64Array.from(await artifact.softLabels()),
+  );
+  // The draws of a seed serve every probe.
+  const drawn = new Map<number, TrainingFeatures>();
+  return {
+    softLabels,
+    ...(recorded ? { recorded } : {}),
+    async training(seed, augmented) {
+      if (!augmented) return plain;
+      const known = drawn.get(seed) ?? augmenter!.training(images, labels, seed, draws);
+      drawn.set(seed, known);
+      return known;
+    },
+  };
 }

@@ -1,0 +1,338 @@
+import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import {
+  headScores,
+  type LabeledFeatures,
+  type LinearHead,
+  type TunedHead,
+  tunedLearningRates,
+  tuneHead,
+} from "../probe/head.ts";
+import { centeredOneHot } from "../probe/labels.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { seededRandom } from "../random.ts";
+import { subsetOf } from "./class-rows.ts";
+import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
+import { fitFullData } from "./full-data.ts";
+import { type Metrics, MetricsAccumulator, meanStd } from "./metrics.ts";
+
+/**
+ * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's
+ * gradient-trained head on raw features (src/probe/head.ts). `tuned-head`: the same with its learning rate
+ * chosen among DD-Ranking's five.
+ */
+export const probeNames = ["closed-form", "head", "tuned-head"] as const;
+export type ProbeName = (typeof probeNames)[number];
+
+/** Seeds of an evaluation. */
+export const evaluationSeeds: readonly number[] = [0, 1, 2, 3, 4];
+
+/** A mean over seeds. */
+export interface Spread {
+  readonly mean: number;
+  /** Deviation (n − 1); 0 of a single number. */
+  readonly std: number;
+  readonly values: readonly number[];
+}
+
+/** What one probe, trained on one set, does on the test images; accuracies are fractions. */
+export interface ProbeResult {
+  readonly probe: ProbeName;
+  /** Whether it was trained on flipped and cropped draws of the images. */
+  readonly augmented: boolean;
+  /** A closed form on images as they are has one value: nothing about it is random. */
+  readonly seeds: readonly number[];
+  readonly top1: Spread;
+  readonly top5?: Spread;
+  readonly worstGroup?: Spread;
+  /** Mean over seeds; null for a class without a test image. */
+  readonly perClass: readonly (number | null)[];
+  /** confusion[truth][prediction]: numbers of test images, summed over seeds. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Of the head, at the start. */
+  readonly learningRate?: number;
+  /** Of the closed form. */
+  readonly lambda?: number;
+}
+
+/** What a probe learns from: the features of a set's images for one seed. */
+export interface TrainingFeatures extends LabeledFeatures {
+  /** All features at once, for the closed form: those of every draw where there are several, draw by draw. */
+  every(): Promise<{ readonly features: Float32Array; readonly draws: number }>;
+}
+
+/** A set of images to train probes on. */
+export interface TrainingSet {
+  training(seed: number, augmented: boolean): Promise<TrainingFeatures>;
+  /** Labels of the closed form, m × C; one-hot minus 1/C where absent. Heads are trained on hard labels. */
+  readonly softLabels?: Matrix;
+  /** The probe that was recorded, used for the closed form without augmentation. */
+  readonly recorded?: ClosedFormProbe;
+  /** Whether each seed has other images (the random baseline). */
+  readonly changesWithSeed?: boolean;
+}
+
+/** What all sets are evaluated with alike. */
+export interface Protocol {
+  readonly classes: number;
+  readonly test: FeatureRows;
+  /** Real training features that learning rates are chosen on; the test images are never looked at for that. */
+  readonly validation: LabeledFeatures;
+  readonly gemm: Gemm;
+  readonly probes: readonly ProbeName[];
+  readonly seeds: readonly number[];
+  /** Epochs of a head, 1,000 in LGM's recipe. */
+  readonly epochs: number;
+  readonly learningRates?: readonly number[];
+  readonly signal?: AbortSignal;
+  readonly onSeed?: (what: string) => void;
+}
+
+/** Evaluates every probe of the protocol on a set, with or without evaluation augmentation. */
+export async function evaluateSet(
+  set: TrainingSet,
+  protocol: Protocol,
+  augmented: boolean,
+  closedForm: { readonly map: FeatureMap; readonly lambda: number },
+): Promise<ProbeResult[]> {
+  const { probes, seeds } = protocol;
+  const results: ProbeResult[] = [];
+  if (probes.includes("closed-form")) {
+    const used = augmented || set.changesWithSeed ? seeds : seeds.slice(0, 1);
+    const metrics: Metrics[] = [];
+    for (const seed of used) {
+      protocol.signal?.throwIfAborted();
+      const probe =
+        !augmented && set.recorded
+          ? set.recorded
+          : await closedFormOf(set, seed, augmented, closedForm, protocol);
+      metrics.push(await evaluateClosedForm(probe, protocol.test, protocol.gemm, groupsOf(protocol.test)));
+    }
+    const { lambda } = set.recorded ?? closedForm;
+    results.push({ ...summary("closed-form", augmented, used, metrics), lambda });
+  }
+  if (probes.some((name) => name !== "closed-form")) {
+    const tried: (readonly TunedHead[])[] = [];
+    for (const seed of seeds) {
+      const training = await set.training(seed, augmented);
+      tried.push(await trainAll(training, protocol.validation, seed, protocol));
+      protocol.onSeed?.(`heads, seed ${seed}`);
+    }
+    const rates = ratesOf(await set.training(seeds[0]!, augmented), protocol);
+    results.push(...(await headResults(tried, rates, bestRate(tried, rates.tuned), augmented, protocol)));
+  }
+  return results;
+}
+
+/**
+ * The same probes on all training features, read in batches and never augmented. The closed form chooses its λ,
+ * and the tuned head its learning rate (once, from the first seed), on a held-out tenth; both are then fitted
+ * on all.
+ */
+export async function evaluateFullData(
+  train: FeatureRows,
+  protocol: Omit<Protocol, "validation">,
+  map: FeatureMap,
+): Promise<ProbeResult[]> {
+  const { probes, seeds, classes, gemm, test } = protocol;
+  const results: ProbeResult[] = [];
+  if (probes.includes("closed-form")) {
+    const full = await fitFullData(train, classes, map, gemm);
+    const metrics = await evaluateClosedForm(full, test, gemm, groupsOf(test));
+    results.push({ ...summary("closed-form", false, seeds.slice(0, 1), [metrics]), lambda: full.lambda });
+    protocol.onSeed?.("closed form");
+  }
+  if (probes.every((name) => name === "closed-form")) return results;
+  const all = ratesOf(train, protocol);
+  let best = all.tuned[0]!;
+  if (probes.includes("tuned-head")) {
+    const { fit, held } = splitOf(train.count, 10);
+    const validation = await subsetOf(train, held);
+    const part = await subsetOf(train, fit, 0);
+    const tried = await trainAll(part, validation, seeds[0]!, { ...protocol, probes: ["tuned-head"] });
+    best = bestRate([tried], all.tuned);
+    protocol.onSeed?.("learning rate");
+  }
+  const rates = { own: all.own, tuned: [best] };
+  const tried: (readonly TunedHead[])[] = [];
+  for (const seed of seeds) {
+    tried.push(await trainRates(train, undefined, seed, protocol, wanted(rates, protocol)));
+    protocol.onSeed?.(`heads, seed ${seed}`);
+  }
+  results.push(...(await headResults(tried, rates, best, false, protocol)));
+  return results;
+}
+
+/** Most real features that learning rates are chosen on. */
+const validationRows = 5000;
+
+/** A seeded sample of real training features, held in memory, on which heads of small sets choose a rate. */
+export async function validationOf(train: FeatureRows): Promise<LabeledFeatures> {
+  const share = Math.max(1, Math.ceil(train.count / validationRows));
+  return subsetOf(train, share === 1 ? everyRow(train.count) : splitOf(train.count, share).held);
+}
+
+const everyRow = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** One row in `share`, drawn at random, and the others; both in order. */
+function splitOf(count: number, share: number): { fit: number[]; held: number[] } {
+  const random = seededRandom(0, "learning rate validation");
+  const fit: number[] = [];
+  const held: number[] = [];
+  for (let i = 0; i < count; i++) (random.uniform() * share < 1 ? held : fit).push(i);
+  // With next to no images the draw may leave one side empty.
+  if (held.length === 0) held.push(...fit);
+  if (fit.length === 0) fit.push(...held);
+  return { fit, held };
+}
+
+async function closedFormOf(
+  set: TrainingSet,
+  seed: number,
+  augmented: boolean,
+  { map, lambda }: { readonly map: FeatureMap; readonly lambda: number },
+  { classes, gemm }: Protocol,
+): Promise<ClosedFormProbe> {
+  const training = await set.training(seed, augmented);
+  const { features, draws } = await training.every();
+  const labels = set.softLabels ?? centeredOneHot(training.labels, classes);
+  const tiled = matrix(draws * labels.rows, classes);
+  for (let draw = 0; draw < draws; draw++) tiled.data.set(labels.data, draw * labels.data.length);
+  return fitClosedForm(features, tiled, map, lambda, gemm);
+}
+
+interface Rates {
+  /** LGM's own rate, 1e-3 · batch / 256. */
+  readonly own: number;
+  readonly tuned: readonly number[];
+}
+
+function ratesOf({ count }: { readonly count: number }, protocol: Pick<Protocol, "learningRates">): Rates {
+  return {
+    own: (1e-3 * Math.min(256, count)) / 256,
+    tuned: [...(protocol.learningRates ?? tunedLearningRates)].sort((a, b) => a - b),
+  };
+}
+
+const wanted = ({ own, tuned }: Rates, { probes }: Pick<Protocol, "probes">): number[] => [
+  ...new Set([...(probes.includes("head") ? [own] : []), ...(probes.includes("tuned-head") ? tuned : [])]),
+];
+
+function trainAll(
+  training: LabeledFeatures,
+  validation: LabeledFeatures,
+  seed: number,
+  protocol: Omit<Protocol, "validation">,
+): Promise<readonly TunedHead[]> {
+  return trainRates(training, validation, seed, protocol, wanted(ratesOf(training, protocol), protocol));
+}
+
+/** Heads of several rates, trained side by side; without `validation` their accuracies are not measured. */
+async function trainRates(
+  training: LabeledFeatures,
+  validation: LabeledFeatures | undefined,
+  seed: number,
+  { classes, epochs, gemm, signal }: Omit<Protocol, "validation">,
+  learningRates: readonly number[],
+): Promise<readonly TunedHead[]> {
+  const none: LabeledFeatures = { ...training, count: 0, labels: new Int32Array(0) };
+  const { tried } = await tuneHead(training, validation ?? none, {
+    ...{ classes, seed, epochs, gemm, learningRates },
+    ...(signal ? { signal } : {}),
+  });
+  return tried;
+}
+
+/** The rate of the best mean validation accuracy over seeds; of equal ones the lowest. */
+function bestRate(tried: readonly (readonly TunedHead[])[], rates: readonly number[]): number {
+  const accuracyOf = (rate: number) =>
+    tried.reduce((sum, heads) => sum + (heads.find((h) => h.learningRate === rate)?.accuracy ?? 0), 0);
+  return rates.reduce((best, rate) => (accuracyOf(rate) > accuracyOf(best) ? rate : best), rates[0]!);
+}
+
+async function headResults(
+  tried: readonly (readonly TunedHead[])[],
+  { own }: Rates,
+  best: number,
+  augmented: boolean,
+  protocol: Omit<Protocol, "validation">,
+): Promise<ProbeResult[]> {
+  const results: ProbeResult[] = [];
+  for (const [probe, rate] of [["head", own] as const, ["tuned-head", best] as const]) {
+    if (!protocol.probes.includes(probe)) continue;
+    const heads = tried.map((of) => of.find((h) => h.learningRate === rate)!.head);
+    const metrics = await headMetrics(heads, protocol.test, protocol.classes, protocol.gemm);
+    results.push({ ...summary(probe, augmented, protocol.seeds, metrics), learningRate: rate });
+  }
+  return results;
+}
+
+/** Metrics of several heads, the test features streamed once. */
+export async function headMetrics(
+  heads: readonly LinearHead[],
+  test: FeatureRows,
+  classes: number,
+  gemm: Gemm,
+): Promise<Metrics[]> {
+  const metrics = heads.map(() => new MetricsAccumulator(classes));
+  const { groups } = test;
+  for await (const { features, labels, indices } of sequentialBatches(test)) {
+    const Z = matrix(labels.length, test.featureSize, new Float64Array(features));
+    const own = groups && Int32Array.from(indices, (i) => groups[i]!);
+    for (const [k, head] of heads.entries()) {
+      metrics[k]!.add((await headScores(head, Z, gemm)).data, labels, own);
+    }
+  }
+  return metrics.map((m) => m.result());
+}
+
+const groupsOf = ({ groups }: FeatureRows) => (groups ? { groups } : {});
+
+/** Metrics of several seeds as one result. */
+function summary(
+  probe: ProbeName,
+  augmented: boolean,
+  seeds: readonly number[],
+  metrics: readonly Metrics[],
+): ProbeResult {
+  const spread = (of: (m: Metrics) => number): Spread => {
+    const values = metrics.map(of);
+    return { ...meanStd(values), values };
+  };
+  const [first] = metrics as [Metrics, ...Metrics[]];
+  return {
+    ...{ probe, augmented, seeds: [...seeds], top1: spread((m) => m.top1) },
+    ...(first.top5 === undefined ? {} : { top5: spread((m) => m.top5!) }),
+    ...(first.worstGroup === undefined ? {} : { worstGroup: spread((m) => m.worstGroup!) }),
+    perClass: first.perClass.map((accuracy, c) =>
+      Number.isNaN(accuracy) ? null : meanStd(metrics.map((m) => m.perClass[c]!)).mean,
+    ),
+    confusion: first.confusion.map((row, truth) =>
+      row.map((_, predicted) => metrics.reduce((sum, m) => sum + m.confusion[truth]![predicted]!, 0)),
+    ),
+  };
+}
+
+/** DD-Ranking's figures (arXiv 2505.13300) of a result beside its references, in fractions of 1. */
+export interface Ranking {
+  /** acc(full data) − acc(synthetic): what distilling lost. */
+  readonly hlr?: number;
+  /** acc(synthetic) − acc(random images): what it won over choosing blindly. */
+  readonly ior?: number;
+}
+
+/** HLR and IOR under the same probe; the full data are never augmented, random images as the set is. */
+export function rankingOf(
+  result: ProbeResult,
+  full: readonly ProbeResult[],
+  random: readonly ProbeResult[],
+): Ranking {
+  const same = (other: ProbeResult) => other.probe === result.probe;
+  const whole = full.find(same);
+  const blind = random.find((other) => same(other) && other.augmented === result.augmented);
+  return {
+    ...(whole ? { hlr: whole.top1.mean - result.top1.mean } : {}),
+    ...(blind ? { ior: result.top1.mean - blind.top1.mean } : {}),
+  };
+}

@@ -1,0 +1,165 @@
+import { formatCount, formatPercent, formatSeconds } from "../format.ts";
+import { type ProbeName, type ProbeResult, rankingOf, type Spread } from "./protocol.ts";
+import type { Evaluation } from "./run-node.ts";
+
+/** A table of text, for the terminal, Markdown and HTML alike. */
+export interface Table {
+  readonly title: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+  /** Sentences below it. */
+  readonly notes: readonly string[];
+}
+
+const shortNames: Readonly<Record<ProbeName, string>> = {
+  "closed-form": "closed form",
+  head: "LGM head",
+  "tuned-head": "tuned head",
+};
+
+/** "LGM head +aug". */
+export function probeTitle({ probe, augmented }: Pick<ProbeResult, "probe" | "augmented">): string {
+  return `${shortNames[probe]}${augmented ? " +aug" : ""}`;
+}
+
+/** "64.8 ± 0.3", percent; the mean alone where there is one number. */
+export function spreadText({ mean, std, values }: Spread): string {
+  const number = (100 * mean).toFixed(1);
+  return values.length > 1 ? `${number} ± ${(100 * std).toFixed(1)}` : number;
+}
+
+/** Differences of accuracies, in points. */
+const points = (value: number | undefined): string => (value === undefined ? "–" : (100 * value).toFixed(1));
+
+/** One table for each encoder evaluated on, and one for each probe across encoders where there are several. */
+export function evaluationTables(results: readonly Evaluation[]): Table[] {
+  const encoders = [...new Set(results.map((r) => r.encoder))];
+  const tables = encoders.map((encoder) =>
+    encoderTable(
+      encoder,
+      results.filter((r) => r.encoder === encoder),
+    ),
+  );
+  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders)] : tables;
+}
+
+function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
+  const [first] = results as [Evaluation, ...Evaluation[]];
+  const all = results.flatMap((r) => [...r.probes, ...r.full, ...r.random]);
+  const worst = all.some((r) => r.worstGroup !== undefined);
+  const top5 = all.some((r) => r.top5 !== undefined);
+  const line = (name: string, result: ProbeResult, ranking: readonly string[]) => [
+    name,
+    probeTitle(result),
+    spreadText(result.top1),
+    ...(top5 ? [result.top5 ? spreadText(result.top5) : "–"] : []),
+    ...(worst ? [result.worstGroup ? spreadText(result.worstGroup) : "–"] : []),
+    ...ranking,
+  ];
+  const rows: string[][] = [];
+  for (const result of results) {
+    for (const probe of result.probes) {
+      const { hlr, ior } = rankingOf(probe, result.full, result.random);
+      const whole = result.full.find((f) => f.probe === probe.probe);
+      const share = whole ? formatPercent(probe.top1.mean / whole.top1.mean, 0) : "–";
+      rows.push(line(labelOf(result), probe, [share, points(hlr), points(ior)]));
+    }
+  }
+  // References are the same for all sets that share a recipe: each is told once.
+  const told = new Set<string>();
+  const severalIpc = new Set(results.filter((r) => r.kind !== "full").map((r) => r.ipc)).size > 1;
+  for (const result of results) {
+    const random = severalIpc ? `${result.images} random images` : "random images";
+    for (const [name, references] of [
+      ["full data", result.full],
+      [random, result.random],
+    ] as const) {
+      for (const reference of references) {
+        const row = line(name, reference, ["", "", ""]);
+        const key = row.join("\0");
+        if (!told.has(key)) rows.push(row);
+        told.add(key);
+      }
+    }
+  }
+  const seeds = Math.max(...all.map((r) => r.seeds.length));
+  const head = ["trained on", "probe", "top-1"];
+  return {
+    title: `${first.data}, evaluated on ${encoder}`,
+    head: [
+      ...head,
+      ...(top5 ? ["top-5"] : []),
+      ...(worst ? ["worst group"] : []),
+      ...["of full", "HLR", "IOR"],
+    ],
+    rows,
+    notes: [
+      `Percent of ${formatCount(first.count)} real test images; mean ± deviation over ${seeds} seed${seeds === 1 ? "" : "s"} ` +
+        "where there are several.",
+      "HLR: points below the full data under the same probe; IOR: points above as many random real images.",
+      `Heads: ${formatCount(first.epochs)} epochs on raw features; the tuned one's learning rate is chosen on real training features.`,
+      ...(all.some((r) => r.augmented)
+        ? [
+            first.draws === "each epoch"
+              ? "+aug: flip and random resized crop, drawn anew each epoch; the full data are not augmented."
+              : `+aug: flip and random resized crop, ${first.draws} draws of each image and seed, of which each epoch takes one ` +
+                "(LGM draws anew each epoch); the full data are not augmented.",
+          ]
+        : []),
+      ...results
+        .filter((r) => r.kind !== "full")
+        .map(
+          (r) =>
+            `${labelOf(r)}: ${formatCount(r.images)} images, made with ${r.distilledWith} in ${formatSeconds(r.seconds)}, at most ${memory(r)}.`,
+        ),
+    ],
+  };
+}
+
+const memory = ({ peakMemoryBytes }: Evaluation): string => `${(peakMemoryBytes / 2 ** 30).toFixed(2)} GiB`;
+
+/** Rows: what each set was made with; columns: the encoders it is evaluated on. */
+function acrossEncoders(results: readonly Evaluation[], encoders: readonly string[]): Table[] {
+  const sets = [...new Set(results.map((r) => r.artifact))];
+  const kinds = new Map(results.flatMap((r) => r.probes).map((p) => [probeTitle(p), p]));
+  return [...kinds].map(([title, { probe, augmented }]) => ({
+    title: `Across encoders: ${title}, top-1`,
+    head: ["set", "distilled with", ...encoders],
+    rows: sets.map((artifact) => {
+      const own = results.filter((r) => r.artifact === artifact);
+      return [
+        labelOf(own[0]!),
+        own[0]!.distilledWith,
+        ...encoders.map((encoder) => {
+          const found = own
+            .find((r) => r.encoder === encoder)
+            ?.probes.find((p) => p.probe === probe && p.augmented === augmented);
+          return found ? spreadText(found.top1) : "–";
+        }),
+      ];
+    }),
+    notes: [],
+  }));
+}
+
+/** The artefact's folder. */
+export const labelOf = ({ artifact }: Pick<Evaluation, "artifact">): string =>
+  artifact
+    .replace(/[\\/]+$/, "")
+    .split(/[\\/]/)
+    .at(-1)!;
+
+/** A table in Markdown. */
+export function markdownTable({ title, head, rows, notes }: Table): string {
+  const cell = (text: string) => text.replace(/[\\|]/g, "\\$&").replace(/\s+/g, " ");
+  const line = (cells: readonly string[]) => `| ${cells.map(cell).join(" | ")} |`;
+  return [
+    `### ${cell(title)}`,
+    "",
+    line(head),
+    `|${head.map(() => "---|").join("")}`,
+    ...rows.map(line),
+    "",
+    ...notes.map((note) => `${note}\n`),
+  ].join("\n");
+}
