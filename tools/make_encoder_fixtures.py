@@ -24,7 +24,6 @@ import torch
 import transformers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "test" / "fixtures" / "encoders"
-torch.set_num_threads(1)
 
 # Narrow, two blocks, few patches.
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8)
@@ -296,7 +295,7 @@ def make(name, index):
 
     def run(kind):
         model.to(kind)
-        p = x.to(kind).requires_grad_()
+        p = x.to(kind, copy=True).requires_grad_()
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
             y = forward(p)
             c = torch.randn(y.shape, generator=torch.Generator().manual_seed(8000 + index)).to(kind)
@@ -325,6 +324,8 @@ def make(name, index):
     print(f"{name}: {total / 1000:.0f} kB, |y| {y.abs().max():.2f}, |g| {gradient.abs().max():.3g}", meta["float32"], flush=True)
 
 
-for index, name in enumerate(CASES):
-    if len(sys.argv) < 2 or name in sys.argv[1:]:
-        make(name, index)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for index, name in enumerate(CASES):
+        if len(sys.argv) < 2 or name in sys.argv[1:]:
+            make(name, index)

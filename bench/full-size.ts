@@ -1,0 +1,138 @@
+/**
+ * Vision Transformers of the published sizes, random weights, built from the safetensors files that PyTorch's
+ * libraries saved: features and pixel gradients against PyTorch in float64, and times beside PyTorch's, in turn.
+ *
+ *   node full-size.js [--models clip-vit-b-16,dinov2-base,…] [--batch 1] [--threads 2] [--seconds 10]
+ *
+ * Errors are ‖ours − reference‖ / ‖reference‖; beside them PyTorch's own in float32. Times are medians. Needs the
+ * Python peers (bench/peers/setup). Ends with one line of JSON: {models: FullSize[]}.
+ */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Tensor } from "onnxruntime-common";
+import { formatTable } from "../src/cli/table.ts";
+import { createEncoder, imagesInput } from "../src/encoder/encoder.ts";
+import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
+import { compileDerivative } from "../src/runtime/differentiable.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { elapsed, inTurn, median, relativeError } from "./measure.ts";
+import { Peer, peerPython } from "./peer.ts";
+
+interface Errors {
+  readonly features: number;
+  readonly gradient: number;
+}
+
+export interface FullSize {
+  readonly model: string;
+  readonly featureSize: number;
+  readonly errors: Errors;
+  /** PyTorch's own in float32, against the same reference. */
+  readonly peerErrors: Errors;
+  /** Milliseconds, of features alone and of features with the pixel gradient. */
+  readonly ms: Errors;
+  readonly peerMs: Errors;
+  readonly loadSeconds: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+const everyModel =
+  "clip-vit-b-16,clip-vit-b-32,dinov2-base,dinov2-small,dinov3-vits16,dinov3-vitb16,eva02-base,eva02-small," +
+  "mocov3-vit-b,mae-vit-b,siglip2-base,deit-small";
+const { values: options } = parseArgs({
+  options: {
+    models: { type: "string", default: everyModel },
+    batch: { type: "string", default: "1" },
+    threads: { type: "string", default: "2" },
+    seconds: { type: "string", default: "10" },
+  },
+});
+const batch = Number(options.batch);
+const threads = Number(options.threads);
+const size = 224;
+
+async function measure(model: string): Promise<FullSize> {
+  const folder = await mkdtemp(join(tmpdir(), "clp-dd-full-size-"));
+  const peer = Peer.python("full_size.py");
+  const runtime = nodeRuntime({ threads });
+  try {
+    const versions = await peer.ask<Record<string, string>>("load", { name: model, folder, threads });
+    const peerErrors = await peer.ask<Errors>("reference", { batch, size, folder });
+    const floats = async (name: string) => {
+      const bytes = await readFile(join(folder, `${name}.bin`));
+      return new Float32Array(new Uint8Array(bytes).buffer);
+    };
+    const start = performance.now();
+    const encoder = await createEncoder(
+      runtime,
+      // The images are normalised already.
+      await loadTransformerFolder(folder, {
+        preprocessing: { crop: [size, size], mean: [0, 0, 0], std: [1, 1, 1] },
+      }),
+    );
+    const compiled = await compileDerivative(runtime, await encoder.plan(batch), "save");
+    const loadSeconds = (performance.now() - start) / 1000;
+    const feeds = { [imagesInput]: new Tensor("float32", await floats("images"), [batch, 3, size, size]) };
+    const cotangent = await floats("cotangent");
+    const step = async () => {
+      const { value, saved } = await compiled.forward(feeds);
+      return { value, gradient: (await compiled.pullback(feeds, saved, cotangent))[imagesInput]! };
+    };
+    const { value, gradient } = await step();
+    const errors = {
+      features: relativeError(value, await floats("features")),
+      gradient: relativeError(gradient, await floats("gradient")),
+    };
+    const times = await inTurn(
+      {
+        features: () => elapsed(() => compiled.forward(feeds)),
+        peerFeatures: () => peer.ask<number>("run", { mode: "features" }),
+        step: () => elapsed(step),
+        peerStep: () => peer.ask<number>("run", { mode: "step" }),
+      },
+      { seconds: Number(options.seconds) },
+    );
+    await compiled.release();
+    await encoder.release();
+    return {
+      model,
+      featureSize: encoder.featureSize,
+      errors,
+      peerErrors,
+      ms: { features: median(times.features), gradient: median(times.step) },
+      peerMs: { features: median(times.peerFeatures), gradient: median(times.peerStep) },
+      loadSeconds,
+      versions,
+    };
+  } finally {
+    await peer.end();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+if (peerPython() === undefined) {
+  console.error("The Python peers are not installed: run bench/peers/setup, or name them with CLP_DD_PEERS.");
+  process.exit(1);
+}
+const models: FullSize[] = [];
+for (const name of options.models.split(",").filter(Boolean)) {
+  models.push(await measure(name));
+  console.error(`${name} done`);
+}
+const small = (error: number): string => error.toExponential(1);
+console.log(
+  formatTable(
+    ["model", "d", "features", "torch f32", "gradient", "torch f32", "ms", "torch", "step ms", "torch"],
+    models.map((m) => [
+      m.model,
+      `${m.featureSize}`,
+      ...[small(m.errors.features), small(m.peerErrors.features)],
+      ...[small(m.errors.gradient), small(m.peerErrors.gradient)],
+      ...[m.ms.features.toFixed(0), m.peerMs.features.toFixed(0)],
+      ...[m.ms.gradient.toFixed(0), m.peerMs.gradient.toFixed(0)],
+    ]),
+  ),
+);
+console.log(JSON.stringify({ models }));
