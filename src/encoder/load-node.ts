@@ -101,7 +101,11 @@ function resized(preprocessing: Preprocessing, { size, resize: edge }: LoadOptio
       ? null
       : typeof resize === "number"
         ? Math.round(resize * scale)
-        : ([Math.round(resize[0] * scale), Math.round(resize[1] * scale)] as [number, number]);
+        : // Axis by axis: what shows the whole image goes on doing so.
+          ([0, 1].map((axis) => Math.round((resize[axis]! * size) / preprocessing.crop[axis]!)) as [
+            number,
+            number,
+          ]);
   return { ...preprocessing, resize: scaled, crop: [size, size] };
 }
 

@@ -197,7 +197,7 @@ async function readBatch(
   const rows = new Float32Array(indices.length * features.featureSize);
   await features.rows(indices, rows, epoch);
   return {
-    Z: matrix(indices.length, features.featureSize, Float64Array.from(rows)),
+    Z: matrix(indices.length, features.featureSize, new Float64Array(rows)),
     labels: Int32Array.from(indices, (i) => features.labels[i]!),
   };
 }
@@ -239,10 +239,12 @@ function adamStep(
   const width = cols / rates.length;
   const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
   const correction = 1 / (1 - beta2 ** step);
+  const sizes = rates.map((rate) => rate / (1 - beta1 ** step));
+  const slopes = gradient.data;
   for (let at = 0; at < data.length; at += width) {
-    const size = rates[(at % cols) / width]! / (1 - beta1 ** step);
+    const size = sizes[(at % cols) / width]!;
     for (let i = at; i < at + width; i++) {
-      const g = gradient.data[i]!;
+      const g = slopes[i]!;
       const m = beta1 * first[i]! + (1 - beta1) * g;
       const v = beta2 * second[i]! + (1 - beta2) * g * g;
       first[i] = m;

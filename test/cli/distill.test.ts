@@ -39,6 +39,9 @@ describe("clp-dd distill", () => {
       "--data",
       photos,
       "--json",
+      "--no-references",
+      "--probes",
+      "closed-form",
       "--cache-dir",
       at("cache"),
     ]);
