@@ -118,7 +118,10 @@ try {
   const imagesFile = join(folder, "images.f32");
   const cotangentFile = join(folder, "cotangent.f32");
   await writeFile(imagesFile, images);
-  const product = await matrixProduct(nodeRuntime({ threads }));
+  const product =
+    device !== "cpu" && peer !== undefined
+      ? await cardProduct(peer)
+      : await matrixProduct(nodeRuntime({ threads, device }));
 
   const rows: EncoderRow[] = [];
   const peaks: number[] = [];
@@ -241,6 +244,12 @@ function medianError(ours: Float32Array, theirs: Float32Array, images: number): 
   const pixels = ours.length / images;
   const of = (values: Float32Array, i: number) => values.subarray(i * pixels, (i + 1) * pixels);
   return median(Array.from({ length: images }, (_, i) => relativeError(of(ours, i), of(theirs, i))));
+}
+
+/** A card's own rate of products, by PyTorch, whose tensors stay there. */
+async function cardProduct(peer: Peer): Promise<{ flops: number; time: Timed }> {
+  const gflops = await peer.ask<number>("peak");
+  return { flops: gflops * 1e9, time: async () => 1000 };
 }
 
 /** The machine's own rate of single-precision products, by ONNX Runtime: 1024³, large enough to reach it. */

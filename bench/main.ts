@@ -1,87 +1,102 @@
 /**
- * The benchmarks, one after the other, each in a process of its own; writes docs/benchmarks.md.
+ * The benchmarks, one after the other, each in processes of its own; prints their tables and writes
+ * docs/benchmarks.md (a run with --quick or --only writes nothing unless --out names a file).
  *
- *   npm run bench -- [--quick] [--json]
+ *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION] [--device cuda|webgpu] [--out FILE]
  *
- * `--json` ends with one line: {solve:[{m,d,C,solveMs,adjointMs,…}], memory:[{m,peakMemoryBytes,…}]}.
+ * `--json` ends with one line: {"encoderStep":{MODEL:{ratio,shareOfPeak}}, "step":{ratio,memoryRatio},
+ * "solve":{ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
  */
-import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { env } from "onnxruntime-node";
-import * as z from "zod";
-import { formatTable } from "../src/cli/table.ts";
+import { peerPython, runPeer } from "./peer.ts";
+import { type BenchOptions, failure, type Report, wrapped } from "./section.ts";
+import { sections } from "./sections.ts";
 
-const { values: options } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, json: { type: "boolean", default: false } },
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    slow: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    only: { type: "string", multiple: true },
+    device: { type: "string" },
+    threads: { type: "string", default: "2" },
+    out: { type: "string" },
+  },
 });
-const Ridge = z.object({
-  gemm: z.object({ gflops: z.number() }),
-  solve: z.array(
-    z.object({ m: z.number(), d: z.number(), C: z.number(), solveMs: z.number(), adjointMs: z.number() }),
-  ),
-});
-const Memory = z.object({
-  m: z.number(),
-  batch: z.number(),
-  peakMemoryBytes: z.number(),
-  parameterBytes: z.number(),
-  activationBytes: z.number(),
-  secondsPerStep: z.number(),
-});
-
-/** Runs a benchmark beside this file and reads the line of JSON that it ends with. */
-function child(name: string, args: readonly string[]): unknown {
-  const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
-  const text = execFileSync(process.execPath, [file, ...args], { encoding: "utf8" });
-  return JSON.parse(text.trimEnd().split("\n").at(-1)!);
+const { quick, slow, threads, device } = values;
+const options: BenchOptions = { quick, slow, threads, ...(device === undefined ? {} : { device }) };
+const wanted = values.only?.flatMap((ids) => ids.split(","));
+const unknown = wanted?.find((id) => !sections.some((section) => section.id === id));
+if (unknown !== undefined) {
+  console.error(`There is no section "${unknown}". Sections: ${sections.map(({ id }) => id).join(", ")}.`);
+  process.exit(2);
 }
 
+/** Seconds after which --quick begins no further section. */
+const quickSeconds = 210;
+const start = performance.now();
 const load = loadavg()[0]!;
-const rounds = options.quick ? ["--quick", "--rounds", "1"] : [];
-const ridge = Ridge.parse(child("ridge", [...rounds, "--json"]));
-const memory = [10, 100, 1000].map((m) =>
-  Memory.parse(child("memory", ["--m", String(m), "--steps", options.quick ? "1" : "3"])),
-);
-const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
-const solveTable = formatTable(
-  ["m", "d", "C", "solve ms", "adjoint ms"],
-  ridge.solve.map((s) => [`${s.m}`, `${s.d}`, `${s.C}`, s.solveMs.toFixed(1), s.adjointMs.toFixed(1)]),
-);
-const memoryTable = formatTable(
-  ["m", "chunk", "peak MiB", "parameters + Adam MiB", "one chunk MiB", "s a step"],
-  memory.map((r) => [
-    ...[`${r.m}`, `${r.batch}`, mebibytes(r.peakMemoryBytes), mebibytes(r.parameterBytes)],
-    ...[mebibytes(r.activationBytes), r.secondsPerStep.toFixed(2)],
-  ]),
-);
-const shared = load > 2.5 ? " Other programs were using the machine: times are noisy." : "";
-const page = `# Benchmarks
+const elapsedSeconds = () => (performance.now() - start) / 1000;
 
-Written by \`npm run bench${options.quick ? " -- --quick" : ""}\` on ${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim()}, ${cpus().length} cores,
-${(totalmem() / 2 ** 30).toFixed(0)} GiB; Node ${process.versions.node}, ONNX Runtime ${env.versions.node ?? env.versions.common}.
-Load average at the start: ${load.toFixed(1)}.${shared}
+const head = [
+  `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; ${threads} threads.`,
+  `Node ${process.versions.node}, ONNX Runtime ${env.versions.node ?? env.versions.common}; ${peerVersions()}.`,
+  `Load average at the start: ${load.toFixed(1)}.${load > 1 ? " Other programs were using the machine: times are noisy." : ""}`,
+].join("\n");
+console.log(`${wrapped(head)}\n`);
 
-## Closed-form probe: solve and adjoint, in double
+const pages: string[] = [];
+const json: Record<string, unknown> = { encoderStep: {}, step: {}, solve: {} };
+const files: Record<string, string> = {};
+for (const { id, title, about, run } of sections) {
+  let report: Report;
+  const began = performance.now();
+  if (wanted !== undefined && !wanted.includes(id)) continue;
+  if (quick && elapsedSeconds() > quickSeconds) report = { text: "Not run: --quick's time was up.\n" };
+  else {
+    process.stderr.write(`${title} …\n`);
+    try {
+      const found = run(options);
+      report = { ...found, text: found.text.split("\n").map(broken).join("\n") };
+    } catch (error) {
+      report = { text: `Not run: it failed (${failure(error)}).\n` };
+    }
+  }
+  Object.assign(json, report.json);
+  Object.assign(files, report.files);
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  console.log(`${title}\n${"=".repeat(title.length)}\n${wrapped(about)}\n\n${report.text}(${seconds} s)\n`);
+  const pictures = Object.keys(report.files ?? {}).map((name) => `\n![${title}](${name})\n`);
+  pages.push(
+    `## ${title}\n\n${wrapped(about, 110)}\n\n\`\`\`\n${report.text.trimEnd()}\n\`\`\`\n${pictures.join("")}`,
+  );
+}
 
-Double matrix products here: ${ridge.gemm.gflops.toFixed(1)} GFLOP/s.
+const out = values.out ?? (quick || wanted !== undefined ? undefined : "docs/benchmarks.md");
+if (out !== undefined) {
+  const command = `npm run bench${quick ? " -- --quick" : slow ? " -- --slow" : ""}`;
+  const page = `# Benchmarks\n\nWritten by \`${command}\`: every number is of one run, both sides in turn, medians; ratios above 1 mean that this\nproject is better. The Python peers are installed by \`bench/peers/setup\`.\n\n${head}\n`;
+  mkdirSync(dirname(out), { recursive: true });
+  writeFileSync(out, `${page}\n${pages.join("\n")}`);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(dirname(out), name), content);
+  console.log(`Written to ${out}; ${(elapsedSeconds() / 60).toFixed(1)} minutes.`);
+}
+if (values.json) console.log(JSON.stringify(json));
 
-\`\`\`
-${solveTable}
-\`\`\`
+/** Sentences are broken into lines; rows of tables fit, and are left. */
+function broken(line: string): string {
+  return /\S {2,}\S/.test(line) ? line : wrapped(line);
+}
 
-## Memory of a distillation
-
-EfficientNet-Lite0 at 64 px, pixels, random real features, intermediates recomputed chunk by chunk. The peak is
-the whole process: Node, ONNX Runtime, weights, parameters, one chunk.
-
-\`\`\`
-${memoryTable}
-\`\`\`
-`;
-mkdirSync("docs", { recursive: true });
-writeFileSync("docs/benchmarks.md", page);
-console.log(page);
-if (options.json) console.log(JSON.stringify({ solve: ridge.solve, memory }));
+function peerVersions(): string {
+  if (peerPython() === undefined) return "no Python peers installed";
+  try {
+    return runPeer("versions.py", []).trim();
+  } catch (error) {
+    return `Python peers that do not run (${failure(error)})`;
+  }
+}

@@ -32,6 +32,7 @@ function peerEnvironment(): NodeJS.ProcessEnv {
     ...process.env,
     TORCHINDUCTOR_CACHE_DIR: process.env.TORCHINDUCTOR_CACHE_DIR ?? `${environment()}/inductor`,
     PYTHONWARNINGS: "ignore",
+    PYTHONDONTWRITEBYTECODE: "1",
   };
 }
 

@@ -1,0 +1,70 @@
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** What the command line asks of the benchmarks. */
+export interface BenchOptions {
+  readonly quick: boolean;
+  /** Long parts too, which are left out of a plain run. */
+  readonly slow: boolean;
+  readonly threads: string;
+  readonly device?: string;
+}
+
+/** What a section found. */
+export interface Report {
+  /** Plain text of at most 80 columns: tables, and what must be said of them. */
+  readonly text: string;
+  /** Its part of the line of JSON. */
+  readonly json?: Readonly<Record<string, unknown>>;
+  /** Files for docs/, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** One comparison. */
+export interface Section {
+  /** As `--only` names it. */
+  readonly id: string;
+  readonly title: string;
+  /** What is compared, how, and what it does not say. */
+  readonly about: string;
+  readonly run: (options: BenchOptions) => Report;
+}
+
+/** Runs a script beside this file in a process of its own and reads the line of JSON that it ends with. */
+export function child<T>(script: string, args: readonly (string | number)[]): T {
+  const file = fileURLToPath(new URL(`./${script}`, import.meta.url));
+  const text = execFileSync(process.execPath, [file, ...args.map(String)], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    maxBuffer: 2 ** 26,
+  });
+  return JSON.parse(text.trimEnd().split("\n").at(-1)!) as T;
+}
+
+/** What a failed child had to say, on one line. */
+export function failure(error: unknown): string {
+  const stderr = (error as { stderr?: unknown }).stderr;
+  const said = typeof stderr === "string" ? stderr : stderr instanceof Uint8Array ? String(stderr) : "";
+  const line = said
+    .split("\n")
+    .filter((text) => /error/i.test(text) && !text.trimStart().startsWith("at "))
+    .at(-1);
+  const message = line ?? (error instanceof Error ? error.message : String(error));
+  return message.split("\n")[0]!.trim().slice(0, 300);
+}
+
+/** Text broken into lines of at most `width` columns. */
+export function wrapped(text: string, width = 80): string {
+  const lines: string[] = [];
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line !== "" && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = word;
+      } else line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines.join("\n");
+}
