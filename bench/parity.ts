@@ -1,0 +1,104 @@
+/**
+ * Features and pixel gradients of every committed fixture against the library that made it: the Vision Transformer
+ * families built from safetensors (test/fixtures/encoders) and the networks read from ONNX (test/fixtures/models).
+ *
+ *   npm run parity [-- --json]
+ *
+ * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
+ * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
+ * a feature is off by 1e-5 or a gradient by 1e-4.
+ */
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Tensor } from "onnxruntime-common";
+import { openSafetensors } from "../src/artifact/safetensors-node.ts";
+import { formatTable } from "../src/cli/table.ts";
+import type { Pool } from "../src/encoder/model.ts";
+import { featureOutput, pixelsInput } from "../src/encoder/vit/build.ts";
+import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
+import type { Graph } from "../src/graph/ir.ts";
+import { prepareGraph } from "../src/graph/prepare.ts";
+import { readOnnx } from "../src/graph/read.ts";
+import { withoutDeadNodes } from "../src/graph/simplify.ts";
+import { compileDerivative, planDerivative } from "../src/runtime/differentiable.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { relativeError } from "./measure.ts";
+
+const { values: options } = parseArgs({
+  options: { json: { type: "boolean", default: false }, threads: { type: "string", default: "1" } },
+});
+const runtime = nodeRuntime({ threads: Number(options.threads) });
+const fixtures = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
+
+interface Errors {
+  readonly features: number;
+  readonly gradient: number;
+}
+
+/** Errors of a graph on the tensors `input`, `features`, `cotangent` and `pixel_gradient` of a file. */
+async function errorsOf(graph: Graph, input: string, feature: string, tensors: string): Promise<Errors> {
+  const file = await openSafetensors(tensors);
+  const dims = file.tensors.get("input")!.shape;
+  const [images, features, cotangent, gradient] = (await Promise.all(
+    ["input", "features", "cotangent", "pixel_gradient"].map((name) => file.float32(name)),
+  )) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  await file.close();
+  const cut = withoutDeadNodes({ ...graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
+  const traced = await prepareGraph(runtime, cut, { [input]: dims });
+  const compiled = await compileDerivative(runtime, planDerivative(traced, [input], feature), "save");
+  const feeds = { [input]: new Tensor("float32", images, [...dims]) };
+  const { value, saved } = await compiled.forward(feeds);
+  const pulled = await compiled.pullback(feeds, saved, cotangent);
+  await compiled.release();
+  return {
+    features: relativeError(value, features),
+    gradient: relativeError(pulled[input]!, gradient),
+  };
+}
+
+const families = new Map<string, Errors>();
+/** Keeps the larger errors of a family. */
+function note(family: string, errors: Errors): void {
+  const before = families.get(family) ?? { features: 0, gradient: 0 };
+  families.set(family, {
+    features: Math.max(before.features, errors.features),
+    gradient: Math.max(before.gradient, errors.gradient),
+  });
+}
+
+for (const name of readdirSync(join(fixtures, "encoders"))) {
+  const folder = join(fixtures, "encoders", name);
+  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
+    pool: Pool;
+    crop: [number, number];
+  };
+  const model = await loadTransformerFolder(folder, { pool: meta.pool, preprocessing: { crop: meta.crop } });
+  const errors = await errorsOf(model.graph, pixelsInput, featureOutput, join(folder, "fixture.safetensors"));
+  // timm-eva02-base, dinov2-resized: the family is the first word that names one.
+  note(name.replace(/^timm-/, "").split("-")[0]!, errors);
+}
+for (const name of readdirSync(join(fixtures, "models"))) {
+  const folder = join(fixtures, "models", name);
+  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
+    family: string;
+    input: string;
+    feature: string;
+  };
+  const graph = await readOnnx(await readFile(join(folder, "model.onnx")), name);
+  const tensors = join(folder, "tensors.safetensors");
+  note(`onnx:${meta.family}`, await errorsOf(graph, meta.input, meta.feature, tensors));
+}
+
+const rows = [...families].map(([name, { features, gradient }]) => [
+  name,
+  features.toExponential(1),
+  gradient.toExponential(1),
+]);
+console.log(formatTable(["family", "features", "gradient"], rows));
+const broken = [...families].filter(([, e]) => !(e.features < 1e-5 && e.gradient < 1e-4));
+for (const [name] of broken) console.error(`${name} is further from its reference than it may be.`);
+if (options.json) console.log(JSON.stringify({ families: Object.fromEntries(families) }));
+if (broken.length > 0) process.exitCode = 1;
