@@ -1,33 +1,9 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { formatBytes } from "./format.ts";
-import { commonOptions, encoderOptions } from "./options.ts";
+import { commonOptions, encoderOptions, integer } from "./options.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+import { parseShard, type Shard } from "./shard.ts";
 import { formatTable } from "./table.ts";
-
-interface Part {
-  readonly index: number;
-  readonly count: number;
-}
-
-/** "3/8": part 3 of 8, counted from 0. */
-function part(value: string): Part {
-  const match = /^(\d+)\/(\d+)$/.exec(value);
-  const [index, count] = [Number(match?.[1]), Number(match?.[2])];
-  if (!match || index >= count) throw new InvalidArgumentError("Expected i/n with 0 ≤ i < n, such as 0/8.");
-  return { index, count };
-}
-
-/** The part's index from Kubernetes or Slurm, where only the number of parts is given. */
-function partOf(value: string): Part {
-  if (value.includes("/")) return part(value);
-  const index = process.env.JOB_COMPLETION_INDEX ?? process.env.SLURM_ARRAY_TASK_ID;
-  if (index === undefined) {
-    throw new InvalidArgumentError(
-      "Expected i/n; with n alone, JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID must be set.",
-    );
-  }
-  return part(`${index}/${value}`);
-}
 
 export function addFeatures(program: Command): void {
   const command = program
@@ -38,21 +14,35 @@ export function addFeatures(program: Command): void {
         "find them. Stopped at any moment, it goes on where it was. With --shard, several machines share the work\n" +
         "over a common cache folder; the last one merges the parts.",
     )
-    .argument("<dir>", "folder of images, or an embedded set")
+    .argument("<data>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
     .option(
-      "--shard <i/n>",
-      "only part i of n (n alone: i from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID)",
-      partOf,
+      "--shard <part>",
+      "only part i/n; n alone: i from JOB_COMPLETION_INDEX (Kubernetes) or SLURM_ARRAY_TASK_ID; auto: both from Slurm",
+      (value) => parseShard(value, process.env),
+    )
+    .addOption(
+      new Option("--merge <n>", "only check and merge the n parts, if the last one did not")
+        .argParser(integer(1))
+        .conflicts("shard"),
     )
     .addOption(
       new Option("--storage <type>", "numbers on disk").choices(["float32", "float16"]).default("float32"),
     );
   commonOptions(encoderOptions(command));
   command.action(
-    async (data: string, options: EncoderOptions & { shard?: Part; storage: "float32" | "float16" }) => {
+    async (
+      data: string,
+      options: EncoderOptions & { shard?: Shard; merge?: number; storage: "float32" | "float16" },
+    ) => {
       const results = await runJob<{ split: string; count: number; featureSize: number; path: string }[]>(
         "features",
-        { ...encoderParams(options), data, part: options.shard, storage: options.storage },
+        {
+          ...encoderParams(options),
+          data,
+          part: options.shard,
+          merge: options.merge,
+          storage: options.storage,
+        },
         options,
       );
       const width = options.storage === "float16" ? 2 : 4;

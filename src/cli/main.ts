@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { addBaseline } from "./baseline.ts";
+import { addDatasets } from "./datasets.ts";
 import { addDemo } from "./demo.ts";
 import { addDistill } from "./distill.ts";
 import { addEvaluate } from "./evaluate.ts";
@@ -16,7 +17,16 @@ const program = new Command("clp-dd")
   .showSuggestionAfterError()
   .exitOverride()
   .configureHelp({ sortSubcommands: false, helpWidth: 80 });
-for (const add of [addDemo, addDistill, addBaseline, addEvaluate, addFeatures, addInspect, addProfile])
+for (const add of [
+  addDemo,
+  addDistill,
+  addBaseline,
+  addEvaluate,
+  addFeatures,
+  addDatasets,
+  addInspect,
+  addProfile,
+])
   add(program);
 for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
 

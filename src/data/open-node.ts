@@ -1,6 +1,7 @@
+import { resolve } from "node:path";
 import { openEmoji } from "./emoji.ts";
 import type { HubSettings } from "./sets/hub.ts";
-import { openNamed } from "./sets/open-node.ts";
+import { folderOf, openNamed } from "./sets/open-node.ts";
 import type { ImageSource } from "./source.ts";
 
 /** Data sets that come with the package, by name. */
@@ -14,4 +15,9 @@ export async function openDataSet(name: string, hub: HubSettings = {}): Promise<
   if (name === "emoji") return openEmoji("groups");
   if (name === "emoji-subgroups") return openEmoji("subgroups");
   return openNamed(name, hub);
+}
+
+/** The folder a data set's name stands for, absolute: where nothing must be written. */
+export function dataFolder(name: string): string {
+  return resolve(folderOf(name) ?? name);
 }

@@ -3,6 +3,7 @@ import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { Manifest, Stage } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
+import { dataFolder } from "../data/open-node.ts";
 import type { DistillParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
@@ -46,7 +47,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   const replaces = params.overwrite === true || params.resume === true;
   await requireWritableOut(out, replaces);
-  requireOutside(out, resolve(params.data));
+  requireOutside(out, dataFolder(params.data));
   const stages: Stage[] = [];
   const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const { result, stage } = await measureStage(name, work);

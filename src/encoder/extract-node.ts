@@ -58,10 +58,18 @@ export async function extractFeatures(
   options: ExtractOptions,
   context: JobContext,
 ): Promise<FeatureCache> {
-  const spec = await featureSpec(source, split, encoder, options);
+  const wanted = await featureSpec(source, split, encoder, options);
+  const spec = options.storage === undefined ? asCached(options.cacheFolder, wanted) : wanted;
   const path = featureCachePath(options.cacheFolder, spec);
   if (!existsSync(path)) await writeCache(source, split, encoder, spec, options, context);
   return openFeatureCache(path, { expected: spec, memoryBytes: options.memoryBytes ?? 2 ** 30 });
+}
+
+/** Whoever does not say how numbers are to be stored takes them as an earlier extraction stored them. */
+function asCached(cacheFolder: string, spec: FeatureCacheSpec): FeatureCacheSpec {
+  const half: FeatureCacheSpec = { ...spec, storage: "float16" };
+  const there = (candidate: FeatureCacheSpec) => existsSync(featureCachePath(cacheFolder, candidate));
+  return !there(spec) && there(half) ? half : spec;
 }
 
 async function writeCache(

@@ -1,17 +1,18 @@
-import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
 import { openDataSet } from "../data/open-node.ts";
 import { profileStep } from "../distill/profile-node.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
 import { inspectModel } from "../encoder/inspect-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
 import { runBaseline } from "../evaluate/baseline-node.ts";
+import { runComparison } from "../evaluate/compare-node.ts";
 import { runEvaluation } from "../evaluate/run-node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { runFeatures } from "./features-node.ts";
 import type {
   BaselineParams,
+  CompareParams,
   DistillParams,
   EncoderParams,
   EvaluateParams,
@@ -32,12 +33,13 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
   typed({
     distill: (params: DistillParams, context) => runDistillation(params, context),
     baseline: (params: BaselineParams, context) => runBaseline(params, context),
+    compare: (params: CompareParams, context) => runComparison(params, context),
     evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
     "evaluate.described": async (params: EvaluateParams, context) => ({
       results: await runEvaluation(params, context),
       classes: (await openDataSet(params.data)).classes,
     }),
-    features: (params: FeaturesParams, context) => features(params, context),
+    features: (params: FeaturesParams, context) => runFeatures(params, context),
     inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),
     profile: (params: ProfileParams, context) => profileStep(params, context),
     "encoder.open": async (params: EncoderParams) => {
@@ -108,32 +110,4 @@ async function pullback({ handle, images, cotangent, count }: PullbackParams): P
   } finally {
     await chunked.release();
   }
-}
-
-/** Extracts features of every split (or a part of them) into the cache and says where they lie. */
-async function features(params: FeaturesParams, context: JobContext) {
-  const source = await openDataSet(params.data);
-  for (const note of source.notes) context.note(note);
-  const { encoder } = await openEncoder(params);
-  const { part, storage } = params;
-  const options = {
-    cacheFolder: params.cacheFolder,
-    maxBad: params.maxBad,
-    ...(part ? { part } : {}),
-    ...(storage ? { storage } : {}),
-  };
-  const results = [];
-  for (const split of source.splits) {
-    const cache = await extractFeatures(source, split, encoder, options, context);
-    results.push({ split, count: cache.count, featureSize: cache.featureSize, path: cache.path });
-    await cache.close();
-    if (part !== undefined) {
-      const spec = await featureSpec(source, split, encoder, storage ? { storage } : {});
-      const merged = await mergeFeatureCaches(params.cacheFolder, spec, part.count).catch(() => undefined);
-      if (merged !== undefined)
-        context.note(`All ${part.count} parts of ${split} are there: merged into ${merged}.`);
-    }
-  }
-  await encoder.release();
-  return results;
 }

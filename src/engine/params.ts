@@ -19,7 +19,7 @@ export interface EncoderParams {
 
 /** A data set, and how much of it may be unreadable. */
 export interface DataParams {
-  /** A folder, or the name of an embedded set (`emoji`, `emoji-subgroups`). */
+  /** A folder, the name of an embedded set, NAME:PATH of a known one, or hf:OWNER/NAME. */
   readonly data: string;
   /** Folder of the feature cache. */
   readonly cacheFolder: string;
@@ -30,6 +30,8 @@ export interface DataParams {
 export interface FeaturesParams extends EncoderParams, DataParams {
   /** Contiguous part of the images, counted from 0, for extraction on several machines. */
   readonly part?: { readonly index: number; readonly count: number } | undefined;
+  /** Only merge this many parts that were extracted before. */
+  readonly merge?: number | undefined;
   readonly storage?: "float32" | "float16" | undefined;
 }
 
@@ -78,6 +80,16 @@ export interface BaselineParams extends EncoderParams, DataParams {
   /** Measure full data, centroid and random images beside the result. */
   readonly baselines?: boolean | undefined;
   readonly command?: string | undefined;
+}
+
+export interface CompareParams extends Omit<DataParams, "data"> {
+  /** A grid (src/evaluate/compare-config.ts). */
+  readonly config: unknown;
+  /** Folder of the cells and of the table. */
+  readonly out: string;
+  readonly device?: Device | undefined;
+  readonly threads?: number | undefined;
+  readonly memoryBytes?: number | undefined;
 }
 
 export interface InspectParams {

@@ -7,6 +7,7 @@ import {
   requireWritableOut,
   writeArtifact,
 } from "../artifact/write-node.ts";
+import { dataFolder } from "../data/open-node.ts";
 import { pickImages } from "../data/pick-node.ts";
 import type { DistillConfig } from "../distill/config.ts";
 import { describeRun } from "../distill/describe-node.ts";
@@ -41,7 +42,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
-  requireOutside(out, resolve(params.data));
+  requireOutside(out, dataFolder(params.data));
   const stages: Stage[] = [];
   const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const { result, stage } = await measureStage(name, work);

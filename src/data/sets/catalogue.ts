@@ -10,7 +10,7 @@ import { idxFile, openIdx } from "./idx.ts";
 import { openImageNet } from "./imagenet.ts";
 import { imagenetSubsets } from "./imagenet-subsets.ts";
 import { openSpawrious } from "./spawrious.ts";
-import { openWaterbirds } from "./waterbirds.ts";
+import { isWaterbirds, openWaterbirds } from "./waterbirds.ts";
 
 /** A known data set: what it is, where it comes from, how its files lie, and how they are opened. */
 export interface DataSet {
@@ -43,7 +43,7 @@ const imagenetLayout: readonly string[] = [
   "                                    and meta.mat)",
   "Kaggle's own ILSVRC/Data/CLS-LOC/train and val are found too.",
 ];
-const imagenetTerms = "research and education only, after registration";
+const imagenetTerms = "research, by registration";
 const imagenetPage = "https://www.image-net.org/download.php";
 const imagenetRequired = ["train|ILSVRC/Data/CLS-LOC/train", "val|ILSVRC/Data/CLS-LOC/val"];
 
@@ -152,11 +152,11 @@ export const dataSets: readonly DataSet[] = [
   imagenetSubset("imagenet-100", "ImageNet-100, the list of CMC (Tian et al. 2020)", null),
   imagenetSubset("imagenette", "Imagenette", [9469, 3925], {
     page: "https://github.com/fastai/imagenette",
-    terms: `as ImageNet: ${imagenetTerms}`,
+    terms: "images of ImageNet",
   }),
   imagenetSubset("imagewoof", "Imagewoof", [9025, 3929], {
     page: "https://github.com/fastai/imagenette",
-    terms: `as ImageNet: ${imagenetTerms}`,
+    terms: "images of ImageNet",
   }),
   imagenetSubset("imagefruit", "ImageFruit of MTT (Cazenavette et al. 2022)", null),
   imagenetSubset("imagemeow", "ImageMeow (cats) of MTT", null),
@@ -190,7 +190,7 @@ export const dataSets: readonly DataSet[] = [
     images: [12_000, 8580],
     classes: 120,
     page: "http://vision.stanford.edu/aditya86/ImageNetDogs/",
-    terms: `images of ImageNet: ${imagenetTerms}`,
+    terms: "images of ImageNet",
     layout: ["Images/<wnid>-<breed>/*.jpg", "lists/train_list.mat  lists/test_list.mat   (of lists.tar)"],
     required: ["Images", "lists/train_list.mat", "lists/test_list.mat"],
     isRecognised: has("lists/train_list.mat", "lists/test_list.mat"),
@@ -227,12 +227,13 @@ export const dataSets: readonly DataSet[] = [
     images: [4795, 5794, 1199],
     classes: 2,
     page: "https://github.com/kohpangwei/group_DRO",
-    terms: "see its page; images of CUB-200 and Places",
+    terms: "images of CUB, Places",
     layout: [
       "metadata.csv        with img_filename, y, split, place",
       "<class>/*.jpg       as metadata.csv names them (waterbird_complete95_…)",
     ],
     required: ["metadata.csv"],
+    isRecognised: isWaterbirds,
     open: (root) => openWaterbirds(root, "waterbirds"),
   },
   spawrious("easy"),

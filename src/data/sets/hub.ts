@@ -11,6 +11,8 @@ export interface HubSettings {
   readonly accessToken?: string;
   /** Folder of the shared download cache. */
   readonly cacheDir?: string;
+  /** Stands in for the global one: through a proxy, in tests. */
+  readonly fetch?: typeof fetch;
 }
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */

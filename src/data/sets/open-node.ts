@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, UsageError } from "../../errors.ts";
 import { openImageFolder } from "../image-folder.ts";
@@ -92,8 +92,6 @@ async function openPath(path: string): Promise<ImageSource> {
   const set = dataSets.find((candidate) => candidate.isRecognised?.(path));
   if (set !== undefined) return set.open(path);
   if (isIdxFolder(path)) return openIdx(path, name);
-  if (await isWaterbirds(path))
-    return dataSets.find((candidate) => candidate.name === "waterbirds")!.open(path);
   if (existsSync(join(path, "spawrious224"))) {
     throw new UsageError(
       `${path} holds Spawrious, which has several benchmarks: name one, such as spawrious-o2o-hard:${path}`,
@@ -103,15 +101,6 @@ async function openPath(path: string): Promise<ImageSource> {
   if (shards.parquet.length > 0 && shards.tar.length === 0) return openParquet(path, name, shards.parquet);
   if (shards.tar.length > 0 && shards.parquet.length === 0) return openWebDataset(path, name, shards.tar);
   return openImageFolder(path);
-}
-
-async function isWaterbirds(path: string): Promise<boolean> {
-  const file = join(path, "metadata.csv");
-  if (!existsSync(file)) return false;
-  const head = (await readFile(file, "utf8")).split("\n", 1)[0]!.split(",");
-  return ["img_filename", "y", "split", "place"].every((column) =>
-    head.some((name) => name.trim() === column),
-  );
 }
 
 /** Parquet files and tar archives in a folder and two levels under it, in order. */

@@ -1,9 +1,11 @@
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageSource } from "../source.ts";
 import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
 import { readCsv, safePath, wholeNumber } from "./text-files.ts";
 
 const metadata = "metadata.csv";
+const columns = ["img_filename", "y", "split", "place"];
 const classes = ["landbird", "waterbird"];
 const places = ["land", "water"];
 
@@ -13,7 +15,7 @@ const places = ["land", "water"];
  */
 export async function openWaterbirds(root: string, name: string): Promise<ImageSource> {
   const parts = [new FileRecords(), new FileRecords(), new FileRecords()] as const;
-  for (const row of await readCsv(root, metadata, ["img_filename", "y", "split", "place"])) {
+  for (const row of await readCsv(root, metadata, columns)) {
     const number = (column: string, end: number) =>
       wholeNumber(row.get(column), 0, end, `value of ${column}`, row.where);
     const label = number("y", 2);
@@ -32,4 +34,12 @@ export async function openWaterbirds(root: string, name: string): Promise<ImageS
       ["test", fileSplit(root, parts[2])],
     ]),
   });
+}
+
+/** Whether a folder's metadata.csv has the columns of Waterbirds: other sets have files of that name. */
+export function isWaterbirds(root: string): boolean {
+  const file = join(root, metadata);
+  if (!existsSync(file)) return false;
+  const names = readFileSync(file, "utf8").split("\n", 1)[0]!.split(",");
+  return columns.every((column) => names.some((name) => name.trim() === column));
 }

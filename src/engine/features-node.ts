@@ -1,0 +1,79 @@
+import { existsSync } from "node:fs";
+import { type FeatureCacheSpec, featureCachePath } from "../data/feature-cache-format.ts";
+import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
+import { openFeatureCache } from "../data/feature-cache-reader.ts";
+import { openDataSet } from "../data/open-node.ts";
+import type { Split } from "../data/source.ts";
+import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
+import { openEncoder } from "../encoder/open-node.ts";
+import { ClpError } from "../errors.ts";
+import type { FeaturesParams } from "./params.ts";
+import type { JobContext } from "./protocol.ts";
+
+/** A cache that the job made or found. */
+export interface FeaturesResult {
+  readonly split: Split;
+  /** Rows. */
+  readonly count: number;
+  readonly featureSize: number;
+  readonly path: string;
+}
+
+/**
+ * Extracts the features of every split, or a part of them, into the cache and says where they lie. The process that
+ * completes the parts merges them; `merge` does only that, and throws DataError naming the parts that are missing.
+ */
+export async function runFeatures(params: FeaturesParams, context: JobContext): Promise<FeaturesResult[]> {
+  const source = await openDataSet(params.data);
+  for (const note of source.notes) context.note(note);
+  const { encoder } = await openEncoder(params);
+  const { part, merge, storage, cacheFolder, maxBad } = params;
+  const results: FeaturesResult[] = [];
+  try {
+    for (const split of source.splits) {
+      const whole = await featureSpec(source, split, encoder, storage ? { storage } : {});
+      const path = featureCachePath(cacheFolder, whole);
+      if (merge !== undefined) {
+        if (!existsSync(path)) await mergeFeatureCaches(cacheFolder, whole, merge);
+        results.push(await summary(split, path, whole));
+        continue;
+      }
+      if (part !== undefined && existsSync(path)) {
+        context.note(`The features of ${split} are complete already: nothing to do for part ${part.index}.`);
+        results.push(await summary(split, path, whole));
+        continue;
+      }
+      const options = { cacheFolder, maxBad, ...(part ? { part } : {}), ...(storage ? { storage } : {}) };
+      const cache = await extractFeatures(source, split, encoder, options, context);
+      results.push({ split, count: cache.count, featureSize: cache.featureSize, path: cache.path });
+      cache.close();
+      if (part !== undefined) await mergeIfLast(cacheFolder, whole, part.count, split, context);
+    }
+  } finally {
+    await encoder.release();
+  }
+  return results;
+}
+
+/** Merges when every part is there; this part is done and safe whatever comes of it. */
+async function mergeIfLast(
+  root: string,
+  spec: FeatureCacheSpec,
+  count: number,
+  split: Split,
+  context: JobContext,
+): Promise<void> {
+  try {
+    const path = await mergeFeatureCaches(root, spec, count);
+    context.note(`All ${count} parts of ${split} are there: merged into ${path}. The parts may be deleted.`);
+  } catch (error) {
+    if (!(error instanceof ClpError)) throw error;
+    context.note(`Not merged yet: ${error.message}`);
+  }
+}
+
+async function summary(split: Split, path: string, expected: FeatureCacheSpec): Promise<FeaturesResult> {
+  const cache = await openFeatureCache(path, { expected });
+  cache.close();
+  return { split, count: cache.count, featureSize: cache.featureSize, path };
+}

@@ -1,0 +1,223 @@
+import { hash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openDataSet } from "../../../src/data/open-node.ts";
+import { dataSets } from "../../../src/data/sets/catalogue.ts";
+import { parseHubId } from "../../../src/data/sets/hub.ts";
+import { imagenetSubsets } from "../../../src/data/sets/imagenet-subsets.ts";
+import { folderOf } from "../../../src/data/sets/open-node.ts";
+import { splitOfPath } from "../../../src/data/sets/split-name.ts";
+import { safePath, wholeNumber } from "../../../src/data/sets/text-files.ts";
+import { DataError, DownloadError, UsageError } from "../../../src/errors.ts";
+import { type DataFolder, dataFixture, dataFolder } from "../../support/data-folder.ts";
+
+let root: DataFolder;
+beforeEach(async () => {
+  root = await dataFolder();
+});
+afterEach(() => root.remove());
+
+describe("the table of data sets", () => {
+  it("has names that are their own, and lines that fit a terminal", () => {
+    expect(new Set(dataSets.map(({ name }) => name)).size).toBe(dataSets.length);
+    for (const { name, layout } of dataSets) {
+      for (const line of layout) expect(line.length, `${name}: ${line}`).toBeLessThanOrEqual(76);
+    }
+  });
+
+  it("says of every set that is not there where it is from and how it must lie", async () => {
+    for (const { name, page, layout } of dataSets) {
+      for (const text of [`${name}:${root.path}`, `${name}:${join(root.path, "no such folder")}`]) {
+        const opened = openDataSet(text);
+        await expect(opened, text).rejects.toThrow(DataError);
+        await expect(opened, text).rejects.toThrow(page);
+        await expect(opened, text).rejects.toThrow(layout[0]);
+      }
+    }
+  });
+
+  it("has subsets of ImageNet with as many ids as they say, each an id and none twice", () => {
+    for (const [name, ids] of Object.entries(imagenetSubsets)) {
+      expect(ids.length, name).toBe(name === "imagenet-100" ? 100 : 10);
+      expect(new Set(ids).size, name).toBe(ids.length);
+      expect([...ids].sort(), name).toEqual(ids);
+      for (const id of ids) expect(id).toMatch(/^n\d{8}$/);
+    }
+  });
+});
+
+describe("naming a data set", () => {
+  it("says how to go on when a name has no place, or is not known", async () => {
+    await expect(openDataSet("cub-200")).rejects.toThrow(/give cub-200:PATH[\s\S]*images\.txt/);
+    const unknown = openDataSet("cub200:/data");
+    await expect(unknown).rejects.toThrow(UsageError);
+    await expect(unknown).rejects.toThrow(/no data set "cub200".*clp-dd datasets/);
+    await expect(openDataSet(join(root.path, "gone"))).rejects.toThrow(/cannot be read.*folder of images/);
+  });
+
+  it("reads a folder that lies like none of them as an image folder", async () => {
+    await root.files([
+      "train/a/1.png",
+      "train/b/1.png",
+      "test/a/2.png",
+      "test/b/2.png",
+      "metadata.csv",
+      "notes.tar.gz",
+    ]);
+    expect((await openDataSet(root.path)).classes).toEqual(["a", "b"]);
+    await expect(openDataSet(join(root.path, "train/a/1.png"))).rejects.toThrow(
+      /is a file\. Give a folder of images/,
+    );
+  });
+
+  it("knows the folder that nothing must be written into", () => {
+    expect(folderOf("cub-200:/data/cub")).toBe("/data/cub");
+    expect(folderOf("/data/photos")).toBe("/data/photos");
+    expect(folderOf("hf:owner/name")).toBeUndefined();
+    expect(folderOf("waterbirds")).toBeUndefined();
+  });
+});
+
+describe("a path's split", () => {
+  it.each([
+    ["train-00000-of-00002.parquet", "train"],
+    ["data/validation-00000-of-00001-abc.parquet", "val"],
+    ["default/test/0000.parquet", "test"],
+    ["imagenet1k-train-0001.tar", "train"],
+    ["val/00001.tar", "val"],
+    ["test/train-1.tar", "train"],
+    ["contest/0001.tar", undefined],
+    ["constructor/0.tar", undefined],
+  ])("of %s is %s", (path, split) => expect(splitOfPath(path)).toBe(split));
+});
+
+describe("values from a data set's files", () => {
+  it("are paths that stay in their folder, or errors", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom("..", ".", "", "a", "b.jpg", "~", "c:", "..."), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        (parts) => {
+          let safe: string;
+          try {
+            safe = safePath(parts.join("/"), "here");
+          } catch (error) {
+            expect(error).toBeInstanceOf(DataError);
+            return;
+          }
+          const base = "/data/set";
+          expect(join(base, safe).startsWith(`${base}/`)).toBe(true);
+          expect(join(base, safe)).toBe(join(base, parts.join("/")).replace(/\/$/, ""));
+        },
+      ),
+    );
+    for (const path of ["a\\..\\b", "C:\\x", "a\0b", "/a", "~/a", "..", "a/../../b"]) {
+      expect(() => safePath(path, "here"), path).toThrow(/leads out of/);
+    }
+  });
+
+  it("are whole numbers in range, or errors", () => {
+    expect(wholeNumber(" 7 ", 0, 8, "class", "here")).toBe(7);
+    expect(wholeNumber("7.0", 0, 8, "class", "here")).toBe(7);
+    for (const text of ["8", "-1", "7.5", "1e0", "", "seven", "0x1"]) {
+      expect(() => wholeNumber(text, 0, 8, "class", "here"), text).toThrow(
+        /^here: the class ".*" is not one of 0 to 7/,
+      );
+    }
+    // What a file holds must not reach a terminal as it is.
+    expect(() => wholeNumber("\u001b[31m", 0, 8, "class", "here")).toThrow('"?[31m"');
+  });
+});
+
+describe("data sets of the hub", () => {
+  it("are named owner/name, a folder and a revision", () => {
+    expect(parseHubId("ylecun/mnist")).toEqual({ id: "ylecun/mnist", folder: "", revision: undefined });
+    expect(parseHubId("a/b.c-d/plain_text/x@refs/pr/1")).toEqual({
+      ...{ id: "a/b.c-d", folder: "plain_text/x", revision: "refs/pr/1" },
+    });
+    for (const text of ["mnist", "../x", "a/..", "a/b/../c", ""])
+      expect(() => parseHubId(text), text).toThrow();
+  });
+
+  /** A hub with one data set: what the client asks it for is answered as the real one does. */
+  function hub(
+    files: Readonly<Record<string, Uint8Array>>,
+    revisions: readonly string[] = ["main"],
+  ): typeof fetch {
+    const commit = "c".repeat(40);
+    const oidOf = (name: string) => hash("sha1", name);
+    return async (input, init) => {
+      const url = new URL(input instanceof Request ? input.url : input);
+      const path = decodeURIComponent(url.pathname);
+      const entry = (name: string) => ({
+        ...{ type: "file", path: name, size: files[name]!.length, oid: oidOf(name) },
+        lastCommit: { id: commit, title: "x", date: "2024-01-01T00:00:00.000Z" },
+      });
+      const revision = revisions.find((name) => path.includes(`/${name}`));
+      if (revision === undefined) return Response.json({ error: "no such revision" }, { status: 404 });
+      if (path.startsWith("/api/datasets/owner/set/tree/"))
+        return Response.json(Object.keys(files).map(entry));
+      if (path.startsWith("/api/datasets/owner/set/paths-info/")) {
+        const { paths } = JSON.parse(String(init?.body)) as { paths: string[] };
+        return Response.json(paths.map(entry));
+      }
+      const name = Object.keys(files).find(
+        (file) => path === `/datasets/owner/set/resolve/${revision}/${file}`,
+      );
+      if (name === undefined) return new Response("not found", { status: 404 });
+      const bytes = files[name]!;
+      const [, first, last] = /bytes=(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "") ?? [];
+      const headers = {
+        etag: `"${oidOf(name)}"`,
+        "content-length": String(bytes.length),
+        "x-repo-commit": commit,
+      };
+      if (first === undefined) return new Response(Buffer.from(bytes), { headers });
+      const part = Buffer.from(bytes.subarray(Number(first), Number(last) + 1));
+      return new Response(part, {
+        status: 206,
+        headers: {
+          ...headers,
+          "content-length": String(part.length),
+          "content-range": `bytes ${first}-${last}/${bytes.length}`,
+        },
+      });
+    };
+  }
+
+  it("are downloaded once and read as parquet", async () => {
+    const names = ["train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"];
+    const files: Record<string, Uint8Array> = { "README.md": Buffer.from("# A set") };
+    for (const name of names) files[`data/${name}.parquet`] = await readFile(dataFixture(`${name}.parquet`));
+    const source = await openDataSet("hf:owner/set", {
+      fetch: hub(files),
+      cacheDir: root.path,
+      hubUrl: "http://hub.test",
+    });
+    expect(source.name).toBe("hf:owner/set");
+    expect([...source.images("train").labels]).toEqual([0, 1, 2, 2, 1, 0, 1, 2, 0]);
+    expect((await source.images("test").at(0).open()).length).toBeGreaterThan(50);
+  });
+
+  it("with several configurations want one of them named", async () => {
+    const parquet = await readFile(dataFixture("plain.parquet"));
+    const files = { "one/train/0.parquet": parquet, "two/train/0.parquet": parquet };
+    const settings = { fetch: hub(files), cacheDir: root.path, hubUrl: "http://hub.test" };
+    await expect(openDataSet("hf:owner/set", settings)).rejects.toThrow(/several configurations: one, two/);
+    expect((await openDataSet("hf:owner/set/two", settings)).classes).toEqual(["a", "b"]);
+  });
+
+  it("that cannot be reached, or have no parquet, say what to do", async () => {
+    const settings = { cacheDir: root.path, hubUrl: "http://hub.test" };
+    const down: typeof fetch = () => Promise.reject(new Error("no network"));
+    await expect(openDataSet("hf:owner/set", { ...settings, fetch: down })).rejects.toThrow(DownloadError);
+    const empty = hub({ "a.csv": Buffer.from("1") }, ["main", "refs/convert/parquet"]);
+    await expect(openDataSet("hf:owner/set", { ...settings, fetch: empty })).rejects.toThrow(
+      /has no parquet files/,
+    );
+  });
+});
