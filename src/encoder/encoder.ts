@@ -7,7 +7,7 @@ import { prepareGraph } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
-import type { EncoderModel, Pool, Provenance } from "./model.ts";
+import type { EncoderModel, Provenance } from "./model.ts";
 import { selectFeature } from "./select-feature.ts";
 
 /** A frozen encoder ready to run: images in [0, 1] to features, and the pullback of features to images. */
@@ -164,7 +164,7 @@ async function traceAt(
   );
   note(b.named("Add", [scaled, shift], image.name), dims);
   b.graph.nodes.push(...traced.nodes);
-  const { value, pool } = pooled(b, feature, type.dims, model.pool ?? "auto", note);
+  const { value, pool } = pooled(b, feature, type.dims, model, note);
   const d = types
     .get(value)!
     .dims.slice(1)
@@ -180,7 +180,7 @@ function pooled(
   b: GraphBuilder,
   feature: string,
   dims: readonly number[],
-  pool: Pool,
+  { pool = "auto", pooled: own = "none" }: EncoderModel,
   note: (name: string, shape: readonly number[]) => string,
 ): { value: string; pool: string } {
   const [n, t, d] = dims as [number, number, number];
@@ -209,7 +209,7 @@ function pooled(
       pool: `cls (of ${t} tokens)`,
     };
   }
-  if (dims.length === 2) return { value: feature, pool: "none" };
+  if (dims.length === 2) return { value: feature, pool: own };
   throw new ModelError(
     `The tensor "${feature}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
       "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",

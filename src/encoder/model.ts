@@ -24,4 +24,6 @@ export interface EncoderModel {
   /** The tensor to take as the feature; undefined chooses by `selectFeature`. */
   readonly feature?: string;
   readonly pool?: Pool;
+  /** How the graph itself pools what it gives as a vector, for people; undefined where that is not known. */
+  readonly pooled?: string;
 }

@@ -52,3 +52,28 @@ describe("Vision Transformers built from safetensors agree with their own librar
     expect(relativeError(pulled[imagesInput]!, gradient!)).toBeLessThan(1e-4);
   });
 });
+
+describe("a graph with all tokens", () => {
+  it.each(["dinov2", "dinov3", "timm-vit"])(
+    "of %s has the feature's class token among them",
+    async (name) => {
+      const fixture = await openSafetensors(join(folder, name, "fixture.safetensors"));
+      const [input, features] = await Promise.all([fixture.float32("input"), fixture.float32("features")]);
+      await fixture.close();
+      const model = await loadTransformerFolder(join(folder, name), {
+        feature: "last_hidden_state",
+        pool: "cls",
+        preprocessing: { crop: [32, 32], mean: [0, 0, 0], std: [1, 1, 1] },
+      });
+      expect(model.graph.outputs.map((output) => output.name)).toEqual(["features", "last_hidden_state"]);
+      const encoder = await createEncoder(nodeRuntime({ threads: 1 }), model);
+      expect(encoder.feature).toMatchObject({
+        tensor: "last_hidden_state",
+        pool: expect.stringMatching(/^cls/),
+      });
+      const value = await encoder.features(input, 2);
+      await encoder.release();
+      expect(relativeError(value, features)).toBeLessThan(1e-5);
+    },
+  );
+});

@@ -140,13 +140,11 @@ function readHuggingFace(config: z.infer<typeof HuggingFace>, where: string): Tr
   if (activation === undefined) throw unknownActivation(where, sizes.hidden_act);
   const description = describe(family, sizes, modelType, activation);
   const [height, width] = description.image;
-  // DINOv2's positions belong to 518 pixels; its reference shows it 224 all the same.
-  const side = family.name.startsWith("DINOv2") && height === 518 ? 224 : height;
   if (height !== width && description.position !== undefined)
     throw new ModelError(
       `${where} gives images of ${height} × ${width}; positions of squares alone are read here.`,
     );
-  return checked({ description, names: family.names, preprocessing: family.preprocessing(side) }, where);
+  return checked({ description, names: family.names, preprocessing: family.preprocessing(height) }, where);
 }
 
 function readTimm(config: Timm, where: string, has: (tensor: string) => boolean): TransformerConfig {

@@ -90,6 +90,10 @@ const base = {
   hidden_act: "gelu",
 };
 
+/** DINOv2's: its positions belong to 518 pixels, and its reference shows it 224 all the same. */
+const dinov2Preprocessing = (side: number): Preprocessing =>
+  cropped(side === 518 ? 224 : side, 256 / 224, imagenet);
+
 const qkvBias = ({ qkv_bias: bias = true }: Extras): Partial<VisionTransformer> => ({
   queryBias: bias,
   keyBias: bias,
@@ -144,7 +148,7 @@ export const families: readonly Family[] = [
     switches: { layerScale: true },
     read: (config) => ({ ...dinov2Mlp(config), ...qkvBias(config) }),
     names: dinov2Names,
-    preprocessing: (side) => cropped(side, 256 / 224, imagenet),
+    preprocessing: dinov2Preprocessing,
   },
   {
     name: "DINOv2 with registers",
@@ -158,7 +162,7 @@ export const families: readonly Family[] = [
       registers: config.num_register_tokens ?? 4,
     }),
     names: dinov2Names,
-    preprocessing: (side) => cropped(side, 256 / 224, imagenet),
+    preprocessing: dinov2Preprocessing,
   },
   {
     name: "DINOv3",

@@ -102,6 +102,16 @@ function stack(layers: readonly Linear[]): Linear {
   return { weight, bias, from, to };
 }
 
+/** The outputs [start, end) of a layer as a layer of its own. */
+export function rowsOf({ weight, bias, from }: Linear, start: number, end: number): Linear {
+  return {
+    weight: weight.slice(start * from, end * from),
+    bias: bias?.slice(start, end),
+    from,
+    to: end - start,
+  };
+}
+
 /** diag(scale)·(Wx + b) as one layer. */
 function scaleRows({ weight, bias, from, to }: Linear, scale: Float32Array): Linear {
   const scaled = new Float32Array(weight.length);

@@ -56,17 +56,20 @@ export async function loadTransformerFolder(
     const preprocessing =
       typeof asked === "function" ? asked(config.preprocessing) : { ...config.preprocessing, ...asked };
     const weights = matchWeights(config.description, config.names, files);
-    const { graph } = await buildTransformer(
+    const { feature } = options;
+    const { graph, pooled } = await buildTransformer(
       config.description,
       weights,
       preprocessing.crop,
       options.pool ?? "auto",
+      feature !== undefined && feature !== featureOutput,
     );
     return {
       provenance: { id: options.id ?? folder, sha256: await hashFiles(paths) },
       graph,
       preprocessing,
-      feature: options.feature ?? featureOutput,
+      pooled,
+      ...(feature === undefined ? {} : { feature }),
       ...(options.pool ? { pool: options.pool } : {}),
     };
   } finally {
