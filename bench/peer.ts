@@ -47,6 +47,11 @@ export class Peer {
     this.child.stderr.on("data", (data) => {
       this.errors = (this.errors + String(data)).slice(-4000);
     });
+    // Stopped from outside, in the middle of a question: without this the answer would be computed for nobody.
+    process.once("SIGTERM", () => {
+      this.child.kill("SIGKILL");
+      process.exit(143);
+    });
     // A question to a process that is gone: its end is told by `ask`.
     this.child.stdin.on("error", () => {});
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();

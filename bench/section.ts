@@ -30,19 +30,37 @@ export interface Section {
   readonly run: (options: BenchOptions) => Report;
 }
 
-/** Runs a script beside this file in a process of its own and reads the line of JSON that it ends with. */
-export function child<T>(script: string, args: readonly (string | number)[]): T {
+let deadline = Number.POSITIVE_INFINITY;
+
+/** From now on, processes are stopped when this many seconds have gone by. */
+export function stopAfter(seconds: number): void {
+  deadline = performance.now() + 1000 * seconds;
+}
+
+/**
+ * Runs a script beside this file in a process of its own and reads the line of JSON that it ends with.
+ * @param seconds after which it is stopped, and this throws
+ */
+export function child<T>(
+  script: string,
+  args: readonly (string | number)[],
+  seconds = Number.POSITIVE_INFINITY,
+): T {
+  const left = Math.ceil(Math.min(1000 * seconds, deadline - performance.now()));
+  if (left < 1000) throw Object.assign(new Error("no time is left"), { code: "ETIMEDOUT" });
   const file = fileURLToPath(new URL(`./${script}`, import.meta.url));
   const text = execFileSync(process.execPath, [file, ...args.map(String)], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
     maxBuffer: 2 ** 26,
+    ...(Number.isFinite(left) ? { timeout: left } : {}),
   });
   return JSON.parse(text.trimEnd().split("\n").at(-1)!) as T;
 }
 
 /** What a failed child had to say, on one line. */
 export function failure(error: unknown): string {
+  if ((error as { code?: unknown }).code === "ETIMEDOUT") return "its time was up";
   const stderr = (error as { stderr?: unknown }).stderr;
   const said = typeof stderr === "string" ? stderr : stderr instanceof Uint8Array ? String(stderr) : "";
   const line = said

@@ -40,6 +40,10 @@ const encoders = [
 ] as const;
 const nameOf = (model: string, size: number): string => (size === 224 ? model : `${model}@${size}`);
 
+/** How long --quick waits for a model with torch.compile, and without. */
+const quickCompileSeconds = 95;
+const quickEagerSeconds = 45;
+
 function encoderRows(results: readonly EncoderStep[]): string {
   const line = (e: EncoderStep, batch: number, what: string, c: Compared) => [
     nameOf(e.model, e.size),
@@ -79,16 +83,35 @@ function encoderStep({ quick, slow, threads }: BenchOptions): Report {
   const own = encoders.filter(([model]) => model === "efficientnet-lite0");
   const models = quick ? encoders.slice(0, 2) : peerPython() === undefined ? own : encoders;
   const available = models.filter(([model]) => peerPython() !== undefined || model === "efficientnet-lite0");
+  // On a machine that compiles slowly, --quick goes on without torch.compile rather than without the rest.
+  let compile = slow ? "1,8,32" : "8";
+  const extra: string[] = [];
   const { results, notes } = each(
     available,
     ([model, size]) => `encoder ${nameOf(model, size)}`,
-    ([model, size]) =>
-      child<EncoderStep>("encoder-step.js", [
-        ...["--model", model, "--size", size, "--threads", threads],
-        ...["--batches", quick ? "8" : "1,8,32", "--compile", slow ? "1,8,32" : "8"],
-        ...["--seconds", quick ? 6 : 8],
-      ]),
+    ([model, size]) => {
+      const measured = (seconds?: number) =>
+        child<EncoderStep>(
+          "encoder-step.js",
+          [
+            ...["--model", model, "--size", size, "--threads", threads, "--compile", compile],
+            ...["--batches", quick ? "8" : "1,8,32", "--seconds", quick ? 6 : 8],
+          ],
+          seconds,
+        );
+      if (!quick) return measured();
+      if (compile !== "") {
+        try {
+          return measured(quickCompileSeconds);
+        } catch (error) {
+          extra.push(`torch.compile was given up: ${failure(error)}`);
+          compile = "";
+        }
+      }
+      return measured(quickEagerSeconds);
+    },
   );
+  notes.push(...extra);
   const json = Object.fromEntries(
     results.map((e) => {
       const row = e.rows.find(({ batch }) => batch === 8) ?? e.rows.at(-1)!;
@@ -119,9 +142,11 @@ function distillStep({ quick, threads }: BenchOptions): Report {
     available,
     ([model, size]) => `step ${nameOf(model, size)}`,
     ([model, size]) =>
-      child<DistillSteps>("distill-step.js", [
-        ...["--model", model, "--size", size, "--threads", threads, "--seconds", quick ? 8 : 20],
-      ]),
+      child<DistillSteps>(
+        "distill-step.js",
+        [...["--model", model, "--size", size, "--threads", threads, "--seconds", quick ? 8 : 20]],
+        quick ? 60 : undefined,
+      ),
   );
   const table = formatTable(
     ["encoder", "method", "ms a step", "ratio", "peak memory", "ratio"],
@@ -161,7 +186,11 @@ interface RidgeBench {
 
 function ridge({ quick, threads }: BenchOptions): Report {
   const rounds = quick ? ["--quick", "--rounds", 3] : ["--rounds", 5];
-  const found = child<RidgeBench>("ridge.js", [...rounds, "--threads", threads, "--json"]);
+  const found = child<RidgeBench>(
+    "ridge.js",
+    [...rounds, "--threads", threads, "--json"],
+    quick ? 45 : undefined,
+  );
   const table = formatTable(
     ["m", "d", "C", "solve", "adjoint", "of peak", "SciPy solve", "adjoint", "ratio"],
     found.solve.map((s) => [
@@ -191,8 +220,10 @@ interface MemoryPoint {
 }
 
 function memory({ quick }: BenchOptions): Report {
-  const points = [10, 100, 1000].map((m) =>
-    child<MemoryPoint>("memory.js", ["--m", m, "--steps", quick ? 1 : 3]),
+  const { results: points, notes } = each(
+    [10, 100, 1000],
+    (m) => `memory of ${m} images`,
+    (m) => child<MemoryPoint>("memory.js", ["--m", m, "--steps", quick ? 1 : 3]),
   );
   const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
   return {
@@ -202,7 +233,7 @@ function memory({ quick }: BenchOptions): Report {
         ...[`${r.m}`, `${r.batch}`, mebibytes(r.peakMemoryBytes), mebibytes(r.parameterBytes)],
         ...[mebibytes(r.activationBytes), r.secondsPerStep.toFixed(2)],
       ]),
-    )}\n`,
+    )}\n\n${noted(notes)}`,
   };
 }
 
