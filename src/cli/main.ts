@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { addBaseline } from "./baseline.ts";
+import { addCompare } from "./compare.ts";
 import { addDatasets } from "./datasets.ts";
 import { addDemo } from "./demo.ts";
 import { addDistill } from "./distill.ts";
@@ -22,6 +23,7 @@ for (const add of [
   addDistill,
   addBaseline,
   addEvaluate,
+  addCompare,
   addFeatures,
   addDatasets,
   addInspect,

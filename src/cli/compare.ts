@@ -1,0 +1,108 @@
+import { readFileSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { cacheLocation } from "../data/cache-location.ts";
+import { writeAtomic } from "../data/write-atomic.ts";
+import { ClpError, messageOf, UsageError } from "../errors.ts";
+import { parseCompareConfig } from "../evaluate/compare-config.ts";
+import type { Comparison } from "../evaluate/compare-node.ts";
+import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
+import { markdownTable } from "../evaluate/tables.ts";
+import { bytes, commonOptions, integer } from "./options.ts";
+import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { formatTable } from "./table.ts";
+
+interface CompareOptions extends CommonOptions {
+  readonly out: string;
+  readonly published?: string;
+  readonly device: "cpu" | "webgpu" | "cuda";
+  readonly threads?: number;
+  readonly memory?: number;
+  readonly cacheDir?: string;
+  readonly maxBad: number;
+}
+
+export function addCompare(program: Command): void {
+  const command = program
+    .command("compare")
+    .summary("run a grid of methods, encoders, data sets and seeds, and write its tables")
+    .description(
+      "Runs every cell of the grid in CONFIG: makes the set (a distillation or a baseline) and evaluates it.\n" +
+        "Finished cells lie in OUT/cells; the same command goes on where it was stopped. Writes results.json\n" +
+        "and results.md.",
+    )
+    .argument("<config>", "the grid, as JSON")
+    .requiredOption("--out <folder>", "where cells and tables go")
+    .option("--published <file>", "published figures to set beside the measured ones (docs/published.json)")
+    .addOption(
+      new Option("--device <device>", "where encoders run").choices(["cpu", "webgpu", "cuda"]).default("cpu"),
+    )
+    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
+    .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
+    .option("--cache-dir <dir>", "where features are cached")
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+  commonOptions(command).addHelpText(
+    "after",
+    `
+A grid, with every field there is; only data, encoders and methods are needed:
+  {
+    "data": ["emoji", {"data": "imagenet-100:/data/imagenet", "published": "ImageNet-100"}],
+    "encoders": ["efficientnet-lite0@128", {"encoder": "clip.onnx", "published": "CLIP-B"}],
+    "evaluateOn": ["efficientnet-lite0@128", "other.onnx@128"],
+    "methods": ["clp", "lgm", "random", "centroid", "full",
+                {"name": "clp, 3 draws", "preset": "clp", "config": {"augment": 3}},
+                {"baseline": "neighbors", "of": "clp"},
+                {"preset": "lgm-paper", "published": "LGM + augmentation"}],
+    "ipc": [1, 10],
+    "seeds": [0, 1, 2, 3, 4],
+    "resize": 128,
+    "evaluate": {"probes": ["closed-form", "head", "tuned-head"], "epochs": 1000, "draws": 20,
+                 "augmentation": "both", "seeds": [0], "fullEpochs": 1000, "fullSeeds": [0]}
+  }`,
+  );
+  command.action(async (file: string, options: CompareOptions) => {
+    const text = await readFile(file, "utf8").catch((error) => {
+      throw new UsageError(`The grid ${file} cannot be read: ${messageOf(error)}.`);
+    });
+    parseCompareConfig(text, file);
+    const { out, device, threads, maxBad } = options;
+    await mkdir(out, { recursive: true });
+    const comparison = await runJob<Comparison>(
+      "compare",
+      {
+        ...{ config: JSON.parse(text), out, device, threads, maxBad, memoryBytes: options.memory },
+        cacheFolder: options.cacheDir ?? cacheLocation(process.env, homedir()),
+      },
+      options,
+    );
+    const published = options.published === undefined ? undefined : readPublished(options.published);
+    const rows = comparisonRows(comparison.cells, published);
+    const tables = comparisonTables(rows, published);
+    const json = comparisonJson(comparison, rows);
+    await writeAtomic(join(out, "results.json"), `${JSON.stringify(json, null, 1)}\n`);
+    await writeAtomic(join(out, "results.md"), tables.map(markdownTable).join("\n"));
+    for (const { title, head, rows: lines } of tables) {
+      process.stdout.write(`\n${title}\n\n${formatTable(head, lines)}\n`);
+    }
+    process.stdout.write(`\n${join(out, "results.md")}, ${join(out, "results.json")}\n`);
+    if (options.json) printJson(json);
+    const { failures } = comparison;
+    if (failures.length > 0) {
+      const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
+      throw new ClpError(`${failures.length} cells failed; the others are in the tables.\n${named}`);
+    }
+  });
+}
+
+/** Reads a file of published figures. Throws UsageError for another file. */
+export function readPublished(file: string): Published {
+  try {
+    return Published.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    throw new UsageError(
+      `${file} holds no published figures (${messageOf(error)}). Expected docs/published.json's form.`,
+    );
+  }
+}
