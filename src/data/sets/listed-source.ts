@@ -33,6 +33,14 @@ export function listedSource(listing: Listing): ImageSource {
   for (const [split, { images }] of splits) {
     if (images.length === 0) throw new DataError(`${name}: its ${split} split has no image.`);
   }
+  /** Asked for more than once in a run, and a million files are long to look at. */
+  const fingerprints = new Map<Split, Promise<string>>();
+  const fingerprint = async (split: Split): Promise<string> => {
+    const digest = createHash("sha256");
+    digest.update(JSON.stringify([format, classes, groups ?? null]));
+    await splits.get(split)!.digest(digest);
+    return digest.digest("hex");
+  };
   const source = {
     ...{ name, classes, notes },
     splits: [...splits.keys()],
@@ -43,10 +51,10 @@ export function listedSource(listing: Listing): ImageSource {
     },
     async fingerprint(split: Split) {
       requireSplit(source, split);
-      const digest = createHash("sha256");
-      digest.update(JSON.stringify([format, classes, groups ?? null]));
-      await splits.get(split)!.digest(digest);
-      return digest.digest("hex");
+      const known = fingerprints.get(split) ?? fingerprint(split);
+      fingerprints.set(split, known);
+      known.catch(() => fingerprints.delete(split));
+      return known;
     },
   };
   return source;
