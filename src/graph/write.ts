@@ -89,10 +89,20 @@ function graphProto(graph: Graph, place: Place, extraOutputs: readonly string[] 
     ),
     input: graph.inputs.map(valueInfoProto),
     output: [
-      ...graph.outputs.map(valueInfoProto),
+      ...graph.outputs.map(outputProto),
       ...extraOutputs.map((name) => create(ValueInfoProtoSchema, { name })),
     ],
     initializer: [...graph.constants].map(([name, constant]) => tensorProto(name, constant, place)),
+  });
+}
+
+/** An output without dimensions is a scalar, or of a shape that nobody knows yet: ONNX Runtime infers which. */
+function outputProto(info: ValueInfo): ValueInfoProto {
+  if (info.dims.length > 0) return valueInfoProto(info);
+  const tensor = create(TypeProto_TensorSchema, { elemType: protoOfDataType(info.dtype) });
+  return create(ValueInfoProtoSchema, {
+    name: info.name,
+    type: create(TypeProtoSchema, { value: { case: "tensorType", value: tensor } }),
   });
 }
 
