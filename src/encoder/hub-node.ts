@@ -1,0 +1,279 @@
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { getRepoFolderName, listFiles, modelInfo, pathsInfo } from "@huggingface/hub";
+import { lockFolder } from "../data/folder-lock.ts";
+import { safePath } from "../data/sets/text-files.ts";
+import { ClpError, DownloadError, ModelError, messageOf } from "../errors.ts";
+import { causesOf, type HubContext, hubFetch, UnreachableError } from "./hub-request-node.ts";
+import type { HubAccess } from "./hub-settings-node.ts";
+import { type HubFile, hubFile, transferFile } from "./hub-transfer-node.ts";
+import { chooseOnnx, type Dtype, sideFiles, weightFiles } from "./layout.ts";
+import { shardsOf } from "./shards.ts";
+import { isKnownConfig } from "./vit/known.ts";
+
+/** A model of the hub. */
+export interface HubModel {
+  /** owner/name. */
+  readonly id: string;
+  /** A branch, tag or commit (default: main). */
+  readonly revision?: string | undefined;
+  readonly dtype?: Dtype | undefined;
+}
+
+/** Where a model's files lie, complete. */
+export interface HubFolder {
+  readonly folder: string;
+  /** The commit they are of: 40 hexadecimal digits. */
+  readonly commit: string;
+}
+
+/**
+ * The files of a model that are needed, in the hub's cache: from there where they are complete, else downloaded.
+ * Only `refresh` looks for newer ones of a branch whose files are there: runs repeat, and work without a network.
+ *
+ * @throws DownloadError when they cannot be had; the message names the files and where to put them
+ * @throws ModelError when the repository has nothing that can be read here
+ */
+export async function fetchModel(
+  model: HubModel,
+  access: HubAccess,
+  context: HubContext = {},
+  refresh = false,
+): Promise<HubFolder> {
+  const cached = await cachedModel(model, access);
+  if (cached !== undefined && (!refresh || access.offline)) return cached;
+  if (access.offline) {
+    throw new DownloadError(
+      `${model.id} is not in ${access.cacheDir}, and HF_HUB_OFFLINE forbids to fetch it. ${byHand(model, access)}`,
+    );
+  }
+  try {
+    return await download(model, access, context);
+  } catch (error) {
+    if (!(error instanceof ClpError)) {
+      throw new DownloadError(
+        `The answers of ${access.hubUrl} for ${model.id} cannot be understood (${causesOf(error)}). Is it a hub? ` +
+          "Check HF_ENDPOINT and the network, and try again.",
+        { cause: error },
+      );
+    }
+    if (!(error instanceof UnreachableError)) throw error;
+    if (cached !== undefined) {
+      context.note?.(`${error.message} The files that are there are used, of commit ${cached.commit}.`);
+      return cached;
+    }
+    throw new DownloadError(`${error.message} ${byHand(model, access)}`, { cause: error });
+  }
+}
+
+/** The model's files in the cache, where all that are needed are there. Asks no network. */
+export async function cachedModel(model: HubModel, access: HubAccess): Promise<HubFolder | undefined> {
+  const repository = repositoryFolder(model.id, access);
+  const commit = await commitInCache(repository, model.revision ?? "main");
+  if (commit === undefined) return undefined;
+  const folder = join(repository, "snapshots", commit);
+  return (await isComplete(folder, model.dtype ?? "fp32")) ? { folder, commit } : undefined;
+}
+
+function repositoryFolder(id: string, { cacheDir }: HubAccess): string {
+  return join(cacheDir, getRepoFolderName({ type: "model", name: id }));
+}
+
+const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
+
+async function commitInCache(repository: string, revision: string): Promise<string | undefined> {
+  if (isCommit(revision)) return revision;
+  const text = await readFile(join(repository, "refs", ...safeRevision(revision)), "utf8").catch(() => "");
+  return isCommit(text.trim()) ? text.trim() : undefined;
+}
+
+function safeRevision(revision: string): string[] {
+  return safePath(revision, "--revision").split("/");
+}
+
+async function isComplete(folder: string, dtype: Dtype): Promise<boolean> {
+  const has = (path: string) => existsSync(join(folder, path));
+  const config = await readFile(join(folder, "config.json"), "utf8").catch(() => undefined);
+  if (isKnownConfig(config)) {
+    if (has(weightFiles[0])) return true;
+    const index = await readFile(join(folder, weightFiles[1]), "utf8").catch(() => undefined);
+    if (index !== undefined) return shardsOf(index, folder).every(has);
+  }
+  const paths = await localOnnx(folder);
+  const onnx = paths.length === 0 ? undefined : chooseOrNone(paths, dtype);
+  // A transfer writes the model last, behind the files that hold its weights.
+  return onnx !== undefined;
+}
+
+function chooseOrNone(paths: readonly string[], dtype: Dtype): ReturnType<typeof chooseOnnx> {
+  try {
+    return chooseOnnx(paths, dtype, "");
+  } catch {
+    return undefined;
+  }
+}
+
+/** Paths of files at a folder's root and in its `onnx`. */
+export async function localOnnx(folder: string): Promise<string[]> {
+  const names = async (inner: string, prefix: string) =>
+    (await readdir(join(folder, inner)).catch(() => [])).sort().map((name) => prefix + name);
+  return [...(await names("onnx", "onnx/")), ...(await names(".", ""))];
+}
+
+async function download(model: HubModel, access: HubAccess, context: HubContext): Promise<HubFolder> {
+  const { id, dtype = "fp32" } = model;
+  const fetch = hubFetch(id, access, context);
+  const request = { hubUrl: access.hubUrl, fetch };
+  const repo = { type: "model", name: id } as const;
+  const repository = repositoryFolder(id, access);
+  const at = async (revision: string): Promise<Plan> => {
+    const { sha } = await modelInfo({ ...request, name: id, revision, additionalFields: ["sha"] });
+    if (!isCommit(sha)) throw new DownloadError(`The hub gives no commit for ${id} at ${revision}.`);
+    const known = async (paths: readonly string[]): Promise<HubFile[]> =>
+      (await pathsInfo({ ...request, repo, revision: sha, paths: [...paths] }))
+        .filter(({ type }) => type === "file")
+        .map((info) => hubFile({ ...info, path: safePath(info.path, id) }));
+    return { sha, known };
+  };
+  await mkdir(repository, { recursive: true }).catch((error: unknown) => {
+    throw new DownloadError(
+      `${repository} cannot be made (${messageOf(error)}). Choose another folder: HF_HUB_CACHE or --hub-cache.`,
+    );
+  });
+  const lock = await lockFolder(repository);
+  try {
+    let plan = await at(model.revision ?? "main");
+    let files = await plan.known([...sideFiles, ...weightFiles]);
+    const get = (wanted: readonly HubFile[]) =>
+      transferAll(id, plan.sha, wanted, repository, access, context);
+    const folder = () => join(repository, "snapshots", plan.sha);
+    const named = (...names: readonly string[]) => files.filter(({ path }) => names.includes(path));
+    await get(named(...sideFiles));
+    const config = await readFile(join(folder(), "config.json"), "utf8").catch(() => undefined);
+    const finish = async (): Promise<HubFolder> => {
+      await keepReference(repository, model.revision ?? "main", plan.sha);
+      return { folder: folder(), commit: plan.sha };
+    };
+    if (isKnownConfig(config)) {
+      if (named(...weightFiles).length === 0 && model.revision === undefined) {
+        const converted = await conversion(id, access, fetch);
+        if (converted !== undefined) {
+          context.note?.(`${id} has no safetensors on main; those of the hub's own conversion are taken.`);
+          const without = plan;
+          plan = await at(converted);
+          files = await plan.known([...sideFiles, ...weightFiles]);
+          if (named(...weightFiles).length === 0) plan = without;
+          else await get(named(...sideFiles));
+        }
+      }
+      if (named(weightFiles[0]).length > 0) {
+        await get(named(weightFiles[0]));
+        return await finish();
+      }
+      if (named(weightFiles[1]).length > 0) {
+        await get(named(weightFiles[1]));
+        const index = await readFile(join(folder(), weightFiles[1]), "utf8");
+        const shards = shardsOf(index, id);
+        const infos = await plan.known(shards);
+        const missing = shards.filter((shard) => !infos.some(({ path }) => path === shard));
+        if (missing.length > 0) throw new ModelError(`${id} lacks the shards ${missing.join(", ")}.`);
+        await get(infos);
+        return await finish();
+      }
+    }
+    const paths: string[] = [];
+    for (const path of ["onnx", ""]) {
+      try {
+        const listing = listFiles({ ...request, repo, revision: plan.sha, ...(path ? { path } : {}) });
+        for await (const entry of listing) {
+          if (entry.type === "file") paths.push(safePath(entry.path, id));
+        }
+      } catch (error) {
+        // A repository without that folder.
+        if (path === "" || !/\(404\)/.test(messageOf(error))) throw error;
+      }
+    }
+    const onnx = chooseOnnx(paths, dtype, id);
+    if (onnx === undefined) {
+      throw new ModelError(
+        `${id} has neither ${weightFiles[0]} of a family that is built here nor an ONNX file (onnx/model.onnx). ` +
+          "Take another repository of the model, or export it to ONNX and give the .onnx file.",
+      );
+    }
+    const infos = await plan.known([...onnx.data, onnx.model]);
+    await get(infos.sort((a, b) => Number(a.path === onnx.model) - Number(b.path === onnx.model)));
+    return await finish();
+  } finally {
+    await lock.release();
+  }
+}
+
+interface Plan {
+  readonly sha: string;
+  readonly known: (paths: readonly string[]) => Promise<HubFile[]>;
+}
+
+/** The hub's bot offers safetensors of older repositories as a pull request, which transformers reads as well. */
+async function conversion(
+  id: string,
+  { hubUrl }: HubAccess,
+  fetch: typeof globalThis.fetch,
+): Promise<string | undefined> {
+  const url = `${hubUrl}/api/models/${id}/discussions?type=pull_request&status=open&author=SFconvertbot`;
+  const response = await fetch(url).catch((error: unknown) => {
+    if (error instanceof DownloadError && !(error instanceof UnreachableError)) return undefined;
+    throw error;
+  });
+  const body = (await response?.json().catch(() => undefined)) as
+    | { discussions?: { num?: unknown; isPullRequest?: boolean; author?: { name?: string } }[] }
+    | undefined;
+  const found = body?.discussions?.find(
+    ({ num, isPullRequest, author }) =>
+      isPullRequest === true && author?.name === "SFconvertbot" && Number.isInteger(num),
+  );
+  return found && `refs/pr/${found.num}`;
+}
+
+async function transferAll(
+  id: string,
+  commit: string,
+  files: readonly HubFile[],
+  repository: string,
+  access: HubAccess,
+  context: HubContext,
+): Promise<void> {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  let before = 0;
+  for (const file of files) {
+    await transferFile(id, commit, file, repository, access, context, (arrived) =>
+      context.progress?.({
+        stage: `Fetching ${id}`,
+        done: before + arrived,
+        total,
+        unit: "bytes",
+        detail: file.path,
+      }),
+    );
+    before += file.size;
+  }
+}
+
+async function keepReference(repository: string, revision: string, commit: string): Promise<void> {
+  if (isCommit(revision)) return;
+  const path = join(repository, "refs", ...safeRevision(revision));
+  await mkdir(dirname(path), { recursive: true });
+  // Written beside and renamed: another process may be reading it.
+  await writeFile(`${path}.incomplete`, commit);
+  await rename(`${path}.incomplete`, path);
+}
+
+/** How to bring a model here without this program. */
+function byHand({ id, revision }: HubModel, { hubUrl, cacheDir }: HubAccess): string {
+  const files = `${hubUrl}/${id}/tree/${revision ?? "main"}`;
+  return (
+    `On a machine with a network, download config.json, preprocessor_config.json and model.safetensors (or the ONNX ` +
+    `file) from ${files} into a folder of their own and give that folder as --encoder; or copy the folder ` +
+    `${getRepoFolderName({ type: "model", name: id })} of another machine's hub cache into ${cacheDir}.`
+  );
+}
