@@ -15,6 +15,7 @@ import { cacheLocation } from "../src/data/cache-location.ts";
 import type { DistillConfig } from "../src/distill/config.ts";
 import { runDistillation } from "../src/distill/run-node.ts";
 import { meanStd } from "../src/evaluate/metrics.ts";
+import { type Setting, settings } from "./settings.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -24,33 +25,6 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-
-interface Setting {
-  readonly name: string;
-  readonly config: Partial<DistillConfig>;
-}
-
-const settings: readonly Setting[] = [
-  { name: "default", config: {} },
-  { name: "MSE outer loss", config: { method: "clp-mse" } },
-  { name: "LGM without augmentation", config: { method: "lgm" } },
-  { name: "SFM", config: { method: "sfm" } },
-  { name: "normalize l2", config: { normalize: ["l2"] } },
-  { name: "normalize center-l2", config: { normalize: ["center-l2"] } },
-  { name: "normalize none, τ 1", config: { normalize: ["none"], tau: 1 } },
-  { name: "cosine anchors", config: { anchors: "cosine" } },
-  { name: "λ 3, τ 0.02", config: { lambda: 3, tau: 0.02 } },
-  { name: "λ 0.1, τ 0.1", config: { lambda: 0.1, tau: 0.1 } },
-  { name: "λ 0.01, τ 0.1", config: { lambda: 0.01, tau: 0.1 } },
-  { name: "τ 0.05", config: { tau: 0.05 } },
-  { name: "τ 0.1", config: { tau: 0.1 } },
-  { name: "constant learning rate", config: { schedule: "constant" } },
-  { name: "a level every 20 steps", config: { levelEvery: 20 } },
-  { name: "one augmented draw", config: { augment: 1 } },
-  { name: "from real images", config: { init: "real" } },
-  { name: "pixels from real images", config: { init: "real", parametrization: "pixels" } },
-  { name: "learned labels", config: { learnLabels: true } },
-];
 
 const cacheFolder = cacheLocation(process.env, homedir());
 const context = { signal: new AbortController().signal, progress() {}, note() {} };

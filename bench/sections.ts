@@ -357,7 +357,7 @@ export const sections: readonly Section[] = [
     id: "encoder",
     title: "Encoder step: features and pixel gradient",
     about:
-      "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, 8 images a call. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's the median over images; GFLOP/s: the products that shares refer to. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
+      "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, 8 images a call. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
     run: encoderStep,
   },
   {

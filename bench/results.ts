@@ -1,0 +1,311 @@
+/**
+ * The comparisons behind docs/results.md, as grids that `clp-dd compare` runs too; resumable cell by cell.
+ *
+ *   npm run results                         every section, 5 seeds; writes docs/results.md (hours)
+ *   npm run results -- --only emoji         one section, its tables on standard output
+ *   npm run results -- --quick --json       minutes: the 8-class emoji set, one line of JSON at the end
+ *
+ * Options: --seeds N, --steps N (of every distillation that says nothing else), --encoders A@128,B@128 (for the
+ * section across encoders), --fashion-mnist DIR, --out FOLDER (of the cells; by default one in the cache folder
+ * for each state of the code).
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, homedir, loadavg } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { cacheLocation } from "../src/data/cache-location.ts";
+import type { DistillConfig } from "../src/distill/config.ts";
+import { type CellResult, runComparison } from "../src/evaluate/compare-node.ts";
+import {
+  comparisonRows,
+  comparisonTables,
+  type Outcome,
+  Published,
+  type Row,
+} from "../src/evaluate/compare-tables.ts";
+import type { ProbeName } from "../src/evaluate/protocol.ts";
+import { markdownTable, type Table } from "../src/evaluate/tables.ts";
+import { formatSeconds } from "../src/format.ts";
+import { settings } from "./settings.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    seeds: { type: "string" },
+    steps: { type: "string" },
+    only: { type: "string" },
+    encoders: { type: "string", default: "" },
+    "fashion-mnist": { type: "string" },
+    out: { type: "string" },
+  },
+});
+
+/** Steps of a quick distillation: the default recipe's 500 take too long for ten minutes in all. */
+const quickSteps = 100;
+/** In a quick run the heads on the full data are trained for a tenth of the epochs, once. */
+const quickFull = { fullEpochs: 100, fullSeeds: [0] };
+const quickDraws = 10;
+
+const embedded = "efficientnet-lite0@128";
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
+const seeds = numbers(Number(options.seeds ?? 5));
+const steps = options.steps ?? (options.quick ? String(quickSteps) : undefined);
+const withSteps = (config: Partial<DistillConfig>): Partial<DistillConfig> =>
+  steps === undefined ? config : { steps: Number(steps), ...config };
+
+interface Method {
+  readonly name: string;
+  readonly preset: string;
+  readonly config: Partial<DistillConfig>;
+}
+const recipe = (preset: string, config: Partial<DistillConfig> = {}, name = preset): Method => ({
+  ...{ name, preset, config: withSteps(config) },
+});
+
+const objectives = ["clp", "clp-mse", "lgm", "sfm"];
+const baselines = ["random", "centroid", "kmeans", "herding", { baseline: "neighbors", of: "clp" }, "full"];
+const common = { encoders: [embedded], resize: 128, seeds };
+
+/** A grid, or several whose rows belong into the same tables. */
+interface Section {
+  readonly name: string;
+  readonly title: string;
+  readonly text: string;
+  readonly grids: readonly Record<string, unknown>[];
+}
+
+const main = (name: string, title: string, data: string): Section => ({
+  name,
+  title,
+  text:
+    "Every method with the project's recipe, with and without augmentation while distilling (one draw a step), and " +
+    "the real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
+  grids: [
+    {
+      ...common,
+      data: [data],
+      methods: [
+        ...objectives.map((name) => recipe(name)),
+        ...objectives.map((name) => recipe(name, { augment: 1 }, `${name}, 1 draw a step`)),
+        ...baselines,
+      ],
+    },
+  ],
+});
+
+const fashion = options["fashion-mnist"];
+const others = options.encoders.split(",").filter((name) => name !== "");
+
+/** Outer objective × feature map, beside the settings that are changed one at a time. */
+const crossed: Method[] = [
+  { objective: "CE", config: {} },
+  { objective: "CE, cosine anchors", config: { anchors: "cosine" as const } },
+  { objective: "MSE", config: { method: "clp-mse" as const } },
+].flatMap(({ objective, config }) =>
+  (["none", "l2", "center-l2", "standardize-l2"] as const).map((map) =>
+    recipe("clp", { ...config, normalize: [map] }, `${objective}; ${map}`),
+  ),
+);
+
+const experiment = (name: string, data: string): Section => ({
+  name: `experiment-${name}`,
+  title: `What the method stands on, ${name}`,
+  text:
+    "Outer objective × feature map, then one setting of the default at a time. The scale of the labels is not a row of " +
+    "its own: scaling them by s scales W by s, which is a temperature τ/s.",
+  grids: [
+    {
+      ...common,
+      data: [data],
+      methods: [
+        ...crossed,
+        ...settings.map(({ name, config }) => recipe("clp", config, name)),
+        ...["random", "full"],
+      ],
+      evaluate: { augmentation: "off" },
+    },
+  ],
+});
+
+const sections: readonly Section[] = [
+  main("emoji", "Emoji, 8 Unicode groups", "emoji"),
+  main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups"),
+  ...(fashion === undefined ? [] : [main("fashion-mnist", "Fashion-MNIST", `fashion-mnist:${fashion}`)]),
+  ...(others.length === 0
+    ? []
+    : [
+        {
+          name: "encoders",
+          title: "Across encoders",
+          text: "Distilled with the embedded encoder, evaluated on others, whose probes are trained anew on the same pixels.",
+          grids: [
+            {
+              ...common,
+              data: ["emoji"],
+              evaluateOn: [embedded, ...others],
+              methods: [
+                recipe("clp"),
+                recipe("clp", { augment: 1 }, "clp, 1 draw a step"),
+                recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
+                recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
+                recipe("lgm", { augment: 1 }, "lgm, 1 draw a step"),
+                ...["random", "centroid", "full"],
+              ],
+            },
+          ],
+        },
+      ]),
+  experiment("8 emoji groups", "emoji"),
+  experiment("56 emoji subgroups", "emoji-subgroups"),
+  ...(fashion === undefined ? [] : [experiment("Fashion-MNIST", `fashion-mnist:${fashion}`)]),
+];
+
+/** One distillation of each objective; heads and random images over five seeds. */
+const quick: Section = {
+  name: "quick",
+  title: "Quick comparison",
+  text: "",
+  grids: [
+    {
+      ...{ ...common, data: ["emoji"], seeds: [0] },
+      methods: [...objectives.map((name) => recipe(name)), "centroid", "full"],
+      evaluate: { draws: quickDraws, seeds, ...quickFull },
+    },
+    { ...common, data: ["emoji"], methods: ["random"], evaluate: { draws: quickDraws } },
+  ],
+};
+
+const controller = new AbortController();
+process.once("SIGINT", () => controller.abort());
+const cacheFolder = cacheLocation(process.env, homedir());
+
+async function cellsOf({ grids }: Section, out: string): Promise<CellResult[]> {
+  const cells: CellResult[] = [];
+  for (const config of grids) {
+    const { cells: done, failures } = await runComparison(
+      { config, out, cacheFolder, maxBad: 0 },
+      {
+        signal: controller.signal,
+        progress() {},
+        note: (text) => {
+          if (text.startsWith("[") || text.startsWith("Failed")) console.error(text);
+        },
+      },
+    );
+    if (failures.length > 0) process.exitCode = 1;
+    cells.push(...done);
+  }
+  return cells;
+}
+
+/** A folder of its own for each state of the compiled code: no figure outlives the code that made it. */
+async function ownFolder(): Promise<string> {
+  const root = fileURLToPath(new URL("../src", import.meta.url));
+  const files = (await readdir(root, { recursive: true })).filter((name) => name.endsWith(".js")).sort();
+  const hash = createHash("sha256");
+  for (const name of files) hash.update(name).update(await readFile(join(root, name)));
+  return join(cacheFolder, `results-${hash.digest("hex").slice(0, 12)}`);
+}
+
+/** The rows as `--json` prints them: {clp: {closedForm: {mean, std}, head, tunedHead, augmented: {…}}, …}. */
+function jsonOf(rows: readonly Row[]) {
+  const keys: Readonly<Record<ProbeName, string>> = {
+    "closed-form": "closedForm",
+    head: "head",
+    "tuned-head": "tunedHead",
+  };
+  const figures = (outcomes: readonly Outcome[]) =>
+    Object.fromEntries(outcomes.map(({ probe, top1 }) => [keys[probe], { mean: top1.mean, std: top1.std }]));
+  return Object.fromEntries(
+    rows.map(({ method, outcomes }) => {
+      const augmented = outcomes.filter((o) => o.augmented);
+      return [
+        method,
+        {
+          ...figures(outcomes.filter((o) => !o.augmented)),
+          ...(augmented.length > 0 ? { augmented: figures(augmented) } : {}),
+        },
+      ];
+    }),
+  );
+}
+
+const began = performance.now();
+const load = loadavg()[0]!;
+const out = options.out ?? (await ownFolder());
+await mkdir(out, { recursive: true });
+const published = Published.parse(JSON.parse(await readFile("docs/published.json", "utf8")));
+
+if (options.quick) {
+  // A quick run measures anew what it prints.
+  if (options.out === undefined) await rm(join(out, "cells"), { recursive: true, force: true });
+  const rows = comparisonRows(await cellsOf(quick, out));
+  for (const table of comparisonTables(rows)) console.log(markdownTable(table));
+  console.error(`${formatSeconds((performance.now() - began) / 1000)} in all`);
+  if (options.json) console.log(JSON.stringify(jsonOf(rows)));
+} else {
+  const wanted = sections.filter((section) => options.only === undefined || options.only === section.name);
+  if (wanted.length === 0) {
+    throw new Error(`--only takes one of ${sections.map((s) => s.name).join(", ")}`);
+  }
+  const parts: string[] = [];
+  const json: Record<string, readonly Row[]> = {};
+  for (const section of wanted) {
+    const rows = comparisonRows(await cellsOf(section, out), published);
+    json[section.name] = rows;
+    parts.push(partOf(section, comparisonTables(rows, published)));
+    if (options.only === undefined) await writePage(parts);
+  }
+  if (options.only !== undefined) console.log(parts.join("\n"));
+  if (options.json) console.log(JSON.stringify(json));
+}
+
+function partOf({ title, text }: Section, tables: readonly Table[]): string {
+  return `## ${title}\n${text}\n\n${tables.map(markdownTable).join("\n")}`;
+}
+
+async function writePage(parts: readonly string[]): Promise<void> {
+  // A folder's place on this machine means nothing elsewhere.
+  const given = process.argv.slice(2).map((text) =>
+    text
+      .split(",")
+      .map((part) => basename(part))
+      .join(","),
+  );
+  const command = ["npm run results", ...(given.length > 0 ? ["--", ...given] : [])].join(" ");
+  const page = `# Results
+
+Written by \`${command}\` (\`bench/results.ts\`); every figure was measured by that run or lies in the column marked
+as published. Test images are never looked at while distilling, and never for the choice of a learning rate or λ.
+Each set: ${seeds.length} seeds${steps === undefined ? ", the default number of steps" : `, ${steps} steps`}, hard labels, embedded encoder at 128 px. Closed form: the
+feature map and λ that the set was distilled with. LGM head: linear on raw features, w std 0.01, Adam 1e-3 · batch/256,
+cosine, 1,000 epochs. Tuned head: its learning rate chosen on real training features among .001, .005, .01, .05, .1.
+
+Measured on ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}; load at the start ${load.toFixed(1)}.
+
+${parts.join("\n")}
+## Published figures
+Not measured here. ${published.note} Source: ${published.source}.
+
+${publishedTable()}
+`;
+  await writeFile("docs/results.md", page);
+}
+
+function publishedTable(): string {
+  const encoders = [...new Set(published.figures.map((f) => f.encoder))];
+  const rows = [...new Set(published.figures.map((f) => `${f.data}\0${f.method}`))].map((key) => {
+    const [data, method] = key.split("\0");
+    const figure = (encoder: string) =>
+      published.figures.find((f) => f.data === data && f.method === method && f.encoder === encoder);
+    return `| ${data} | ${method} | ${encoders.map((e) => figure(e)?.top1.toFixed(1) ?? "–").join(" | ")} |`;
+  });
+  return [
+    `| data | method | ${encoders.map((e) => `${e} (published)`).join(" | ")} |`,
+    `|---|---|${encoders.map(() => "---|").join("")}`,
+    ...rows,
+  ].join("\n");
+}
