@@ -29,7 +29,7 @@ export async function fitClosedForm(
   return { weight, map, lambda };
 }
 
-/** Metrics of a probe on labelled features, streamed. */
+/** Metrics of a probe on labelled features, streamed; by the rows' own groups where they have some. */
 export async function evaluateClosedForm(
   probe: ClosedFormProbe,
   test: FeatureRows,
@@ -40,7 +40,7 @@ export async function evaluateClosedForm(
   for await (const { features, labels, indices } of sequentialBatches(test, options)) {
     const { values } = probe.map.apply(features, labels.length);
     const scores = await gemm.multiply(values, probe.weight);
-    const { groups } = options;
+    const { groups = test.groups } = options;
     metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]!));
   }
   return metrics.result();
