@@ -100,8 +100,8 @@ def timm_case(architecture, **own):
                 "model_args": arguments,
             }
             if own.get("mixin"):
-                # What a model mixin saves: the constructor's arguments and nothing else.
-                config = arguments
+                # What a model mixin saves: the arguments of its own constructor, some of which timm does not know.
+                config = {**arguments, "stop_grad_conv1": False}
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
             state = {k: v.contiguous() for k, v in model.state_dict().items()}

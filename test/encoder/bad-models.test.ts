@@ -91,6 +91,18 @@ describe("weights that do not fit their config.json", () => {
     expect(error.message).toContain('"blocks.0.attn.surprise" is not expected');
   });
 
+  it("buffers of older releases and towers of other inputs are passed over", async () => {
+    await copyOf("clip-vit-b-16");
+    const ids = (name: string) =>
+      ({ name, dtype: "I64", shape: [1, 17], data: new BigInt64Array(17) }) as const;
+    await rewrite(
+      (t) => t,
+      ids("vision_model.embeddings.position_ids"),
+      ids("text_model.embeddings.position_ids"),
+    );
+    expect((await loadTransformerFolder(folder, { preprocessing: crop })).graph.outputs).toHaveLength(1);
+  });
+
   it("more blocks than the configuration has are found", async () => {
     await copyOf("clip-vit-b-16");
     const path = join(folder, "config.json");
