@@ -244,6 +244,15 @@ CASES = {
     "timm-dinov3": dict(case=timm_case("vit_small_patch16_dinov3", config_pool="token", overrides=dict(global_pool="token"))),
     "timm-clip": dict(case=timm_case("vit_base_patch16_clip_quickgelu_224")),
     "timm-siglip": dict(case=timm_case("vit_base_patch16_siglip_224")),
+    "timm-dinov2-resized": dict(case=timm_case("vit_small_patch14_dinov2"), size=(24, 24)),
+    "dinov2-registers-resized": dict(
+        case=hf(lambda: V.Dinov2WithRegistersModel(V.Dinov2WithRegistersConfig(**SMALL, mlp_ratio=2, num_register_tokens=3)), cls),
+        size=(24, 48),
+    ),
+    "siglip2-naflex-resized": dict(case=siglip2_case(), size=(24, 24)),
+    "dinov3-gated-gelu": dict(case=hf(lambda: V.DINOv3ViTModel(V.DINOv3ViTConfig(
+        **SMALL, intermediate_size=64, num_register_tokens=2, use_gated_mlp=True, key_bias=True, mlp_bias=False)), cls)),
+    "dinov2-wide": dict(case=hf(lambda: V.Dinov2Model(V.Dinov2Config(**SMALL, mlp_ratio=2)), cls), size=(24, 40)),
 }
 
 

@@ -202,8 +202,8 @@ function rotated(layers: Layers, x: string, { cosines, sines }: Rotation): strin
   return b.op("Add", [b.op("Mul", [x, cosines]), b.op("Mul", [exchanged, sines])]);
 }
 
-/** SwiGLU: silu(gate)·value, both of one product. */
+/** activation(gate)·value, both of one product (SwiGLU, where the activation is silu). */
 function gated(layers: Layers, x: string): string {
   const [gate, value] = layers.halves(x);
-  return layers.b.op("Mul", [layers.activate(gate, "silu"), value]);
+  return layers.b.op("Mul", [layers.activate(gate, layers.v.activation), value]);
 }

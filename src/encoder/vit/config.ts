@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { Preprocessing } from "../../data/preprocess.ts";
 import { ModelError, messageOf } from "../../errors.ts";
-import type { VisionTransformer } from "./description.ts";
-import { activationOf, describe, families } from "./families.ts";
+import { activationOf, type VisionTransformer } from "./description.ts";
+import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
 import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
 

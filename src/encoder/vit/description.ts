@@ -5,6 +5,23 @@
 
 export type Activation = "gelu" | "gelu-tanh" | "quick-gelu" | "silu";
 
+/** Activations by the names that configurations of transformers and timm use. */
+const activations: Readonly<Record<string, Activation>> = {
+  gelu: "gelu",
+  gelu_python: "gelu",
+  quick_gelu: "quick-gelu",
+  gelu_pytorch_tanh: "gelu-tanh",
+  gelu_new: "gelu-tanh",
+  gelu_tanh: "gelu-tanh",
+  silu: "silu",
+  swish: "silu",
+};
+
+/** The activation of a name in a configuration, or undefined where it is none that is known. */
+export function activationOf(name: string): Activation | undefined {
+  return Object.hasOwn(activations, name) ? activations[name] : undefined;
+}
+
 /** How a learned position embedding is brought to another grid, named as PyTorch's `interpolate` has it. */
 export type Resampling = "bicubic" | "bicubic-antialias" | "bilinear-antialias";
 
@@ -64,7 +81,7 @@ export interface VisionTransformer {
   readonly valueBias: boolean;
   readonly outBias: boolean;
   readonly layerScale: boolean;
-  /** `gated`: gate(x)·value(x) (SwiGLU) with two matrices; `packed`: both in one, the gate first. */
+  /** `gated`: activation(gate(x))·value(x) with two matrices; `packed`: both in one, the gate first. */
   readonly mlp: "plain" | "gated" | "packed";
   readonly mlpBias: boolean;
   /** A layer normalisation before the MLP's second matrix (EVA-02's sub-norm). */

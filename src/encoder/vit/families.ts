@@ -104,7 +104,7 @@ const qkvBias = ({ qkv_bias: bias = true }: Extras): Partial<VisionTransformer> 
 function dinov2Mlp(config: Sizes & Extras): Partial<VisionTransformer> {
   const hidden = Math.trunc(config.hidden_size * (config.mlp_ratio ?? 4));
   return config.use_swiglu_ffn
-    ? { mlp: "packed", hidden: Math.ceil(Math.trunc((hidden * 2) / 3) / 8) * 8 }
+    ? { mlp: "packed", activation: "silu", hidden: Math.ceil(Math.trunc((hidden * 2) / 3) / 8) * 8 }
     : { hidden };
 }
 
@@ -236,23 +236,6 @@ export const families: readonly Family[] = [
     preprocessing: (side) => squeezed(side, "bicubic", imagenet),
   },
 ];
-
-/** Activations by the names that configurations use. */
-const activations: Readonly<Record<string, VisionTransformer["activation"]>> = {
-  gelu: "gelu",
-  gelu_python: "gelu",
-  quick_gelu: "quick-gelu",
-  gelu_pytorch_tanh: "gelu-tanh",
-  gelu_new: "gelu-tanh",
-  gelu_tanh: "gelu-tanh",
-  silu: "silu",
-  swish: "silu",
-};
-
-/** The activation of a name, or undefined where it is none that is known. */
-export function activationOf(name: string): VisionTransformer["activation"] | undefined {
-  return Object.hasOwn(activations, name) ? activations[name] : undefined;
-}
 
 const pair = (size: number | readonly [number, number]): readonly [number, number] =>
   typeof size === "number" ? [size, size] : size;

@@ -1,4 +1,4 @@
-import { usual, type VisionTransformer } from "./description.ts";
+import { activationOf, usual, type VisionTransformer } from "./description.ts";
 import { type NameMap, timmEvaNames, timmNames } from "./names.ts";
 
 /** Arguments of timm's VisionTransformer and Eva constructors that are known here, under timm's names. */
@@ -165,21 +165,13 @@ const architectures: readonly Architecture[] = [
   },
 ];
 
-/** Names of the families that timm's architectures belong to, each with an example of how they are called. */
+/** Names of the families that timm's architectures here belong to. */
 export const timmFamilies: readonly string[] = [...new Set(architectures.map((a) => a.family))];
 
 export interface TimmTransformer {
   readonly description: VisionTransformer;
   readonly names: NameMap;
 }
-
-/** Whether an activation's name of timm's is known, and which it is. */
-const timmActivations: Readonly<Record<string, VisionTransformer["activation"]>> = {
-  gelu: "gelu",
-  gelu_tanh: "gelu-tanh",
-  quick_gelu: "quick-gelu",
-  silu: "silu",
-};
 
 /**
  * The Vision Transformer that timm's name of an architecture stands for, or undefined for one that has no row.
@@ -242,7 +234,7 @@ function assemble(
     heads: a.num_heads ?? 12,
     hidden,
     epsilon: a.epsilon ?? 1e-6,
-    activation: timmActivations[a.act_layer ?? "gelu"] ?? "gelu",
+    activation: a.swiglu_mlp === true ? "silu" : (activationOf(a.act_layer ?? "gelu") ?? "gelu"),
     patchBias: a.pre_norm !== true,
     classToken,
     registers,
