@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { openEmoji } from "./emoji.ts";
-import type { HubSettings } from "./sets/hub.ts";
-import { folderOf, openNamed } from "./sets/open-node.ts";
+import { folderOf, type HubReach, openNamed } from "./sets/open-node.ts";
 import type { ImageSource } from "./source.ts";
 
 /** Data sets that come with the package, by name. */
@@ -10,8 +9,9 @@ export const embeddedDataSets = ["emoji", "emoji-subgroups"] as const;
 /**
  * Opens the data set that a person named: an embedded one, a known one as NAME:PATH (`clp-dd datasets` lists them),
  * one of the Hugging Face hub as hf:OWNER/NAME, or a folder: of images by class, or lying as a known data set does.
+ * @param hub how the hub is reached; without it no data set of the hub is opened
  */
-export async function openDataSet(name: string, hub: HubSettings = {}): Promise<ImageSource> {
+export async function openDataSet(name: string, hub?: HubReach): Promise<ImageSource> {
   if (name === "emoji") return openEmoji("groups");
   if (name === "emoji-subgroups") return openEmoji("subgroups");
   return openNamed(name, hub);

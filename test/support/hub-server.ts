@@ -101,7 +101,7 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
       response
         .writeHead(status, { "content-type": "application/json", ...headers })
         .end(JSON.stringify(body));
-    const id = /^\/(?:api\/models\/)?([^/]+\/[^/]+)/.exec(path)?.[1] ?? "";
+    const id = /^\/(?:api\/(?:models|datasets)\/|datasets\/)?([^/]+\/[^/]+)/.exec(path)?.[1] ?? "";
     const repository = known.get(id);
     if (!repository) {
       json(401, { error: "Repository not found" }, { "x-error-code": "RepoNotFound" });
@@ -130,7 +130,10 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
       json(200, { discussions: open });
       return;
     }
-    const call = /^\/(revision|paths-info|tree|resolve)\/(refs\/pr\/\d+|[^/]+)(?:\/(.*))?$/.exec(rest);
+    const call =
+      /^\/(revision|paths-info|tree|resolve)\/(refs\/pr\/\d+|refs\/convert\/\w+|[^/]+)(?:\/(.*))?$/.exec(
+        rest,
+      );
     const revision = call ? revisionOf(call[2]!) : undefined;
     if (!call || !revision) {
       json(404, { error: "Invalid rev id" }, { "x-error-code": "RevisionNotFound" });
@@ -147,8 +150,9 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
       );
     } else if (call[1] === "tree") {
       const prefix = call[3] ? `${call[3]}/` : "";
+      const recursive = url.searchParams.get("recursive") === "true";
       const inside = Object.entries(revision.files).filter(
-        ([p]) => p.startsWith(prefix) && !p.slice(prefix.length).includes("/"),
+        ([p]) => p.startsWith(prefix) && (recursive || !p.slice(prefix.length).includes("/")),
       );
       if (inside.length === 0 && prefix)
         json(404, { error: "no entry" }, { "x-error-code": "EntryNotFound" });

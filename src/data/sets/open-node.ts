@@ -1,14 +1,22 @@
 import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import type { HubContext } from "../../encoder/hub-request-node.ts";
+import type { HubAccess } from "../../encoder/hub-settings-node.ts";
 import { DataError, UsageError } from "../../errors.ts";
 import { openImageFolder } from "../image-folder.ts";
 import type { ImageSource } from "../source.ts";
 import { type DataSet, dataSets, isIdxFolder } from "./catalogue.ts";
-import { type HubSettings, openHubDataSet } from "./hub.ts";
+import { openHubDataSet } from "./hub.ts";
 import { openIdx } from "./idx.ts";
 import { openParquet } from "./parquet.ts";
 import { openWebDataset } from "./webdataset.ts";
+
+/** How the hub is reached, and who is told of a download. */
+export interface HubReach {
+  readonly access: HubAccess;
+  readonly context?: HubContext;
+}
 
 /** A folder with more folders than this holds classes, not shards: it is not searched for them. */
 const mostShardFolders = 16;
@@ -19,9 +27,13 @@ const mostShardFolders = 16;
  * Throws UsageError at an unknown name; DataError, with how the files must lie and where they are from, when they
  * are not there.
  */
-export async function openNamed(text: string, hub: HubSettings = {}): Promise<ImageSource> {
+export async function openNamed(text: string, hub?: HubReach): Promise<ImageSource> {
   const named = splitName(text);
-  if (named.prefix === "hf") return openHubDataSet(named.path!, hub);
+  if (named.prefix === "hf") {
+    if (hub === undefined)
+      throw new UsageError(`${text}: data sets of the hub cannot be named here. Give a folder.`);
+    return openHubDataSet(named.path!, hub.access, hub.context);
+  }
   if (named.set !== undefined && named.path !== undefined) return openIn(named.set, resolve(named.path));
   const path = resolve(text);
   if (existsSync(path)) return openPath(path);

@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -10,8 +9,10 @@ import { imagenetSubsets } from "../../../src/data/sets/imagenet-subsets.ts";
 import { folderOf } from "../../../src/data/sets/open-node.ts";
 import { splitOfPath } from "../../../src/data/sets/split-name.ts";
 import { safePath, wholeNumber } from "../../../src/data/sets/text-files.ts";
+import { type HubAccess, hubAccess } from "../../../src/encoder/hub-settings-node.ts";
 import { DataError, DownloadError, UsageError } from "../../../src/errors.ts";
 import { type DataFolder, dataFixture, dataFolder } from "../../support/data-folder.ts";
+import { type HubServer, type ServedRepository, startHub } from "../../support/hub-server.ts";
 
 let root: DataFolder;
 beforeEach(async () => {
@@ -143,81 +144,58 @@ describe("data sets of the hub", () => {
       expect(() => parseHubId(text), text).toThrow();
   });
 
-  /** A hub with one data set: what the client asks it for is answered as the real one does. */
-  function hub(
-    files: Readonly<Record<string, Uint8Array>>,
-    revisions: readonly string[] = ["main"],
-  ): typeof fetch {
-    const commit = "c".repeat(40);
-    const oidOf = (name: string) => hash("sha1", name);
-    return async (input, init) => {
-      const url = new URL(input instanceof Request ? input.url : input);
-      const path = decodeURIComponent(url.pathname);
-      const entry = (name: string) => ({
-        ...{ type: "file", path: name, size: files[name]!.length, oid: oidOf(name) },
-        lastCommit: { id: commit, title: "x", date: "2024-01-01T00:00:00.000Z" },
-      });
-      const revision = revisions.find((name) => path.includes(`/${name}`));
-      if (revision === undefined) return Response.json({ error: "no such revision" }, { status: 404 });
-      if (path.startsWith("/api/datasets/owner/set/tree/"))
-        return Response.json(Object.keys(files).map(entry));
-      if (path.startsWith("/api/datasets/owner/set/paths-info/")) {
-        const { paths } = JSON.parse(String(init?.body)) as { paths: string[] };
-        return Response.json(paths.map(entry));
-      }
-      const name = Object.keys(files).find(
-        (file) => path === `/datasets/owner/set/resolve/${revision}/${file}`,
-      );
-      if (name === undefined) return new Response("not found", { status: 404 });
-      const bytes = files[name]!;
-      const [, first, last] = /bytes=(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "") ?? [];
-      const headers = {
-        etag: `"${oidOf(name)}"`,
-        "content-length": String(bytes.length),
-        "x-repo-commit": commit,
-      };
-      if (first === undefined) return new Response(Buffer.from(bytes), { headers });
-      const part = Buffer.from(bytes.subarray(Number(first), Number(last) + 1));
-      return new Response(part, {
-        status: 206,
-        headers: {
-          ...headers,
-          "content-length": String(part.length),
-          "content-range": `bytes ${first}-${last}/${bytes.length}`,
-        },
-      });
-    };
-  }
+  let hub: HubServer;
+  let reach: { access: HubAccess };
+  beforeEach(async () => {
+    hub = await startHub({});
+    reach = { access: hubAccess({ HF_ENDPOINT: hub.url, HF_HOME: root.path }, "/nobody") };
+  });
+  afterEach(() => hub.close());
+  const serve = (files: ServedRepository["files"], revisions?: ServedRepository["revisions"]) =>
+    hub.repositories.set("owner/set", { commit: "c".repeat(40), files, ...(revisions ? { revisions } : {}) });
 
-  it("are downloaded once and read as parquet", async () => {
+  it("are downloaded once, read as parquet, and then need no network", async () => {
     const names = ["train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001"];
-    const files: Record<string, Uint8Array> = { "README.md": Buffer.from("# A set") };
+    const files: Record<string, Uint8Array | string> = { "README.md": "# A set" };
     for (const name of names) files[`data/${name}.parquet`] = await readFile(dataFixture(`${name}.parquet`));
-    const source = await openDataSet("hf:owner/set", {
-      fetch: hub(files),
-      cacheDir: root.path,
-      hubUrl: "http://hub.test",
-    });
+    serve(files);
+    // The first transfer breaks off.
+    hub.faults.set("data/train-00000-of-00002.parquet", [{ cutAfter: 1000 }]);
+    const source = await openDataSet("hf:owner/set", reach);
     expect(source.name).toBe("hf:owner/set");
     expect([...source.images("train").labels]).toEqual([0, 1, 2, 2, 1, 0, 1, 2, 0]);
     expect((await source.images("test").at(0).open()).length).toBeGreaterThan(50);
+    expect(hub.log.filter((line) => line.startsWith("storage data/train-00000-of-00002")).length).toBe(2);
+    const asked = hub.log.length;
+    const offline = { access: { ...reach.access, offline: true } };
+    const again = await openDataSet("hf:owner/set", offline);
+    expect(await again.fingerprint("train")).toBe(await source.fingerprint("train"));
+    expect(hub.log.length).toBe(asked);
+    await expect(openDataSet("hf:owner/other", offline)).rejects.toThrow(/HF_HUB_OFFLINE.*give the folder/);
+  });
+
+  it("are taken from the hub's own conversion where they have no parquet files", async () => {
+    const parquet = await readFile(dataFixture("plain.parquet"));
+    const conversion = { commit: "d".repeat(40), files: { "default/train/0000.parquet": parquet } };
+    serve({ "images.zip": "x" }, { "refs/convert/parquet": conversion });
+    expect((await openDataSet("hf:owner/set", reach)).classes).toEqual(["a", "b"]);
   });
 
   it("with several configurations want one of them named", async () => {
     const parquet = await readFile(dataFixture("plain.parquet"));
-    const files = { "one/train/0.parquet": parquet, "two/train/0.parquet": parquet };
-    const settings = { fetch: hub(files), cacheDir: root.path, hubUrl: "http://hub.test" };
-    await expect(openDataSet("hf:owner/set", settings)).rejects.toThrow(/several configurations: one, two/);
-    expect((await openDataSet("hf:owner/set/two", settings)).classes).toEqual(["a", "b"]);
+    serve({ "one/train/0.parquet": parquet, "two/train/0.parquet": parquet });
+    await expect(openDataSet("hf:owner/set", reach)).rejects.toThrow(/several configurations: one, two/);
+    expect((await openDataSet("hf:owner/set/two", reach)).classes).toEqual(["a", "b"]);
   });
 
   it("that cannot be reached, or have no parquet, say what to do", async () => {
-    const settings = { cacheDir: root.path, hubUrl: "http://hub.test" };
-    const down: typeof fetch = () => Promise.reject(new Error("no network"));
-    await expect(openDataSet("hf:owner/set", { ...settings, fetch: down })).rejects.toThrow(DownloadError);
-    const empty = hub({ "a.csv": Buffer.from("1") }, ["main", "refs/convert/parquet"]);
-    await expect(openDataSet("hf:owner/set", { ...settings, fetch: empty })).rejects.toThrow(
-      /has no parquet files/,
-    );
+    serve({ "a.csv": "1" });
+    await expect(openDataSet("hf:owner/set", reach)).rejects.toThrow(/has no parquet files/);
+    await expect(openDataSet("hf:owner/none", reach)).rejects.toThrow(/no repository datasets\/owner\/none/);
+    const nowhere = { access: { ...reach.access, hubUrl: "http://127.0.0.1:9" } };
+    const refused = openDataSet("hf:owner/set", nowhere);
+    await expect(refused).rejects.toThrow(DownloadError);
+    await expect(refused).rejects.toThrow(/cannot be reached.*Download its \.parquet files from/);
+    await expect(openDataSet("hf:owner/set")).rejects.toThrow(/cannot be named here/);
   });
 });
