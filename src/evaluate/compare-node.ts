@@ -8,6 +8,7 @@ import { runDistillation } from "../distill/run-node.ts";
 import type { CompareParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
+import { version } from "../version.ts";
 import { runBaseline } from "./baseline-node.ts";
 import {
   type Cell,
@@ -171,7 +172,15 @@ function identifier(config: CompareConfig) {
     const { encoder } = cell.encoder;
     const { text, ...spec } = encoder;
     const set = hashOf({
-      ...{ format, spec, resize: config.resize, config: cell.config, ipc: cell.ipc, seed: cell.seed },
+      ...{
+        format,
+        version,
+        spec,
+        resize: config.resize,
+        config: cell.config,
+        ipc: cell.ipc,
+        seed: cell.seed,
+      },
       ...{ baseline: cell.baseline, preset: cell.preset },
       of: cell.of === undefined ? undefined : folders.get(placeOf(cell, cell.of)),
       contents: [await dataOf(cell.data.data), await encoderOf(spec.encoder)],
@@ -180,7 +189,13 @@ function identifier(config: CompareConfig) {
     const { seeds: _, fullSeeds: __, fullEpochs, ...settings } = config.evaluate;
     const epochs = cell.baseline === "full" ? (fullEpochs ?? settings.epochs) : settings.epochs;
     const evaluation = hashOf({
-      ...{ format, settings: { ...settings, epochs }, headSeeds: cell.headSeeds, on: on.map((e) => e.text) },
+      ...{
+        format,
+        version,
+        settings: { ...settings, epochs },
+        headSeeds: cell.headSeeds,
+        on: on.map((e) => e.text),
+      },
       contents: await Promise.all(on.map((e) => encoderOf(e.encoder))),
     });
     return { set, evaluation };

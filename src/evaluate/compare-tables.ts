@@ -72,7 +72,7 @@ export function comparisonRows(cells: readonly CellResult[], published?: Publish
         (f.ipc === cell.ipc || cell.baseline === "full"),
     );
     return {
-      data: cell.data.data,
+      data: first.data,
       distilledWith: first.distilledWith,
       evaluatedOn: first.encoder,
       method: cell.method,

@@ -222,8 +222,8 @@ async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evalu
     kind,
     method: kind === "distilled" ? (manifest.preset?.name ?? config.method) : kind,
     data: place.source.name,
-    encoder: `${encoder.provenance.id}@${sideOf(encoder.preprocessing.crop)}`,
-    distilledWith: `${manifest.encoder.id}@${sideOf(manifest.encoder.preprocessing.crop)}`,
+    encoder: encoderLabel(encoder.provenance.id, encoder.preprocessing.crop),
+    distilledWith: encoderLabel(manifest.encoder.id, manifest.encoder.preprocessing.crop),
     images: kind === "full" ? train.count : artifact.labels.length,
     ipc,
     seconds: manifest.seconds,
@@ -233,8 +233,12 @@ async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evalu
   };
 }
 
-const sideOf = ([height, width]: readonly [number, number]): string =>
-  height === width ? String(height) : `${height}x${width}`;
+/** "name@128": of a file its name alone, with its folder's where files are commonly called `model`. */
+function encoderLabel(id: string, [height, width]: readonly [number, number]): string {
+  const parts = id.replace(/\.onnx$/i, "").split(/[\\/]/);
+  const name = parts.slice(/^(vision_)?model/.test(parts.at(-1)!) ? -2 : -1).join("/");
+  return `${name}@${height === width ? height : `${height}x${width}`}`;
+}
 
 /** The artefact's images as the encoder takes them, and their features, plain and augmented. */
 async function trainingSet(

@@ -74,9 +74,9 @@ describe("clp-dd evaluate", () => {
     const results = lastJson(outcome);
     expect(results.map((r: { encoder: string }) => r.encoder)).toEqual([
       "efficientnet-lite0@32",
-      `${recognizer}@48`,
+      "ch_PP-OCRv4_rec_infer@48",
       "efficientnet-lite0@32",
-      `${recognizer}@48`,
+      "ch_PP-OCRv4_rec_infer@48",
     ]);
     expect(results[1].distilledWith).toBe("efficientnet-lite0@32");
     expect(outcome.stdout).toContain("Across encoders: closed form, top-1");
