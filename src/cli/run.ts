@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { cacheLocation } from "../data/cache-location.ts";
+import { hubAccess } from "../encoder/hub-settings-node.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
 import { createProgress } from "./progress.ts";
@@ -14,6 +15,9 @@ export interface CommonOptions {
 /** Options of commands that run an encoder on a data set. */
 export interface EncoderOptions extends CommonOptions {
   readonly encoder: string;
+  readonly revision?: string;
+  readonly dtype?: "fp32" | "fp16";
+  readonly hubCache?: string;
   readonly feature?: string;
   readonly pool?: "auto" | "cls" | "mean" | "pooler";
   readonly size?: number;
@@ -29,7 +33,8 @@ export interface EncoderOptions extends CommonOptions {
 export function encoderParams(options: EncoderOptions) {
   const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
-  return { encoder, feature, pool, size, resize, device, threads, maxBad, cacheFolder };
+  const hub = hubAccess(process.env, homedir());
+  return { encoder, feature, pool, size, resize, device, threads, maxBad, cacheFolder, hub };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import type { HubContext } from "../encoder/hub-request-node.ts";
 import { openEmoji } from "./emoji.ts";
 import { folderOf, type HubReach, openNamed } from "./sets/open-node.ts";
 import type { ImageSource } from "./source.ts";
@@ -20,4 +21,9 @@ export async function openDataSet(name: string, hub?: HubReach): Promise<ImageSo
 /** The folder a data set's name stands for, absolute: where nothing must be written. */
 export function dataFolder(name: string): string {
   return resolve(folderOf(name) ?? name);
+}
+
+/** What `openDataSet` needs for data sets of the hub, of a job's parameters and its caller. */
+export function hubReach(access: HubReach["access"] | undefined, context: HubContext): HubReach | undefined {
+  return access && { access, context };
 }

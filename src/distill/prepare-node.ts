@@ -1,5 +1,5 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
-import { openDataSet } from "../data/open-node.ts";
+import { hubReach, openDataSet } from "../data/open-node.ts";
 import type { ImageSource } from "../data/source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { extractFeatures, requireEveryClass } from "../encoder/extract-node.ts";
@@ -31,7 +31,7 @@ export async function prepareWorkplace(
   leastPerClass = 1,
 ): Promise<Workplace> {
   // The data set first: a mistyped folder should not cost the loading of a model.
-  const source = await openDataSet(params.data);
+  const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
   const { runtime, encoder } = await openEncoder(params);
   const { tensor, pool, reason } = encoder.feature;

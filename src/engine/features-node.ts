@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { type FeatureCacheSpec, featureCachePath } from "../data/feature-cache-format.ts";
 import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
 import { openFeatureCache } from "../data/feature-cache-reader.ts";
-import { openDataSet } from "../data/open-node.ts";
+import { hubReach, openDataSet } from "../data/open-node.ts";
 import type { Split } from "../data/source.ts";
 import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
@@ -24,7 +24,7 @@ export interface FeaturesResult {
  * completes the parts merges them; `merge` does only that, and throws DataError naming the parts that are missing.
  */
 export async function runFeatures(params: FeaturesParams, context: JobContext): Promise<FeaturesResult[]> {
-  const source = await openDataSet(params.data);
+  const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
   const { encoder } = await openEncoder(params);
   const { part, merge, storage, cacheFolder, maxBad } = params;

@@ -1,4 +1,4 @@
-import { openDataSet } from "../data/open-node.ts";
+import { hubReach, openDataSet } from "../data/open-node.ts";
 import { profileStep } from "../distill/profile-node.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
@@ -37,7 +37,7 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
     evaluate: (params: EvaluateParams, context) => runEvaluation(params, context),
     "evaluate.described": async (params: EvaluateParams, context) => ({
       results: await runEvaluation(params, context),
-      classes: (await openDataSet(params.data)).classes,
+      classes: (await openDataSet(params.data, hubReach(params.hub, context))).classes,
     }),
     features: (params: FeaturesParams, context) => runFeatures(params, context),
     inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),

@@ -1,4 +1,6 @@
 import type { DistillConfig } from "../distill/config.ts";
+import type { HubAccess } from "../encoder/hub-settings-node.ts";
+import type { Dtype } from "../encoder/layout.ts";
 import type { Pool } from "../encoder/model.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { Device } from "../runtime/runtime.ts";
@@ -7,6 +9,12 @@ import type { Device } from "../runtime/runtime.ts";
 export interface EncoderParams {
   /** An embedded or known name, a hub id, or a path. */
   readonly encoder: string;
+  /** Branch, tag or commit of a hub repository (default: main). */
+  readonly revision?: string | undefined;
+  /** Which ONNX file of a repository is taken (default: fp32). */
+  readonly dtype?: Dtype | undefined;
+  /** Folder of the hub's cache (default: as Hugging Face's environment variables say). */
+  readonly hubCache?: string | undefined;
   readonly feature?: string | undefined;
   readonly pool?: Pool | undefined;
   /** Side of the images the encoder sees (default: the encoder's own). */
@@ -25,6 +33,8 @@ export interface DataParams {
   readonly cacheFolder: string;
   /** Unreadable images that are skipped before giving up. */
   readonly maxBad: number;
+  /** How data sets of the hub are reached; without it none can be named. */
+  readonly hub?: HubAccess | undefined;
 }
 
 export interface FeaturesParams extends EncoderParams, DataParams {
@@ -92,9 +102,12 @@ export interface CompareParams extends Omit<DataParams, "data"> {
   readonly memoryBytes?: number | undefined;
 }
 
-export interface InspectParams {
-  readonly encoder: string;
-  readonly size?: number | undefined;
+export interface InspectParams
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hubCache" | "size"> {}
+
+/** Which encoders to bring into the cache: known names or hub ids. */
+export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hubCache"> {
+  readonly encoders: readonly string[];
 }
 
 export interface ProfileParams extends EncoderParams {
