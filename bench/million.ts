@@ -104,7 +104,8 @@ Load average at the start: ${load.toFixed(1)}.${noisy}
 A made feature cache of ImageNet-1K's size: ${formatCount(rows)} × 768 in half precision, ${formatCount(run.classes)} Gaussian class
 clusters, rows sorted by class; ${formatBytes(made.bytes)} on the disk, ${formatBytes(held)} if its features were held in single
 precision. The distillation has ${formatCount(run.m)} images of ${run.size} px, one a class, a batch of ${run.batchSize} real features a step,
-and a small random encoder (${run.encoder}) of 768 features, so that what is left is the cost of the method itself.
+and a small random encoder (${run.encoder}) of 768 features,
+so that what is left is the cost of the method itself.
 
 \`\`\`
 ${stages}
@@ -119,7 +120,7 @@ One step, mean of ${run.steps} after one more; ${run.stepMs.toFixed(0)} ms:
 ${step}
 \`\`\`
 
-Reading a step's batch, ${run.reading.length} ways, mean of ${run.readingRounds} batches each:
+Reading a step's batch, ${run.reading.length} ways, median of ${run.readingRounds} batches each:
 
 \`\`\`
 ${reading}

@@ -33,7 +33,7 @@ export interface EncoderOptions extends CommonOptions {
 export function encoderParams(options: EncoderOptions) {
   const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
-  const hub = hubAccess(process.env, homedir());
+  const hub = hubAccess(process.env, homedir(), options.hubCache);
   return { encoder, feature, pool, size, resize, device, threads, maxBad, cacheFolder, hub };
 }
 
