@@ -1,0 +1,115 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { type Cell, cellsOf, checkedCompareConfig } from "../../src/evaluate/compare-config.ts";
+import type { CellResult } from "../../src/evaluate/compare-node.ts";
+import { comparisonRows, comparisonTables, Published } from "../../src/evaluate/compare-tables.ts";
+import { meanStd } from "../../src/evaluate/metrics.ts";
+import type { ProbeResult } from "../../src/evaluate/protocol.ts";
+import { markdownTable } from "../../src/evaluate/tables.ts";
+
+const published = Published.parse(
+  JSON.parse(readFileSync(new URL("../../docs/published.json", import.meta.url), "utf8")),
+);
+
+const grid = checkedCompareConfig(
+  {
+    data: [{ data: "pictures", published: "ImageNet-1K" }],
+    encoders: [{ encoder: "e@32", published: "DINOv2-B" }],
+    methods: [{ name: "ours", preset: "clp", published: "LGM + augmentation" }, "random", "centroid", "full"],
+    seeds: [0, 1, 2],
+  },
+  "grid",
+);
+
+const probe = (
+  top1: readonly number[],
+  augmented = false,
+  name: ProbeResult["probe"] = "head",
+): ProbeResult => ({
+  ...{ probe: name, augmented, seeds: top1.map((_, i) => i), top1: { ...meanStd(top1), values: top1 } },
+  ...{ perClass: [], confusion: [] },
+});
+
+const result = (cell: Cell, probes: readonly ProbeResult[], evaluatedOn = "e@32"): CellResult => ({
+  cell,
+  evaluations: [
+    {
+      ...{ artifact: "set", kind: cell.baseline ?? "distilled", method: cell.method, data: "pictures" },
+      ...{ encoder: evaluatedOn, distilledWith: "e@32", images: 3, ipc: cell.ipc, seconds: 2, count: 10 },
+      ...{ peakMemoryBytes: 2 ** 30, probes, full: [], random: [], draws: 4, epochs: 5 },
+    },
+  ],
+});
+
+const accuracies: Readonly<Record<string, readonly number[]>> = {
+  ours: [0.5, 0.6, 0.7],
+  random: [0.1, 0.2, 0.3],
+};
+const cells = cellsOf(grid).flatMap((cell): CellResult[] => {
+  if (cell.baseline === "full") return [result(cell, [probe([0.8, 0.8, 0.8])])];
+  const own = accuracies[cell.method];
+  return own ? [result(cell, [probe([own[cell.seed]!]), probe([0.4 * own[cell.seed]!], true)])] : [];
+});
+
+describe("cellsOf", () => {
+  it("runs what no seed changes once, with heads of every seed, and each other set with its own", () => {
+    const all = cellsOf(grid);
+    const of = (method: string) => all.filter((c) => c.method === method).map((c) => [c.seed, c.headSeeds]);
+    expect(of("ours")).toEqual([0, 1, 2].map((seed) => [seed, [seed]]));
+    expect(of("centroid")).toEqual([[0, [0, 1, 2]]]);
+    expect(of("full")).toEqual([[0, [0, 1, 2]]]);
+  });
+
+  it("trains heads of five seeds where the grid has one", () => {
+    const one = cellsOf(
+      checkedCompareConfig({ ...grid, data: ["a"], encoders: ["e"], methods: ["clp"], seeds: [7] }, "grid"),
+    );
+    expect(one.map((c) => [c.seed, c.config.seed, c.headSeeds])).toEqual([[7, 7, [0, 1, 2, 3, 4]]]);
+  });
+
+  it("leaves a preset's settings where the grid says nothing else", () => {
+    const methods = [{ preset: "lgm-paper", config: { steps: 9 } }];
+    const [cell] = cellsOf(checkedCompareConfig({ data: ["a"], encoders: ["e"], methods, ipc: [3] }, "grid"));
+    expect(cell!.config).toMatchObject({ method: "lgm", learningRate: 0.002, augment: 10, steps: 9, ipc: 3 });
+  });
+});
+
+describe("tables of a comparison", () => {
+  const rows = comparisonRows(cells, published);
+
+  it("take mean and deviation over the seeds of a row", () => {
+    const [ours, random, full] = rows;
+    expect(ours!.outcomes[0]!.top1.mean).toBeCloseTo(0.6, 12);
+    expect(ours!.outcomes[0]!.top1.std).toBeCloseTo(0.1, 12);
+    expect(random!.outcomes[1]!.top1.values).toEqual([0.1, 0.2, 0.3].map((x) => 0.4 * x));
+    expect(full!.outcomes[0]!.top1.values).toHaveLength(3);
+  });
+
+  it("have published figures of the same names in a column that says so", () => {
+    const [accuracy] = comparisonTables(rows, published);
+    expect(accuracy!.head.at(-1)).toBe("PUBLISHED (LGM, arXiv 2511.16674)");
+    // ImageNet-1K, DINOv2-B: LGM with augmentation, random, full data.
+    expect(accuracy!.rows.map((row) => row.at(-1))).toEqual(["75.0", "50.3", "83.0"]);
+    expect(comparisonTables(comparisonRows(cells), undefined)[0]!.head.at(-1)).toBe("memory");
+  });
+
+  it("give the share of the full data, HLR and IOR of each probe", () => {
+    const [accuracy, ranking] = comparisonTables(rows, published);
+    expect(accuracy!.rows[0]!.slice(0, 4)).toEqual(["ours", "1", "60.0 ± 10.0", "24.0 ± 4.0"]);
+    // 0.6 of 0.8; 0.8 − 0.6; 0.6 − 0.2. With augmentation 0.24 of the same 0.8; 0.24 − 0.08.
+    expect(ranking!.rows[0]).toEqual(["ours", "1", "75 %; 20.0 / 40.0", "30 %; 56.0 / 16.0"]);
+    expect(markdownTable(ranking!)).toContain("| ours | 1 | 75 %; 20.0 / 40.0 | 30 %; 56.0 / 16.0 |");
+  });
+
+  it("are apart for each encoder evaluated on, and say what the sets were made with", () => {
+    const other = cells.map(({ cell, evaluations }) => ({
+      cell,
+      evaluations: [...evaluations, ...result(cell, evaluations[0]!.probes, "f@64").evaluations],
+    }));
+    const titles = comparisonTables(comparisonRows(other)).map((table) => [table.title, table.head[2]]);
+    expect(titles.filter(([title]) => title!.includes("top-1"))).toEqual([
+      ["pictures, evaluated on e@32: top-1, percent", "LGM head"],
+      ["pictures, evaluated on f@64: top-1, percent", "distilled with"],
+    ]);
+  });
+});
