@@ -11,7 +11,7 @@ import type { DistillConfig } from "./distill/config.ts";
 import type { DistillSummary } from "./distill/run-node.ts";
 import type { Provenance } from "./encoder/model.ts";
 import { type CallOptions, callEngine } from "./engine/client-node.ts";
-import type { DistillParams, EncoderParams } from "./engine/params.ts";
+import type { DistillParams, EncoderParams, EvaluateParams } from "./engine/params.ts";
 import type { Evaluation } from "./evaluate/run-node.ts";
 
 export type { Manifest } from "./artifact/manifest.ts";
@@ -21,7 +21,7 @@ export { DistillConfig } from "./distill/config.ts";
 export type { DistillSummary } from "./distill/run-node.ts";
 export type { Inspection } from "./encoder/inspect-node.ts";
 export type { CallOptions } from "./engine/client-node.ts";
-export type { DistillParams, EncoderParams } from "./engine/params.ts";
+export type { DistillParams, EncoderParams, EvaluateParams } from "./engine/params.ts";
 export type { Progress } from "./engine/protocol.ts";
 export * from "./errors.ts";
 export type { Evaluation } from "./evaluate/run-node.ts";
@@ -54,8 +54,10 @@ export interface LoadedEncoder {
 }
 
 /**
- * Loads an encoder by an embedded name ("efficientnet-lite0") or the path of an .onnx file.
+ * Loads an encoder by a name ("efficientnet-lite0", "dinov2-base": those of `clp-dd encoders`), the id of a hub
+ * repository ("owner/name", with `revision` and `dtype`), the path of a model's folder, or that of an .onnx file.
  * @throws ModelError when there is no such model, or it cannot be read or differentiated
+ * @throws DownloadError when it would have to be fetched and cannot be
  */
 export async function loadEncoder(
   nameOrPath: string,
@@ -96,7 +98,20 @@ export interface DistillRequest
 }
 
 const runKeys = [
-  ...["encoder", "feature", "pool", "size", "resize", "device", "threads", "cacheFolder", "maxBad"],
+  ...[
+    "encoder",
+    "revision",
+    "dtype",
+    "hub",
+    "feature",
+    "pool",
+    "size",
+    "resize",
+    "device",
+    "threads",
+    "cacheFolder",
+    "maxBad",
+  ],
   ...["data", "out", "memoryBytes", "overwrite", "resume", "baselines", "command", "preset"],
 ];
 
@@ -111,10 +126,10 @@ export function distill(request: DistillRequest, options: CallOptions = {}): Pro
   return callEngine("distill", { ...defaults(), ...run, config }, options);
 }
 
-/** Measures distilled sets on a data set's test images, as `clp-dd evaluate` does. */
+/** Measures sets of images on a data set's test images, as `clp-dd evaluate` does. */
 export function evaluate(
   artifacts: readonly string[],
-  request: { readonly data: string; readonly cacheFolder?: string } & Partial<EncoderParams>,
+  request: { readonly data: string } & Partial<Omit<EvaluateParams, "artifacts" | "data">>,
   options: CallOptions = {},
 ): Promise<Evaluation[]> {
   const { encoder: _, ...fallback } = defaults();

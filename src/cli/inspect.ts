@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Inspection } from "../encoder/inspect-node.ts";
-import { commonOptions, integer } from "./options.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { commonOptions, hubOptions, integer } from "./options.ts";
+import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 export function addInspect(program: Command): void {
@@ -11,11 +11,15 @@ export function addInspect(program: Command): void {
     .description(
       "Lists a model's inputs, the tensors that can serve as features, and its operators with their rules.",
     )
-    .argument("<model>", "an embedded name or an .onnx file")
+    .argument("<model>", "a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file")
     .option("--size <px>", "side of the input where the model leaves it open", integer(8));
-  commonOptions(command);
-  command.action(async (encoder: string, options: CommonOptions & { size?: number }) => {
-    const found = await runJob<Inspection>("inspect", { encoder, size: options.size }, options);
+  commonOptions(hubOptions(command));
+  command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
+    const found = await runJob<Inspection>(
+      "inspect",
+      { encoder, size: options.size, ...hubParams(options) },
+      options,
+    );
     const inputs = found.inputs.map(
       (i) => `${i.name} ${i.dtype} [${i.dims.map((d) => d || "?").join(", ")}]`,
     );

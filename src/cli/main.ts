@@ -6,6 +6,7 @@ import { addCompare } from "./compare.ts";
 import { addDatasets } from "./datasets.ts";
 import { addDemo } from "./demo.ts";
 import { addDistill } from "./distill.ts";
+import { addEncoders } from "./encoders.ts";
 import { addEvaluate } from "./evaluate.ts";
 import { addFeatures } from "./features.ts";
 import { addInspect } from "./inspect.ts";
@@ -26,6 +27,7 @@ for (const add of [
   addCompare,
   addFeatures,
   addDatasets,
+  addEncoders,
   addInspect,
   addProfile,
 ])

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { asDtype } from "../encoder/layout.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(minimum: number): (value: string) => number {
@@ -31,7 +32,7 @@ export function bytes(value: string): number {
 export function encoderOptions(command: Command): Command {
   command.option(
     "--encoder <name|path>",
-    "frozen encoder: an embedded name or the path of an .onnx file",
+    "frozen encoder: a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file",
     "efficientnet-lite0",
   );
   return runOptions(command)
@@ -44,7 +45,7 @@ export function encoderOptions(command: Command): Command {
 
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command): Command {
-  return command
+  return hubOptions(command)
     .option(
       "--feature <tensor>",
       "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
@@ -77,6 +78,21 @@ export function runOptions(command: Command): Command {
       "--memory <size>",
       "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
       bytes,
+    );
+}
+
+/** Which files of a hub repository are taken, and where they are kept. */
+export function hubOptions(command: Command): Command {
+  return command
+    .option("--revision <name>", "branch, tag or commit of a hub repository (default: main)")
+    .addOption(
+      new Option("--dtype <type>", "which ONNX file of a repository: fp32 or fp16 (default: fp32)").argParser(
+        asDtype,
+      ),
+    )
+    .option(
+      "--hub-cache <dir>",
+      "where encoders of the hub are kept (default: $HF_HUB_CACHE, $HF_HOME/hub, else the user's cache)",
     );
 }
 

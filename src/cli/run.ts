@@ -12,12 +12,21 @@ export interface CommonOptions {
   readonly debug?: boolean;
 }
 
-/** Options of commands that run an encoder on a data set. */
-export interface EncoderOptions extends CommonOptions {
-  readonly encoder: string;
+/** Options that say which files of the hub are meant, and where they are kept. */
+export interface HubOptions {
   readonly revision?: string;
   readonly dtype?: "fp32" | "fp16";
   readonly hubCache?: string;
+}
+
+/** The hub's part of a job's parameters. */
+export function hubParams({ revision, dtype, hubCache }: HubOptions) {
+  return { revision, dtype, hub: hubAccess(process.env, homedir(), hubCache) };
+}
+
+/** Options of commands that run an encoder on a data set. */
+export interface EncoderOptions extends CommonOptions, HubOptions {
+  readonly encoder: string;
   readonly feature?: string;
   readonly pool?: "auto" | "cls" | "mean" | "pooler";
   readonly size?: number;
@@ -33,8 +42,8 @@ export interface EncoderOptions extends CommonOptions {
 export function encoderParams(options: EncoderOptions) {
   const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
-  const hub = hubAccess(process.env, homedir(), options.hubCache);
-  return { encoder, feature, pool, size, resize, device, threads, maxBad, cacheFolder, hub };
+  const run = { device, threads, maxBad, cacheFolder };
+  return { encoder, feature, pool, size, resize, ...run, ...hubParams(options) };
 }
 
 /**

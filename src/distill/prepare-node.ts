@@ -33,7 +33,7 @@ export async function prepareWorkplace(
   // The data set first: a mistyped folder should not cost the loading of a model.
   const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
-  const { runtime, encoder } = await openEncoder(params);
+  const { runtime, encoder } = await openEncoder(params, context);
   const { tensor, pool, reason } = encoder.feature;
   context.note(
     `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +

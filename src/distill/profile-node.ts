@@ -61,7 +61,7 @@ const realImages = 1024;
 export async function profileStep(params: ProfileParams, context: JobContext): Promise<StepProfile> {
   const { images: m, steps } = params;
   const classes = Math.min(m, params.classes ?? m);
-  const { runtime, encoder } = await openEncoder(params);
+  const { runtime, encoder } = await openEncoder(params, context);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
   const large = ortGemm(nodeRuntime({ threads: runtime.threads }));
   try {

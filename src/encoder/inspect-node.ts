@@ -1,8 +1,10 @@
+import type { InspectParams } from "../engine/params.ts";
 import { operatorOf, type TracedGraph } from "../graph/ir.ts";
 import { prepareGraph } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import { hasRule, nodesWithoutRule } from "../vjp/derive.ts";
+import type { HubContext } from "./hub-request-node.ts";
 import { loadEncoderModel } from "./load-node.ts";
 import { featureCandidates, selectFeature } from "./select-feature.ts";
 
@@ -27,8 +29,15 @@ export interface Inspection {
 }
 
 /** Reads a model and finds out what it offers as an encoder. */
-export async function inspectModel(nameOrPath: string, size?: number): Promise<Inspection> {
-  const model = await loadEncoderModel(nameOrPath, size === undefined ? {} : { size });
+export async function inspectModel(params: InspectParams, context?: HubContext): Promise<Inspection> {
+  const { encoder, size, revision, dtype, hub } = params;
+  const model = await loadEncoderModel(encoder, {
+    ...(size ? { size } : {}),
+    ...(revision ? { revision } : {}),
+    ...(dtype ? { dtype } : {}),
+    ...(hub ? { hub } : {}),
+    ...(context ? { context } : {}),
+  });
   const runtime = nodeRuntime();
   const choice = selectFeature(model.graph, model.feature);
   const names = [...new Set([choice.value, ...featureCandidates(model.graph)])];
@@ -38,6 +47,10 @@ export async function inspectModel(nameOrPath: string, size?: number): Promise<I
   const [height, width] = model.preprocessing.crop;
   const batch = typeof input?.dims[0] === "number" ? input.dims[0] : 1;
   const traced = await prepareGraph(runtime, graph, { [input!.name]: [batch, 3, height, width] });
+  const isPerImage = (name: string): boolean => {
+    const dims = traced.types.get(name)?.dims;
+    return name === choice.value || dims === undefined || dims[0] === batch;
+  };
   const counts = new Map<string, { count: number; rule: boolean }>();
   for (const node of traced.nodes) {
     const known = counts.get(operatorOf(node)) ?? { count: 0, rule: hasRule(node) };
@@ -53,7 +66,8 @@ export async function inspectModel(nameOrPath: string, size?: number): Promise<I
     opset: model.graph.opset,
     parameters,
     inputs: model.graph.inputs,
-    candidates: names.map((name) => ({
+    // Rows of all images together are no feature of one.
+    candidates: names.filter(isPerImage).map((name) => ({
       name,
       dims: traced.types.get(name)?.dims ?? [],
       chosen: name === choice.value,

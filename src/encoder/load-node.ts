@@ -1,182 +1,83 @@
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
-import { basename, dirname, resolve, sep } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { homedir } from "node:os";
 import { fileURLToPath } from "node:url";
-import * as z from "zod";
-import { Preprocessing } from "../data/preprocess.ts";
-import { ModelError, messageOf } from "../errors.ts";
-import { type ReadExternal, readOnnx } from "../graph/read.ts";
-import type { EncoderModel, Pool } from "./model.ts";
-import { isTransformerFolder, loadTransformerFolder } from "./vit/load-node.ts";
+import { ModelError, UsageError } from "../errors.ts";
+import { loadFolder, loadOnnx, type ModelOptions } from "./folder-node.ts";
+import { fetchModel } from "./hub-node.ts";
+import type { HubContext } from "./hub-request-node.ts";
+import { type HubAccess, hubAccess } from "./hub-settings-node.ts";
+import type { EncoderModel } from "./model.ts";
+import { isHubId, knownEncoder, knownEncoders, unknownLicence } from "./registry.ts";
 
 /** Folder of the encoders that come with the package. */
 const embeddedFolder = ["../../models/", "../../../models/"]
   .map((relative) => fileURLToPath(new URL(relative, import.meta.url)))
   .find((folder) => existsSync(folder))!;
 
-/** Names of the encoders that come with the package. */
-export const embeddedEncoders = ["efficientnet-lite0"] as const;
-
-const Embedded = z.object({
-  licence: z.string(),
-  source: z.string(),
-  feature: z.string(),
-  preprocessing: Preprocessing,
-});
-
-export interface LoadOptions {
-  readonly feature?: string;
-  readonly pool?: Pool;
-  /** Side of the crop; the resize is scaled with it. */
-  readonly size?: number;
-  /** Shorter edge before the crop, instead of the encoder's own ratio. */
-  readonly resize?: number;
-  readonly preprocessing?: Partial<Preprocessing>;
+export interface LoadOptions extends ModelOptions {
+  /** Branch, tag or commit of a hub repository (default: main). */
+  readonly revision?: string;
+  /** How the hub is reached; by default as Hugging Face's environment variables say. */
+  readonly hub?: HubAccess;
+  readonly context?: HubContext;
 }
 
-/** ImageNet's usual statistics, assumed for an .onnx file that says nothing of its own. */
-const imagenetMean = [0.485, 0.456, 0.406] as const;
-const imagenetStd = [0.229, 0.224, 0.225] as const;
+/** What the text of `--encoder` stands for. */
+export type EncoderPlace =
+  | { readonly kind: "embedded"; readonly path: string }
+  | { readonly kind: "folder" | "file"; readonly path: string }
+  | { readonly kind: "hub"; readonly id: string; readonly licence: string | undefined };
 
 /**
- * Loads an encoder by an embedded name, the path of an .onnx file, or that of a folder with config.json and
- * model.safetensors of a Vision Transformer.
- * @throws ModelError when there is no such name or file, or the file is no ONNX model
+ * Finds out what a text names: what is there as a file or folder before a short name before a hub id.
+ * @throws ModelError for a text that is none of them
  */
-export async function loadEncoderModel(nameOrPath: string, options: LoadOptions = {}): Promise<EncoderModel> {
-  if ((embeddedEncoders as readonly string[]).includes(nameOrPath)) {
-    const file = `${embeddedFolder}${nameOrPath}.onnx`;
-    const card = Embedded.parse(JSON.parse(await readFile(`${embeddedFolder}${nameOrPath}.json`, "utf8")));
-    const model = await readModelFile(file, nameOrPath);
-    return {
-      ...model,
-      provenance: { ...model.provenance, licence: card.licence, source: card.source },
-      preprocessing: resized({ ...card.preprocessing, ...options.preprocessing }, options),
-      feature: options.feature ?? card.feature,
-      ...(options.pool ? { pool: options.pool } : {}),
-    };
+export function placeOf(text: string): EncoderPlace {
+  const local = statSync(text, { throwIfNoEntry: false });
+  const known = knownEncoder(text);
+  if (local?.isDirectory()) return { kind: "folder", path: text };
+  if (local !== undefined) return { kind: "file", path: text };
+  if (known !== undefined) {
+    return known.hub === undefined
+      ? { kind: "embedded", path: `${embeddedFolder}${known.name}.onnx` }
+      : { kind: "hub", id: known.hub, licence: known.licence };
   }
-  if (isTransformerFolder(nameOrPath)) {
-    return loadTransformerFolder(nameOrPath, {
-      ...(options.feature ? { feature: options.feature } : {}),
-      ...(options.pool ? { pool: options.pool } : {}),
-      preprocessing: (defaults) => resized({ ...defaults, ...options.preprocessing }, options),
-    });
-  }
-  const model = await readModelFile(nameOrPath, nameOrPath);
-  const card = await cardBeside(nameOrPath);
-  const feature = options.feature ?? card?.feature;
-  return {
-    ...model,
-    provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
-    preprocessing: resized(
-      { ...(card?.preprocessing ?? model.preprocessing), ...options.preprocessing },
-      options,
-    ),
-    ...(feature ? { feature } : {}),
-    ...(options.pool ? { pool: options.pool } : {}),
-  };
+  if (isHubId(text)) return { kind: "hub", id: text, licence: undefined };
+  throw new ModelError(
+    `There is no encoder "${text}": neither a file nor a folder is there, and it is no known name ` +
+      `(${knownEncoders.map(({ name }) => name).join(", ")}) and no hub id (owner/name).`,
+  );
 }
 
-/** What `tools/convert_efficientnet_lite.py` writes beside a model it converts; undefined where there is none. */
-async function cardBeside(path: string): Promise<z.infer<typeof Embedded> | undefined> {
-  const text = await readFile(path.replace(/\.onnx$/i, ".json"), "utf8").catch(() => undefined);
-  try {
-    // Another program's file of that name is none of ours.
-    return text === undefined ? undefined : Embedded.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-function resized(preprocessing: Preprocessing, { size, resize: edge }: LoadOptions): Preprocessing {
-  if (edge !== undefined)
-    return { ...resized(preprocessing, size === undefined ? {} : { size }), resize: edge };
-  if (size === undefined) return preprocessing;
-  const scale = size / preprocessing.crop[0];
-  const { resize } = preprocessing;
-  const scaled =
-    resize === null
-      ? null
-      : typeof resize === "number"
-        ? Math.round(resize * scale)
-        : // Axis by axis: what shows the whole image goes on doing so.
-          ([0, 1].map((axis) => Math.round((resize[axis]! * size) / preprocessing.crop[axis]!)) as [
-            number,
-            number,
-          ]);
-  return { ...preprocessing, resize: scaled, crop: [size, size] };
-}
-
-async function readModelFile(path: string, id: string): Promise<EncoderModel> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw new ModelError(
-      `There is no encoder "${id}": it is neither an embedded name (${embeddedEncoders.join(", ")}) ` +
-        `nor a readable .onnx file (${messageOf(error)}).`,
-      { cause: error },
+/**
+ * Loads an encoder by a short name (`registry.ts`), the id of a hub repository, the path of a folder with its weights,
+ * or that of an .onnx file. What is there under a path is taken before a name.
+ * @throws ModelError when there is no such encoder, or it cannot be read
+ * @throws DownloadError when it would have to be fetched and cannot be
+ */
+export async function loadEncoderModel(text: string, options: LoadOptions = {}): Promise<EncoderModel> {
+  const { revision, hub, context, ...own } = options;
+  const place = placeOf(text);
+  if (place.kind !== "hub" && revision !== undefined) {
+    throw new UsageError(
+      `--revision ${revision} was given with "${text}", which is no repository of the hub. Leave it out, or give ` +
+        "owner/name.",
     );
   }
-  const external = new Set<string>();
-  const graph = await readOnnx(bytes, basename(path), externalReader(path, external));
-  const sha256 = await hashFiles([path, ...[...external].sort()]);
-  const input = graph.inputs[0];
-  const [height, width] = [input?.dims[2], input?.dims[3]].map((d) => (typeof d === "number" ? d : 224)) as [
-    number,
-    number,
-  ];
+  if (place.kind === "folder") return loadFolder(place.path, text, own);
+  if (place.kind !== "hub") return loadOnnx(place.path, text, own);
+  const access = hub ?? hubAccess(process.env, homedir());
+  const { folder, commit } = await fetchModel({ id: place.id, revision, dtype: own.dtype }, access, context);
+  const model = await loadFolder(folder, text, own);
+  // A card may have been corrected since the table was made.
+  const licence = model.provenance.licence ?? (place.licence === unknownLicence ? undefined : place.licence);
   return {
-    provenance: { id, sha256 },
-    graph,
-    preprocessing: Preprocessing.parse({
-      resize: height === width ? height : [height, width],
-      crop: [height, width],
-      interpolation: "bicubic",
-      mean: imagenetMean,
-      std: imagenetStd,
-    }),
+    ...model,
+    provenance: {
+      ...model.provenance,
+      ...(licence === undefined ? {} : { licence }),
+      source: `${access.hubUrl}/${place.id}`,
+      revision: commit,
+    },
   };
-}
-
-/** Reads external data beside the model; a location that leaves the model's folder is refused. */
-function externalReader(modelPath: string, used: Set<string>): ReadExternal {
-  const folder = resolve(dirname(modelPath));
-  return async (location, offset, length) => {
-    const path = resolve(folder, location);
-    if (!path.startsWith(folder + sep)) {
-      throw new ModelError(
-        `${basename(modelPath)} keeps weights in "${location}", outside of its own folder, which is refused. ` +
-          "Put the file beside the model.",
-      );
-    }
-    used.add(path);
-    let file: Awaited<ReturnType<typeof open>>;
-    try {
-      file = await open(path, "r");
-    } catch (error) {
-      throw new ModelError(
-        `${basename(modelPath)} keeps its weights in "${location}", which cannot be read (${messageOf(error)}). ` +
-          `Put that file into ${folder}.`,
-        { cause: error },
-      );
-    }
-    try {
-      const size = length ?? (await file.stat()).size - offset;
-      const bytes = new Uint8Array(size);
-      const { bytesRead } = await file.read(bytes, 0, size, offset);
-      return bytes.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  };
-}
-
-async function hashFiles(paths: readonly string[]): Promise<string> {
-  const hash = createHash("sha256");
-  for (const path of paths)
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
-  return hash.digest("hex");
 }

@@ -2,10 +2,17 @@ import type { EncoderParams } from "../engine/params.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
+import type { HubContext } from "./hub-request-node.ts";
 import { loadEncoderModel } from "./load-node.ts";
 
-/** Loads and prepares the encoder that the parameters name, on the device that they name. */
-export async function openEncoder(params: EncoderParams): Promise<{ runtime: Runtime; encoder: Encoder }> {
+/**
+ * Loads and prepares the encoder that the parameters name, on the device that they name; `context` hears of a
+ * download and can stop it.
+ */
+export async function openEncoder(
+  params: EncoderParams,
+  context?: HubContext,
+): Promise<{ runtime: Runtime; encoder: Encoder }> {
   const runtime = nodeRuntime({
     ...(params.device ? { device: params.device } : {}),
     ...(params.threads ? { threads: params.threads } : {}),
@@ -15,6 +22,10 @@ export async function openEncoder(params: EncoderParams): Promise<{ runtime: Run
     ...(params.pool ? { pool: params.pool } : {}),
     ...(params.size ? { size: params.size } : {}),
     ...(params.resize ? { resize: params.resize } : {}),
+    ...(params.revision ? { revision: params.revision } : {}),
+    ...(params.dtype ? { dtype: params.dtype } : {}),
+    ...(params.hub ? { hub: params.hub } : {}),
+    ...(context ? { context } : {}),
   });
   return { runtime, encoder: await createEncoder(runtime, model) };
 }

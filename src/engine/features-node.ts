@@ -26,7 +26,7 @@ export interface FeaturesResult {
 export async function runFeatures(params: FeaturesParams, context: JobContext): Promise<FeaturesResult[]> {
   const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
-  const { encoder } = await openEncoder(params);
+  const { encoder } = await openEncoder(params, context);
   const { part, merge, storage, cacheFolder, maxBad } = params;
   const results: FeaturesResult[] = [];
   try {

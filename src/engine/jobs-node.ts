@@ -4,6 +4,7 @@ import { runDistillation } from "../distill/run-node.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { inspectModel } from "../encoder/inspect-node.ts";
+import { fetchEncoders } from "../encoder/listing-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
 import { runBaseline } from "../evaluate/baseline-node.ts";
 import { runComparison } from "../evaluate/compare-node.ts";
@@ -17,6 +18,7 @@ import type {
   EncoderParams,
   EvaluateParams,
   FeaturesParams,
+  FetchParams,
   InspectParams,
   ProfileParams,
 } from "./params.ts";
@@ -40,10 +42,11 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
       classes: (await openDataSet(params.data, hubReach(params.hub, context))).classes,
     }),
     features: (params: FeaturesParams, context) => runFeatures(params, context),
-    inspect: (params: InspectParams) => inspectModel(params.encoder, params.size),
+    inspect: (params: InspectParams, context) => inspectModel(params, context),
+    fetch: (params: FetchParams, context) => fetchEncoders(params, context),
     profile: (params: ProfileParams, context) => profileStep(params, context),
-    "encoder.open": async (params: EncoderParams) => {
-      const opened = await openEncoder(params);
+    "encoder.open": async (params: EncoderParams, context) => {
+      const opened = await openEncoder(params, context);
       const handle = handles++;
       held.set(handle, opened);
       const { provenance, preprocessing, feature, featureSize } = opened.encoder;

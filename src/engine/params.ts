@@ -13,8 +13,8 @@ export interface EncoderParams {
   readonly revision?: string | undefined;
   /** Which ONNX file of a repository is taken (default: fp32). */
   readonly dtype?: Dtype | undefined;
-  /** Folder of the hub's cache (default: as Hugging Face's environment variables say). */
-  readonly hubCache?: string | undefined;
+  /** How encoders of the hub are reached (default: as Hugging Face's environment variables say). */
+  readonly hub?: HubAccess | undefined;
   readonly feature?: string | undefined;
   readonly pool?: Pool | undefined;
   /** Side of the images the encoder sees (default: the encoder's own). */
@@ -103,10 +103,10 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 }
 
 export interface InspectParams
-  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hubCache" | "size"> {}
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size"> {}
 
 /** Which encoders to bring into the cache: known names or hub ids. */
-export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hubCache"> {
+export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
   readonly encoders: readonly string[];
 }
 

@@ -1,0 +1,56 @@
+import { homedir } from "node:os";
+import type { Command } from "commander";
+import { hubAccess } from "../encoder/hub-settings-node.ts";
+import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../encoder/listing-node.ts";
+import { commonOptions, hubOptions } from "./options.ts";
+import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
+import { formatTable } from "./table.ts";
+
+export function addEncoders(program: Command): void {
+  const command = program
+    .command("encoders")
+    .summary("list the known encoders, and fetch them")
+    .description(
+      "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and\n" +
+        "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with\n" +
+        "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
+    )
+    .option(
+      "--hub-cache <dir>",
+      "where encoders of the hub are kept (default: $HF_HUB_CACHE, $HF_HOME/hub, else the user's cache)",
+    )
+    .option("--json", "end with one line of JSON on standard output");
+  command.action(async (options: { json?: boolean; hubCache?: string }) => {
+    const listed = await listEncoders(hubAccess(process.env, homedir(), options.hubCache));
+    process.stdout.write(`${tableOf(listed)}\n`);
+    if (options.json) printJson(listed);
+  });
+  const fetch = command
+    .command("fetch")
+    .description(
+      "Downloads encoders into the hub's cache, resuming what was cut off, and checks them against their hashes.\n" +
+        "Afterwards they work without a network.",
+    )
+    .argument("<name...>", "names of the list, or owner/name of the hub");
+  commonOptions(hubOptions(fetch));
+  fetch.action(async (encoders: string[], _: unknown, self: Command) => {
+    // The list has options of the same names, which take what stands before `fetch`.
+    const options = self.optsWithGlobals<CommonOptions & HubOptions>();
+    const fetched = await runJob<FetchedEncoder[]>("fetch", { encoders, ...hubParams(options) }, options);
+    for (const { name, commit, folder } of fetched) {
+      process.stdout.write(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
+    }
+    if (options.json) printJson(fetched);
+  });
+}
+
+function tableOf(encoders: readonly ListedEncoder[]): string {
+  const rows = encoders.map(({ name, featureSize, input, licence, present, hub }) => [
+    ...[name, String(featureSize), String(input), licence],
+    hub === undefined ? "in the package" : present ? "yes" : "no",
+  ]);
+  const table = formatTable(["name", "feature", "input", "licence", "present"], rows, {
+    align: ["left", "right", "right", "left", "left"],
+  });
+  return `${table}\n\nFetched when first used, or by \`clp-dd encoders fetch NAME\`.`;
+}
