@@ -69,7 +69,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     let comparison: Comparison | undefined;
     if (test) {
       await staged("evaluation", async () => {
-        own = await evaluateClosedForm(probe, test, gemm, test.groups ? { groups: test.groups } : {});
+        own = await evaluateClosedForm(probe, test, gemm);
         if (params.baselines === false) return;
         let done = 0;
         const report = (detail: string) =>

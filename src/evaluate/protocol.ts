@@ -107,7 +107,7 @@ export async function evaluateSet(
         !augmented && set.recorded
           ? set.recorded
           : await closedFormOf(set, seed, augmented, closedForm, protocol);
-      metrics.push(await evaluateClosedForm(probe, protocol.test, protocol.gemm, groupsOf(protocol.test)));
+      metrics.push(await evaluateClosedForm(probe, protocol.test, protocol.gemm));
     }
     const { lambda } = set.recorded ?? closedForm;
     results.push({ ...summary("closed-form", augmented, used, metrics), lambda });
@@ -139,7 +139,7 @@ export async function evaluateFullData(
   const results: ProbeResult[] = [];
   if (probes.includes("closed-form")) {
     const full = await fitFullData(train, classes, map, gemm);
-    const metrics = await evaluateClosedForm(full, test, gemm, groupsOf(test));
+    const metrics = await evaluateClosedForm(full, test, gemm);
     results.push({ ...summary("closed-form", false, seeds.slice(0, 1), [metrics]), lambda: full.lambda });
     protocol.onSeed?.("closed form");
   }
@@ -292,8 +292,6 @@ export async function headMetrics(
   }
   return metrics.map((m) => m.result());
 }
-
-const groupsOf = ({ groups }: FeatureRows) => (groups ? { groups } : {});
 
 /** Metrics of several seeds as one result. */
 function summary(
