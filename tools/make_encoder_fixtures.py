@@ -166,6 +166,12 @@ def mae_case():
     return dict(library="transformers", model=model, forward=forward, save=lambda f: model.save_pretrained(f))
 
 
+def classifier_case():
+    model = V.ViTForImageClassification(V.ViTConfig(**SMALL, intermediate_size=64, num_labels=5))
+    forward = lambda x: model.vit(x).last_hidden_state[:, 0]
+    return dict(library="transformers", model=model, forward=forward, save=lambda f: model.save_pretrained(f))
+
+
 def siglip2_case():
     def build():
         model = V.Siglip2VisionModel(V.Siglip2VisionConfig(
@@ -216,8 +222,7 @@ CASES = {
     ),
     "siglip": dict(case=hf(lambda: V.SiglipVisionModel(V.SiglipVisionConfig(**SMALL, intermediate_size=64)), pooled)),
     "siglip2-naflex": dict(case=siglip2_case(), size=(48, 48)),
-    "vit": dict(case=hf(lambda: V.ViTForImageClassification(V.ViTConfig(**SMALL, intermediate_size=64, num_labels=5)),
-                        None)),
+    "vit": dict(case=classifier_case),
     "vit-pooler": dict(case=hf(lambda: V.ViTModel(V.ViTConfig(**SMALL, intermediate_size=64)), pooled), pool="pooler"),
     "deit": dict(case=hf(lambda: V.DeiTModel(V.DeiTConfig(**SMALL, intermediate_size=64)), cls)),
     "deit-resized": dict(
@@ -284,8 +289,6 @@ def make(name, index):
     else:
         case["save"](folder)
     forward = case["forward"]
-    if name == "vit":
-        forward = lambda x: model.vit(x).last_hidden_state[:, 0]
     side = size or (32, 32)
     if case["library"] == "timm" and size:
         # As timm itself loads weights for another size.

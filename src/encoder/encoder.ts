@@ -164,6 +164,12 @@ async function traceAt(
   );
   note(b.named("Add", [scaled, shift], image.name), dims);
   b.graph.nodes.push(...traced.nodes);
+  if (type.dims[0] !== batch) {
+    throw new ModelError(
+      `The tensor "${feature}" has shape [${type.dims.join(", ")}] for ${batch} images: its first dimension does not ` +
+        "count them. Choose another with --feature (`clp-dd inspect` lists them).",
+    );
+  }
   const { value, pool } = pooled(b, feature, type.dims, model, note);
   const d = types
     .get(value)!
