@@ -98,6 +98,32 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
     expect(existsSync(`${before[0]}.tmp`)).toBe(false);
   });
 
+  it("goes on after an interrupt, from the stopped distillation's checkpoint", async () => {
+    const methods = [{ preset: "clp", config: { steps: 60, levelEvery: 9 } }];
+    const long = { ...grid, methods, seeds: [0], evaluate: { probes: ["closed-form"], augmentation: "off" } };
+    await writeFile(at("long.json"), JSON.stringify(long));
+    const args = ["compare", at("long.json"), "--out", at("long"), "--cache-dir", at("cache"), "--json"];
+    const stopped = await clpdd(args, {
+      started: (child) => {
+        child.stderr!.on("data", (data) => {
+          if (String(data).includes("synthetic images")) setTimeout(() => child.kill("SIGINT"), 700);
+        });
+      },
+    });
+    expect(stopped.code).toBe(130);
+    expect(stopped.stderr).toMatch(/Stopped in cell 1 of 1 .*goes on from there/);
+    const [cell] = await readdir(at("long/cells"));
+    expect(await readdir(join(at("long/cells"), cell!))).toEqual(["set.checkpoint"]);
+    const resumed = await clpdd([...args, "--quiet"]);
+    expect(resumed.code).toBe(0);
+    expect(lastJson(resumed).rows[0].outcomes[0].top1.values).toHaveLength(1);
+    const curve = (await readFile(join(at("long/cells"), cell!, "set", "metrics.jsonl"), "utf8")).trim();
+    expect(curve.split("\n").map((line) => JSON.parse(line).step)).toEqual(
+      Array.from({ length: 60 }, (_, i) => i + 1),
+    );
+    expect(existsSync(join(at("long/cells"), cell!, "set.checkpoint"))).toBe(false);
+  });
+
   it("goes on when a cell fails, and tells of it at the end", async () => {
     const outcome = await compare("failing", { ...grid, ipc: [1, 99], methods: ["random"] }, "--quiet");
     expect(outcome.code).toBe(1);
