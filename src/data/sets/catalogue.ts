@@ -147,6 +147,9 @@ export const dataSets: readonly DataSet[] = [
     terms: imagenetTerms,
     layout: imagenetLayout,
     required: imagenetRequired,
+    // With val in class folders it is an image folder like any other.
+    isRecognised: (root) =>
+      has("LOC_val_solution.csv")(root) && (has("train", "val")(root) || has("ILSVRC/Data/CLS-LOC")(root)),
     open: (root) => openImageNet(root, "imagenet", null),
   },
   imagenetSubset("imagenet-100", "ImageNet-100, the list of CMC (Tian et al. 2020)", null),

@@ -128,6 +128,10 @@ function arrayOf(
     throw new Error(`its array ${name} says to be ${dims.join(" × ")}`);
   }
   const arrayClass = flags & 0xff;
+  // Every element takes bytes: a damaged count must not be counted to.
+  if ((arrayClass === 1 || arrayClass === 2) && count > bytes.length) {
+    throw new Error(`it is truncated: its array ${name} has ${count} elements in ${bytes.length} bytes`);
+  }
   const nested = (): MatArray => {
     const { type, data } = next();
     const value = type === matrixType ? arrayOf(data, little, depth + 1) : undefined;

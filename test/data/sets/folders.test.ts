@@ -75,6 +75,20 @@ describe("ImageNet", () => {
     await expect(open("imagenette")).rejects.toThrow(/line 2: the class "1001" is not one of 1 to 1000/);
   });
 
+  it("is all of its thousand classes, by its path alone where its labels lie beside it", async () => {
+    const all = Array.from({ length: 1000 }, (_, c) => `n${String(10_000_000 + 7 * c)}`);
+    await root.files([...all.map((id) => `train/${id}/a.JPEG`), "val/ILSVRC2012_val_00000001.JPEG"]);
+    await root.files({
+      "LOC_val_solution.csv": `ImageId,PredictionString\nILSVRC2012_val_00000001,${all[700]} 1 2 3 4\n`,
+    });
+    for (const source of [await open("imagenet"), await openNamed(root.path)]) {
+      expect(source.name).toBe("imagenet");
+      expect(source.classes).toEqual(all);
+      expect(source.images("train").length).toBe(1000);
+      expect(listing(source, "test")).toEqual(["ILSVRC2012_val_00000001.JPEG 700"]);
+    }
+  });
+
   it("says where it comes from and how it must lie when it is not there", async () => {
     await expect(open("imagenet-100")).rejects.toThrow(
       /lacks train, val[\s\S]*image-net\.org[\s\S]*train\/<wnid>/,

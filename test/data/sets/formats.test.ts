@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { copyFile, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imageBatches } from "../../../src/data/decode-pool.ts";
 import { inputBytes, Preprocessing } from "../../../src/data/preprocess.ts";
@@ -86,6 +87,35 @@ describe("MAT-files", () => {
     await expect(read("damaged.mat")).rejects.toThrow(DataError);
     await expect(read("text.mat")).rejects.toThrow(/no MAT-file/);
   });
+});
+
+describe("damaged files", () => {
+  it.each(["numbers.mat", "meta.mat", "test_list.mat", "set-train-000.tar", "plain.parquet"])(
+    "of %s are read or refused, whatever bytes are changed",
+    async (name) => {
+      const whole = await readFile(dataFixture(name));
+      const path = join(root.path, `damaged${extname(name)}`);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 }),
+          fc.option(fc.nat(whole.length)),
+          async (changes, length) => {
+            const bytes = Buffer.from(whole);
+            for (const [at, value] of changes) bytes[at] = value;
+            await writeFile(path, bytes.subarray(0, length ?? bytes.length));
+            try {
+              if (name.endsWith(".mat")) await readMat(path);
+              else await openNamed(path);
+            } catch (error) {
+              expect(error).toBeInstanceOf(DataError);
+            }
+          },
+        ),
+        { numRuns: 150 },
+      );
+    },
+    60_000,
+  );
 });
 
 describe("WebDataset shards", () => {
