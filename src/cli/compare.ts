@@ -33,7 +33,7 @@ export function addCompare(program: Command): void {
         "Finished cells lie in OUT/cells; the same command goes on where it was stopped. Writes results.json\n" +
         "and results.md.",
     )
-    .argument("<config>", "the grid, as JSON")
+    .argument("<config>", "the grid, as YAML or JSON")
     .requiredOption("--out <folder>", "where cells and tables go")
     .option("--published <file>", "published figures to set beside the measured ones (docs/published.json)")
     .addOption(

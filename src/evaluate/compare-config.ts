@@ -1,3 +1,4 @@
+import { parse } from "yaml";
 import * as z from "zod";
 import { DistillConfig } from "../distill/config.ts";
 import { type PresetName, presetNames, withPreset } from "../distill/presets.ts";
@@ -122,14 +123,14 @@ export interface Cell {
 /** Baselines that are the same for every seed. */
 const seedless: readonly string[] = ["centroid", "herding", "full"];
 
-/** Reads a configuration's text. Throws UsageError naming what is wrong in it. */
+/** Reads a configuration's text, YAML or JSON (which is YAML too). Throws UsageError naming what is wrong in it. */
 export function parseCompareConfig(text: string, where: string): CompareConfig {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parse(text);
   } catch (error) {
     throw new UsageError(
-      `${where} is no JSON (${messageOf(error)}). Give the grid as JSON; YAML's own notation is not read.`,
+      `${where} is neither YAML nor JSON (${messageOf(error)}). docs/evaluation.md shows a grid.`,
       { cause: error },
     );
   }
