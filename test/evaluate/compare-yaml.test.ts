@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseCompareConfig } from "../../src/evaluate/compare-config.ts";
 
@@ -25,6 +26,12 @@ describe("a grid's configuration", () => {
       methods: ["random", { preset: "clp", config: { steps: 20, normalize: ["center-l2"] } }],
     });
     expect(parseCompareConfig(yaml, "grid.yaml")).toEqual(parseCompareConfig(json, "grid.json"));
+  });
+
+  it("reads the documentation's example", () => {
+    const text = readFileSync(new URL("../../docs/evaluation.md", import.meta.url), "utf8");
+    const example = /```yaml\n([\s\S]*?)```/.exec(text)![1]!;
+    expect(parseCompareConfig(example, "evaluation.md").methods).toHaveLength(4);
   });
 
   it("names the file that is neither", () => {
