@@ -1,4 +1,4 @@
-import { intAttribute, sizeOf } from "../graph/ir.ts";
+import { int, intAttribute, sizeOf } from "../graph/ir.ts";
 import { type Arithmetic, arithmetic } from "./arithmetic.ts";
 import { addElements } from "./gather.ts";
 import { reshaped } from "./layout.ts";
@@ -14,6 +14,8 @@ interface Reduced extends Arithmetic {
   readonly count: number;
   /** Sums a value of x's shape as this node reduces, keeping the axes. */
   sum(value: string): string;
+  /** The same with products. */
+  product(value: string): string;
 }
 
 /** The rule of a reduction from its derivative, which broadcasts against the input. */
@@ -38,6 +40,7 @@ function gradientOfData(c: RuleContext, dy: string, derivative: (r: Reduced) => 
     dy: keep(dy),
     count: sizeOf(dims) / sizeOf(kept),
     sum: (value) => b.reduceSum(value, axes, true),
+    product: (value) => b.op("ReduceProd", [value, b.ints(axes)], { keepdims: int(1) }),
   });
 }
 
@@ -72,6 +75,13 @@ export const reductionRules: RuleTable = {
   ReduceL1: reduction(({ dy, x, greater, less, where, neg }) =>
     where(greater(x, 0), dy, where(less(x, 0), neg(dy), 0)),
   ),
+  // The product of the others: y/x, and with a zero among them 0 but for that zero itself.
+  ReduceProd: reduction(({ dy, x, equal, float, greater, sub, where, div, mul, product, sum }) => {
+    const zero = equal(x, 0);
+    const nonzero = where(zero, 1, x);
+    const zerosAmongOthers = sub(sum(float(zero)), float(zero));
+    return where(greater(zerosAmongOthers, 0), 0, mul(dy, div(product(nonzero), nonzero)));
+  }),
   ReduceLogSumExp: reduction(({ dy, x, y, exp, sub, mul }) => mul(dy, exp(sub(x, y)))),
 
   Sum: (c, [dy]) =>
@@ -82,6 +92,13 @@ export const reductionRules: RuleTable = {
     return c.node.inputs.map((_, i) =>
       c.needs(i) ? sumTo(c.b, share, c.outputDims(0), c.inputDims(i)) : null,
     );
+  },
+
+  // An element counts in its own sum and those after it: the cotangents are summed from the other end.
+  CumSum: (c, [dy]) => {
+    const reverse = int(1 - intAttribute(c.node, "reverse", 0));
+    const exclusive = int(intAttribute(c.node, "exclusive", 0));
+    return [c.b.op("CumSum", [dy!, c.node.inputs[1]!], { reverse, exclusive }), null];
   },
 
   // The elements that were chosen get the cotangent; the choice itself has no gradient.

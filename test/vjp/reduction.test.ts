@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../src/graph/builder.ts";
 import { int } from "../../src/graph/ir.ts";
+import { alongAxes } from "../support/along-axes.ts";
 import { type Array64, array64, checkRule, randomArray, randomNumbers } from "../support/check-rule.ts";
 import { pullbackOf } from "../support/pullback.ts";
 import { awayFrom, broadcastableShapes, build, shapes, zip } from "../support/reference.ts";
@@ -30,6 +31,7 @@ const cases = [
   { op: "ReduceSum", f: sum },
   { op: "ReduceMean", f: (v: number[]) => sum(v) / v.length },
   { op: "ReduceSumSquare", f: (v: number[]) => sum(v.map((x) => x * x)) },
+  { op: "ReduceProd", f: (v: number[]) => v.reduce((a, b) => a * b, 1) },
   { op: "ReduceL1", f: (v: number[]) => sum(v.map(Math.abs)) },
   { op: "ReduceL2", f: (v: number[]) => Math.hypot(...v) },
   { op: "ReduceLogSumExp", f: (v: number[]) => Math.log(sum(v.map(Math.exp))) },
@@ -77,6 +79,60 @@ describe("rules of reductions", () => {
       );
     },
   );
+
+  it.each([
+    [
+      [0, 2, 3],
+      [6, 0, 0],
+    ],
+    [
+      [0, 2, 0],
+      [0, 0, 0],
+    ],
+    [
+      [-1, 2, 3],
+      [6, -3, -2],
+    ],
+  ])("ReduceProd of %j is the product of the others: %j", async (values, expected) => {
+    const b = new GraphBuilder();
+    const x = b.input("x", [3]);
+    b.output(b.op("ReduceProd", [x]), { dims: [1] });
+    const { gradients } = await pullbackOf(b.graph, { x: array64([3], values) }, ["x"], [array64([1], [1])]);
+    // −0 is 0 here.
+    expect(gradients[0]!.map((v) => v + 0)).toEqual(expected);
+  });
+
+  it("CumSum along any axis, from either end, with or without the element itself", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        shapes({ minLength: 1, max: 3 }),
+        fc.nat(),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        fc.nat(),
+        async (dims, pick, fromEnd, exclusive, reverse, seed) => {
+          const axis = pick % dims.length;
+          await checkRule({
+            op: "CumSum",
+            attributes: { exclusive: int(exclusive ? 1 : 0), reverse: int(reverse ? 1 : 0) },
+            inputs: [
+              { ...randomArray(dims, randomNumbers(seed)), variable: true },
+              { ...array64([], [fromEnd ? axis - dims.length : axis]), dtype: "int64" },
+            ],
+            reference: ([x]) =>
+              alongAxes(x!, [axis], (slice) =>
+                slice.map(
+                  (v, i) => sum(reverse ? slice.slice(i) : slice.slice(0, i + 1)) - (exclusive ? v : 0),
+                ),
+              ),
+            seed,
+          });
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
 
   it("no axes and noop_with_empty_axes change nothing", async () => {
     await checkRule({
