@@ -61,18 +61,18 @@ describe("normalization rules", () => {
     );
   });
 
-  it("SimplifiedLayerNormalization over trailing axes, with or without its statistic", async () => {
+  it("SimplifiedLayerNormalization over the last axis, the one that it is lowered to, with or without its statistic", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(size, { minLength: 1, maxLength: 4 }),
-        fc.nat(),
         fc.constantFrom(1, 2),
         fc.subarray([0, 1], { minLength: 1 }),
         fc.nat(),
-        async (dims, pick, outputs, variables, seed) => {
+        async (others, outputs, variables, seed) => {
           const random = randomNumbers(seed);
-          const axis = pick % dims.length;
-          const axes = dims.map((_, i) => i).slice(axis);
+          const axis = others.length - 1;
+          // A slice of one number is nearly ±1 whatever it is: its derivative is a cancellation.
+          const dims = others.map((d, i) => (i === axis ? d + 1 : d));
           const inputs = [randomArray(dims, random), randomArray(dims.slice(axis), random)];
           await checkRule({
             op: "SimplifiedLayerNormalization",
@@ -80,7 +80,7 @@ describe("normalization rules", () => {
             outputs,
             inputs: inputs.map((x, i) => ({ ...x, variable: variables.includes(i) })),
             reference: ([x, scale]) =>
-              alongAxes(x!, axes, (slice) => {
+              alongAxes(x!, [axis], (slice) => {
                 const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
                 return slice.map((v, i) => (v / Math.sqrt(square + epsilon)) * scale!.data[i]!);
               }),

@@ -1,6 +1,16 @@
+import type { GraphBuilder } from "../builder.ts";
 import { constantOf } from "../constant.ts";
 import { protoOfDataType } from "../data-type.ts";
-import { float, floatAttribute, int, intAttribute, intsAttribute, sizeOf, stringAttribute } from "../ir.ts";
+import {
+  float,
+  floatAttribute,
+  int,
+  intAttribute,
+  intsAttribute,
+  type Node,
+  sizeOf,
+  stringAttribute,
+} from "../ir.ts";
 import { lowerAttention } from "./attention.ts";
 import type { LoweringContext, LoweringTable } from "./lowering.ts";
 import { lowerRotaryEmbedding } from "./rotary-embedding.ts";
@@ -22,17 +32,17 @@ export const compositeLowerings: LoweringTable = {
   RMSNormalization: ({ node, b, type }) => {
     const [x, scale] = node.inputs as readonly [string, string];
     const { dims } = type(x);
-    const axis = fromFront(intAttribute(node, "axis", -1), dims.length);
-    const normalized = dims.slice(axis);
+    const normalized = dims.slice(fromFront(intAttribute(node, "axis", -1), dims.length));
     const own = type(scale).dims;
     const matches = own.length === normalized.length && own.every((d, i) => d === normalized[i]);
-    return [
-      b.op(
-        "SimplifiedLayerNormalization",
-        [x, matches ? scale : b.op("Expand", [scale, b.ints(normalized)])],
-        { axis: int(axis), epsilon: float(floatAttribute(node, "epsilon", 1e-5)) },
-      ),
-    ];
+    const whole = matches ? scale : b.op("Expand", [scale, b.ints(normalized)]);
+    return rmsNormalization(b, node, whole, dims, 1);
+  },
+
+  SimplifiedLayerNormalization: ({ node, b, type }) => {
+    const { dims } = type(node.inputs[0]!);
+    if (fromFront(intAttribute(node, "axis", -1), dims.length) === dims.length - 1) return undefined;
+    return rmsNormalization(b, node, node.inputs[1]!, dims, node.outputs.length);
   },
 
   GroupNormalization: (context) => [groupNormalization(context)],
@@ -68,6 +78,31 @@ export const compositeLowerings: LoweringTable = {
 
   Size: ({ node, b, type }) => [b.constant(constantOf("int64", [], [sizeOf(type(node.inputs[0]!).dims)]))],
 };
+
+/**
+ * SimplifiedLayerNormalization over one axis: ONNX Runtime infers the shape of its result wrongly over several.
+ * @param scale of the normalised axes' shape
+ */
+function rmsNormalization(
+  b: GraphBuilder,
+  node: Node,
+  scale: string,
+  dims: readonly number[],
+  outputs: number,
+): string[] {
+  const axis = fromFront(intAttribute(node, "axis", -1), dims.length);
+  const epsilon = float(floatAttribute(node, "epsilon", 1e-5));
+  const apply = (x: string, by: string) =>
+    b.ops("SimplifiedLayerNormalization", [x, by], outputs, { axis: int(-1), epsilon });
+  if (axis === dims.length - 1) return apply(node.inputs[0]!, scale);
+  const count = sizeOf(dims.slice(axis));
+  const [y, deviation] = apply(
+    b.reshape(node.inputs[0]!, [...dims.slice(0, axis), count]),
+    b.reshape(scale, [count]),
+  ) as [string, string?];
+  const kept = dims.map((d, i) => (i < axis ? d : 1));
+  return [b.reshape(y, dims), ...(deviation === undefined ? [] : [b.reshape(deviation, kept)])];
+}
 
 /**
  * Groups become channels of an InstanceNormalization. Scale and bias are one number a group up to operator

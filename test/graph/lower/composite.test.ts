@@ -125,6 +125,28 @@ describe("composite lowerings", () => {
     );
   });
 
+  it("SimplifiedLayerNormalization over several axes, of sizes that ONNX Runtime mistakes", async () => {
+    await sample(
+      fc.tuple(fc.array(size, { minLength: 1, maxLength: 4 }), fc.nat(), fc.constantFrom([3], [1, 2])),
+      ([lead, pick, last], random) => {
+        const dims = [...lead, ...last];
+        const axis = last.length > 1 ? lead.length : pick % (dims.length - 1);
+        const [x, scale] = [randomArray(dims, random), randomArray(dims.slice(axis), random)];
+        return check({
+          op: "SimplifiedLayerNormalization",
+          opset: 18,
+          attributes: { axis: int(axis), epsilon: float(1e-3) },
+          inputs: [x, scale],
+          reference: () =>
+            alongAxes(x, dims.map((_, i) => i).slice(axis), (slice) => {
+              const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
+              return slice.map((v, i) => (v / Math.sqrt(square + 1e-3)) * scale.data[i]!);
+            }),
+        });
+      },
+    );
+  });
+
   it("RotaryEmbedding of halves or neighbours, with or without positions", async () => {
     await sample(
       fc.record({
