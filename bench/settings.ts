@@ -13,7 +13,7 @@ export const settings: readonly Setting[] = [
   { name: "LGM without augmentation", config: { method: "lgm" } },
   { name: "SFM", config: { method: "sfm" } },
   { name: "normalize l2", config: { normalize: ["l2"] } },
-  { name: "normalize center-l2", config: { normalize: ["center-l2"] } },
+  { name: "normalize standardize-l2", config: { normalize: ["standardize-l2"] } },
   { name: "normalize none, τ 1", config: { normalize: ["none"], tau: 1 } },
   { name: "cosine anchors", config: { anchors: "cosine" } },
   { name: "λ 3, τ 0.02", config: { lambda: 3, tau: 0.02 } },

@@ -29,7 +29,7 @@ export const DistillConfig = z.strictObject({
   /** Use the class anchors (columns of W) as they are, or L2-normalised. */
   anchors: z.enum(["raw", "cosine"]).default("raw"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
-  normalize: z.array(Normalization).min(1).default(["standardize-l2"]),
+  normalize: z.array(Normalization).min(1).default(["center-l2"]),
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   init: z.enum(["noise", "real"]).default("noise"),
   /** Steps between two levels of the pyramid. */
