@@ -30,7 +30,7 @@ export function addBaseline(program: Command): void {
         "  full       none: the closed-form probe of all training images",
     )
     .addArgument(new Argument("<kind>", "how images are chosen").choices(baselineKinds))
-    .argument("<dir>", "folder of images, or an embedded set")
+    .argument("<dir>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
     .requiredOption("--out <folder>", "where the result goes; must be empty or not exist")
     .option("--of <folder>", "the distilled set whose neighbours are taken (neighbors)")
     .option("--ipc <n>", "images per class (default: 1)", integer(1))

@@ -125,7 +125,7 @@ export function addDistill(program: Command): void {
         "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen\n" +
         "encoder classifies the real images. Features of the real images are computed once and cached.",
     )
-    .argument("<dir>", "folder of images, one folder a class")
+    .argument("<dir>", "folder of images, or NAME:PATH (see `clp-dd datasets`)")
     .requiredOption("--out <folder>", "where the result goes; must be empty or not exist")
     .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
     .option("--overwrite", "replace a distilled set that lies at --out")

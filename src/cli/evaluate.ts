@@ -46,7 +46,7 @@ export function addEvaluate(program: Command): void {
         "--encoder than a set was distilled with, its exact pixels are resized and probes are trained anew.",
     )
     .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote")
-    .requiredOption("--data <dir>", "folder of images, or an embedded set")
+    .requiredOption("--data <dir>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
     .option("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, probesOf)
     .option("--seeds <n>", "seeds to take mean and deviation over", integer(1), 5)
     .option("--epochs <n>", "epochs of a head", integer(1), 1000)
