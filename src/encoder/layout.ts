@@ -1,4 +1,4 @@
-import { ModelError } from "../errors.ts";
+import { ModelError, UsageError } from "../errors.ts";
 
 /** Which of a repository's ONNX files is taken. Weights in safetensors are read as they are, whatever their type. */
 export type Dtype = "fp32" | "fp16";
@@ -11,10 +11,10 @@ export const weightFiles = ["model.safetensors", "model.safetensors.index.json"]
 /** Endings of quantised weights, as transformers.js names them: none of them has a gradient. */
 const quantised = /_(quantized|int8|uint8|bnb4|q4|q4f16|q8|q2|q2f16|q1|q1f16)\.onnx$/;
 
-/** Checks what a person gave for --dtype. Throws ModelError for any other type: quantised ones have no gradient. */
+/** Checks what a person gave for --dtype. Throws UsageError for any other type: quantised ones have no gradient. */
 export function asDtype(text: string): Dtype {
   if ((dtypes as readonly string[]).includes(text)) return text as Dtype;
-  throw new ModelError(
+  throw new UsageError(
     `--dtype ${text} cannot be used: quantised weights have no gradient. Expected fp32 or fp16.`,
   );
 }

@@ -198,7 +198,7 @@ export type TimmPretrained = z.infer<typeof TimmPretrained>;
  * @throws ModelError for a crop mode or interpolation that is not done here
  */
 export function timmPreprocessing(
-  config: TimmPretrained,
+  config: Omit<TimmPretrained, "input_size"> & { readonly input_size?: readonly [3, number, number] },
   input: readonly [number, number],
   where: string,
 ): Preprocessing {

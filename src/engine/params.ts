@@ -53,6 +53,9 @@ export interface EvaluateParams extends DataParams {
    * distilled with.
    */
   readonly encoders?: readonly string[] | undefined;
+  /** Of the encoders that are asked for (default: what an artefact was distilled with, else main). */
+  readonly revision?: string | undefined;
+  readonly dtype?: Dtype | undefined;
   readonly size?: number | undefined;
   readonly resize?: number | undefined;
   readonly device?: Device | undefined;

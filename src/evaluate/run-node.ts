@@ -58,6 +58,8 @@ export interface Evaluation {
 
 /** An encoder under which artefacts are evaluated. */
 interface Column extends EncoderSpec {
+  /** The commit that the artefact was distilled with: a branch may have moved on. */
+  readonly revision: string | undefined;
   readonly artifacts: Artifact[];
 }
 
@@ -119,6 +121,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         encoder: spec.encoder,
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
+        revision: params.revision ?? recorded?.encoder.revision,
         artifacts: [...artifacts],
       };
     });
@@ -134,6 +137,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         encoder: encoder.id,
         size: params.size ?? imageSize,
         feature: encoder.feature,
+        revision: encoder.revision,
         artifacts: [artifact],
       });
     }

@@ -1,6 +1,7 @@
 import * as z from "zod";
-import { Preprocessing } from "../../data/preprocess.ts";
+import type { Preprocessing } from "../../data/preprocess.ts";
 import { ModelError, messageOf } from "../../errors.ts";
+import { TimmPretrained, timmPreprocessing } from "../preprocessor-config.ts";
 import { activationOf, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
@@ -71,21 +72,11 @@ const Arguments = z.object({
   ref_feat_shape: z.tuple([count, count]).optional(),
 });
 
-const triple = z.tuple([z.number(), z.number(), z.number()]);
 const Timm = z.object({
   architecture: z.string(),
   global_pool: z.string().optional(),
   model_args: Arguments.optional(),
-  pretrained_cfg: z
-    .object({
-      input_size: z.tuple([z.literal(3), count, count]).optional(),
-      crop_pct: ratio.nullish(),
-      crop_mode: z.string().nullish(),
-      interpolation: z.string().optional(),
-      mean: triple.optional(),
-      std: triple.optional(),
-    })
-    .optional(),
+  pretrained_cfg: TimmPretrained.optional(),
 });
 type Timm = z.infer<typeof Timm>;
 
@@ -121,7 +112,10 @@ export function readTransformerConfig(
   if (["embed_dim", "depth", "num_heads"].every((key) => keys.has(key))) {
     const own = present(parsed(Arguments, json, where)) as TimmArguments;
     const { description, names } = timmArguments(own, has);
-    return checked({ description, names, preprocessing: preprocessingOf({}, description) }, where);
+    return checked(
+      { description, names, preprocessing: timmPreprocessing({}, description.image, where) },
+      where,
+    );
   }
   throw new ModelError(
     `${where} says neither model_type (Hugging Face transformers) nor architecture (timm), so that the family of the ` +
@@ -167,27 +161,9 @@ function readTimm(config: Timm, where: string, has: (tensor: string) => boolean)
         "set global_pool to one of them.",
     );
   }
-  return checked({ ...found, preprocessing: preprocessingOf(pretrained, found.description) }, where);
-}
-
-/** timm's evaluation transform: `crop_pct` of the resized image, from the centre. */
-function preprocessingOf(
-  pretrained: NonNullable<Timm["pretrained_cfg"]>,
-  { image: [height, width] }: VisionTransformer,
-): Preprocessing {
-  const share = pretrained.crop_pct ?? 0.875;
-  const resized = (side: number) => Math.floor(side / share);
-  const known = Preprocessing.shape.interpolation.safeParse(pretrained.interpolation);
-  return Preprocessing.parse({
-    resize:
-      height === width && pretrained.crop_mode !== "squash"
-        ? resized(height)
-        : [resized(height), resized(width)],
-    crop: [height, width],
-    interpolation: known.success ? known.data : "bicubic",
-    mean: pretrained.mean ?? [0.485, 0.456, 0.406],
-    std: pretrained.std ?? [0.229, 0.224, 0.225],
-  });
+  const [height, width] = found.description.image;
+  const seen = { ...pretrained, input_size: [3, height, width] as const };
+  return checked({ ...found, preprocessing: timmPreprocessing(seen, [height, width], where) }, where);
 }
 
 /** Sizes that contradict each other are found here, before tensors are looked for. */
