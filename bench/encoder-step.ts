@@ -6,7 +6,8 @@
  *                        [--seconds 8] [--device cpu|cuda|webgpu] [--dtype float32|bfloat16]
  *
  * The model comes from PyTorch (bench/peers/models.py) by export; without the peers an own model is measured
- * where there is one (the embedded EfficientNet-Lite0). Ends with one line of JSON: `EncoderStep`.
+ * where there is one (the embedded EfficientNet-Lite0). Ends with one line of JSON: `EncoderStep`; with `--early`
+ * there is such a line whenever more is known, for a caller whose time may be up.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -69,6 +70,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "8" },
     device: { type: "string", default: "cpu" },
     dtype: { type: "string", default: "float32" },
+    early: { type: "boolean", default: false },
   },
 });
 const numbers = (list: string): number[] => list.split(",").filter(Boolean).map(Number);
@@ -128,6 +130,15 @@ try {
   let savedBytesAnImage = 0;
   let agreement: EncoderStep["agreement"];
   let compileSeconds: number | undefined;
+  const print = (): void => {
+    const result: EncoderStep = {
+      ...{ model: options.model, size, device, dtype: options.dtype, versions, savedBytesAnImage },
+      ...(agreement ? { agreement } : {}),
+      ...(compileSeconds === undefined ? {} : { compileSeconds }),
+      ...{ peakGflops: median(peaks), notes, rows: [...rows].sort((a, b) => a.batch - b.batch) },
+    };
+    console.log(JSON.stringify(result));
+  };
   // Batches that are cut into chunks of the same size share their sessions.
   const chunks = new Map<number, number>();
   for (const batch of batches) {
@@ -166,14 +177,6 @@ try {
         await writeFile(cotangentFile, cotangent.subarray(0, batch * d));
         await peer.ask("data", { batch, images: imagesFile, cotangent: cotangentFile });
         variants.push("eager");
-        if (numbers(options.compile).includes(batch)) {
-          try {
-            compileSeconds = await peer.ask<number>("compile");
-            variants.push("compiled");
-          } catch (error) {
-            notes.push(`torch.compile was not run: ${messageOf(error)}`);
-          }
-        }
       }
       const sides = (mode: "features" | "step", ours: () => Promise<void>): Record<string, Timed> => ({
         ours: () => elapsed(ours),
@@ -205,9 +208,13 @@ try {
         };
         return { compared, rounds: times.ours!.length };
       };
-      const only = await compare("features", featuresOnly);
-      const whole = await compare("step", step);
-      rows.push({ batch, rounds: whole.rounds, features: only.compared, step: whole.compared });
+      const measureRow = async (): Promise<EncoderRow> => {
+        const whole = await compare("step", step);
+        const only = await compare("features", featuresOnly);
+        return { batch, rounds: whole.rounds, features: only.compared, step: whole.compared };
+      };
+      const compiling = peer !== undefined && numbers(options.compile).includes(batch);
+      if (!compiling || options.early) rows.push(await measureRow());
       if (peer !== undefined && batch === Math.max(...batches.filter((b) => b <= chunk))) {
         const [f, g] = [join(folder, "features.f32"), join(folder, "gradient.f32")];
         await peer.ask("save", { features: f, gradient: g });
@@ -217,18 +224,24 @@ try {
           gradient: leastError(gradient, await floats(g), batch),
         };
       }
+      if (compiling) {
+        if (options.early) print();
+        try {
+          compileSeconds = await peer!.ask<number>("compile");
+          variants.push("compiled");
+        } catch (error) {
+          notes.push(`torch.compile was not run: ${messageOf(error)}`);
+        }
+        if (options.early) rows.pop();
+        rows.push(await measureRow());
+      }
+      if (options.early) print();
       process.stderr.write(`  ${options.model} ${size} px, batch ${batch}: done\n`);
     }
     await alone.release();
     await chunked.release();
   }
-  const result: EncoderStep = {
-    ...{ model: options.model, size, device, dtype: options.dtype, versions, savedBytesAnImage },
-    ...(agreement ? { agreement } : {}),
-    ...(compileSeconds === undefined ? {} : { compileSeconds }),
-    ...{ peakGflops: median(peaks), notes, rows: rows.sort((a, b) => a.batch - b.batch) },
-  };
-  console.log(JSON.stringify(result));
+  if (!options.early) print();
 } finally {
   await peer?.end();
   await rm(folder, { recursive: true, force: true });

@@ -64,7 +64,15 @@ for (const { id, title, about, run } of sections) {
   process.stderr.write(`${title} …\n`);
   try {
     const found = run(options);
-    report = { ...found, text: found.text.split("\n").map(broken).join("\n") };
+    report = {
+      ...found,
+      text: found.text
+        .split("\n")
+        .map(broken)
+        .join("\n")
+        .replace(/^\n+/, "")
+        .replace(/\n{3,}/g, "\n\n"),
+    };
   } catch (error) {
     report = { text: `${wrapped(`Not run: ${failure(error)}.`)}\n` };
   }

@@ -36,6 +36,14 @@ function peerEnvironment(): NodeJS.ProcessEnv {
   };
 }
 
+const running = new Set<ChildProcessWithoutNullStreams>();
+
+/** Stopped from outside, in the middle of a question: without this the answers would be computed for nobody. */
+function stopAll(): never {
+  for (const child of running) child.kill("SIGKILL");
+  process.exit(143);
+}
+
 /** A process that answers questions, one line of JSON each (bench/peers/protocol.py, bench/own-step.ts). */
 export class Peer {
   private readonly child: ChildProcessWithoutNullStreams;
@@ -47,11 +55,8 @@ export class Peer {
     this.child.stderr.on("data", (data) => {
       this.errors = (this.errors + String(data)).slice(-4000);
     });
-    // Stopped from outside, in the middle of a question: without this the answer would be computed for nobody.
-    process.once("SIGTERM", () => {
-      this.child.kill("SIGKILL");
-      process.exit(143);
-    });
+    if (running.size === 0) process.on("SIGTERM", stopAll);
+    running.add(this.child);
     // A question to a process that is gone: its end is told by `ask`.
     this.child.stdin.on("error", () => {});
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
@@ -81,6 +86,8 @@ export class Peer {
 
   /** Lets the process go; it ends with its input. */
   async end(): Promise<void> {
+    running.delete(this.child);
+    if (running.size === 0) process.off("SIGTERM", stopAll);
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const gone = new Promise((resolve) => this.child.once("close", resolve));
     this.child.stdin.end();

@@ -1,4 +1,4 @@
-import { formatTable } from "../src/cli/table.ts";
+import { formatTable as format } from "../src/cli/table.ts";
 import { formatBytes, formatPercent } from "../src/format.ts";
 import type { DistillSteps } from "./distill-step.ts";
 import type { Compared, EncoderStep } from "./encoder-step.ts";
@@ -13,6 +13,10 @@ const ms = (value: number): string => value.toFixed(value < 99.95 ? 1 : 0);
 const ratioOf = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));
 const noted = (notes: readonly string[]): string =>
   [...new Set(notes)].map((note) => `${note[0]!.toUpperCase()}${note.slice(1)}.\n`).join("");
+
+/** A table, or nothing where all of it was not run. */
+const formatTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  rows.length === 0 ? "" : format(head, rows);
 
 /** Runs `work` for each item; what fails is told and the others go on. */
 function each<Item, T>(items: readonly Item[], name: (item: Item) => string, work: (item: Item) => T) {
@@ -40,9 +44,8 @@ const encoders = [
 ] as const;
 const nameOf = (model: string, size: number): string => (size === 224 ? model : `${model}@${size}`);
 
-/** How long --quick waits for a model with torch.compile, and without. */
-const quickCompileSeconds = 95;
-const quickEagerSeconds = 45;
+/** How long --quick waits for a model; if torch.compile takes longer, eager stands alone. */
+const quickEncoderSeconds = 85;
 
 function encoderRows(results: readonly EncoderStep[]): string {
   const line = (e: EncoderStep, batch: number, what: string, c: Compared) => [
@@ -83,35 +86,22 @@ function encoderStep({ quick, slow, threads }: BenchOptions): Report {
   const own = encoders.filter(([model]) => model === "efficientnet-lite0");
   const models = quick ? encoders.slice(0, 2) : peerPython() === undefined ? own : encoders;
   const available = models.filter(([model]) => peerPython() !== undefined || model === "efficientnet-lite0");
-  // On a machine that compiles slowly, --quick goes on without torch.compile rather than without the rest.
-  let compile = slow ? "1,8,32" : "8";
-  const extra: string[] = [];
   const { results, notes } = each(
     available,
     ([model, size]) => `encoder ${nameOf(model, size)}`,
-    ([model, size]) => {
-      const measured = (seconds?: number) =>
-        child<EncoderStep>(
-          "encoder-step.js",
-          [
-            ...["--model", model, "--size", size, "--threads", threads, "--compile", compile],
-            ...["--batches", quick ? "8" : "1,8,32", "--seconds", 6],
-          ],
-          seconds,
-        );
-      if (!quick) return measured();
-      if (compile !== "") {
-        try {
-          return measured(quickCompileSeconds);
-        } catch (error) {
-          extra.push(`torch.compile was given up: ${failure(error)}`);
-          compile = "";
-        }
-      }
-      return measured(quickEagerSeconds);
-    },
+    ([model, size]) =>
+      child<EncoderStep>(
+        "encoder-step.js",
+        [
+          ...["--model", model, "--size", size, "--threads", threads, "--compile", slow ? "1,8,32" : "8"],
+          ...["--batches", quick ? "8" : "1,8,32", "--seconds", quick ? 4 : 6, ...(quick ? ["--early"] : [])],
+        ],
+        quick ? quickEncoderSeconds : undefined,
+      ),
   );
-  notes.push(...extra);
+  if (quick && peerPython() !== undefined && results.some((e) => e.compileSeconds === undefined)) {
+    notes.push("where torch.compile has no time, it did not end in what --quick gives it");
+  }
   const json = Object.fromEntries(
     results.map((e) => {
       const row = e.rows.find(({ batch }) => batch === 8) ?? e.rows.at(-1)!;
@@ -143,7 +133,7 @@ function distillStep({ quick, threads }: BenchOptions): Report {
     ([model, size]) =>
       child<DistillSteps>(
         "distill-step.js",
-        [...["--model", model, "--size", size, "--threads", threads, "--seconds", quick ? 8 : 20]],
+        [...["--model", model, "--size", size, "--threads", threads, "--seconds", quick ? 6 : 20]],
         quick ? 60 : undefined,
       ),
   );
@@ -350,14 +340,13 @@ function gpu({ device, quick, threads }: BenchOptions): Report {
   };
 }
 
-/** In the order in which they run: those that the line of JSON needs come first. */
+/** In the order in which they run: those that the line of JSON needs come first, the shortest before. */
 export const sections: readonly Section[] = [
   {
-    id: "encoder",
-    title: "Encoder step: features and pixel gradient",
-    about:
-      "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, 8 images a call. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
-    run: encoderStep,
+    id: "solve",
+    title: "Closed-form probe: solve and adjoint, in double",
+    about: "SciPy: cho_factor and cho_solve on the smaller system, the same formulas, two threads.",
+    run: ridge,
   },
   {
     id: "step",
@@ -367,10 +356,11 @@ export const sections: readonly Section[] = [
     run: distillStep,
   },
   {
-    id: "solve",
-    title: "Closed-form probe: solve and adjoint, in double",
-    about: "SciPy: cho_factor and cho_solve on the smaller system, the same formulas, two threads.",
-    run: ridge,
+    id: "encoder",
+    title: "Encoder step: features and pixel gradient",
+    about:
+      "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, 8 images a call. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
+    run: encoderStep,
   },
   {
     id: "memory",
