@@ -98,7 +98,7 @@ async function isComplete(folder: string, dtype: Dtype): Promise<boolean> {
   if (isKnownConfig(config)) {
     if (has(weightFiles[0])) return true;
     const index = await readFile(join(folder, weightFiles[1]), "utf8").catch(() => undefined);
-    if (index !== undefined) return shardsOf(index, folder).every(has);
+    if (index !== undefined) return shardsOf(index, join(folder, weightFiles[1])).every(has);
   }
   const paths = await localOnnx(folder);
   const onnx = paths.length === 0 ? undefined : chooseOrNone(paths, dtype);
@@ -174,7 +174,7 @@ async function download(model: HubModel, access: HubAccess, context: HubContext)
       if (named(weightFiles[1]).length > 0) {
         await get(named(weightFiles[1]));
         const index = await readFile(join(folder(), weightFiles[1]), "utf8");
-        const shards = shardsOf(index, id);
+        const shards = shardsOf(index, `${id}/${weightFiles[1]}`);
         const infos = await plan.known(shards);
         const missing = shards.filter((shard) => !infos.some(({ path }) => path === shard));
         if (missing.length > 0) throw new ModelError(`${id} lacks the shards ${missing.join(", ")}.`);

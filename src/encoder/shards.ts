@@ -17,11 +17,13 @@ export function shardsOf(text: string, where: string): string[] {
   const index = Index.safeParse(json);
   const shards = index.success ? [...new Set(Object.values(index.data.weight_map))].sort() : [];
   if (shards.length === 0) {
-    throw new ModelError(`${where}: model.safetensors.index.json is no index of shards (no weight_map).`);
+    throw new ModelError(`${where} is no index of shards (no weight_map). Download or copy it again.`);
   }
   const strange = shards.find((shard) => !/^[\w.-]+\.safetensors$/.test(shard));
   if (strange !== undefined) {
-    throw new ModelError(`${where}: the index names the shard "${strange}". Expected a file beside it.`);
+    throw new ModelError(
+      `${where} names the shard "${strange}", outside of its own folder, which is refused. Expected a file beside it.`,
+    );
   }
   return shards;
 }

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, join, resolve, sep } from "node:path";
-import * as z from "zod";
+import { basename, join } from "node:path";
 import { openSafetensors, type SafetensorsFile } from "../../artifact/safetensors-node.ts";
 import type { Preprocessing } from "../../data/preprocess.ts";
 import { DataError, ModelError, messageOf } from "../../errors.ts";
 import type { EncoderModel, Pool } from "../model.ts";
 import type { SafetensorsEntry } from "../safetensors.ts";
+import { shardsOf } from "../shards.ts";
 import { buildTransformer, featureOutput } from "./build.ts";
 import { readTransformerConfig } from "./config.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
@@ -77,8 +77,6 @@ export async function loadTransformerFolder(
   }
 }
 
-const Index = z.object({ weight_map: z.record(z.string(), z.string()) });
-
 /** The weight files of a folder, in order. */
 async function weightPaths(folder: string): Promise<string[]> {
   if (existsSync(join(folder, weightsFile))) return [join(folder, weightsFile)];
@@ -88,23 +86,8 @@ async function weightPaths(folder: string): Promise<string[]> {
         "(files of other kinds can run code and are not read).",
     );
   }
-  const index = Index.safeParse(jsonOrUndefined(await readText(folder, indexFile)));
-  const shards = index.success ? [...new Set(Object.values(index.data.weight_map))].sort() : [];
-  if (shards.length === 0) {
-    throw new ModelError(
-      `${join(folder, indexFile)} is no index of shards (no weight_map). Download or copy it again.`,
-    );
-  }
-  const root = resolve(folder);
-  return shards.map((shard) => {
-    const path = resolve(root, shard);
-    if (!path.startsWith(root + sep)) {
-      throw new ModelError(
-        `${join(folder, indexFile)} names the shard "${shard}", outside of its own folder, which is refused.`,
-      );
-    }
-    return path;
-  });
+  const text = await readText(folder, indexFile);
+  return shardsOf(text, join(folder, indexFile)).map((shard) => join(folder, shard));
 }
 
 /** Opens all files as one; a tensor that two of them hold is an error. */
@@ -157,12 +140,4 @@ async function hashFiles(paths: readonly string[]): Promise<string> {
   for (const path of paths)
     for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
   return hash.digest("hex");
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
