@@ -24,16 +24,21 @@ export interface Workplace {
   release(): Promise<void>;
 }
 
-/** Opens encoder and data set, and sees to their features. */
+/**
+ * Opens encoder and data set, and sees to their features.
+ * @param differentiates whether the encoder's pullback will be needed: what has none is refused before the long work
+ */
 export async function prepareWorkplace(
   params: EncoderParams & DataParams,
   context: JobContext,
   leastPerClass = 1,
+  differentiates = false,
 ): Promise<Workplace> {
   // The data set first: a mistyped folder should not cost the loading of a model.
   const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
   const { runtime, encoder } = await openEncoder(params, context);
+  if (differentiates) encoder.requirePullback();
   const { tensor, pool, reason } = encoder.feature;
   context.note(
     `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +

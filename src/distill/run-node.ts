@@ -56,7 +56,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   };
 
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, config.ipc),
+    prepareWorkplace(params, context, config.ipc, true),
   );
   try {
     const { source, encoder, train, test, gemm } = place;

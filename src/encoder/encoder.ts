@@ -8,6 +8,7 @@ import { withoutDeadNodes } from "../graph/simplify.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
 import type { EncoderModel, Provenance } from "./model.ts";
+import { requireRules } from "./require-rules.ts";
 import { selectFeature } from "./select-feature.ts";
 
 /** A frozen encoder ready to run: images in [0, 1] to features, and the pullback of features to images. */
@@ -26,6 +27,8 @@ export interface Encoder {
    * @throws NumericalError when a feature is not finite
    */
   features(images: Float32Array | Uint8Array, count: number): Promise<Float32Array>;
+  /** @throws ModelError naming every node that has no pullback rule, and a feature tensor that would work */
+  requirePullback(): void;
   /** The pullback's plan at a static batch, for callers that drive memory themselves. */
   plan(batch: number): Promise<DerivedPlan>;
   release(): Promise<void>;
@@ -49,6 +52,8 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
   const featureSize = probe.traced.types.get(featuresOutput)!.dims[1]!;
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
+  const requirePullback = () =>
+    requireRules(probe.traced, model.graph, imagesInput, featuresOutput, choice.value);
 
   return {
     provenance: model.provenance,
@@ -81,7 +86,9 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
       requireFinite(out, featureSize, model.provenance.id);
       return out;
     },
+    requirePullback,
     async plan(batch) {
+      requirePullback();
       const { traced } = await traceAt(runtime, model, choice.value, batch);
       return planDerivative(traced, [imagesInput], featuresOutput);
     },
@@ -102,6 +109,9 @@ export function requireFinite(features: Float32Array, featureSize: number, encod
   }
 }
 
+/** Element types that pixels may have. */
+const floats: ReadonlySet<string> = new Set(["float32", "float64", "float16", "bfloat16"]);
+
 /** The one image input: [batch, 3, H, W]. */
 function imageInputOf(graph: Graph): Graph["inputs"][number] {
   const [input, ...others] = graph.inputs;
@@ -116,6 +126,12 @@ function imageInputOf(graph: Graph): Graph["inputs"][number] {
     throw new ModelError(
       `The model takes ${shown}. Expected one image input [batch, 3, height, width]: ` +
         "choose the vision encoder of the model (for CLIP exports, vision_model.onnx).",
+    );
+  }
+  if (!floats.has(input.dtype)) {
+    throw new ModelError(
+      `The model's image input is "${input.name}" ${input.dtype} [${input.dims.join(", ")}]: whole numbers have no ` +
+        "gradient. Expected normalised pixels as float32 (or float16): export the model without the conversion.",
     );
   }
   return input;

@@ -3,6 +3,7 @@ import * as ort from "onnxruntime-node";
 import { ModelError, messageOf } from "../errors.ts";
 import type { DataType, Graph } from "../graph/ir.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import { refusal } from "./refusal.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
 
 export interface NodeRuntimeOptions {
@@ -43,17 +44,13 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       optimize === "off"
         ? { graphOptimizationLevel: "disabled" as const, extra: { session: { disable_prepacking: "1" } } }
         : { graphOptimizationLevel: "all" as const };
-    try {
-      const session = await ort.InferenceSession.create(model, {
-        ...base,
-        ...level,
-        ...(external.length > 0 ? { externalData: [...external] } : {}),
-        ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
-      });
-      return wrap(session, external);
-    } catch (error) {
-      throw new ModelError(`ONNX Runtime refused the graph: ${messageOf(error)}`, { cause: error });
-    }
+    const session = await ort.InferenceSession.create(model, {
+      ...base,
+      ...level,
+      ...(external.length > 0 ? { externalData: [...external] } : {}),
+      ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+    });
+    return wrap(session, external);
   };
   return {
     device,
@@ -63,9 +60,19 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
         externalFrom,
         extraOutputs: options.extraOutputs ?? [],
       });
-      return create(model, external, options);
+      try {
+        return await create(model, external, options);
+      } catch (error) {
+        throw refusal(graph, error);
+      }
     },
-    sessionOf: (model, options = {}) => create(model, [], options),
+    async sessionOf(model, options = {}) {
+      try {
+        return await create(model, [], options);
+      } catch (error) {
+        throw new ModelError(`ONNX Runtime refused the graph: ${messageOf(error)}`, { cause: error });
+      }
+    },
   };
 }
 
