@@ -70,11 +70,17 @@ export async function fetchModel(
 /** The model's files in the cache, where all that are needed are there. Asks no network. */
 export async function cachedModel(model: HubModel, access: HubAccess): Promise<HubFolder | undefined> {
   const repository = repositoryFolder(model.id, access);
-  const commit = await commitInCache(repository, model.revision ?? "main");
-  if (commit === undefined) return undefined;
-  const folder = join(repository, "snapshots", commit);
-  return (await isComplete(folder, model.dtype ?? "fp32")) ? { folder, commit } : undefined;
+  for (const revision of model.revision === undefined ? ["main", convertedReference] : [model.revision]) {
+    const commit = await commitInCache(repository, revision);
+    if (commit === undefined) continue;
+    const folder = join(repository, "snapshots", commit);
+    if (await isComplete(folder, model.dtype ?? "fp32")) return { folder, commit };
+  }
+  return undefined;
 }
+
+/** Under which a converted commit is found again: `main` stays what it is for those who share the cache. */
+const convertedReference = "clp-dd/safetensors-of-main";
 
 function repositoryFolder(id: string, { cacheDir }: HubAccess): string {
   return join(cacheDir, getRepoFolderName({ type: "model", name: id }));
@@ -151,8 +157,9 @@ async function download(model: HubModel, access: HubAccess, context: HubContext)
     const named = (...names: readonly string[]) => files.filter(({ path }) => names.includes(path));
     await get(named(...sideFiles));
     const config = await readFile(join(folder(), "config.json"), "utf8").catch(() => undefined);
+    let reference = model.revision ?? "main";
     const finish = async (): Promise<HubFolder> => {
-      await keepReference(repository, model.revision ?? "main", plan.sha);
+      await keepReference(repository, reference, plan.sha);
       return { folder: folder(), commit: plan.sha };
     };
     if (isKnownConfig(config)) {
@@ -164,7 +171,11 @@ async function download(model: HubModel, access: HubAccess, context: HubContext)
           plan = await at(converted);
           files = await plan.known([...sideFiles, ...weightFiles]);
           if (named(...weightFiles).length === 0) plan = without;
-          else await get(named(...sideFiles));
+          else {
+            await keepReference(repository, "main", without.sha);
+            reference = convertedReference;
+            await get(named(...sideFiles));
+          }
         }
       }
       if (named(weightFiles[0]).length > 0) {

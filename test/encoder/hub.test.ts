@@ -256,6 +256,8 @@ describe("what is fetched of a repository", () => {
       ...{ conversion: 7, revisions: { "refs/pr/7": { commit: later, files } } },
     });
     expect(used).toBe(later);
+    // Those who share the cache find on main what is on main.
+    expect(await readFile(join(repository(), "refs", "main"), "utf8")).toBe(commit);
     await hub.close();
     expect((await fetchModel(model, access)).commit).toBe(later);
   });
