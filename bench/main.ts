@@ -7,8 +7,8 @@
  * `--json` ends with one line: {"encoderStep":{MODEL:{ratio,shareOfPeak}}, "step":{ratio,memoryRatio},
  * "solve":{ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, totalmem } from "node:os";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { env } from "onnxruntime-node";
@@ -49,6 +49,11 @@ const head = [
   `Load average at the start: ${load.toFixed(1)}.${load > 1 ? " Other programs were using the machine: times are noisy." : ""}`,
 ].join("\n");
 console.log(`${wrapped(head)}\n`);
+
+// Temporary files of all processes lie in one folder, so that those of one that was stopped go too.
+const scratch = mkdtempSync(join(tmpdir(), "clp-dd-bench-"));
+process.env.TMPDIR = scratch;
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
 const pages: string[] = [];
 const json: Record<string, unknown> = {
