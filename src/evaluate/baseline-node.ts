@@ -70,7 +70,8 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     if (test) {
       await staged("evaluation", async () => {
         own = await evaluateClosedForm(probe, test, gemm);
-        if (params.baselines === false) return;
+        // The full data are what others are compared with.
+        if (params.baselines === false || kind === "full") return;
         let done = 0;
         const report = (detail: string) =>
           context.progress({

@@ -29,7 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-describe("clp-dd evaluate", () => {
+// Whole runs of the command line.
+describe("clp-dd evaluate", { timeout: 240_000 }, () => {
   it("measures three probes with and without augmentation beside full data and random images", async () => {
     const outcome = await evaluate(
       ...[at("own"), at("random"), at("full"), ...quick, "--json"],
