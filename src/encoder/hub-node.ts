@@ -1,14 +1,14 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { getRepoFolderName, listFiles, modelInfo, pathsInfo } from "@huggingface/hub";
+import { getRepoFolderName } from "@huggingface/hub";
 import { lockFolder } from "../data/folder-lock.ts";
 import { safePath } from "../data/sets/text-files.ts";
 import { ClpError, DownloadError, ModelError, messageOf } from "../errors.ts";
-import { causesOf, type HubContext, hubFetch, UnreachableError } from "./hub-request-node.ts";
+import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit-node.ts";
+import { causesOf, type HubContext, UnreachableError } from "./hub-request-node.ts";
 import type { HubAccess } from "./hub-settings-node.ts";
-import { type HubFile, hubFile, transferFile } from "./hub-transfer-node.ts";
-import { chooseOnnx, type Dtype, sideFiles, weightFiles } from "./layout.ts";
+import { chooseOnnx, type Dtype, weightFiles } from "./layout.ts";
 import { shardsOf } from "./shards.ts";
 import { isKnownConfig } from "./vit/known.ts";
 
@@ -128,20 +128,8 @@ export async function localOnnx(folder: string): Promise<string[]> {
 }
 
 async function download(model: HubModel, access: HubAccess, context: HubContext): Promise<HubFolder> {
-  const { id, dtype = "fp32" } = model;
-  const fetch = hubFetch(id, access, context);
-  const request = { hubUrl: access.hubUrl, fetch };
-  const repo = { type: "model", name: id } as const;
+  const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
-  const at = async (revision: string): Promise<Plan> => {
-    const { sha } = await modelInfo({ ...request, name: id, revision, additionalFields: ["sha"] });
-    if (!isCommit(sha)) throw new DownloadError(`The hub gives no commit for ${id} at ${revision}.`);
-    const known = async (paths: readonly string[]): Promise<HubFile[]> =>
-      (await pathsInfo({ ...request, repo, revision: sha, paths: [...paths] }))
-        .filter(({ type }) => type === "file")
-        .map((info) => hubFile({ ...info, path: safePath(info.path, id) }));
-    return { sha, known };
-  };
   await mkdir(repository, { recursive: true }).catch((error: unknown) => {
     throw new DownloadError(
       `${repository} cannot be made (${messageOf(error)}). Choose another folder: HF_HUB_CACHE or --hub-cache.`,
@@ -149,124 +137,26 @@ async function download(model: HubModel, access: HubAccess, context: HubContext)
   });
   const lock = await lockFolder(repository);
   try {
-    let plan = await at(model.revision ?? "main");
-    let files = await plan.known([...sideFiles, ...weightFiles]);
-    const get = (wanted: readonly HubFile[]) =>
-      transferAll(id, plan.sha, wanted, repository, access, context);
-    const folder = () => join(repository, "snapshots", plan.sha);
-    const named = (...names: readonly string[]) => files.filter(({ path }) => names.includes(path));
-    await get(named(...sideFiles));
-    const config = await readFile(join(folder(), "config.json"), "utf8").catch(() => undefined);
-    let reference = model.revision ?? "main";
-    const finish = async (): Promise<HubFolder> => {
-      await keepReference(repository, reference, plan.sha);
-      return { folder: folder(), commit: plan.sha };
-    };
-    if (isKnownConfig(config)) {
-      if (named(...weightFiles).length === 0 && model.revision === undefined) {
-        const converted = await conversion(id, access, fetch);
-        if (converted !== undefined) {
-          context.note?.(`${id} has no safetensors on main; those of the hub's own conversion are taken.`);
-          const without = plan;
-          plan = await at(converted);
-          files = await plan.known([...sideFiles, ...weightFiles]);
-          if (named(...weightFiles).length === 0) plan = without;
-          else {
-            await keepReference(repository, "main", without.sha);
-            reference = convertedReference;
-            await get(named(...sideFiles));
-          }
-        }
-      }
-      if (named(weightFiles[0]).length > 0) {
-        await get(named(weightFiles[0]));
-        return await finish();
-      }
-      if (named(weightFiles[1]).length > 0) {
-        await get(named(weightFiles[1]));
-        const index = await readFile(join(folder(), weightFiles[1]), "utf8");
-        const shards = shardsOf(index, `${id}/${weightFiles[1]}`);
-        const infos = await plan.known(shards);
-        const missing = shards.filter((shard) => !infos.some(({ path }) => path === shard));
-        if (missing.length > 0) throw new ModelError(`${id} lacks the shards ${missing.join(", ")}.`);
-        await get(infos);
-        return await finish();
+    const main = await openCommit(id, revision ?? "main", repository, access, context);
+    const found = (await bringSafetensors(main)) || (await bringOnnx(main, dtype));
+    if (found || revision === undefined) await keepReference(repository, revision ?? "main", main.commit);
+    if (found) return { folder: main.folder, commit: main.commit };
+    const converted =
+      revision === undefined && main.isKnown ? await conversion(id, access, context) : undefined;
+    if (converted !== undefined) {
+      const other = await openCommit(id, converted, repository, access, context);
+      if (await bringSafetensors(other)) {
+        context.note?.(`${id} has no safetensors on main; the hub's own conversion of them was taken.`);
+        await keepReference(repository, convertedReference, other.commit);
+        return { folder: other.folder, commit: other.commit };
       }
     }
-    const paths: string[] = [];
-    for (const path of ["onnx", ""]) {
-      try {
-        const listing = listFiles({ ...request, repo, revision: plan.sha, ...(path ? { path } : {}) });
-        for await (const entry of listing) {
-          if (entry.type === "file") paths.push(safePath(entry.path, id));
-        }
-      } catch (error) {
-        // A repository without that folder.
-        if (path === "" || !/\(404\)/.test(messageOf(error))) throw error;
-      }
-    }
-    const onnx = chooseOnnx(paths, dtype, id);
-    if (onnx === undefined) {
-      throw new ModelError(
-        `${id} has neither ${weightFiles[0]} of a family that is built here nor an ONNX file (onnx/model.onnx). ` +
-          "Take another repository of the model, or export it to ONNX and give the .onnx file.",
-      );
-    }
-    const infos = await plan.known([...onnx.data, onnx.model]);
-    await get(infos.sort((a, b) => Number(a.path === onnx.model) - Number(b.path === onnx.model)));
-    return await finish();
+    throw new ModelError(
+      `${id} has neither ${weightFiles[0]} of a family that is built here nor an ONNX file (onnx/model.onnx). ` +
+        "Take another repository of the model, or export it to ONNX and give the .onnx file.",
+    );
   } finally {
     await lock.release();
-  }
-}
-
-interface Plan {
-  readonly sha: string;
-  readonly known: (paths: readonly string[]) => Promise<HubFile[]>;
-}
-
-/** The hub's bot offers safetensors of older repositories as a pull request, which transformers reads as well. */
-async function conversion(
-  id: string,
-  { hubUrl }: HubAccess,
-  fetch: typeof globalThis.fetch,
-): Promise<string | undefined> {
-  const url = `${hubUrl}/api/models/${id}/discussions?type=pull_request&status=open&author=SFconvertbot`;
-  const response = await fetch(url).catch((error: unknown) => {
-    if (error instanceof DownloadError && !(error instanceof UnreachableError)) return undefined;
-    throw error;
-  });
-  const body = (await response?.json().catch(() => undefined)) as
-    | { discussions?: { num?: unknown; isPullRequest?: boolean; author?: { name?: string } }[] }
-    | undefined;
-  const found = body?.discussions?.find(
-    ({ num, isPullRequest, author }) =>
-      isPullRequest === true && author?.name === "SFconvertbot" && Number.isInteger(num),
-  );
-  return found && `refs/pr/${found.num}`;
-}
-
-async function transferAll(
-  id: string,
-  commit: string,
-  files: readonly HubFile[],
-  repository: string,
-  access: HubAccess,
-  context: HubContext,
-): Promise<void> {
-  const total = files.reduce((sum, { size }) => sum + size, 0);
-  let before = 0;
-  for (const file of files) {
-    await transferFile(id, commit, file, repository, access, context, (arrived) =>
-      context.progress?.({
-        stage: `Fetching ${id}`,
-        done: before + arrived,
-        total,
-        unit: "bytes",
-        detail: file.path,
-      }),
-    );
-    before += file.size;
   }
 }
 
