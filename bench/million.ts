@@ -120,7 +120,8 @@ One step, mean of ${run.steps} after one more; ${run.stepMs.toFixed(0)} ms:
 ${step}
 \`\`\`
 
-Reading a step's batch, ${run.reading.length} ways, median of ${run.readingRounds} batches each:
+Reading a step's batch; what is read ahead is read while the encoder works, and counted in the step only where it
+is waited for. ${run.reading.length} ways, median of ${run.readingRounds} batches each:
 
 \`\`\`
 ${reading}

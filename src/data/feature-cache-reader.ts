@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, openSync, readSync } from "node:fs";
+import { closeSync, createReadStream, openSync, read, readSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
@@ -80,15 +80,25 @@ export async function openFeatureCache(
     ...(header.groups === null ? {} : { groups }),
     inMemory: store.inMemory,
     async rows(wanted, out) {
-      store.read(wanted, out);
+      if (!(await store.readAheadOf(wanted, out))) store.read(wanted, out);
     },
+    readAhead: (wanted) => store.readAhead(wanted),
     close: () => store.close(),
   };
 }
 
+/** Rows that are being read in the background. */
+interface Ahead {
+  readonly wanted: Int32Array;
+  readonly bytes: Uint8Array;
+  /** Whether all of them were read. */
+  readonly done: Promise<boolean>;
+}
+
 /**
  * The stored rows, in memory or in their file. Reading is synchronous: a row that the system has in its own cache
- * takes microseconds, ten times less than a turn through Node's thread pool.
+ * takes microseconds, ten times less than a turn through Node's thread pool. One that it has not takes milliseconds:
+ * those of the next batch are therefore read ahead, several at once, while the caller has other work.
  */
 class RowStore {
   readonly inMemory: boolean;
@@ -100,6 +110,9 @@ class RowStore {
   readonly #blocks: Uint8Array[] = [];
   readonly #scratch: Uint8Array;
   #descriptor: number | undefined;
+  #ahead: Ahead | undefined;
+  /** Ends when no read is under way. */
+  #reads: Promise<unknown> | undefined;
 
   constructor(file: string, header: FeatureCacheHeader, count: number, memoryBytes: number) {
     this.#file = file;
@@ -140,9 +153,41 @@ class RowStore {
     }
   }
 
+  /** Begins to read rows in the background; those of an earlier call are forgotten. */
+  readAhead(wanted: Int32Array): void {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined || wanted.some((row) => row < 0 || row >= this.#count)) return;
+    const bytes = new Uint8Array(wanted.length * this.#rowBytes);
+    const one = (place: number): Promise<boolean> =>
+      new Promise((resolve) => {
+        const [start, length] = [place * this.#rowBytes, this.#rowBytes];
+        read(descriptor, bytes, start, length, wanted[place]! * length, (error, got) =>
+          resolve(error === null && got === length),
+        );
+      });
+    const reads = Promise.all(Array.from(wanted, (_, place) => one(place)));
+    this.#ahead = { wanted: wanted.slice(), bytes, done: reads.then((whole) => whole.every(Boolean)) };
+    this.#reads = Promise.all([this.#reads, reads]);
+  }
+
+  /** Writes rows that were read ahead; false where they were not, or not all could be read. */
+  async readAheadOf(wanted: Int32Array, out: Float32Array): Promise<boolean> {
+    const ahead = this.#ahead;
+    const same = ahead?.wanted.length === wanted.length && ahead.wanted.every((row, i) => row === wanted[i]);
+    if (ahead === undefined || !same || out.length !== wanted.length * this.#header.featureSize) return false;
+    if (!(await ahead.done)) return false;
+    this.#decode(ahead.bytes, out);
+    return true;
+  }
+
   close(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    const descriptor = this.#descriptor;
     this.#descriptor = undefined;
+    if (descriptor === undefined) return;
+    // Reads under way must not meet another file under this number.
+    if (this.#reads === undefined) closeSync(descriptor);
+    else this.#reads.then(() => closeSync(descriptor));
+    this.#ahead = undefined;
   }
 
   #readRun(first: number, run: number, out: Float32Array): void {

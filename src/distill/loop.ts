@@ -92,6 +92,9 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const draws = Math.max(1, config.augment);
   const learningRate = learningRateAt(config, state.step);
 
+  const indices = state.sampler.next();
+  // Rows on a disk come while the encoder works.
+  if (parts.mappedReal === undefined) real.readAhead?.(indices);
   const features = new Float32Array(draws * m * d);
   const kept: Float32Array[] = [];
   const imagesOf = async (chunk: number) => kept[chunk] ?? (await renderer.render(parameters, chunk * batch));
@@ -107,7 +110,6 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     }
   }
 
-  const indices = state.sampler.next();
   const y = Int32Array.from(indices, (i) => real.labels[i]!);
   const labels = tiled(state.labels.values, m, classes, draws);
   const tau = Math.exp(state.logTau.values[0]!);

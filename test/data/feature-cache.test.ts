@@ -122,6 +122,30 @@ describe("a feature cache", () => {
     }
   });
 
+  it("gives the same rows when they were read ahead, and errors where they cannot be read", async () => {
+    const path = await extract({ ...spec, storage: "float16" });
+    const cache = await openFeatureCache(path);
+    const read = async (...rows: number[]) => {
+      const out = new Float32Array(rows.length * featureSize);
+      await cache.rows(Int32Array.from(rows), out);
+      return [...out];
+    };
+    const expected = [19, 0, 7, 7].flatMap((row) => rowOf(readable[row]!));
+    cache.readAhead!(Int32Array.of(19, 0, 7, 7));
+    expect(await read(19, 0, 7, 7)).toEqual(expected);
+    // Twice over, for a second feature map; other rows than those that were announced; one that is not there.
+    expect(await read(19, 0, 7, 7)).toEqual(expected);
+    expect(await read(1)).toEqual(rowOf(readable[1]!));
+    cache.readAhead!(Int32Array.of(20));
+    await expect(read(20)).rejects.toThrow(RangeError);
+    await truncate(join(path, "features.bin"), 10);
+    cache.readAhead!(Int32Array.of(5));
+    await expect(read(5)).rejects.toThrow(/cannot be read/);
+    cache.readAhead!(Int32Array.of(0));
+    cache.close();
+    await expect(read(0)).rejects.toThrow(/was closed/);
+  });
+
   it("streams in order", async () => {
     const cache = await openFeatureCache(await extract());
     const seen: number[] = [];
