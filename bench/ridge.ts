@@ -7,7 +7,8 @@
  *
  * Where the peers are installed, SciPy's LAPACK does the same in turn (bench/peers/ridge.py).
  * `--json` ends with one line: {gemm:{gflops,crossing}, solve:[{m,d,C,solveMs,adjointMs,gflop,shareOfPeak,
- * peer:{solveMs,adjointMs},ratio,agreement}]}.
+ * peer:{solveMs,adjointMs},ratio,agreement}]}. `--early` prints such a line after every case, for a caller whose
+ * time may be up, and nothing else.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    early: { type: "boolean", default: false },
   },
 });
 
@@ -70,8 +72,8 @@ interface Case {
 const d = 768;
 const lambda = 0.1;
 const rounds = Number(options.rounds);
-const cases: Case[] = (options.quick ? [100, 1000] : [100, 1000, 4000]).flatMap((m) =>
-  [10, 100, 1000].map((C) => ({
+const cases: Case[] = (options.quick ? [1000, 100] : [1000, 100, 4000]).flatMap((m) =>
+  [1000, 100, 10].map((C) => ({
     ...{ m, C, solve: [], adjoint: [], gflop: 0 },
     peer: { solve: [], adjoint: [] },
   })),
@@ -120,12 +122,29 @@ try {
       c.gflop = counter.flop / 1e9;
       peakTimes.push(peak);
     }
+    if (options.early) console.log(JSON.stringify(summary()));
   }
 } finally {
   await peer?.end();
   await rm(folder, { recursive: true, force: true });
 }
-const peak = (2 * 1000 * d * 1000) / median(peakTimes) / 1e6;
+if (options.early) process.exit(0);
+
+/** The cases that were measured, by size. */
+function summary() {
+  const gflops = (2 * 1000 * d * 1000) / median(peakTimes) / 1e6;
+  const measured = cases.filter((c) => c.solve.length > 0).sort((a, b) => a.m - b.m || a.C - b.C);
+  const solve = measured.map(({ m, C, solve, adjoint, gflop, peer, agreement }) => {
+    const [solveMs, adjointMs] = [median(solve), median(adjoint)];
+    const shareOfPeak = gflop / ((solveMs + adjointMs) / 1000) / gflops;
+    const own = { m, d, C, solveMs, adjointMs, gflop, shareOfPeak };
+    if (peer.solve.length === 0) return own;
+    const theirs = { solveMs: median(peer.solve), adjointMs: median(peer.adjoint) };
+    const ratio = (theirs.solveMs + theirs.adjointMs) / (solveMs + adjointMs);
+    return { ...own, peer: theirs, ratio, agreement };
+  });
+  return { gemm: { gflops }, solve };
+}
 
 async function doubles(path: string): Promise<Float64Array> {
   const bytes = await readFile(path);
@@ -154,17 +173,10 @@ for (const n of sizes) {
 }
 const crossing = small.find(({ js, ort: native }) => native < js)?.n;
 
-const solved = cases.map(({ m, C, solve, adjoint, gflop, peer, agreement }) => {
-  const [solveMs, adjointMs] = [median(solve), median(adjoint)];
-  const shareOfPeak = gflop / ((solveMs + adjointMs) / 1000) / peak;
-  const own = { m, d, C, solveMs, adjointMs, gflop, shareOfPeak };
-  if (peer.solve.length === 0) return own;
-  const theirs = { solveMs: median(peer.solve), adjointMs: median(peer.adjoint) };
-  const ratio = (theirs.solveMs + theirs.adjointMs) / (solveMs + adjointMs);
-  return { ...own, peer: theirs, ratio, agreement };
-});
-
-console.log(`double products of 1000 × ${d} × 1000: ${peak.toFixed(1)} GFLOP/s, ${options.threads} threads`);
+const { gemm: rate, solve: solved } = summary();
+console.log(
+  `double products of 1000 × ${d} × 1000: ${rate.gflops.toFixed(1)} GFLOP/s, ${options.threads} threads`,
+);
 const cells = solved.map((s) => [
   ...[`${s.m}`, `${s.d}`, `${s.C}`, s.solveMs.toFixed(1), s.adjointMs.toFixed(1), s.gflop.toFixed(2)],
   `${(100 * s.shareOfPeak).toFixed(0)} %`,
@@ -176,5 +188,5 @@ console.log("\nn × n × n products, µs:   n   JavaScript   ONNX Runtime");
 for (const { n, js, ort: native } of small) {
   console.log(`${String(n).padStart(27)} ${js.toFixed(1).padStart(12)} ${native.toFixed(1).padStart(14)}`);
 }
-if (options.json) console.log(JSON.stringify({ gemm: { gflops: peak, crossing }, solve: solved }));
+if (options.json) console.log(JSON.stringify({ gemm: { ...rate, crossing }, solve: solved }));
 await ort.release();

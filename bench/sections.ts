@@ -177,7 +177,7 @@ function ridge({ quick, threads }: BenchOptions): Report {
   const rounds = quick ? ["--quick", "--rounds", 3] : ["--rounds", 5];
   const found = child<RidgeBench>(
     "ridge.js",
-    [...rounds, "--threads", threads, "--json"],
+    [...rounds, "--threads", threads, "--early"],
     quick ? 45 : undefined,
   );
   const table = formatTable(
