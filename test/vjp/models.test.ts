@@ -6,9 +6,10 @@ import { describe, expect, it } from "vitest";
 import { prepareGraph } from "../../src/graph/prepare.ts";
 import { readOnnx } from "../../src/graph/read.ts";
 import { withoutDeadNodes } from "../../src/graph/simplify.ts";
+import { compileDerivative, planDerivative } from "../../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type Array64, array64, relativeError } from "../support/check-rule.ts";
-import { pullbackOf } from "../support/pullback.ts";
+import { pullbackOf, tensorOf } from "../support/pullback.ts";
 import { resultsOf } from "../support/same-results.ts";
 
 const folder = fileURLToPath(new URL("../fixtures/models", import.meta.url));
@@ -53,5 +54,17 @@ describe("whole networks agree with PyTorch", () => {
     expect(relativeError(features!.data, tensors.features!.data)).toBeLessThan(1e-5);
     const { gradients } = await pullbackOf(prepared, inputs, [meta.input], [tensors.cotangent!]);
     expect(relativeError(gradients[0]!, tensors.pixel_gradient!.data)).toBeLessThan(1e-4);
+
+    // Cut in two, the joint graph is still the same function and the same gradient.
+    const plan = planDerivative(prepared, [meta.input], meta.feature);
+    const feeds = { [meta.input]: tensorOf(tensors.input!) };
+    for (const activations of ["save", "recompute"] as const) {
+      const compiled = await compileDerivative(runtime, plan, activations);
+      const { value, saved } = await compiled.forward(feeds);
+      const pulled = await compiled.pullback(feeds, saved, Float32Array.from(tensors.cotangent!.data));
+      await compiled.release();
+      expect(relativeError(value, features!.data), activations).toBeLessThan(1e-5);
+      expect(relativeError(pulled[meta.input]!, gradients[0]!), activations).toBeLessThan(1e-5);
+    }
   });
 });
