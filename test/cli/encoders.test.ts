@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -100,6 +100,18 @@ describe("clp-dd encoders", () => {
     expect(hub.log.length).toBe(requests);
     const bytes = (name: string) => readFile(join(at(name), "distilled.safetensors"));
     expect((await bytes("again")).equals(await bytes("first"))).toBe(true);
+
+    // A branch may move on: what was distilled with a commit is evaluated with it.
+    const ref = join(at("hf"), "hub", "models--someone--tiny-clip", "refs", "main");
+    await rm(ref);
+    const evaluated = await run(
+      ["evaluate", at("first"), "--data", photos, "--probes", "closed-form", "--no-references", "--json"],
+      { HF_HUB_OFFLINE: "1" },
+    );
+    expect(evaluated.stderr).not.toContain("clp-dd:");
+    expect(evaluated.code).toBe(0);
+    expect(lastJson(evaluated)[0].encoder).toContain("tiny-clip");
+    await writeFile(ref, commit);
   });
 
   it("fetches by id, says where it lies, and inspects it", async () => {
