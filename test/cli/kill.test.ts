@@ -1,0 +1,69 @@
+import type { ChildProcess } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readArtifact } from "../../src/artifact/read-node.ts";
+import { clpdd } from "../support/command.ts";
+import { makePhotos } from "../support/photos.ts";
+
+let home: string;
+let args: string[];
+const at = (name: string) => join(home, name);
+const exact = (name: string) => readFile(join(at(name), "distilled.safetensors"));
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "clp-dd-kill-"));
+  const photos = await makePhotos(at("photos"));
+  args = ["distill", photos, "--size", "32", "--cache-dir", at("cache"), "--no-baselines"];
+  args.push("--steps", "60", "--level-every", "9");
+});
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+/** Sends `signal` a moment after the note that comes before the steps. */
+const onceDistilling = (signal: NodeJS.Signals) => (child: ChildProcess) => {
+  child.stderr!.on("data", (data) => {
+    if (String(data).includes("synthetic images")) setTimeout(() => child.kill(signal), 300);
+  });
+};
+
+describe("a distillation that is stopped", () => {
+  it("by SIGTERM, by a kill in the steps and by one while it writes, ends bit for bit as one that was not", async () => {
+    expect((await clpdd([...args, "--out", at("whole")])).code).toBe(0);
+    const out = ["--out", at("killed")];
+
+    const terminated = await clpdd([...args, ...out], { started: onceDistilling("SIGTERM") });
+    expect(terminated.code).toBe(130);
+    expect(terminated.stderr).toMatch(/Stopped after step \d+ of 60\. .*--resume/);
+
+    const killed = await clpdd([...args, ...out, "--resume"], { started: onceDistilling("SIGKILL") });
+    expect(killed.code).toBe(null);
+    expect(existsSync(at("killed"))).toBe(false);
+    expect(existsSync(at("killed.checkpoint"))).toBe(true);
+
+    // Killed as soon as the folder next to the result appears in which it is written.
+    const before = new Set(readdirSync(home));
+    let seen = "";
+    const writing = await clpdd([...args, ...out, "--resume"], {
+      started: (child) => {
+        const watch = setInterval(() => {
+          seen = readdirSync(home).find((name) => !before.has(name)) ?? "";
+          if (seen === "") return;
+          child.kill("SIGKILL");
+          clearInterval(watch);
+        }, 1);
+        child.on("close", () => clearInterval(watch));
+      },
+    });
+    expect(seen).not.toBe("");
+    expect(writing.code).toBe(null);
+    // Nothing or all: never a part.
+    if (existsSync(at("killed"))) await readArtifact(at("killed"));
+    else {
+      expect((await clpdd([...args, ...out, "--resume"])).code).toBe(0);
+      expect(readdirSync(home).sort()).toEqual(["cache", "killed", "photos", "whole"]);
+    }
+    expect((await exact("killed")).equals(await exact("whole"))).toBe(true);
+  }, 180_000);
+});
