@@ -15,12 +15,12 @@ export interface ProgressOptions {
 
 /** The one display of all long work. */
 export interface ProgressDisplay {
-  /** Shows how far a stage has come; another stage's name, or `finished`, ends the one before. */
+  /** Shows how far a stage has come; another stage's name ends the one before. */
   update(progress: Progress): void;
   /** Prints a sentence above the bar. */
   note(text: string): void;
-  /** Ends the current stage with a line: how long it took and, where it is known, its peak memory. */
-  finish(peakMemoryBytes?: number): void;
+  /** Ends the current stage with a line: how much was done and how long it took. */
+  finish(): void;
   /** Takes the display down; a stage that was not complete leaves the line it had. */
   stop(): void;
 }
@@ -86,27 +86,23 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
     hideBar(ended);
     if (ended.at - ended.began >= silentMilliseconds) say(line(ended));
   };
-  const summary = (peakMemoryBytes?: number) => (ended: Stage) => {
+  const summary = (ended: Stage) => {
     const { stage: name, done, unit } = ended.progress;
     const amount = unit === "bytes" ? formatBytes(done) : `${done.toLocaleString("en-US")} ${unit}`;
-    const memory = peakMemoryBytes === undefined ? "" : `, peak memory ${formatBytes(peakMemoryBytes)}`;
-    return `${name}: ${amount} in ${formatSeconds((ended.at - ended.began) / 1000)}${memory}`;
+    return `${name}: ${amount} in ${formatSeconds((ended.at - ended.began) / 1000)}`;
   };
 
   return {
     update(progress) {
       if (quiet) return;
-      if (stage !== undefined && stage.progress.stage !== progress.stage) end(summary());
-      // A note may have ended the stage before its last report came.
-      if (stage === undefined && progress.finished !== undefined) return;
+      if (stage !== undefined && stage.progress.stage !== progress.stage) end(summary);
       stage ??= begin(progress);
       stage.progress = progress;
       stage.at = now();
       stage.rate.add(stage.at, progress.done);
-      if (progress.finished !== undefined) {
-        stage.at = stage.began + 1000 * progress.finished.seconds;
-        end(summary(progress.finished.peakMemoryBytes));
-      } else if (!stream.isTTY && stage.at - stage.lineAt >= lineMilliseconds) {
+      // What is complete gets its summary next, and no line before it.
+      const complete = progress.total > 0 && progress.done >= progress.total;
+      if (!stream.isTTY && !complete && stage.at - stage.lineAt >= lineMilliseconds) {
         stage.lineAt = stage.at;
         say(plainLine(progress, stage.rate.perSecond));
       }
@@ -114,7 +110,7 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
     note(text) {
       if (quiet) return;
       // What is noted after the last report of a stage belongs behind it.
-      if (stage !== undefined && stage.progress.done >= stage.progress.total) end(summary());
+      if (stage !== undefined && stage.progress.done >= stage.progress.total) end(summary);
       if (stage?.bar === undefined) {
         say(text);
         return;
@@ -123,13 +119,13 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
       say(text);
       showBar(stage);
     },
-    finish(peakMemoryBytes) {
-      end(summary(peakMemoryBytes));
+    finish() {
+      end(summary);
     },
     stop() {
       end((ended) => {
         const { done, total } = ended.progress;
-        return done >= total ? summary()(ended) : plainLine(ended.progress, ended.rate.perSecond);
+        return done >= total ? summary(ended) : plainLine(ended.progress, ended.rate.perSecond);
       });
     },
   };

@@ -10,8 +10,6 @@ export interface Progress {
   readonly unit: string;
   /** The current loss or the like, one short phrase. */
   readonly detail?: string;
-  /** Set once, when the stage has ended: how long it took and the most memory the process held. */
-  readonly finished?: { readonly seconds: number; readonly peakMemoryBytes: number };
 }
 
 /** What every job is given beside its parameters. */

@@ -65,18 +65,18 @@ test("work under two seconds leaves no trace", () => {
   }
 });
 
-test("the report that ends a stage gives its time and memory; the next stage starts afresh", () => {
+test("another stage ends the one before with its time, and starts afresh", () => {
   const stream = new Screen(false);
   const progress = createProgress({ stream });
   progress.update(steps(0));
   passing(3000);
-  progress.update({ ...steps(100), finished: { seconds: 3, peakMemoryBytes: 512 * 2 ** 20 } });
+  progress.update(steps(100));
   progress.update({ stage: "Download", done: 0, total: 2 ** 20, unit: "bytes" });
   passing(2500);
   progress.update({ stage: "Download", done: 2 ** 19, total: 2 ** 20, unit: "bytes" });
   progress.finish();
   expect(stream.lines).toEqual([
-    "Distilling: 100 steps in 3.00 s, peak memory 512 MiB",
+    "Distilling: 100 steps in 3.00 s",
     "Download: 50 %, 512 KiB/1.00 MiB, 205 KiB/s, 3 s left",
     "Download: 512 KiB in 2.50 s",
   ]);
@@ -89,7 +89,7 @@ test("a note after a stage was completed comes behind its summary", () => {
   passing(3000);
   progress.update(steps(100));
   progress.note("Then this.");
-  progress.update({ ...steps(100), finished: { seconds: 3, peakMemoryBytes: 1 } });
+  progress.stop();
   expect(stream.lines.slice(-2)).toEqual(["Distilling: 100 steps in 3.00 s", "Then this."]);
 });
 
