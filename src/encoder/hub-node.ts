@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
 import { lockFolder } from "../data/folder-lock.ts";
@@ -157,6 +157,8 @@ async function download(model: HubModel, access: HubAccess, context: HubContext)
     );
   } finally {
     await lock.release();
+    // Of a name that the hub does not have nothing is left; a folder with files stays.
+    await rmdir(repository).catch(() => undefined);
   }
 }
 

@@ -166,6 +166,7 @@ describe("a download", () => {
   it("tells a repository from a revision that is not there", async () => {
     const noRepository = await failure(fetchModel({ id: "someone/nothing" }, access));
     expect(noRepository.message).toContain("There is no repository someone/nothing");
+    expect(await readdir(join(folder, "hub"))).toEqual([]);
     const noRevision = await failure(fetchModel({ id, revision: "v9" }, access));
     expect(noRevision.message).toContain("no such revision");
   });

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -129,6 +129,15 @@ describe("external data", () => {
     expect([...(await read("weights", 2))]).toEqual([3, 4, 5]);
     await symlink(at("model", "weights"), at("model", "inside"));
     expect([...(await read("inside", 4))]).toEqual([5]);
+  });
+
+  it("is read from behind 2 GiB", async () => {
+    const file = await open(at("model", "large"), "w");
+    await file.truncate(5 * 2 ** 30);
+    await file.write(Uint8Array.from([7, 8, 9]), 0, 3, 3 * 2 ** 30);
+    await file.close();
+    expect([...(await read("large", 3 * 2 ** 30, 4))]).toEqual([7, 8, 9, 0]);
+    await expect(read("large", 5 * 2 ** 30, 1)).rejects.toThrow(/asks for 1 bytes at 5368709120/);
   });
 
   it("never leaves the model's folder, by name or by link", async () => {
