@@ -2,7 +2,7 @@
  * A whole distillation step against LGM's recipe in PyTorch (bench/peers/lgm.py) with the same encoder, classes and
  * image size, in one run, in turn, each in a process of its own: medians of the time, peak memory, ratios.
  *
- *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--seconds 10]
+ *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--seconds 10] [--pair]
  *
  * Ends with one line of JSON: `DistillSteps`.
  */
@@ -27,12 +27,15 @@ export interface DistillSteps {
   readonly classes: number;
   readonly rounds: number;
   readonly notes: readonly string[];
-  /** Ours; ours with LGM's objective and its 10 augmentations; LGM in PyTorch where there are peers. */
+  /** Ours; ours with LGM's objective and its 10 augmentations unless `--pair`; LGM in PyTorch where there are peers. */
   readonly sides: readonly StepSide[];
   /** LGM in PyTorch over ours. */
   readonly ratio?: number;
   readonly memoryRatio?: number;
 }
+
+/** Name of the side that ratios refer to. */
+const lgmPeer = "LGM, PyTorch";
 
 const { values: options } = parseArgs({
   options: {
@@ -41,6 +44,7 @@ const { values: options } = parseArgs({
     m: { type: "string", default: "10" },
     seconds: { type: "string", default: "10" },
     threads: { type: "string", default: "2" },
+    pair: { type: "boolean", default: false },
   },
 });
 /** LGM's number (arXiv 2511.16674). */
@@ -60,14 +64,16 @@ try {
   const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${m}`];
   own.push("--real", `${real}`, "--threads", `${threads}`);
   sides.set("CLP-DD", Peer.own("own-step.js", own));
-  const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
-  sides.set("LGM's objective, 10 augmentations, here", Peer.own("own-step.js", [...own, ...lgm]));
+  if (!options.pair) {
+    const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
+    sides.set("LGM's objective, 10 augmentations, here", Peer.own("own-step.js", [...own, ...lgm]));
+  }
   if (peerPython() !== undefined) {
     const peer = Peer.python("lgm.py");
     try {
       const shape = { name: options.model, size, m, classes: m, real, augmentations, threads };
       await peer.ask("load", shape);
-      sides.set("LGM, PyTorch", peer);
+      sides.set(lgmPeer, peer);
     } catch (error) {
       notes.push(`LGM was not run: ${messageOf(error)}`);
       await peer.end();
@@ -82,7 +88,8 @@ try {
     const { peakMemoryBytes } = await side.ask<{ peakMemoryBytes: number }>("memory");
     measured.push({ name, msPerStep: median(times[name]!), peakMemoryBytes });
   }
-  const [ours, , theirs] = measured;
+  const ours = measured[0];
+  const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
     ...{ model: options.model, size, m, classes: m, notes, sides: measured },
     rounds: times["CLP-DD"]!.length,

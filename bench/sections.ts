@@ -133,14 +133,26 @@ function distillStep({ quick, threads }: BenchOptions): Report {
     ([model, size]) =>
       child<DistillSteps>(
         "distill-step.js",
-        [...["--model", model, "--size", size, "--threads", threads, "--seconds", quick ? 6 : 20]],
+        [
+          ...[
+            "--model",
+            model,
+            "--size",
+            size,
+            "--threads",
+            threads,
+            "--seconds",
+            quick ? 6 : 20,
+            ...(quick ? ["--pair"] : []),
+          ],
+        ],
         quick ? 60 : undefined,
       ),
   );
   const table = formatTable(
     ["encoder", "method", "ms a step", "ratio", "peak memory", "ratio"],
     results.flatMap((r) => {
-      const theirs = r.sides[2];
+      const theirs = r.ratio === undefined ? undefined : r.sides.at(-1);
       return r.sides.map((side) => [
         nameOf(r.model, r.size),
         side.name,
