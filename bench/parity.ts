@@ -2,7 +2,7 @@
  * Features and pixel gradients of every committed fixture against the library that made it: the Vision Transformer
  * families built from safetensors (test/fixtures/encoders) and the networks read from ONNX (test/fixtures/models).
  *
- *   npm run parity [-- --json]
+ *   npm run parity [-- --json] [--device webgpu|cuda] [--only NAME]
  *
  * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
  * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
@@ -19,19 +19,35 @@ import { formatTable } from "../src/cli/table.ts";
 import type { Pool } from "../src/encoder/model.ts";
 import { featureOutput, pixelsInput } from "../src/encoder/vit/build.ts";
 import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
+import { messageOf, UsageError } from "../src/errors.ts";
 import type { Graph } from "../src/graph/ir.ts";
 import { prepareGraph } from "../src/graph/prepare.ts";
 import { readOnnx } from "../src/graph/read.ts";
 import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { compileDerivative, planDerivative } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import type { Device } from "../src/runtime/runtime.ts";
 import { relativeError } from "./measure.ts";
 
 const { values: options } = parseArgs({
-  options: { json: { type: "boolean", default: false }, threads: { type: "string", default: "1" } },
+  options: {
+    json: { type: "boolean", default: false },
+    threads: { type: "string", default: "1" },
+    device: { type: "string", default: "cpu" },
+    only: { type: "string", default: "" },
+  },
 });
-const runtime = nodeRuntime({ threads: Number(options.threads) });
+const runtime = nodeRuntime({ threads: Number(options.threads), device: deviceNamed(options.device) });
 const fixtures = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
+
+/** The device of that name. Throws UsageError for any other. */
+function deviceNamed(name: string): Device {
+  if (name === "cpu" || name === "webgpu" || name === "cuda") return name;
+  throw new UsageError(`--device is cpu, webgpu or cuda, got "${name}".`);
+}
+
+/** Whether a fixture is to be checked: `--only` is a part of its name. */
+const wanted = (name: string): boolean => name.includes(options.only);
 
 interface Errors {
   readonly features: number;
@@ -60,6 +76,16 @@ async function errorsOf(graph: Graph, input: string, feature: string, tensors: s
 }
 
 const families = new Map<string, Errors>();
+/** Fixtures that could not be run, with what was said. */
+const failures: string[] = [];
+async function attempt(name: string, check: () => Promise<void>): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    failures.push(`${name} did not run: ${messageOf(error)}`);
+  }
+}
+
 /** Keeps the larger errors of a family. */
 function note(family: string, errors: Errors): void {
   const before = families.get(family) ?? { features: 0, gradient: 0 };
@@ -69,7 +95,7 @@ function note(family: string, errors: Errors): void {
   });
 }
 
-for (const name of readdirSync(join(fixtures, "encoders"))) {
+async function checkTransformer(name: string): Promise<void> {
   const folder = join(fixtures, "encoders", name);
   const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
     pool: Pool;
@@ -80,7 +106,7 @@ for (const name of readdirSync(join(fixtures, "encoders"))) {
   // timm-eva02-base, dinov2-resized: the family is the first word that names one.
   note(name.replace(/^timm-/, "").split("-")[0]!, errors);
 }
-for (const name of readdirSync(join(fixtures, "models"))) {
+async function checkOnnx(name: string): Promise<void> {
   const folder = join(fixtures, "models", name);
   const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
     family: string;
@@ -91,6 +117,12 @@ for (const name of readdirSync(join(fixtures, "models"))) {
   const tensors = join(folder, "tensors.safetensors");
   note(`onnx:${meta.family}`, await errorsOf(graph, meta.input, meta.feature, tensors));
 }
+for (const name of readdirSync(join(fixtures, "encoders")).filter(wanted)) {
+  await attempt(name, () => checkTransformer(name));
+}
+for (const name of readdirSync(join(fixtures, "models")).filter(wanted)) {
+  await attempt(name, () => checkOnnx(name));
+}
 
 const rows = [...families].map(([name, { features, gradient }]) => [
   name,
@@ -100,5 +132,6 @@ const rows = [...families].map(([name, { features, gradient }]) => [
 console.log(formatTable(["family", "features", "gradient"], rows));
 const broken = [...families].filter(([, e]) => !(e.features < 1e-5 && e.gradient < 1e-4));
 for (const [name] of broken) console.error(`${name} is further from its reference than it may be.`);
+for (const failure of failures) console.error(failure);
 if (options.json) console.log(JSON.stringify({ families: Object.fromEntries(families) }));
-if (broken.length > 0) process.exitCode = 1;
+if (broken.length + failures.length > 0) process.exitCode = 1;

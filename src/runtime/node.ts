@@ -39,10 +39,15 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     external: readonly ExternalConstant[],
     { optimize, profile }: SessionOptions,
   ): Promise<Session> => {
-    // A graph that runs as written runs once or twice: weights laid out anew for speed would cost more.
+    // A graph that runs as written (tracing) runs once or twice: on the CPU, where nothing has to be compiled for
+    // it, and without weights laid out anew for speed.
     const level =
       optimize === "off"
-        ? { graphOptimizationLevel: "disabled" as const, extra: { session: { disable_prepacking: "1" } } }
+        ? {
+            executionProviders: ["cpu"],
+            graphOptimizationLevel: "disabled" as const,
+            extra: { session: { disable_prepacking: "1" } },
+          }
         : { graphOptimizationLevel: "all" as const };
     const session = await ort.InferenceSession.create(model, {
       ...base,
