@@ -3,7 +3,7 @@ import type { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, NumericalError } from "../errors.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import type { Graph, TracedGraph } from "../graph/ir.ts";
-import { prepareGraph } from "../graph/prepare.ts";
+import { prepareBatches } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
@@ -48,7 +48,8 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
   const declared = imageInputOf(model.graph).dims[0];
   const fixedBatch = typeof declared === "number" ? declared : undefined;
   const sessionBatch = fixedBatch ?? featureBatch;
-  const probe = await traceAt(runtime, model, choice.value, fixedBatch ?? 1);
+  const traceAt = tracer(runtime, model, choice.value, fixedBatch ?? 1);
+  const probe = await traceAt();
   const featureSize = probe.traced.types.get(featuresOutput)!.dims[1]!;
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
@@ -67,9 +68,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
           `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
         );
       }
-      session ??= traceAt(runtime, model, choice.value, sessionBatch).then(({ traced }) =>
-        runtime.session(traced),
-      );
+      session ??= traceAt(sessionBatch).then(({ traced }) => runtime.session(traced));
       const ready = await session;
       const out = new Float32Array(count * featureSize);
       const chunk = new Float32Array(sessionBatch * pixels);
@@ -89,7 +88,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
     requirePullback,
     async plan(batch) {
       requirePullback();
-      const { traced } = await traceAt(runtime, model, choice.value, batch);
+      const { traced } = await traceAt(batch);
       return planDerivative(traced, [imagesInput], featuresOutput);
     },
     async release() {
@@ -137,18 +136,30 @@ function imageInputOf(graph: Graph): Graph["inputs"][number] {
   return input;
 }
 
-/** The graph from images in [0, 1] to features [batch, d], with static shapes at `batch`. */
-async function traceAt(
+/** Traces the graph from images in [0, 1] to features [batch, d] at any batch; by default at `ownBatch`. */
+function tracer(
   runtime: Runtime,
   model: EncoderModel,
   feature: string,
-  batch: number,
-): Promise<{ traced: TracedGraph; pool: string }> {
+  ownBatch: number,
+): (batch?: number) => Promise<{ traced: TracedGraph; pool: string }> {
   const [height, width] = model.preprocessing.crop;
-  const dims = [batch, 3, height, width];
   const image = imageInputOf(model.graph);
   const cut = withoutDeadNodes({ ...model.graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
-  const traced = await prepareGraph(runtime, cut, { [image.name]: dims });
+  const prepared = prepareBatches(runtime, cut, { [image.name]: [ownBatch, 3, height, width] });
+  return async (batch = ownBatch) => withEnds(await prepared(batch), model, image.name, feature, batch);
+}
+
+/** The normalisation of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
+function withEnds(
+  traced: TracedGraph,
+  model: EncoderModel,
+  image: string,
+  feature: string,
+  batch: number,
+): { traced: TracedGraph; pool: string } {
+  const [height, width] = model.preprocessing.crop;
+  const dims = [batch, 3, height, width];
   const type = traced.types.get(feature)!;
   const types = new Map(traced.types);
 
@@ -178,7 +189,7 @@ async function traceAt(
     [1, 3, 1, 1],
     std.map((s, i) => -mean[i]! / s),
   );
-  note(b.named("Add", [scaled, shift], image.name), dims);
+  note(b.named("Add", [scaled, shift], image), dims);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(
