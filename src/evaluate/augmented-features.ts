@@ -64,15 +64,20 @@ function drawnFeatures(
 ): TrainingFeatures {
   const m = labels.length;
   const d = encoder.featureSize;
-  const kept = new Map<number, Float32Array>();
+  let pool: Promise<Float32Array> | undefined;
+  let latest: { readonly epoch: number; readonly features: Float32Array } | undefined;
+  const every = (count: number) => {
+    pool ??= encodeDraws(augmenter, encoder, images, m, seed, 0, count);
+    return pool;
+  };
+  /** Features m × d of a draw. */
   const featuresOf = async (draw: number): Promise<Float32Array> => {
-    const known = kept.get(draw);
-    if (known !== undefined) return known;
-    const features = await encodeDraw(augmenter, encoder, images, m, seed, draw);
-    // A draw of its own for each epoch is not used again.
-    if (draws === "each epoch") kept.clear();
-    kept.set(draw, features);
-    return features;
+    if (draws !== "each epoch") return (await every(draws)).subarray(draw * m * d, (draw + 1) * m * d);
+    // An epoch's own draw is not used again.
+    if (latest?.epoch !== draw) {
+      latest = { epoch: draw, features: await encodeDraws(augmenter, encoder, images, m, seed, draw, 1) };
+    }
+    return latest.features;
   };
   let chosenEpoch = -1;
   let chosen = new Int32Array(m);
@@ -93,30 +98,35 @@ function drawnFeatures(
     },
     async every() {
       const count = draws === "each epoch" ? defaultDraws : draws;
-      const features = new Float32Array(count * m * d);
-      for (let draw = 0; draw < count; draw++) features.set(await featuresOf(draw), draw * m * d);
-      return { features, draws: count };
+      return { features: await every(count), draws: count };
     },
   };
 }
 
-async function encodeDraw(
+/** Features of `count` draws of all images from draw `first` on, draw by draw: count · m × d. */
+async function encodeDraws(
   augmenter: Augmenter,
   encoder: Encoder,
   images: Float32Array,
   m: number,
   seed: number,
-  draw: number,
+  first: number,
+  count: number,
 ): Promise<Float32Array> {
   const d = encoder.featureSize;
   const pixels = images.length / m;
-  const features = new Float32Array(m * d);
-  for (let start = 0; start < m; start += batchImages) {
-    const count = Math.min(batchImages, m - start);
+  const total = count * m;
+  const features = new Float32Array(total * d);
+  // Draws of few images fill a batch together.
+  for (let start = 0; start < total; start += batchImages) {
+    const filled = Math.min(batchImages, total - start);
     const batch = new Float32Array(batchImages * pixels);
-    batch.set(images.subarray(start * pixels, (start + count) * pixels));
-    const drawn = await augmenter.apply(batch, seed, draw, start / batchImages);
-    features.set(await encoder.features(drawn.subarray(0, count * pixels), count), start * d);
+    for (let i = 0; i < filled; i++) {
+      const image = (start + i) % m;
+      batch.set(images.subarray(image * pixels, (image + 1) * pixels), i * pixels);
+    }
+    const drawn = await augmenter.apply(batch, seed, first, start / batchImages);
+    features.set(await encoder.features(drawn.subarray(0, filled * pixels), filled), start * d);
   }
   return features;
 }

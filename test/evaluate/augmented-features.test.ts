@@ -4,10 +4,11 @@ import { UsageError } from "../../src/errors.ts";
 import { createFeatureAugmenter } from "../../src/evaluate/augmented-features.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 
-const size = 6;
+// Small enough to be quick, large enough that two draws are hardly ever the same crop.
+const size = 16;
 const pixels = 3 * size * size;
 
-/** An "encoder" whose features are mean and greatest pixel; it counts the images it sees. */
+/** An "encoder" whose features tell images apart, flipped ones too, and the greatest pixel; it counts what it sees. */
 function meanEncoder(crop: readonly [number, number] = [size, size]): Encoder & { seen: number } {
   const encoder = {
     seen: 0,
@@ -18,7 +19,7 @@ function meanEncoder(crop: readonly [number, number] = [size, size]): Encoder & 
       encoder.seen += count;
       return Float32Array.from({ length: 2 * count }, (_, k) => {
         const own = images.subarray(Math.floor(k / 2) * pixels, (Math.floor(k / 2) + 1) * pixels);
-        return k % 2 === 0 ? own.reduce((a, b) => a + b, 0) / pixels : Math.max(...own);
+        return k % 2 === 0 ? own.reduce((sum, x, p) => sum + x * Math.sin(p), 0) : Math.max(...own);
       });
     },
   };
