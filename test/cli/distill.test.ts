@@ -86,7 +86,7 @@ describe("clp-dd distill", () => {
     );
     expect(a!.equals(b!)).toBe(true);
     expect(existsSync(at("stopped.checkpoint"))).toBe(false);
-  });
+  }, 180_000);
 
   it.each([
     [["--loss", "mse"]],

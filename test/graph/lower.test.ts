@@ -518,6 +518,30 @@ describe("quantised models", () => {
     await expect(prepared).rejects.toThrow(/quantised \(DynamicQuantizeLinear.*float32 or float16/);
   });
 
+  it("of four-bit weights, and of integer convolutions, are refused by the names of their operators", async () => {
+    const b = builderAt(18);
+    const x = b.input("x", [2, 32]);
+    const packed = b.constant(constantOf("uint8", [3, 1, 16], new Uint8Array(48).fill(0x79)));
+    const attributes = { K: int(32), N: int(3), bits: int(4), block_size: int(32) };
+    const scales = b.floats([3], [0.1, 0.2, 0.3]);
+    b.output(b.op("MatMulNBits", [x, packed, scales], attributes, "com.microsoft"), { dims: [2, 3] });
+    const runtime = nodeRuntime({ threads: 1 });
+    await expect(prepareGraph(runtime, b.graph, { x: [2, 32] })).rejects.toThrow(
+      /quantised \(com\.microsoft\.MatMulNBits ".*no gradient.*float32 or float16/,
+    );
+
+    const c = builderAt(18);
+    const image = c.input("x", [1, 3, 4, 4], "uint8");
+    const quantised = (value: number) => c.constant(constantOf("uint8", [], [value]));
+    const weights = c.constant(constantOf("uint8", [2, 3, 3, 3], new Uint8Array(54).fill(5)));
+    const [scale, zero] = [c.scalar(0.1), quantised(3)];
+    const y = c.op("QLinearConv", [image, scale, zero, weights, scale, zero, scale, zero]);
+    c.output(y, { dims: [1, 2, 2, 2], dtype: "uint8" });
+    await expect(prepareGraph(runtime, c.graph, { x: [1, 3, 4, 4] })).rejects.toThrow(
+      /quantised \(QLinearConv ".*no gradient/,
+    );
+  });
+
   it("whose weights alone are integers become float32", async () => {
     const b = builderAt(13);
     const x = b.input("x", [2, 3]);
