@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { cacheLocation } from "../data/cache-location.ts";
 import { writeAtomic } from "../data/write-atomic.ts";
+import { hubAccess } from "../encoder/hub-settings-node.ts";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
-import { parseCompareConfig } from "../evaluate/compare-config.ts";
+import { checkedCompareConfig, readGrid } from "../evaluate/compare-config.ts";
 import type { Comparison } from "../evaluate/compare-node.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
 import { markdownTable } from "../evaluate/tables.ts";
@@ -21,6 +22,7 @@ interface CompareOptions extends CommonOptions {
   readonly threads?: number;
   readonly memory?: number;
   readonly cacheDir?: string;
+  readonly hubCache?: string;
   readonly maxBad: number;
 }
 
@@ -42,6 +44,7 @@ export function addCompare(program: Command): void {
     .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
     .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
     .option("--cache-dir <dir>", "where features are cached")
+    .option("--hub-cache <dir>", "where files of the hub are kept (default: Hugging Face's own cache)")
     .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
   commonOptions(command).addHelpText(
     "after",
@@ -66,14 +69,16 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const text = await readFile(file, "utf8").catch((error) => {
       throw new UsageError(`The grid ${file} cannot be read: ${messageOf(error)}.`);
     });
-    parseCompareConfig(text, file);
+    const config = readGrid(text, file);
+    checkedCompareConfig(config, file);
     const { out, device, threads, maxBad } = options;
     await mkdir(out, { recursive: true });
     const comparison = await runJob<Comparison>(
       "compare",
       {
-        ...{ config: JSON.parse(text), out, device, threads, maxBad, memoryBytes: options.memory },
+        ...{ config, out, device, threads, maxBad, memoryBytes: options.memory },
         cacheFolder: options.cacheDir ?? cacheLocation(process.env, homedir()),
+        hub: hubAccess(process.env, homedir(), options.hubCache),
       },
       options,
     );

@@ -123,18 +123,21 @@ export interface Cell {
 /** Baselines that are the same for every seed. */
 const seedless: readonly string[] = ["centroid", "herding", "full"];
 
-/** Reads a configuration's text, YAML or JSON (which is YAML too). Throws UsageError naming what is wrong in it. */
-export function parseCompareConfig(text: string, where: string): CompareConfig {
-  let value: unknown;
+/** The grid in a text, YAML or JSON (which is YAML too), unchecked. Throws UsageError where it is neither. */
+export function readGrid(text: string, where: string): unknown {
   try {
-    value = parse(text);
+    return parse(text);
   } catch (error) {
     throw new UsageError(
       `${where} is neither YAML nor JSON (${messageOf(error)}). docs/evaluation.md shows a grid.`,
       { cause: error },
     );
   }
-  return checkedCompareConfig(value, where);
+}
+
+/** Reads a configuration's text. Throws UsageError naming what is wrong in it. */
+export function parseCompareConfig(text: string, where: string): CompareConfig {
+  return checkedCompareConfig(readGrid(text, where), where);
 }
 
 /** The same of a value. */

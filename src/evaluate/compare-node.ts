@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { openDataSet } from "../data/open-node.ts";
+import { hubReach, openDataSet } from "../data/open-node.ts";
+import type { HubReach } from "../data/sets/open-node.ts";
 import { writeAtomic } from "../data/write-atomic.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import type { CompareParams } from "../engine/params.ts";
@@ -46,7 +47,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
   const config = checkedCompareConfig(params.config, "The grid");
   const out = resolve(params.out);
   const cells = cellsOf(config);
-  const identify = identifier(config);
+  const identify = identifier(config, hubReach(params.hub, context));
   const results: CellResult[] = [];
   const failures: { cell: string; message: string }[] = [];
   const folders = new Map<string, string>();
@@ -96,8 +97,8 @@ async function runCell(
   context: JobContext,
   folders: ReadonlyMap<string, string>,
 ): Promise<Evaluation[]> {
-  const { cacheFolder, maxBad, device, threads, memoryBytes } = params;
-  const machine = { cacheFolder, maxBad, device, threads };
+  const { cacheFolder, maxBad, device, threads, memoryBytes, hub } = params;
+  const machine = { cacheFolder, maxBad, device, threads, hub };
   const { text: _, ...encoder } = cell.encoder.encoder;
   const set = join(folder, "set");
   await mkdir(folder, { recursive: true });
@@ -155,7 +156,7 @@ const placeOf = ({ data, encoder, ipc, seed }: Cell, method: string): string =>
   JSON.stringify([data.data, encoder.encoder.text, ipc, seed, method]);
 
 /** Names cells by what they are of: the data's and the encoder's contents, and every setting. */
-function identifier(config: CompareConfig) {
+function identifier(config: CompareConfig, reach: HubReach | undefined) {
   const contents = new Map<string, Promise<string>>();
   const once = (key: string, read: () => Promise<string>) => {
     const known = contents.get(key) ?? read();
@@ -164,7 +165,7 @@ function identifier(config: CompareConfig) {
   };
   const dataOf = (name: string) =>
     once(`data ${name}`, async () => {
-      const source = await openDataSet(name);
+      const source = await openDataSet(name, reach);
       return Promise.all(source.splits.map((split) => source.fingerprint(split))).then((all) => all.join());
     });
   const encoderOf = (name: string) => once(`encoder ${name}`, () => fileHash(name));

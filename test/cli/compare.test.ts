@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stringify } from "yaml";
 import { clpdd, type Outcome } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 
@@ -10,10 +11,10 @@ let home: string;
 const at = (name: string) => join(home, name);
 const lastJson = ({ stdout }: Outcome) => JSON.parse(stdout.trim().split("\n").at(-1)!);
 const compare = async (name: string, config: unknown, ...more: string[]) => {
-  await writeFile(at(`${name}.json`), JSON.stringify(config));
+  await writeFile(at(`${name}.yaml`), stringify(config));
   return clpdd([
     "compare",
-    at(`${name}.json`),
+    at(`${name}.yaml`),
     "--out",
     at("out"),
     "--cache-dir",
