@@ -2,6 +2,9 @@ import type { Command } from "commander";
 import { distill, distillOptions } from "./distill.ts";
 import { commonOptions, encoderOptions } from "./options.ts";
 
+/** Steps that fit into a minute on 2 cores. The default's 500 gain a point of accuracy (docs/recipe.md). */
+const demoSteps = 200;
+
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
 const demoSize = 128;
 
@@ -11,13 +14,20 @@ export function addDemo(program: Command): void {
     .summary("distil the embedded emoji set with the embedded encoder")
     .description(
       "Distils 6,500 emojis of four icon sets (8 Unicode groups) to one image per group, and tests on two icon\n" +
-        "sets drawn by other hands. Needs nothing but this package; two to three minutes on 2 cores.",
+        "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first\n" +
+        "time, for the features of the real images.",
     )
     .option("--out <folder>", "where the result goes", "out-demo")
     .option("--resume", "go on from the checkpoint of a stopped demo")
     .option("--no-baselines", "do not measure full data, centroid and random images");
   commonOptions(encoderOptions(distillOptions(command)));
   command.action((options) =>
-    distill("emoji", { size: demoSize, resize: options.size ?? demoSize, ...options, overwrite: true }),
+    distill("emoji", {
+      ...(options.preset === undefined ? { steps: demoSteps } : {}),
+      size: demoSize,
+      resize: options.size ?? demoSize,
+      ...options,
+      overwrite: true,
+    }),
   );
 }
