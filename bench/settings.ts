@@ -9,6 +9,7 @@ export interface Setting {
 /** One setting at a time changed from the default: what bench/recipe.ts and bench/results.ts measure. */
 export const settings: readonly Setting[] = [
   { name: "default", config: {} },
+  { name: "200 steps", config: { steps: 200 } },
   { name: "MSE outer loss", config: { method: "clp-mse" } },
   { name: "LGM without augmentation", config: { method: "lgm" } },
   { name: "SFM", config: { method: "sfm" } },

@@ -2,9 +2,6 @@ import type { Command } from "commander";
 import { distill, distillOptions } from "./distill.ts";
 import { commonOptions, encoderOptions } from "./options.ts";
 
-/** Steps that fit into a minute on 2 cores. The default's 500 gain a point of accuracy (docs/recipe.md). */
-const demoSteps = 200;
-
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
 const demoSize = 128;
 
@@ -23,7 +20,6 @@ export function addDemo(program: Command): void {
   commonOptions(encoderOptions(distillOptions(command)));
   command.action((options) =>
     distill("emoji", {
-      ...(options.preset === undefined ? { steps: demoSteps } : {}),
       size: demoSize,
       resize: options.size ?? demoSize,
       ...options,
