@@ -107,7 +107,7 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
     const stopped = await clpdd(args, {
       started: (child) => {
         child.stderr!.on("data", (data) => {
-          if (String(data).includes("synthetic images")) setTimeout(() => child.kill("SIGINT"), 700);
+          if (String(data).includes("synthetic images")) child.kill("SIGINT");
         });
       },
     });

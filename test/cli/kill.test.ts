@@ -24,7 +24,7 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 /** Sends `signal` a moment after the note that comes before the steps. */
 const onceDistilling = (signal: NodeJS.Signals) => (child: ChildProcess) => {
   child.stderr!.on("data", (data) => {
-    if (String(data).includes("synthetic images")) setTimeout(() => child.kill(signal), 300);
+    if (String(data).includes("synthetic images")) child.kill(signal);
   });
 };
 
