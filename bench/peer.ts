@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const folder = fileURLToPath(new URL("../../bench/peers/", import.meta.url));
 
-/** The virtual environment of the Python peers: bench/peers/.venv, or what CLP_DD_PEERS names. */
+/** The folder of the peers, a virtual environment of Python: bench/peers/.venv, or what CLP_DD_PEERS names. */
 function environment(): string {
   return process.env.CLP_DD_PEERS ?? `${folder}.venv`;
 }
@@ -14,6 +14,12 @@ function environment(): string {
 export function peerPython(): string | undefined {
   const python = `${environment()}/bin/python`;
   return existsSync(python) ? python : undefined;
+}
+
+/** The node_modules folder that has the JavaScript peers, or undefined where bench/peers/setup was not run. */
+export function webPeers(): string | undefined {
+  const modules = `${environment()}/js/node_modules`;
+  return existsSync(`${modules}/@jax-js/jax`) ? modules : undefined;
 }
 
 /** Runs one of bench/peers' scripts to its end and gives its standard output. */
@@ -65,6 +71,11 @@ export class Peer {
   /** One of bench/peers' scripts. */
   static python(script: string): Peer {
     return new Peer(peerPython()!, [`${folder}${script}`], peerEnvironment());
+  }
+
+  /** One of bench/peers/js' libraries in a browser; `modules` is the node_modules folder that has it. */
+  static browser(library: string, modules: string): Peer {
+    return new Peer(process.execPath, [`${folder}js/serve.js`, library, modules], process.env);
   }
 
   /** One of this folder's scripts. */

@@ -1,0 +1,202 @@
+/**
+ * Features and pixel gradient of a frozen encoder against TensorFlow.js and jax-js, both on WebAssembly in a headless
+ * Chromium, with the same weights, in one run, in turn; and this project's graphs by ONNX Runtime Web in the same
+ * browser, so that native code's share is seen.
+ *
+ *   node web-peers.js --model vit-s16 [--size 224] [--batches 1,8] [--threads 2] [--seconds 8]
+ *
+ * Of a model that bench/peers/models.py knows its random weights are taken where the Python peers are installed;
+ * EfficientNet-Lite0 is the embedded one. Prints a line of JSON, `WebPeers`, whenever more is known; the last counts.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { Tensor } from "onnxruntime-common";
+import { createChunkedEncoder } from "../src/encoder/chunks.ts";
+import { createEncoder, type Encoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
+import { loadEncoderModel } from "../src/encoder/load-node.ts";
+import { messageOf } from "../src/errors.ts";
+import { withoutDeadNodes } from "../src/graph/simplify.ts";
+import { writeOnnx } from "../src/graph/write.ts";
+import { seededRandom } from "../src/random.ts";
+import { nodeRuntime } from "../src/runtime/node.ts";
+import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
+import { Peer, runPeer, webPeers } from "./peer.ts";
+import { portable } from "./portable.ts";
+import {
+  type Difference,
+  type Mode,
+  type Side,
+  sides,
+  type WebPeers,
+  type WebRow,
+} from "./web-peers-table.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string", default: "vit-s16" },
+    size: { type: "string", default: "224" },
+    batches: { type: "string", default: "1,8" },
+    threads: { type: "string", default: "2" },
+    seconds: { type: "string", default: "8" },
+  },
+});
+const embedded = "efficientnet-lite0";
+const size = Number(options.size);
+const threads = Number(options.threads);
+const modes: readonly Mode[] = ["features", "step"];
+/** A round of all sides that takes longer than this, in milliseconds, is run once. */
+const longRound = 60_000;
+
+const folder = await mkdtemp(join(tmpdir(), "clp-dd-web-"));
+const file = (name: string): string => join(folder, name);
+const notes: string[] = [];
+const rows: WebRow[] = [];
+const differences: Partial<Record<Side, Difference>> = {};
+const used: Partial<Record<Side, number>> = {};
+const peers = new Map<Side, Peer>();
+try {
+  const modules = webPeers();
+  if (modules === undefined) throw new Error("the JavaScript peers are not installed (bench/peers/setup)");
+  let source = options.model;
+  if (source !== embedded) {
+    source = file("model.onnx");
+    runPeer("models.py", [options.model, String(size), source]);
+  }
+  const encoder = await createEncoder(nodeRuntime({ threads }), await loadEncoderModel(source, { size }));
+  const ownModules = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-web")), "..", "..");
+  peers.set("ort", Peer.browser("ort.js", ownModules));
+  peers.set("tfjs", Peer.browser("tfjs.js", modules));
+  peers.set("jax", Peer.browser("jax.js", modules));
+  for (const batch of options.batches.split(",").map(Number)) {
+    await measureBatch(encoder, batch);
+  }
+} finally {
+  for (const peer of peers.values()) await peer.end();
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function measureBatch(encoder: Encoder, batch: number): Promise<void> {
+  const random = seededRandom(0, "web peers");
+  const images = Float32Array.from({ length: batch * 3 * size * size }, () => random.uniform());
+  const cotangent = Float32Array.from({ length: batch * encoder.featureSize }, () => random.normal());
+  const loaded = await loadPeers(encoder, batch, images, cotangent);
+
+  const runtime = nodeRuntime({ threads });
+  const { plain } = await encoder.plan(batch);
+  const outputs = [{ name: featuresOutput, ...plain.types.get(featuresOutput)! }];
+  const alone = await runtime.session(withoutDeadNodes({ ...plain, outputs }));
+  const chunked = await createChunkedEncoder(runtime, encoder, batch, 1, 2 ** 50, {
+    batch,
+    activations: "save",
+  });
+  const own: Readonly<Record<Mode, () => Promise<Float32Array[]>>> = {
+    features: async () => {
+      const found = await alone.run({ [imagesInput]: new Tensor("float32", images, [batch, 3, size, size]) });
+      return [found[featuresOutput]!.data as Float32Array];
+    },
+    step: async () => {
+      const features = await chunked.features(0, images);
+      return [features.slice(), await chunked.pullback(0, images, cotangent.slice())];
+    },
+  };
+  for (const mode of modes) {
+    const known = rows.find((row) => row.mode === mode);
+    const asked: Partial<Record<Side, Timed>> = { own: () => elapsed(own[mode]) };
+    const exact = await own[mode]();
+    let round = 0;
+    for (const [side, peer] of loaded) {
+      // What does not run the first batch does not run a larger one.
+      if (known !== undefined && known.ms[side] === undefined) continue;
+      try {
+        // The first run compiles; the second says how long a round will be.
+        if (known === undefined) {
+          await peer.ask("run", { mode });
+          differences[side] = { ...differences[side], ...(await difference(peer, mode, exact)) };
+        }
+        round += await peer.ask<number>("run", { mode });
+        asked[side] = () => peer.ask<number>("run", { mode });
+      } catch (error) {
+        notes.push(`${sides[side]} was not run (batch ${batch}, ${mode}): ${messageOf(error)}`);
+      }
+    }
+    const times = await inTurn(asked as Record<Side, Timed>, {
+      warmUp: 0,
+      least: round > longRound ? 1 : 2,
+      seconds: Number(options.seconds),
+    });
+    const ms = Object.fromEntries(Object.entries(times).map(([side, list]) => [side, median(list)]));
+    rows.push({ batch, mode, rounds: times.own.length, ms });
+    process.stderr.write(`  ${options.model} ${size} px, batch ${batch}, ${mode}: done\n`);
+    print();
+  }
+  await alone.release();
+  await chunked.release();
+}
+
+/** Gives every peer the model at this batch; those that do not take it are told of and left out. */
+async function loadPeers(
+  encoder: Encoder,
+  batch: number,
+  images: Float32Array,
+  cotangent: Float32Array,
+): Promise<Map<Side, Peer>> {
+  const plan = await encoder.plan(batch);
+  const files = {
+    images: file("images.f32"),
+    cotangent: file("cotangent.f32"),
+    ...{ features: file("features.f32"), gradient: file("gradient.f32") },
+  };
+  await writeFile(files.images, images);
+  await writeFile(files.cotangent, cotangent);
+  await writeFile(file("portable.onnx"), writeOnnx(portable(plan.plain)).model);
+  await writeFile(file("plain.onnx"), writeOnnx(plan.plain).model);
+  await writeFile(file("joint.onnx"), writeOnnx(plan.joint).model);
+  const loaded = new Map<Side, Peer>();
+  for (const [side, peer] of peers) {
+    try {
+      const answer = await peer.ask<{ threads: number }>("load", {
+        threads,
+        input: imagesInput,
+        output: featuresOutput,
+        dims: [batch, 3, size, size],
+        featureDims: [batch, encoder.featureSize],
+        joint: { cotangent: plan.cotangent, gradient: plan.gradients[0] },
+        files: {
+          ...files,
+          model: file(side === "ort" ? "plain.onnx" : "portable.onnx"),
+          joint: file("joint.onnx"),
+        },
+      });
+      used[side] = answer.threads;
+      loaded.set(side, peer);
+    } catch (error) {
+      notes.push(`${sides[side]} was not run (batch ${batch}): ${messageOf(error)}`);
+    }
+  }
+  return loaded;
+}
+
+/** ‖theirs − ours‖ / ‖ours‖ of what the peer gives for the images at hand. */
+async function difference(peer: Peer, mode: Mode, ours: readonly Float32Array[]): Promise<Difference> {
+  await peer.ask("save", { mode });
+  const [features, gradient] = ours;
+  return {
+    features: relativeError(await floats(file("features.f32")), features!),
+    ...(gradient === undefined
+      ? {}
+      : { gradient: relativeError(await floats(file("gradient.f32")), gradient) }),
+  };
+}
+
+async function floats(path: string): Promise<Float32Array> {
+  const bytes = await readFile(path);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+function print(): void {
+  const result: WebPeers = { model: options.model, size, threads: used, differences, notes, rows };
+  console.log(JSON.stringify(result));
+}
