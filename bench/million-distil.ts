@@ -15,7 +15,7 @@ import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
 import { centeredOneHot } from "../src/probe/labels.ts";
 import { solveRidge } from "../src/probe/ridge.ts";
 import { seededRandom } from "../src/random.ts";
-import { measureStage } from "../src/runtime/memory-node.ts";
+import { type MeasuredStage, stageCollector } from "../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { noiseParameters } from "../src/synthetic/parameters.ts";
@@ -29,11 +29,7 @@ export interface MillionSteps {
   readonly batchSize: number;
   readonly encoder: string;
   readonly inMemory: boolean;
-  readonly stages: readonly {
-    readonly name: string;
-    readonly seconds: number;
-    readonly peakMemoryBytes: number;
-  }[];
+  readonly stages: readonly MeasuredStage[];
   readonly steps: number;
   readonly stepMs: number;
   /** Milliseconds of a step by part; they add up to `stepMs`. */
@@ -51,12 +47,7 @@ const readingRounds = 20;
 /** Distils from the cache at `path` as `clp-dd distill` does and measures it. */
 export async function distil(path: string, steps: number): Promise<MillionSteps> {
   const { size, classes, d } = shape;
-  const stages: { name: string; seconds: number; peakMemoryBytes: number }[] = [];
-  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    const { result, stage } = await measureStage(name, work);
-    stages.push(stage);
-    return result;
-  };
+  const { stages, staged } = stageCollector();
   // `clp-dd distill` reads a cache of 1 GiB or less into memory: one of fewer rows than the whole is not to be.
   const cache = await staged("opening the cache", async () => {
     const opened = await openFeatureCache(path, { memoryBytes: 0 });

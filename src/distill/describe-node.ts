@@ -29,6 +29,14 @@ export interface RunFacts {
   readonly fingerprints: Readonly<Record<string, string>>;
 }
 
+/** Fingerprints of a data set's splits, as a run's facts have them. */
+export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" | "test">) {
+  return {
+    train: await source.fingerprint("train"),
+    ...(test ? { test: await source.fingerprint("test") } : {}),
+  };
+}
+
 /** The manifest of a run. */
 export function describeRun(
   place: Pick<Workplace, "source" | "encoder" | "train" | "test">,

@@ -1,17 +1,16 @@
 import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { Manifest, Stage } from "../artifact/manifest.ts";
+import type { Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
 import { dataFolder } from "../data/open-node.ts";
 import type { DistillParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { evaluateClosedForm, fitClosedForm } from "../evaluate/closed-form.ts";
-import type { Metrics } from "../evaluate/metrics.ts";
-import { type Comparison, compareWithReal, comparisonParts } from "../evaluate/result.ts";
+import { fitClosedForm } from "../evaluate/closed-form.ts";
+import { evaluateRun } from "../evaluate/run-evaluation.ts";
 import { matrix } from "../probe/matrix.ts";
-import { measureStage } from "../runtime/memory-node.ts";
+import { stageCollector } from "../runtime/memory-node.ts";
 import {
   type CurvePoint,
   loadCheckpoint,
@@ -20,7 +19,7 @@ import {
   saveCheckpoint,
 } from "./checkpoint-node.ts";
 import { DistillConfig } from "./config.ts";
-import { describeRun } from "./describe-node.ts";
+import { describeRun, fingerprintsOf } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";
 import { prepareWorkplace } from "./prepare-node.ts";
 import { withPreset } from "./presets.ts";
@@ -48,27 +47,19 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const replaces = params.overwrite === true || params.resume === true;
   await requireWritableOut(out, replaces);
   requireOutside(out, dataFolder(params.data));
-  const stages: Stage[] = [];
-  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    const { result, stage } = await measureStage(name, work);
-    stages.push(stage);
-    return result;
-  };
+  const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
     prepareWorkplace(params, context, config.ipc, true),
   );
   try {
-    const { source, encoder, train, test, gemm } = place;
+    const { source, encoder, test, gemm } = place;
     const classes = source.classes.length;
+    const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
       config,
       encoder: encoder.provenance.sha256,
-      data: await source.fingerprint("train"),
-    };
-    const fingerprints = {
-      train: identity.data,
-      ...(test ? { test: await source.fingerprint("test") } : {}),
+      data: fingerprints.train,
     };
     const checkpoints = `${out}.checkpoint`;
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
@@ -108,32 +99,10 @@ export async function runDistillation(params: DistillParams, context: JobContext
     const [map] = synthesis.parts.maps;
     const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
     const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
-    let own: Metrics | undefined;
-    let comparison: Comparison | undefined;
-    if (test) {
-      await staged("evaluation", async () => {
-        own = await evaluateClosedForm(probe, test, gemm);
-        if (params.baselines === false) return;
-        let done = 0;
-        comparison = await compareWithReal(
-          train,
-          test,
-          classes,
-          config.ipc,
-          map!,
-          config.lambda,
-          gemm,
-          (detail) =>
-            context.progress({
-              stage: "Evaluating",
-              done: ++done,
-              total: comparisonParts,
-              unit: "probes",
-              detail,
-            }),
-        );
-      });
-    }
+    const compared =
+      params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+    const evaluation =
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
 
     const manifest = await staged("artefact", () =>
       writeArtifact(
@@ -146,7 +115,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
               lambda: config.lambda,
               tau: Math.exp(synthesis.state.logTau.values[0]!),
             },
-            ...{ stages, own, comparison, seconds: distillSeconds, fingerprints },
+            ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
           }),
           images: () => synthesis.images(),
           labels: syntheticLabels(classes, config.ipc),

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Manifest, Stage } from "../artifact/manifest.ts";
+import type { Manifest } from "../artifact/manifest.ts";
 import { readArtifact } from "../artifact/read-node.ts";
 import {
   type ImageChunk,
@@ -10,7 +10,7 @@ import {
 import { dataFolder } from "../data/open-node.ts";
 import { pickImages } from "../data/pick-node.ts";
 import type { DistillConfig } from "../distill/config.ts";
-import { describeRun } from "../distill/describe-node.ts";
+import { describeRun, fingerprintsOf } from "../distill/describe-node.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
 import { type DistillSummary, parseConfig } from "../distill/run-node.ts";
 import type { BaselineParams } from "../engine/params.ts";
@@ -19,15 +19,14 @@ import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { matrix } from "../probe/matrix.ts";
-import { measureStage } from "../runtime/memory-node.ts";
-import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
+import { stageCollector } from "../runtime/memory-node.ts";
+import { type ClosedFormProbe, fitClosedForm } from "./closed-form.ts";
 import { centroidImages, randomImages } from "./coresets.ts";
 import { fitFullData } from "./full-data.ts";
 import { herdingImages } from "./herding.ts";
 import { kmeansImages } from "./kmeans.ts";
-import type { Metrics } from "./metrics.ts";
 import { neighborImages } from "./neighbors.ts";
-import { type Comparison, compareWithReal, comparisonParts } from "./result.ts";
+import { evaluateRun } from "./run-evaluation.ts";
 
 /** Images that are decoded and written at a time. */
 const chunkImages = 32;
@@ -43,12 +42,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
   requireOutside(out, dataFolder(params.data));
-  const stages: Stage[] = [];
-  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    const { result, stage } = await measureStage(name, work);
-    stages.push(stage);
-    return result;
-  };
+  const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
     prepareWorkplace(params, context, config.ipc),
   );
@@ -65,34 +59,21 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     });
     const { seconds } = stages.at(-1)!;
     const labels = Int32Array.from(rows, (row) => train.labels[row]!);
-    let own: Metrics | undefined;
-    let comparison: Comparison | undefined;
-    if (test) {
-      await staged("evaluation", async () => {
-        own = await evaluateClosedForm(probe, test, gemm);
-        // The full data are what others are compared with.
-        if (params.baselines === false || kind === "full") return;
-        let done = 0;
-        const report = (detail: string) =>
-          context.progress({
-            ...{ stage: "Evaluating", done: ++done, total: comparisonParts, unit: "probes", detail },
-          });
-        comparison = await compareWithReal(
-          ...([train, test, classes, config.ipc, map, config.lambda, gemm, report] as const),
-        );
-      });
-    }
+    // The full data are what others are compared with.
+    const compared =
+      params.baselines === false || kind === "full"
+        ? undefined
+        : { ipc: config.ipc, map, lambda: config.lambda };
+    const evaluation =
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
     const manifest = await staged("artefact", async () =>
       writeArtifact(
         out,
         {
           manifest: describeRun(place, {
             ...{ kind, config, command: params.command, threads: params.threads },
-            ...{ lambda: probe.lambda, tau: config.tau, stages, own, comparison, seconds },
-            fingerprints: {
-              train: await source.fingerprint("train"),
-              ...(test ? { test: await source.fingerprint("test") } : {}),
-            },
+            ...{ lambda: probe.lambda, tau: config.tau, stages, ...evaluation, seconds },
+            fingerprints: await fingerprintsOf(place),
           }),
           images: () => realImages(place, rows),
           labels,

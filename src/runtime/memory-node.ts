@@ -1,9 +1,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 
 /** One part of a run: how long it took and the most memory the process held during it. */
-export interface Measured<T> {
+export interface MeasuredStage {
+  readonly name: string;
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+}
+
+interface Measured<T> {
   readonly result: T;
-  readonly stage: { readonly name: string; readonly seconds: number; readonly peakMemoryBytes: number };
+  readonly stage: MeasuredStage;
 }
 
 /** Stages under way, one inside of the other, with the highest peak seen before the last reset. */
@@ -28,6 +34,17 @@ export async function measureStage<T>(name: string, work: () => Promise<T>): Pro
   } finally {
     running.delete(own);
   }
+}
+
+/** A list of stages, and a function that runs one, adds its measurements to the list and gives its result. */
+export function stageCollector() {
+  const stages: MeasuredStage[] = [];
+  const staged = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const { result, stage } = await measureStage(name, work);
+    stages.push(stage);
+    return result;
+  };
+  return { stages, staged };
 }
 
 async function notePeak(): Promise<void> {

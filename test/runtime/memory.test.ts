@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { measureStage, peakMemoryBytes } from "../../src/runtime/memory-node.ts";
+import { measureStage, peakMemoryBytes, stageCollector } from "../../src/runtime/memory-node.ts";
 
 const mebibyte = 2 ** 20;
 /** Memory that is really used, for as long as the returned buffer is kept. */
@@ -40,4 +40,12 @@ test("an error of the work passes through, and the next stage is measured all th
   ).rejects.toThrow("no");
   expect((await measureStage("work", async () => 1)).stage.peakMemoryBytes).toBeGreaterThan(mebibyte);
   expect(await peakMemoryBytes()).toBeGreaterThan(mebibyte);
+});
+
+test("collected stages are listed in the order in which they end, a failed one not at all", async () => {
+  const { stages, staged } = stageCollector();
+  expect(await staged("first", async () => 7)).toBe(7);
+  await staged("outer", () => staged("inner", () => wait(1)));
+  await expect(staged("failed", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+  expect(stages.map((stage) => stage.name)).toEqual(["first", "inner", "outer"]);
 });
