@@ -7,6 +7,7 @@
  * Prints one line: {m, peakMemoryBytes, parameterBytes, activationBytes, secondsPerStep}.
  */
 import { parseArgs } from "node:util";
+import { randomFeatures } from "../src/data/feature-rows.ts";
 import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
@@ -32,16 +33,7 @@ const classes = Math.min(m, 100);
 const { runtime, encoder } = await openEncoder({ encoder: "efficientnet-lite0", size, threads: 2 });
 const random = seededRandom(0, "memory bench");
 const count = 1000;
-const d = encoder.featureSize;
-const all = Float32Array.from({ length: count * d }, () => random.normal());
-const real = {
-  count,
-  featureSize: d,
-  labels: Int32Array.from({ length: count }, (_, i) => i % classes),
-  async rows(indices: Int32Array, into: Float32Array) {
-    for (const [k, i] of indices.entries()) into.set(all.subarray(i * d, (i + 1) * d), k * d);
-  },
-};
+const real = randomFeatures(random, count, encoder.featureSize, classes);
 const config = DistillConfig.parse({
   ipc: m / classes,
   steps: Number(options.steps) + 1,

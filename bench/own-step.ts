@@ -8,6 +8,7 @@
 import { totalmem } from "node:os";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { randomFeatures } from "../src/data/feature-rows.ts";
 import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
 import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
@@ -55,17 +56,8 @@ const random = seededRandom(0, "own step");
 const runtime = nodeRuntime({ threads });
 const model = await loadEncoderModel(options.encoder, { size });
 const encoder = await createEncoder(runtime, options.d ? projected(model, Number(options.d)) : model);
-const d = encoder.featureSize;
 const count = Number(options.real);
-const all = Float32Array.from({ length: count * d }, () => random.normal());
-const real = {
-  count,
-  featureSize: d,
-  labels: Int32Array.from({ length: count }, (_, i) => i % classes),
-  async rows(indices: Int32Array, into: Float32Array) {
-    for (const [k, i] of indices.entries()) into.set(all.subarray(i * d, (i + 1) * d), k * d);
-  },
-};
+const real = randomFeatures(random, count, encoder.featureSize, classes);
 const config = DistillConfig.parse({
   ...{ method: options.method, augment, parametrization: options.parametrization },
   ...{ ipc: m / classes, batchSize: count, steps: 1000, normalize: ["l2"] },

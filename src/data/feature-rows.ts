@@ -1,4 +1,5 @@
-import type { LabeledFeatures } from "../probe/head.ts";
+import { featuresInMemory, type LabeledFeatures } from "../probe/head.ts";
+import type { Random } from "../random.ts";
 
 /** Features of real images, n × d, read by index; nothing assumes that they fit in memory. */
 export interface FeatureRows extends LabeledFeatures {
@@ -8,6 +9,20 @@ export interface FeatureRows extends LabeledFeatures {
   readonly groups?: Int32Array;
   /** Begins to read rows that will be asked for, where they lie on a disk; the caller does not wait. */
   readAhead?(indices: Int32Array): void;
+}
+
+/** Features in memory drawn from N(0, 1), count × d, their classes in turn: real ones in measurements of time. */
+export function randomFeatures(
+  random: Random,
+  count: number,
+  featureSize: number,
+  classes: number,
+): FeatureRows {
+  const features = Float32Array.from({ length: count * featureSize }, () => random.normal());
+  return featuresInMemory(
+    features,
+    Int32Array.from({ length: count }, (_, i) => i % classes),
+  );
 }
 
 /** All rows in order, some thousands at a time: `features` is count × d and reused by the next batch. */

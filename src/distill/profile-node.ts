@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { FeatureRows } from "../data/feature-rows.ts";
+import { randomFeatures } from "../data/feature-rows.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { openEncoder } from "../encoder/open-node.ts";
 import type { ProfileParams } from "../engine/params.ts";
@@ -76,7 +76,12 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       params.memoryBytes,
     );
     const { batch, chunks, activations } = chunked.plan;
-    const real = randomFeatures(classes, encoder.featureSize);
+    const real = randomFeatures(
+      seededRandom(0, "profile features"),
+      realImages,
+      encoder.featureSize,
+      classes,
+    );
     const parameters = wholePyramid(count, size);
     const renderer = createRenderer(runtime, batch);
     const clock = new Clock();
@@ -180,21 +185,6 @@ function timedRenderer(renderer: Renderer, clock: Clock): Renderer {
     render: (parameters, start) => clock.time("render", () => renderer.render(parameters, start)),
     update: (parameters, start, cotangent, learningRate) =>
       clock.time("update", () => renderer.update(parameters, start, cotangent, learningRate)),
-  };
-}
-
-function randomFeatures(classes: number, featureSize: number): FeatureRows {
-  const random = seededRandom(0, "profile features");
-  const all = Float32Array.from({ length: realImages * featureSize }, () => random.normal());
-  return {
-    count: realImages,
-    featureSize,
-    labels: Int32Array.from({ length: realImages }, (_, i) => i % classes),
-    async rows(indices: Int32Array, into: Float32Array) {
-      for (const [k, i] of indices.entries()) {
-        into.set(all.subarray(i * featureSize, (i + 1) * featureSize), k * featureSize);
-      }
-    },
   };
 }
 
