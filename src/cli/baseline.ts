@@ -1,9 +1,8 @@
 import { Argument, type Command } from "commander";
-import type { DistillSummary } from "../distill/run-node.ts";
 import { baselineKinds } from "../engine/params.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
-import { printResult, resultJson } from "./result.ts";
-import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+import { given, makeSet } from "./result.ts";
+import { type EncoderOptions, encoderParams } from "./run.ts";
 
 interface BaselineOptions extends EncoderOptions {
   readonly out: string;
@@ -46,23 +45,19 @@ export function addBaseline(program: Command): void {
   commonOptions(encoderOptions(command));
   command.action(async (kind: string, data: string, options: BaselineOptions) => {
     const { ipc, seed, normalize, lambda } = options;
-    const config = { ipc, seed, lambda, normalize: normalize === undefined ? undefined : [normalize] };
-    const summary = await runJob<DistillSummary>(
+    await makeSet(
       "baseline",
       {
         ...encoderParams(options),
         kind,
         data,
         of: options.of,
-        config: Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined)),
+        config: given({ ipc, seed, lambda, normalize: normalize === undefined ? undefined : [normalize] }),
         out: options.out,
         overwrite: options.overwrite,
         baselines: options.baselines,
-        command: `clp-dd ${process.argv.slice(2).join(" ")}`,
       },
       options,
     );
-    printResult(summary);
-    if (options.json) printJson(resultJson(summary));
   });
 }

@@ -1,10 +1,9 @@
 import { type Command, Option } from "commander";
 import type { DistillConfig } from "../distill/config.ts";
 import { presetNames } from "../distill/presets.ts";
-import type { DistillSummary } from "../distill/run-node.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
-import { printResult, resultJson } from "./result.ts";
-import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+import { given, makeSet } from "./result.ts";
+import { type EncoderOptions, encoderParams } from "./run.ts";
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
@@ -71,7 +70,7 @@ export function distillOptions(command: Command): Command {
 /** The configuration that the options ask for; what is not asked for keeps its default. */
 export function configOf(options: DistillOptions): Partial<DistillConfig> {
   const { lr, batch, augment, loss } = options;
-  const config: Record<string, unknown> = {
+  return given({
     // --loss alone also wins over a preset's objective.
     method: loss === "mse" ? "clp-mse" : (options.method ?? (loss === "ce" ? "clp" : undefined)),
     ipc: options.ipc,
@@ -90,13 +89,12 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     batchSize: batch,
     learnLabels: options.learnLabels,
     learnTemperature: options.learnTemperature,
-  };
-  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+  });
 }
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions): Promise<void> {
-  const summary = await runJob<DistillSummary>(
+  await makeSet(
     "distill",
     {
       ...encoderParams(options),
@@ -108,12 +106,9 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       overwrite: options.overwrite,
       resume: options.resume,
       baselines: options.baselines,
-      command: `clp-dd ${process.argv.slice(2).join(" ")}`,
     },
     options,
   );
-  printResult(summary);
-  if (options.json) printJson(resultJson(summary));
 }
 
 export function addDistill(program: Command): void {

@@ -3,17 +3,10 @@ import type { Command } from "commander";
 import type { StepProfile } from "../distill/profile-node.ts";
 import { formatPercent } from "./format.ts";
 import { commonOptions, integer, runOptions } from "./options.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { printJson, type RunOptions, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
-interface ProfileOptions extends CommonOptions {
-  readonly feature?: string;
-  readonly pool?: "auto" | "cls" | "mean" | "pooler";
-  readonly size?: number;
-  readonly resize?: number;
-  readonly device: "cpu" | "webgpu" | "cuda";
-  readonly threads?: number;
-  readonly memory?: number;
+interface ProfileOptions extends RunOptions {
   readonly images: number;
   readonly classes?: number;
   readonly steps: number;

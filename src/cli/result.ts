@@ -1,9 +1,28 @@
+import type { DistillConfig } from "../distill/config.ts";
 import type { DistillSummary } from "../distill/run-node.ts";
 import { formatBytes, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
+import { type CommonOptions, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
+/** Runs a job that makes a set of images and prints what came of it. The command line is recorded in the set. */
+export async function makeSet(
+  job: "distill" | "baseline",
+  params: object,
+  options: CommonOptions,
+): Promise<void> {
+  const command = `clp-dd ${process.argv.slice(2).join(" ")}`;
+  const summary = await runJob<DistillSummary>(job, { ...params, command }, options);
+  printResult(summary);
+  if (options.json) printJson(resultJson(summary));
+}
+
+/** The settings that were asked for; the others keep their defaults. */
+export function given(settings: Readonly<Record<string, unknown>>): Partial<DistillConfig> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
 /** The table that a distillation ends with: one screen, with time and memory of every stage. */
-export function printResult({ manifest, out }: DistillSummary): void {
+function printResult({ manifest, out }: DistillSummary): void {
   const full = manifest.metrics.fullData?.top1;
   const rows = manifest.metrics.rows.map((row) => [
     row.name,
@@ -38,7 +57,7 @@ export function printResult({ manifest, out }: DistillSummary): void {
 }
 
 /** What `--json` prints. Accuracies are fractions. */
-export function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
+function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
   const { closedForm, fullData, centroid, random } = manifest.metrics;
   return {
     ...(closedForm ? { closedForm: { top1: closedForm.top1 } } : {}),

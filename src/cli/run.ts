@@ -24,9 +24,8 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
   return { revision, dtype, hub: hubAccess(process.env, homedir(), hubCache) };
 }
 
-/** Options of commands that run an encoder on a data set. */
-export interface EncoderOptions extends CommonOptions, HubOptions {
-  readonly encoder: string;
+/** How an encoder is run: what `runOptions` declares. */
+export interface RunOptions extends CommonOptions, HubOptions {
   readonly feature?: string;
   readonly pool?: "auto" | "cls" | "mean" | "pooler";
   readonly size?: number;
@@ -34,6 +33,11 @@ export interface EncoderOptions extends CommonOptions, HubOptions {
   readonly device: "cpu" | "webgpu" | "cuda";
   readonly threads?: number;
   readonly memory?: number;
+}
+
+/** Options of commands that run an encoder on a data set. */
+export interface EncoderOptions extends RunOptions {
+  readonly encoder: string;
   readonly cacheDir?: string;
   readonly maxBad: number;
 }
