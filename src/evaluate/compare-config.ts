@@ -135,12 +135,7 @@ export function readGrid(text: string, where: string): unknown {
   }
 }
 
-/** Reads a configuration's text. Throws UsageError naming what is wrong in it. */
-export function parseCompareConfig(text: string, where: string): CompareConfig {
-  return checkedCompareConfig(readGrid(text, where), where);
-}
-
-/** The same of a value. */
+/** The configuration that a value gives. Throws UsageError naming what is wrong in it. */
 export function checkedCompareConfig(value: unknown, where: string): CompareConfig {
   const parsed = CompareConfig.safeParse(value);
   if (!parsed.success) throw new UsageError(`${where}: ${z.prettifyError(parsed.error)}`);

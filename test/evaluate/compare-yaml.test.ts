@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { parseCompareConfig } from "../../src/evaluate/compare-config.ts";
+import { checkedCompareConfig, readGrid } from "../../src/evaluate/compare-config.ts";
+
+/** As the command line reads it. */
+const parsed = (text: string, where: string) => checkedCompareConfig(readGrid(text, where), where);
 
 const yaml = `
 # One data set, two methods.
@@ -25,22 +28,22 @@ describe("a grid's configuration", () => {
       seeds: [0, 1],
       methods: ["random", { preset: "clp", config: { steps: 20, normalize: ["center-l2"] } }],
     });
-    expect(parseCompareConfig(yaml, "grid.yaml")).toEqual(parseCompareConfig(json, "grid.json"));
+    expect(parsed(yaml, "grid.yaml")).toEqual(parsed(json, "grid.json"));
   });
 
   it("reads the documentation's example", () => {
     const text = readFileSync(new URL("../../docs/evaluation.md", import.meta.url), "utf8");
     const example = /```yaml\n([\s\S]*?)```/.exec(text)![1]!;
-    expect(parseCompareConfig(example, "evaluation.md").methods).toHaveLength(4);
+    expect(parsed(example, "evaluation.md").methods).toHaveLength(4);
   });
 
   it("names the file that is neither", () => {
-    expect(() => parseCompareConfig("data: [emoji\nmethods: {", "grid.yaml")).toThrow(
+    expect(() => parsed("data: [emoji\nmethods: {", "grid.yaml")).toThrow(
       /grid\.yaml is neither YAML nor JSON/,
     );
   });
 
   it("names an unknown key", () => {
-    expect(() => parseCompareConfig(`${yaml}\nmethod: clp\n`, "grid.yaml")).toThrow(/method/);
+    expect(() => parsed(`${yaml}\nmethod: clp\n`, "grid.yaml")).toThrow(/method/);
   });
 });
