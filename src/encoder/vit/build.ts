@@ -155,17 +155,11 @@ function attention(
   const { b, v } = layers;
   const headSize = v.width / v.heads;
   const heads = [-1, v.heads, tokens, headSize];
-  const qkv = b.transpose(
-    b.reshape(layers.linear(x, product), [-1, tokens, 3, v.heads, headSize]),
-    [2, 0, 3, 1, 4],
-  );
-  const split = (value: string, sizes: readonly number[]): string[] =>
-    b.ops("Split", [value, b.ints(sizes)], sizes.length, { axis: int(0) });
   let parts: string[];
-  if (rotation === undefined) parts = split(qkv, [1, 1, 1]);
+  if (rotation === undefined) parts = headParts(layers, x, product, tokens, [1, 1, 1]);
   else {
-    const [queriesAndKeys, values] = split(qkv, [2, 1]) as [string, string];
-    parts = [...split(rotated(layers, queriesAndKeys, rotation), [1, 1]), values];
+    const [queriesAndKeys, values] = headParts(layers, x, product, tokens, [2, 1]) as [string, string];
+    parts = [...splitFirst(layers, rotated(layers, queriesAndKeys, rotation), [1, 1]), values];
   }
   const [q, k, value] = parts.map((part) => b.reshape(part, heads)) as [string, string, string];
   return layers.mix(q, k, value, tokens);
@@ -185,14 +179,28 @@ function classAttention(
   const [query, keyValue] = [rowsOf(product, 0, d), rowsOf(product, d, 3 * d)];
   const token = b.reshape(layers.tokens(b.reshape(x, [-1, tokens, d]), 0, 1), [-1, d]);
   const q = b.reshape(layers.linear(token, query), [-1, v.heads, 1, headSize]);
-  const kv = b.reshape(layers.linear(x, keyValue), [-1, tokens, 2, v.heads, headSize]);
-  const [keys, values] = b.ops("Split", [b.transpose(kv, [2, 0, 3, 1, 4]), b.ints([1, 1])], 2, {
-    axis: int(0),
-  }) as [string, string];
+  const [keys, values] = headParts(layers, x, keyValue, tokens, [1, 1]) as [string, string];
   const turned = rotation ? rotated(layers, keys, rotation) : keys;
   const heads = [-1, v.heads, tokens, headSize];
   return layers.mix(q, b.reshape(turned, heads), b.reshape(values, heads), 1);
 }
+
+/** A linear layer's outputs by head, each [size, batch, heads, tokens, head size]: its rows in groups of `sizes`·d. */
+function headParts(
+  layers: Layers,
+  x: string,
+  product: Linear,
+  tokens: number,
+  sizes: readonly number[],
+): string[] {
+  const { b, v } = layers;
+  const count = sizes.reduce((sum, size) => sum + size);
+  const outputs = b.reshape(layers.linear(x, product), [-1, tokens, count, v.heads, v.width / v.heads]);
+  return splitFirst(layers, b.transpose(outputs, [2, 0, 3, 1, 4]), sizes);
+}
+
+const splitFirst = ({ b }: Layers, value: string, sizes: readonly number[]): string[] =>
+  b.ops("Split", [value, b.ints(sizes)], sizes.length, { axis: int(0) });
 
 /** x·cos + (x with its halves exchanged)·(−sin, sin). */
 function rotated(layers: Layers, x: string, { cosines, sines }: Rotation): string {
