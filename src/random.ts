@@ -1,8 +1,8 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus, xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
-/** A seeded stream of random numbers whose state can be written down and taken up again, bit for bit. */
+/** A seeded stream of random numbers. */
 export interface Random {
   /** Uniform in [0, 1). */
   uniform(): number;
@@ -10,8 +10,6 @@ export interface Random {
   normal(): number;
   /** Uniform integer in [0, n). */
   below(n: number): number;
-  /** The state: `randomFrom(state)` continues with the same numbers. */
-  state(): readonly number[];
 }
 
 /** A stream of its own for each (seed, purpose), so that drawing more of one thing changes no other. */
@@ -20,11 +18,6 @@ export function seededRandom(seed: number, purpose: string): Random {
   let hash = 0x811c9dc5;
   for (let i = 0; i < purpose.length; i++) hash = Math.imul(hash ^ purpose.charCodeAt(i), 0x01000193);
   return over(xoroshiro128plus(Math.imul(seed, 0x9e3779b1) ^ hash));
-}
-
-/** The stream that `state` was taken from, where it stood then. */
-export function randomFrom(state: readonly number[]): Random {
-  return over(xoroshiro128plusFromState(state));
 }
 
 function over(generator: ReturnType<typeof xoroshiro128plus>): Random {
@@ -36,6 +29,5 @@ function over(generator: ReturnType<typeof xoroshiro128plus>): Random {
       return radius * Math.cos(2 * Math.PI * uniformFloat64(generator));
     },
     below: (n) => uniformInt(generator, 0, n - 1),
-    state: () => generator.getState(),
   };
 }

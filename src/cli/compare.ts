@@ -102,7 +102,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
 }
 
 /** Reads a file of published figures. Throws UsageError for another file. */
-export function readPublished(file: string): Published {
+function readPublished(file: string): Published {
   try {
     return Published.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {

@@ -104,7 +104,7 @@ Examples:
 }
 
 /** What `--json` prints of an evaluation: `top1` of the closed form first, then every probe with its figures. */
-export function evaluationJson(result: Evaluation) {
+function evaluationJson(result: Evaluation) {
   const { probes, full, random, ...rest } = result;
   const closedForm = probes.find((p) => p.probe === "closed-form" && !p.augmented);
   const brief = (list: Evaluation["full"]) =>

@@ -29,7 +29,7 @@ const shortestDetail = 8;
 const longestBar = 24;
 
 /** The parts of a line that are not the bar: share, count, rate, time left. */
-export function progressFacts({ done, total, unit }: Progress, rate: number | undefined): string[] {
+function progressFacts({ done, total, unit }: Progress, rate: number | undefined): string[] {
   const amount = unit === "bytes" ? formatBytes : formatCount;
   const name = unit === "bytes" || unit === "" ? "" : ` ${unit}`;
   const facts: string[] = [];

@@ -7,7 +7,7 @@ import { readPackageJson } from "./package-json.ts";
 import { type ImageList, type ImageSource, type Item, requireSplit, type Split } from "./source.ts";
 
 /** Edge in pixels that every emoji is drawn at, on white, before an encoder's own preprocessing. */
-export const emojiSize = 128;
+const emojiSize = 128;
 
 /** What an emoji's class is: its Unicode group, or its subgroup. */
 export type EmojiGranularity = "groups" | "subgroups";

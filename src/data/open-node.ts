@@ -4,9 +4,6 @@ import { openEmoji } from "./emoji.ts";
 import { folderOf, type HubReach, openNamed } from "./sets/open-node.ts";
 import type { ImageSource } from "./source.ts";
 
-/** Data sets that come with the package, by name. */
-export const embeddedDataSets = ["emoji", "emoji-subgroups"] as const;
-
 /**
  * Opens the data set that a person named: an embedded one, a known one as NAME:PATH (`clp-dd datasets` lists them),
  * one of the Hugging Face hub as hf:OWNER/NAME, or a folder: of images by class, or lying as a known data set does.

@@ -8,7 +8,7 @@ import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
 import type { TrainingFeatures } from "./protocol.ts";
 
 /** Evaluation augmentation as LGM trains its head: flip and random resized crop, without noise. */
-export const evaluationAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
+const evaluationAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
 
 /**
  * Augmented draws that each image of a set has for each seed. LGM's recipe draws anew every epoch, 1,000

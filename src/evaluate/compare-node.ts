@@ -85,7 +85,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
 }
 
 /** "emoji, efficientnet-lite0@128, clp, 1 image a class, seed 0". */
-export function describeCell({ data, encoder, method, ipc, seed }: Cell): string {
+function describeCell({ data, encoder, method, ipc, seed }: Cell): string {
   return `${data.data}, ${encoder.encoder.text}, ${method}, ${ipc} image${ipc === 1 ? "" : "s"} a class, seed ${seed}`;
 }
 

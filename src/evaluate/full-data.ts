@@ -7,7 +7,7 @@ import type { ClosedFormProbe } from "./closed-form.ts";
 import { MetricsAccumulator } from "./metrics.ts";
 
 /** Ridge strengths, relative to tr(ZᵀZ)/n, that the full-data probe is chosen from. */
-export const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
+const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 
 /** Share of the training features on which λ is chosen. */
 const validationShare = 0.1;

@@ -1,13 +1,5 @@
 import { constantOf } from "./constant.ts";
-import {
-  type Attributes,
-  type Constant,
-  type DataType,
-  type Graph,
-  intsAttribute,
-  type TensorType,
-  type ValueInfo,
-} from "./ir.ts";
+import { type Attributes, type Constant, type DataType, type Graph, intsAttribute } from "./ir.ts";
 
 /** The operator set that every graph is lowered to and every builder emits. */
 export const targetOpset = 18;
@@ -147,11 +139,6 @@ export class GraphBuilder {
 /** A graph without nodes. */
 export function emptyGraph(name = "graph"): Graph {
   return { name, opset: targetOpset, inputs: [], outputs: [], nodes: [], constants: new Map() };
-}
-
-/** The declaration of a value with a known static type. */
-export function valueInfo(name: string, type: TensorType): ValueInfo {
-  return { name, dtype: type.dtype, dims: type.dims };
 }
 
 function keyOf(constant: Constant): string {

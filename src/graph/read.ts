@@ -34,7 +34,7 @@ export type ReadExternal = (
 ) => Promise<Uint8Array>;
 
 /** Oldest and newest versions of the standard operator set that are read. */
-export const readableOpsets = { from: 7, to: 23 } as const;
+const readableOpsets = { from: 7, to: 23 } as const;
 
 /**
  * Reads an ONNX file. Constants stay views of `bytes` (or of the external data); nothing is decoded.

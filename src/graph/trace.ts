@@ -165,7 +165,7 @@ function shapeConstant(node: Node, dims: readonly number[]): Constant {
 }
 
 /** A constant over a tensor's own memory. */
-export function constantFromTensor(tensor: Tensor): Constant {
+function constantFromTensor(tensor: Tensor): Constant {
   const data = tensor.data as unknown as ArrayBufferView;
   return {
     dtype: tensor.type as DataType,

@@ -100,7 +100,7 @@ function transposedGradient(
 }
 
 /** [M, C/g, …k] to [C, M/g, …k] with the kernel reversed: the weight of the adjoint at stride 1. */
-export function flippedTransposed(weight: Constant, group: number): Constant {
+function flippedTransposed(weight: Constant, group: number): Constant {
   const [M, Cg, ...kernel] = weight.dims as [number, number, ...number[]];
   const Mg = M / group;
   const taps = sizeOf(kernel);

@@ -57,7 +57,7 @@ export async function readMat(path: string): Promise<Map<string, MatArray>> {
 }
 
 /** The variables of a MAT-file's bytes. Throws when they are not one. */
-export function parseMat(bytes: Uint8Array): Map<string, MatArray> {
+function parseMat(bytes: Uint8Array): Map<string, MatArray> {
   if (bytes.length < headerBytes) throw new Error(`it has ${bytes.length} bytes, a MAT-file at least 128`);
   const mark = String.fromCharCode(bytes[126]!, bytes[127]!);
   const little = mark === "IM";

@@ -60,7 +60,7 @@ export function folderOf(text: string): string | undefined {
 }
 
 /** How a data set's files must lie and where they are from. */
-export function howTo(set: DataSet): string {
+function howTo(set: DataSet): string {
   const lines = set.layout.map((line) => `    ${line}`);
   return `${set.title} comes from\n    ${set.page}\nand must lie under PATH as\n${lines.join("\n")}`;
 }

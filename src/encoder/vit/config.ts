@@ -81,7 +81,7 @@ const Timm = z.object({
 type Timm = z.infer<typeof Timm>;
 
 /** Names of the families that are built here, for messages. */
-export function knownFamilies(): string {
+function knownFamilies(): string {
   const types = families.map((f) => `${f.name} (${f.modelTypes.join(", ")})`).join("; ");
   return `Hugging Face model_type: ${types}. timm architecture: ${timmFamilies.join(", ")}`;
 }
