@@ -5,9 +5,10 @@ import type { Compared, EncoderStep } from "./encoder-step.ts";
 import type { Extraction } from "./extraction.ts";
 import type { Growth } from "./growth.ts";
 import { growthSvg } from "./growth-chart.ts";
-import { peerPython } from "./peer.ts";
+import { peerPython, webPeers } from "./peer.ts";
 import type { ProbeBench } from "./probe.ts";
 import { type BenchOptions, child, failure, type Report, type Section } from "./section.ts";
+import { threadsUsed, type WebPeers, webPeersTable } from "./web-peers-table.ts";
 
 const ms = (value: number): string => value.toFixed(value < 99.95 ? 1 : 0);
 const ratioOf = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));
@@ -112,9 +113,27 @@ function encoderStep({ quick, slow, threads }: BenchOptions): Report {
   const compiling =
     seconds.length > 0 ? `torch.compile took up to ${Math.max(...seconds).toFixed(0)} s a model.\n` : "";
   return {
-    text: `${encoderRows(results)}\n\n${agreementRows(results)}\n\n${compiling}TensorFlow.js and jax-js: not run.\n${noted([...notes, ...results.flatMap((e) => e.notes)])}`,
+    text: `${encoderRows(results)}\n\n${agreementRows(results)}\n\n${compiling}${noted([...notes, ...results.flatMap((e) => e.notes)])}`,
     json: { encoderStep: json },
   };
+}
+
+function webStep({ quick, slow, threads }: BenchOptions): Report {
+  if (quick) return { text: "Not run with --quick.\n" };
+  if (webPeers() === undefined)
+    return { text: "Not run: the peers are not installed (bench/peers/setup).\n" };
+  const models = peerPython() === undefined ? ["efficientnet-lite0"] : ["vit-s16", "efficientnet-lite0"];
+  const { results, notes } = each(
+    models,
+    (model) => `in the browser: ${model}`,
+    (model) =>
+      child<WebPeers>("web-peers.js", [
+        ...["--model", model, "--batches", slow ? "1,8" : "1", "--threads", threads],
+      ]),
+  );
+  const told = noted([...notes, ...results.flatMap((r) => r.notes)]);
+  if (results.length === 0) return { text: told };
+  return { text: `${webPeersTable(results)}\n\n${threadsUsed(results)}\n${told}` };
 }
 
 function distillStep({ quick, threads }: BenchOptions): Report {
@@ -373,6 +392,13 @@ export const sections: readonly Section[] = [
     about:
       "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, 8 images a call. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
     run: encoderStep,
+  },
+  {
+    id: "web",
+    title: "Encoder step against TensorFlow.js and jax-js",
+    about:
+      "ViT-S/16 with random weights and the embedded EfficientNet-Lite0 at 224 px, the same weights on all sides. Ours: ONNX Runtime in Node; in wasm: the same graphs by ONNX Runtime Web. TensorFlow.js, jax-js and ours in wasm run in headless Chromium, in a cross-origin isolated page, on WebAssembly with SIMD and threads: in Node neither peer has threads. TensorFlow.js: products reach its fast kernel (one matrix, not transposed by a flag) by a gradient of our own for linear layers; fused ops for features. jax-js: its own ONNX loader; features by jit, the step op by op, which is quicker. Ratio: the peer's time over ours in Node; wasm: over ours in wasm. Features: the forward alone; step: features and pixel gradient. Milliseconds. Δ: relative norm of the difference from ours in Node.",
+    run: webStep,
   },
   {
     id: "memory",

@@ -9,23 +9,21 @@ export type Side = "own" | "ort" | "tfjs" | "jax";
 
 export const sides: Readonly<Record<Side, string>> = {
   own: "ours",
-  ort: "ours by ONNX Runtime Web",
+  ort: "ours in wasm",
   tfjs: "TensorFlow.js",
   jax: "jax-js",
 };
+const order: readonly Side[] = ["own", "ort", "tfjs", "jax"];
 
-/** One batch size and mode; milliseconds are medians, absent where a side cannot run it. */
+/** One batch size and mode. */
 export interface WebRow {
   readonly batch: number;
   readonly mode: Mode;
   readonly rounds: number;
+  /** Medians in milliseconds, absent where a side cannot run it. */
   readonly ms: Partial<Readonly<Record<Side, number>>>;
-}
-
-/** ‖theirs − ours‖ / ‖ours‖ at the first batch; the gradient's where there is one. */
-export interface Difference {
-  readonly features?: number;
-  readonly gradient?: number;
+  /** ‖theirs − ours‖ / ‖ours‖ of the features, or of the gradient in a step. */
+  readonly differences: Partial<Readonly<Record<Side, number>>>;
 }
 
 export interface WebPeers {
@@ -33,7 +31,6 @@ export interface WebPeers {
   readonly size: number;
   /** Threads each side in the browser says it used. */
   readonly threads: Partial<Readonly<Record<Side, number>>>;
-  readonly differences: Partial<Readonly<Record<Side, Difference>>>;
   readonly notes: readonly string[];
   readonly rows: readonly WebRow[];
 }
@@ -43,34 +40,29 @@ const milliseconds = (value: number | undefined): string =>
   value === undefined ? absent : value.toFixed(value < 99.95 ? 1 : 0);
 const ratio = (theirs: number | undefined, ours: number | undefined): string =>
   theirs === undefined || ours === undefined ? absent : (theirs / ours).toFixed(2);
-const exponential = (value: number | undefined): string => value?.toExponential(1) ?? absent;
 
-/** Times, and how often each peer's goes into ours, native and in the same browser. */
-export function timesTable(results: readonly WebPeers[]): string {
+/** A line for each side, with how often ours goes into its time: ours in Node, and ours in the same browser. */
+export function webPeersTable(results: readonly WebPeers[]): string {
   return formatTable(
-    ["model", "batch", "what", "ours", "in wasm", "tfjs", "ratio", "wasm", "jax-js", "ratio", "wasm"],
+    ["model", "batch", "what", "by", "ms", "ratio", "wasm", "Δ"],
     results.flatMap(({ model, rows }) =>
-      rows.map(({ batch, mode, ms: { own, ort, tfjs, jax } }) => [
-        ...[model, String(batch), mode, milliseconds(own), milliseconds(ort)],
-        ...[milliseconds(tfjs), ratio(tfjs, own), ratio(tfjs, ort)],
-        ...[milliseconds(jax), ratio(jax, own), ratio(jax, ort)],
-      ]),
+      rows.flatMap(({ batch, mode, ms, differences }) =>
+        order.map((side) => [
+          ...[model, String(batch), mode, sides[side], milliseconds(ms[side])],
+          side === "own" ? absent : ratio(ms[side], ms.own),
+          side === "own" || side === "ort" ? absent : ratio(ms[side], ms.ort),
+          differences[side]?.toExponential(1) ?? absent,
+        ]),
+      ),
     ),
   );
 }
 
-/** Who used how many threads, and how far its numbers are from ours. */
-export function differencesTable(results: readonly WebPeers[]): string {
-  const browser: readonly Side[] = ["ort", "tfjs", "jax"];
-  return formatTable(
-    ["model", "by", "threads", "Δ features", "Δ gradient"],
-    results.flatMap(({ model, threads, differences }) =>
-      browser
-        .filter((side) => threads[side] !== undefined)
-        .map((side) => [
-          ...[model, sides[side], String(threads[side])],
-          ...[exponential(differences[side]?.features), exponential(differences[side]?.gradient)],
-        ]),
-    ),
-  );
+/** How many threads each side in the browser used, as a sentence. */
+export function threadsUsed(results: readonly WebPeers[]): string {
+  const used = (side: Side) => [...new Set(results.flatMap(({ threads }) => threads[side] ?? []))];
+  return `Threads: ${order
+    .filter((side) => used(side).length > 0)
+    .map((side) => `${sides[side]} ${used(side).join(" and ")}`)
+    .join(", ")}.`;
 }

@@ -25,14 +25,7 @@ import { nodeRuntime } from "../src/runtime/node.ts";
 import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
 import { Peer, runPeer, webPeers } from "./peer.ts";
 import { portable } from "./portable.ts";
-import {
-  type Difference,
-  type Mode,
-  type Side,
-  sides,
-  type WebPeers,
-  type WebRow,
-} from "./web-peers-table.ts";
+import { type Mode, type Side, sides, type WebPeers, type WebRow } from "./web-peers-table.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -49,12 +42,16 @@ const threads = Number(options.threads);
 const modes: readonly Mode[] = ["features", "step"];
 /** A round of all sides that takes longer than this, in milliseconds, is run once. */
 const longRound = 60_000;
+/** A peer that has not answered after this many seconds is stopped. */
+const patience = 120;
+
+/** The node_modules folder of each side that runs in the browser. */
+type Libraries = Readonly<Record<Exclude<Side, "own">, string>>;
 
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-web-"));
 const file = (name: string): string => join(folder, name);
 const notes: string[] = [];
 const rows: WebRow[] = [];
-const differences: Partial<Record<Side, Difference>> = {};
 const used: Partial<Record<Side, number>> = {};
 const peers = new Map<Side, Peer>();
 try {
@@ -67,22 +64,20 @@ try {
   }
   const encoder = await createEncoder(nodeRuntime({ threads }), await loadEncoderModel(source, { size }));
   const ownModules = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-web")), "..", "..");
-  peers.set("ort", Peer.browser("ort.js", ownModules));
-  peers.set("tfjs", Peer.browser("tfjs.js", modules));
-  peers.set("jax", Peer.browser("jax.js", modules));
+  const libraries: Libraries = { ort: ownModules, tfjs: modules, jax: modules };
   for (const batch of options.batches.split(",").map(Number)) {
-    await measureBatch(encoder, batch);
+    await measureBatch(encoder, libraries, batch);
   }
 } finally {
   for (const peer of peers.values()) await peer.end();
   await rm(folder, { recursive: true, force: true });
 }
 
-async function measureBatch(encoder: Encoder, batch: number): Promise<void> {
+async function measureBatch(encoder: Encoder, libraries: Libraries, batch: number): Promise<void> {
   const random = seededRandom(0, "web peers");
   const images = Float32Array.from({ length: batch * 3 * size * size }, () => random.uniform());
   const cotangent = Float32Array.from({ length: batch * encoder.featureSize }, () => random.normal());
-  const loaded = await loadPeers(encoder, batch, images, cotangent);
+  const loaded = await loadPeers(encoder, libraries, batch, images, cotangent);
 
   const runtime = nodeRuntime({ threads });
   const { plain } = await encoder.plan(batch);
@@ -106,19 +101,19 @@ async function measureBatch(encoder: Encoder, batch: number): Promise<void> {
     const known = rows.find((row) => row.mode === mode);
     const asked: Partial<Record<Side, Timed>> = { own: () => elapsed(own[mode]) };
     const exact = await own[mode]();
+    const differences: Partial<Record<Side, number>> = {};
     let round = 0;
     for (const [side, peer] of loaded) {
       // What does not run the first batch does not run a larger one.
       if (known !== undefined && known.ms[side] === undefined) continue;
       try {
         // The first run compiles; the second says how long a round will be.
-        if (known === undefined) {
-          await peer.ask("run", { mode });
-          differences[side] = { ...differences[side], ...(await difference(peer, mode, exact)) };
-        }
-        round += await peer.ask<number>("run", { mode });
+        await ask(side, peer, "save", { mode });
+        differences[side] = await difference(mode, exact);
+        round += await ask<number>(side, peer, "run", { mode });
         asked[side] = () => peer.ask<number>("run", { mode });
       } catch (error) {
+        loaded.delete(side);
         notes.push(`${sides[side]} was not run (batch ${batch}, ${mode}): ${messageOf(error)}`);
       }
     }
@@ -128,7 +123,7 @@ async function measureBatch(encoder: Encoder, batch: number): Promise<void> {
       seconds: Number(options.seconds),
     });
     const ms = Object.fromEntries(Object.entries(times).map(([side, list]) => [side, median(list)]));
-    rows.push({ batch, mode, rounds: times.own.length, ms });
+    rows.push({ batch, mode, rounds: times.own.length, ms, differences });
     process.stderr.write(`  ${options.model} ${size} px, batch ${batch}, ${mode}: done\n`);
     print();
   }
@@ -139,6 +134,7 @@ async function measureBatch(encoder: Encoder, batch: number): Promise<void> {
 /** Gives every peer the model at this batch; those that do not take it are told of and left out. */
 async function loadPeers(
   encoder: Encoder,
+  libraries: Libraries,
   batch: number,
   images: Float32Array,
   cotangent: Float32Array,
@@ -155,9 +151,11 @@ async function loadPeers(
   await writeFile(file("plain.onnx"), writeOnnx(plan.plain).model);
   await writeFile(file("joint.onnx"), writeOnnx(plan.joint).model);
   const loaded = new Map<Side, Peer>();
-  for (const [side, peer] of peers) {
+  for (const [side, modules] of Object.entries(libraries) as [keyof Libraries, string][]) {
+    const peer = peers.get(side) ?? Peer.browser(`${side}.js`, modules);
+    peers.set(side, peer);
     try {
-      const answer = await peer.ask<{ threads: number }>("load", {
+      const answer = await ask<{ threads: number }>(side, peer, "load", {
         threads,
         input: imagesInput,
         output: featuresOutput,
@@ -179,16 +177,29 @@ async function loadPeers(
   return loaded;
 }
 
-/** ‖theirs − ours‖ / ‖ours‖ of what the peer gives for the images at hand. */
-async function difference(peer: Peer, mode: Mode, ours: readonly Float32Array[]): Promise<Difference> {
-  await peer.ask("save", { mode });
-  const [features, gradient] = ours;
-  return {
-    features: relativeError(await floats(file("features.f32")), features!),
-    ...(gradient === undefined
-      ? {}
-      : { gradient: relativeError(await floats(file("gradient.f32")), gradient) }),
-  };
+/**
+ * The peer's answer. A peer that fails or is late is ended, since its workers may go on; the next batch starts it anew.
+ */
+async function ask<T>(side: Side, peer: Peer, call: string, args: object): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${patience} s`)), 1000 * patience);
+  });
+  try {
+    return await Promise.race([peer.ask<T>(call, args), late]);
+  } catch (error) {
+    peers.delete(side);
+    await peer.end();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** ‖theirs − ours‖ / ‖ours‖ of the features, or of a step's gradient, which a peer has saved. */
+async function difference(mode: Mode, ours: readonly Float32Array[]): Promise<number> {
+  const theirs = await floats(file(mode === "step" ? "gradient.f32" : "features.f32"));
+  return relativeError(theirs, ours.at(-1)!);
 }
 
 async function floats(path: string): Promise<Float32Array> {
@@ -197,6 +208,6 @@ async function floats(path: string): Promise<Float32Array> {
 }
 
 function print(): void {
-  const result: WebPeers = { model: options.model, size, threads: used, differences, notes, rows };
+  const result: WebPeers = { model: options.model, size, threads: used, notes, rows };
   console.log(JSON.stringify(result));
 }
