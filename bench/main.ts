@@ -94,7 +94,7 @@ for (const { id, title, about, run } of sections) {
 const out = values.out ?? (quick || wanted !== undefined ? undefined : "docs/benchmarks.md");
 if (out !== undefined) {
   const command = `npm run bench${quick ? " -- --quick" : slow ? " -- --slow" : ""}`;
-  const page = `# Benchmarks\n\nWritten by \`${command}\`: every number is of one run, both sides in turn, medians; ratios above 1 mean that this\nproject is better. The Python peers are installed by \`bench/peers/setup\`.\n\n${head}\n`;
+  const page = `# Benchmarks\n\nWritten by \`${command}\`: every number is of one run, both sides in turn, medians; ratios above 1 mean that this\nproject is better. The peers are installed by \`bench/peers/setup\`.\n\n${head}\n`;
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, `${page}\n${pages.join("\n")}`);
   for (const [name, content] of Object.entries(files)) writeFileSync(join(dirname(out), name), content);

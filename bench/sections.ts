@@ -8,7 +8,7 @@ import { growthSvg } from "./growth-chart.ts";
 import { peerPython, webPeers } from "./peer.ts";
 import type { ProbeBench } from "./probe.ts";
 import { type BenchOptions, child, failure, type Report, type Section } from "./section.ts";
-import { threadsUsed, type WebPeers, webPeersTable } from "./web-peers-table.ts";
+import { usedText, type WebPeers, webPeersTable } from "./web-peers-table.ts";
 
 const ms = (value: number): string => value.toFixed(value < 99.95 ? 1 : 0);
 const ratioOf = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));
@@ -133,7 +133,7 @@ function webStep({ quick, slow, threads }: BenchOptions): Report {
   );
   const told = noted([...notes, ...results.flatMap((r) => r.notes)]);
   if (results.length === 0) return { text: told };
-  return { text: `${webPeersTable(results)}\n\n${threadsUsed(results)}\n${told}` };
+  return { text: `${webPeersTable(results)}\n\n${usedText(results)}\n${told}` };
 }
 
 function distillStep({ quick, threads }: BenchOptions): Report {

@@ -29,6 +29,8 @@ export interface WebRow {
 export interface WebPeers {
   readonly model: string;
   readonly size: number;
+  /** Of each side's library, by its name, and of the browser. */
+  readonly versions: Readonly<Record<string, string>>;
   /** Threads each side in the browser says it used. */
   readonly threads: Partial<Readonly<Record<Side, number>>>;
   readonly notes: readonly string[];
@@ -58,11 +60,13 @@ export function webPeersTable(results: readonly WebPeers[]): string {
   );
 }
 
-/** How many threads each side in the browser used, as a sentence. */
-export function threadsUsed(results: readonly WebPeers[]): string {
-  const used = (side: Side) => [...new Set(results.flatMap(({ threads }) => threads[side] ?? []))];
-  return `Threads: ${order
-    .filter((side) => used(side).length > 0)
-    .map((side) => `${sides[side]} ${used(side).join(" and ")}`)
-    .join(", ")}.`;
+/** Each side in the browser with its version and the threads that it used, and the browser, as a sentence. */
+export function usedText(results: readonly WebPeers[]): string {
+  const versions = Object.assign({}, ...results.map((r) => r.versions)) as Record<string, string>;
+  const parts = order.flatMap((side) => {
+    const threads = new Set(results.flatMap((r) => r.threads[side] ?? []));
+    if (threads.size === 0) return [];
+    return `${sides[side]} (${versions[sides[side]]}) ${[...threads].join(" and ")}`;
+  });
+  return `Threads: ${parts.join(", ")}; ${versions.browser}.`;
 }

@@ -53,6 +53,7 @@ const file = (name: string): string => join(folder, name);
 const notes: string[] = [];
 const rows: WebRow[] = [];
 const used: Partial<Record<Side, number>> = {};
+const versions: Record<string, string> = {};
 const peers = new Map<Side, Peer>();
 try {
   const modules = webPeers();
@@ -169,6 +170,8 @@ async function loadPeers(
         },
       });
       used[side] = answer.threads;
+      versions[sides[side]] = await versionOf(side, modules);
+      versions.browser = await ask<string>(side, peer, "browser", {});
       loaded.set(side, peer);
     } catch (error) {
       notes.push(`${sides[side]} was not run (batch ${batch}): ${messageOf(error)}`);
@@ -202,12 +205,18 @@ async function difference(mode: Mode, ours: readonly Float32Array[]): Promise<nu
   return relativeError(theirs, ours.at(-1)!);
 }
 
+async function versionOf(side: keyof Libraries, modules: string): Promise<string> {
+  const packages = { ort: "onnxruntime-web", tfjs: "@tensorflow/tfjs-backend-wasm", jax: "@jax-js/jax" };
+  const { version } = JSON.parse(await readFile(join(modules, packages[side], "package.json"), "utf8"));
+  return version;
+}
+
 async function floats(path: string): Promise<Float32Array> {
   const bytes = await readFile(path);
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
 function print(): void {
-  const result: WebPeers = { model: options.model, size, threads: used, notes, rows };
+  const result: WebPeers = { model: options.model, size, versions, threads: used, notes, rows };
   console.log(JSON.stringify(result));
 }

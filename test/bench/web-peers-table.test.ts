@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { threadsUsed, type WebPeers, webPeersTable } from "../../bench/web-peers-table.ts";
+import { usedText, type WebPeers, webPeersTable } from "../../bench/web-peers-table.ts";
 
 const found: WebPeers = {
   model: "vit-s16",
   size: 224,
+  versions: { "ours in wasm": "1.30.0", "TensorFlow.js": "4.22.0", browser: "Chrome/156" },
   threads: { ort: 2, tfjs: 1 },
   notes: [],
   rows: [
@@ -34,7 +35,7 @@ describe("the table of peers in the browser", () => {
     expect(lines).toHaveLength(6);
   });
 
-  it("says the threads of those that told them", () => {
-    expect(threadsUsed([found])).toBe("Threads: ours in wasm 2, TensorFlow.js 1.");
+  it("says the versions and threads of those that told them", () => {
+    expect(usedText([found])).toBe("Threads: ours in wasm (1.30.0) 2, TensorFlow.js (4.22.0) 1; Chrome/156.");
   });
 });

@@ -12,7 +12,8 @@ for (;;) {
   try {
     if (!crossOriginIsolated) throw new Error("the page is not cross-origin isolated: no threads");
     handlers ??= await import(`/page/${library}`);
-    answer = { result: await handlers[call](args) };
+    const browser = () => navigator.userAgent.match(/Chrome\/[\d]+/)?.[0] ?? navigator.userAgent;
+    answer = { result: await { browser, ...handlers }[call](args) };
   } catch (error) {
     answer = { error: String(error?.message ?? error).split("\n")[0] };
   }
