@@ -16,6 +16,7 @@ const script = (src) =>
 
 async function start(threads) {
   const modules = "/modules/@tensorflow";
+  // The backend takes at most half as many threads as the browser says there are cores.
   Object.defineProperty(navigator, "hardwareConcurrency", { value: 2 * threads });
   await script(`${modules}/tfjs/dist/tf.min.js`);
   await script(`${modules}/tfjs-backend-wasm/dist/tf-backend-wasm.min.js`);
