@@ -25,11 +25,11 @@ export const DistillConfig = z.strictObject({
   /** Ridge strength relative to tr(K)/m. */
   lambda: positive.default(1),
   /** Temperature of the outer softmax. */
-  tau: positive.default(0.025),
+  tau: positive.default(0.05),
   /** Use the class anchors (columns of W) as they are, or L2-normalised. */
-  anchors: z.enum(["raw", "cosine"]).default("raw"),
+  anchors: z.enum(["raw", "cosine"]).default("cosine"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
-  normalize: z.array(Normalization).min(1).default(["center-l2"]),
+  normalize: z.array(Normalization).min(1).default(["l2", "center-l2"]),
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   init: z.enum(["noise", "real"]).default("noise"),
   /** Steps between two levels of the pyramid. */
