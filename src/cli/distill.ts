@@ -134,8 +134,9 @@ Examples:
   clp-dd distill photos --out clip --encoder clip.onnx  any encoder as an .onnx file
   clp-dd distill photos --out distilled --resume        after an interrupt or a crash
 
-What to change first when the result is poor: --steps (more), --normalize (l2 for a set that
-gradient-trained heads use), --size (the encoder's own resolution), then --lambda and --tau.`,
+What to change first when the result is poor: --steps and --batch (more), --size
+(the encoder's own resolution), --tau (higher serves gradient-trained heads), then
+--normalize and --lambda.`,
   );
   command.action((dir: string, options: DistillOptions) => distill(dir, options));
 }

@@ -153,7 +153,7 @@ test("a run with another configuration, encoder or data set is refused with what
   const config = { ...identity.config, ipc: 3, normalize: ["l2" as const] };
   expect(() => requireSameRun(identity, { ...identity, config }, "x")).toThrow(UsageError);
   expect(() => requireSameRun(identity, { ...identity, config }, "x")).toThrow(
-    /in x is of another run\. What differs: ipc \(2 then, 3 now\), normalize \(\["center-l2"\] then, \["l2"\] now\)\./,
+    /in x is of another run\. What differs: ipc \(2 then, 3 now\), normalize \(\["l2","center-l2"\] then, \["l2"\] now\)\./,
   );
   expect(describeMismatch(identity, { ...identity, encoder: "x", data: "y" })).toBe(
     "the encoder, the data set",
