@@ -1,13 +1,14 @@
 /**
  * The comparisons behind docs/results.md, as grids that `clp-dd compare` runs too; resumable cell by cell.
  *
- *   npm run results                         every section, 5 seeds; writes docs/results.md (hours)
+ *   npm run results                         every section; writes docs/results.md (hours), after each section
  *   npm run results -- --only emoji         one section, its tables on standard output
  *   npm run results -- --quick --json       minutes: the 8-class emoji set, one line of JSON at the end
  *
- * Options: --seeds N, --steps N (of every distillation that says nothing else), --epochs N (of the heads), --encoders A@128,B@128 (for the
- * section across encoders), --fashion-mnist DIR, --out FOLDER (of the cells; by default one in the cache folder
- * for each state of the code).
+ * Options: --seeds N or emoji=5,encoders=2 (5 where nothing is said), --steps N (of every distillation that says
+ * nothing else), --epochs N (of the heads), --full-epochs N (of the heads on all training features; 100, one seed),
+ * --skip A,B (sections to leave out), --encoders A@128,B@128 (for the section across encoders), --fashion-mnist DIR,
+ * --out FOLDER (of the cells; by default one in the cache folder for each state of the code).
  */
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -36,6 +37,8 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
     seeds: { type: "string" },
     epochs: { type: "string" },
+    "full-epochs": { type: "string", default: "100" },
+    skip: { type: "string", default: "" },
     steps: { type: "string" },
     only: { type: "string" },
     encoders: { type: "string", default: "" },
@@ -46,13 +49,21 @@ const { values: options } = parseArgs({
 
 /** Steps of a quick distillation: fewer than the default's 500, so that ten minutes are enough on slower machines too. */
 const quickSteps = 300;
-/** In a quick run the heads on the full data are trained for a tenth of the epochs, once. */
-const quickFull = { fullEpochs: 100, fullSeeds: [0] };
+/** Heads on the full data are trained for fewer epochs than on eight images, and once: they have far more steps. */
+const full = { fullEpochs: Number(options["full-epochs"]), fullSeeds: [0] };
 const quickDraws = 10;
 
 const embedded = "efficientnet-lite0@128";
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
-const seeds = numbers(Number(options.seeds ?? 5));
+
+/** Seeds of a section: those asked for by its name, else for all, else five. */
+function seedsOf(section: string): number[] {
+  const entries = (options.seeds ?? "").split(",").map((entry) => entry.split("="));
+  const own = entries.find(([name, count]) => name === section && count !== undefined)?.[1];
+  const all = entries.find(([count, none]) => count !== "" && none === undefined)?.[0];
+  return numbers(Number(own ?? all ?? 5));
+}
+
 const steps = options.steps ?? (options.quick ? String(quickSteps) : undefined);
 const withSteps = (config: Partial<DistillConfig>): Partial<DistillConfig> =>
   steps === undefined ? config : { steps: Number(steps), ...config };
@@ -70,7 +81,7 @@ const objectives = ["clp", "clp-mse", "lgm", "sfm"];
 const baselines = ["random", "centroid", "kmeans", "herding", { baseline: "neighbors", of: "clp" }, "full"];
 /** Fewer epochs than LGM's 1,000 are for trying the script out. */
 const epochs = options.epochs === undefined ? {} : { epochs: Number(options.epochs) };
-const common = { encoders: [embedded], resize: 128, seeds, evaluate: epochs };
+const common = { encoders: [embedded], resize: 128, evaluate: { ...epochs, ...full } };
 
 /** A grid, or several whose rows belong into the same tables. */
 interface Section {
@@ -88,10 +99,15 @@ const main = (name: string, title: string, data: string): Section => ({
     "the real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
-      ...common,
-      data: [data],
+      ...{ ...common, seeds: seedsOf(name), data: [data] },
       methods: [
         ...objectives.map((name) => recipe(name)),
+        recipe(
+          "clp",
+          { normalize: ["center-l2"], anchors: "raw", tau: 0.025 },
+          "clp, center-l2 alone, raw anchors",
+        ),
+        recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
         ...objectives.map((name) => recipe(name, { augment: 1 }, `${name}, 1 draw a step`)),
         ...baselines,
       ],
@@ -121,14 +137,13 @@ const experiment = (name: string, what: string, data: string): Section => ({
     "its own: scaling them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
-      ...common,
-      data: [data],
+      ...{ ...common, seeds: seedsOf(`experiment-${name}`), data: [data] },
       methods: [
         ...crossed,
         ...settings.map(({ name, config }) => recipe("clp", config, name)),
         ...["random", "full"],
       ],
-      evaluate: { ...epochs, augmentation: "off" },
+      evaluate: { ...common.evaluate, augmentation: "off" },
     },
   ],
 });
@@ -146,8 +161,7 @@ const sections: readonly Section[] = [
           text: "Distilled with the embedded encoder, evaluated on others, whose probes are trained anew on the same pixels.",
           grids: [
             {
-              ...common,
-              data: ["emoji"],
+              ...{ ...common, seeds: seedsOf("encoders"), data: ["emoji"] },
               evaluateOn: [embedded, ...others],
               methods: [
                 recipe("clp"),
@@ -177,9 +191,12 @@ const quick: Section = {
     {
       ...{ ...common, data: ["emoji"], seeds: [0] },
       methods: [...objectives.map((name) => recipe(name)), "centroid", "full"],
-      evaluate: { ...epochs, draws: quickDraws, seeds, ...quickFull },
+      evaluate: { ...common.evaluate, draws: quickDraws, seeds: seedsOf("quick") },
     },
-    { ...common, data: ["emoji"], methods: ["random"], evaluate: { ...epochs, draws: quickDraws } },
+    {
+      ...{ ...common, data: ["emoji"], seeds: seedsOf("quick") },
+      ...{ methods: ["random"], evaluate: { ...common.evaluate, draws: quickDraws } },
+    },
   ],
 };
 
@@ -252,7 +269,10 @@ if (options.quick) {
   console.error(`${formatSeconds((performance.now() - began) / 1000)} in all`);
   if (options.json) console.log(JSON.stringify(jsonOf(rows)));
 } else {
-  const wanted = sections.filter((section) => options.only === undefined || options.only === section.name);
+  const skipped = options.skip.split(",");
+  const wanted = sections.filter(
+    ({ name }) => (options.only === undefined || options.only === name) && !skipped.includes(name),
+  );
   if (wanted.length === 0) {
     throw new Error(`--only takes one of ${sections.map((s) => s.name).join(", ")}`);
   }
@@ -268,8 +288,9 @@ if (options.quick) {
   if (options.json) console.log(JSON.stringify(json));
 }
 
-function partOf({ title, text }: Section, tables: readonly Table[]): string {
-  return `## ${title}\n${text}\n\n${tables.map(markdownTable).join("\n")}`;
+function partOf({ name, title, text }: Section, tables: readonly Table[]): string {
+  const count = seedsOf(name).length;
+  return `## ${title}\n${text} ${count === 1 ? "One seed" : `${count} seeds`}.\n\n${tables.map(markdownTable).join("\n")}`;
 }
 
 async function writePage(parts: readonly string[]): Promise<void> {
@@ -285,9 +306,11 @@ async function writePage(parts: readonly string[]): Promise<void> {
 
 Written by \`${command}\` (\`bench/results.ts\`); every figure was measured by that run or lies in the column marked
 as published. Test images are never looked at while distilling, and never for the choice of a learning rate or λ.
-Each set: ${seeds.length} seeds${steps === undefined ? ", the default number of steps" : `, ${steps} steps`}, hard labels, embedded encoder at 128 px. Closed form: the
+Each set: ${steps === undefined ? "the default number of steps" : `${steps} steps`}, hard labels, embedded encoder at 128 px. Closed form: the
 feature map and λ that the set was distilled with. LGM head: linear on raw features, w std 0.01, Adam 1e-3 · batch/256,
 cosine, ${options.epochs ?? "1,000"} epochs. Tuned head: its learning rate chosen on real training features among .001, .005, .01, .05, .1.
+Heads are trained with 5 seeds on each set; on all training features once, for ${options["full-epochs"]} epochs. Full data has the closed form
+of the default's first feature map.
 
 Measured on ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}; load at the start ${load.toFixed(1)}.
 

@@ -31,8 +31,8 @@ export function addCompare(program: Command): void {
     .command("compare")
     .summary("run a grid of methods, encoders, data sets and seeds, and write its tables")
     .description(
-      "Runs every cell of the grid in CONFIG: makes the set (a distillation or a baseline) and evaluates it.\n" +
-        "Finished cells lie in OUT/cells; the same command goes on where it was stopped. Writes results.json\n" +
+      "Runs every cell of the grid in CONFIG: makes the set (a distillation or a baseline) and evaluates it. " +
+        "Finished cells lie in OUT/cells; the same command goes on where it was stopped. Writes results.json " +
         "and results.md.",
     )
     .argument("<config>", "the grid, as YAML or JSON")

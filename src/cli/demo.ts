@@ -10,8 +10,8 @@ export function addDemo(program: Command): void {
     .command("demo")
     .summary("distil the embedded emoji set with the embedded encoder")
     .description(
-      "Distils 6,500 emojis of four icon sets (8 Unicode groups) to one image per group, and tests on two icon\n" +
-        "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first\n" +
+      "Distils 6,500 emojis of four icon sets (8 Unicode groups) to one image per group, and tests on two icon " +
+        "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first " +
         "time, for the features of the real images.",
     )
     .option("--out <folder>", "where the result goes", "out-demo")

@@ -116,8 +116,8 @@ export function addDistill(program: Command): void {
     .command("distill")
     .summary("distil a folder of labelled images into a few synthetic ones")
     .description(
-      "Distils the images of DIR (DIR/<class>/*.jpg, or DIR/train and DIR/test; or an embedded set: emoji,\n" +
-        "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen\n" +
+      "Distils the images of DIR (DIR/<class>/*.jpg, or DIR/train and DIR/test; or an embedded set: emoji, " +
+        "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen " +
         "encoder classifies the real images. Features of the real images are computed once and cached.",
     )
     .argument("<dir>", "folder of images, or NAME:PATH (see `clp-dd datasets`)")

@@ -11,8 +11,8 @@ export function addEncoders(program: Command): void {
     .command("encoders")
     .summary("list the known encoders, and fetch them")
     .description(
-      "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and\n" +
-        "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with\n" +
+      "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and " +
+        "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
         "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
     )
     .option(
@@ -28,7 +28,7 @@ export function addEncoders(program: Command): void {
   const fetch = command
     .command("fetch")
     .description(
-      "Downloads encoders into the hub's cache, resuming what was cut off, and checks them against their hashes.\n" +
+      "Downloads encoders into the hub's cache, resuming what was cut off, and checks them against their hashes. " +
         "Afterwards they work without a network.",
     )
     .argument("<name...>", "names of the list, or owner/name of the hub");

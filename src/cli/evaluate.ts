@@ -40,9 +40,9 @@ export function addEvaluate(program: Command): void {
     .command("evaluate")
     .summary("measure sets of images on real test images, fairly")
     .description(
-      "Measures one or more sets on the test images of --data by three probes: the closed form, LGM's\n" +
-        "gradient-trained head, and that head with a tuned learning rate, with and without evaluation\n" +
-        "augmentation, beside the full data and random images under the same recipes. Under another\n" +
+      "Measures one or more sets on the test images of --data by three probes: the closed form, LGM's " +
+        "gradient-trained head, and that head with a tuned learning rate, with and without evaluation " +
+        "augmentation, beside the full data and random images under the same recipes. Under another " +
         "--encoder than a set was distilled with, its exact pixels are resized and probes are trained anew.",
     )
     .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote")

@@ -10,8 +10,8 @@ export function addFeatures(program: Command): void {
     .command("features")
     .summary("compute and cache the features of a data set")
     .description(
-      "Computes the encoder's features of every image and keeps them in the cache, where `distill` and `evaluate`\n" +
-        "find them. Stopped at any moment, it goes on where it was. With --shard, several machines share the work\n" +
+      "Computes the encoder's features of every image and keeps them in the cache, where `distill` and `evaluate` " +
+        "find them. Stopped at any moment, it goes on where it was. With --shard, several machines share the work " +
         "over a common cache folder; the last one merges the parts.",
     )
     .argument("<data>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")

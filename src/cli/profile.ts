@@ -18,7 +18,7 @@ export function addProfile(program: Command): void {
     .command("profile")
     .summary("show where the time of a step goes")
     .description(
-      "Runs a few distillation steps against random features and shows what they spend their time on: the parts\n" +
+      "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
         "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
     )
     .argument("[model]", "an embedded name or an .onnx file", "efficientnet-lite0")
