@@ -80,27 +80,6 @@ export function classCounts(source: ImageSource, split: Split): Int32Array {
   return counts;
 }
 
-/**
- * Throws DataError naming the classes of which `split` has fewer than `wanted` images; `purpose` completes
- * "… are needed for".
- */
-export function requireImagesPerClass(
-  source: ImageSource,
-  split: Split,
-  wanted: number,
-  purpose: string,
-): void {
-  const counts = classCounts(source, split);
-  const short = source.classes.flatMap((name, label) =>
-    counts[label]! < wanted ? [`${name} (${counts[label]})`] : [],
-  );
-  if (short.length === 0) return;
-  throw new DataError(
-    `${source.name}: ${wanted} ${split} images of each class are needed for ${purpose}, but ` +
-      `${listed(short)} ${short.length === 1 ? "has" : "have"} fewer. Add images or ask for fewer per class.`,
-  );
-}
-
 /** Throws DataError unless `split` is one of the source's. */
 export function requireSplit(source: Pick<ImageSource, "name" | "splits">, split: Split): void {
   if (source.splits.includes(split)) return;

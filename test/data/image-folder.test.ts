@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageFolder } from "../../src/data/image-folder.ts";
 import { naturalSort } from "../../src/data/natural-order.ts";
-import { classCounts, type ImageSource, requireImagesPerClass, type Split } from "../../src/data/source.ts";
+import { classCounts, type ImageSource, type Split } from "../../src/data/source.ts";
 import { DataError } from "../../src/errors.ts";
 
 let root: string;
@@ -161,15 +161,6 @@ describe("a folder that cannot be a data set", () => {
     const opening = openImageFolder(join(root, path));
     await expect(opening).rejects.toThrow(message);
     await expect(opening).rejects.toBeInstanceOf(DataError);
-  });
-
-  it("names the classes with fewer images than asked", async () => {
-    await files("a/1.png", "a/2.png", "b/1.png");
-    const source = await open({ holdout: 0 });
-    expect(() => requireImagesPerClass(source, "train", 1, "one image per class")).not.toThrow();
-    expect(() => requireImagesPerClass(source, "train", 2, "--init real")).toThrow(
-      /2 train images of each class are needed for --init real, but b \(1\) has fewer/,
-    );
   });
 });
 
