@@ -1,4 +1,5 @@
 import type { DistillConfig } from "../src/distill/config.ts";
+import { presets } from "../src/distill/presets.ts";
 
 /** A change of the default recipe. */
 export interface Setting {
@@ -11,9 +12,9 @@ export const settings: readonly Setting[] = [
   { name: "default", config: {} },
   { name: "200 steps", config: { steps: 200 } },
   { name: "1,000 steps", config: { steps: 1000 } },
-  { name: "MSE outer loss", config: { method: "clp-mse" } },
-  { name: "LGM without augmentation", config: { method: "lgm" } },
-  { name: "SFM", config: { method: "sfm" } },
+  { name: "MSE outer loss", config: presets["clp-mse"].config },
+  { name: "LGM without augmentation", config: presets.lgm.config },
+  { name: "SFM", config: presets.sfm.config },
   { name: "normalize l2", config: { normalize: ["l2"] } },
   { name: "normalize center-l2", config: { normalize: ["center-l2"] } },
   {

@@ -31,7 +31,12 @@ describe("presets", () => {
       steps: 7,
       seed: 3,
     });
-    expect(withPreset(undefined, { steps: 7 })).toEqual({ steps: 7 });
+    expect(withPreset(undefined, { steps: 7 })).toEqual({ method: "clp", steps: 7 });
+  });
+
+  it("without a name takes that of the method, unless its maps are given", () => {
+    expect(withPreset(undefined, { method: "lgm" }).normalize).toEqual(["center-l2"]);
+    expect(withPreset(undefined, { method: "lgm", normalize: ["none"] }).normalize).toEqual(["none"]);
   });
 
   it.each(["lgm-papers", "toString", ""])("refuses %j, naming those there are", (name) => {
