@@ -25,7 +25,7 @@ export const DistillConfig = z.strictObject({
   /** Ridge strength relative to tr(K)/m. */
   lambda: positive.default(1),
   /** Temperature of the outer softmax. */
-  tau: positive.default(0.05),
+  tau: positive.default(0.07),
   /** Use the class anchors (columns of W) as they are, or L2-normalised. */
   anchors: z.enum(["raw", "cosine"]).default("cosine"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
