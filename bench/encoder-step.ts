@@ -24,7 +24,7 @@ import { seededRandom } from "../src/random.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { Device, Runtime } from "../src/runtime/runtime.ts";
 import { countFlops } from "./flops.ts";
-import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
+import { elapsed, inTurn, leastError, median, relativeError, type Timed } from "./measure.ts";
 import { Peer, peerPython, runPeer } from "./peer.ts";
 
 /** One batch size; milliseconds are medians. */
@@ -250,16 +250,6 @@ try {
 async function floats(file: string): Promise<Float32Array> {
   const bytes = await readFile(file);
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-}
-
-/**
- * That of the image in which it is smallest: in others a unit that lies at a kink (of ReLU6, say) falls to the one
- * side here and to the other there, as it does between PyTorch's own float32 and float64.
- */
-function leastError(ours: Float32Array, theirs: Float32Array, images: number): number {
-  const pixels = ours.length / images;
-  const of = (values: Float32Array, i: number) => values.subarray(i * pixels, (i + 1) * pixels);
-  return Math.min(...Array.from({ length: images }, (_, i) => relativeError(of(ours, i), of(theirs, i))));
 }
 
 /** A card's own rate of products, by PyTorch, whose tensors stay there. */

