@@ -322,6 +322,7 @@ of the default's first feature map.
 Measured on ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}; load at the start ${load.toFixed(1)}.
 
 ${parts.join("\n")}
+${await readFile("docs/results-notes.md", "utf8")}
 ## Published figures
 Not measured here. ${published.note} Source: ${published.source}.
 
