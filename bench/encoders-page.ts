@@ -99,8 +99,8 @@ ${table(
 )}
 
 ## Exports to ONNX
-Networks of torchvision and timm without their classifiers, two images of 224 px, by the TorchScript exporter (opset 17) and
-the dynamo exporter (opset 18).
+Networks of torchvision and timm without their classifiers, two images of 224 px (eight for ResNet and RegNet, whose ReLUs have
+many kinks), by the TorchScript exporter (opset 17) and the dynamo exporter (opset 18).
 
 ${table(
   ["network", "exporter", ...heads, "load"],

@@ -24,6 +24,10 @@ const every = [
   ...networks.split(",").flatMap((name) => [`${name}@torchscript17`, `${name}@dynamo18`]),
 ];
 
+/** More of them where ReLU's kinks are many: in one of eight, no unit lies at a kink. */
+const imagesOf = (model: string): number =>
+  !model.includes("@") ? 1 : /^(resnet|regnet)/.test(model) ? 8 : 2;
+
 const keptIn = "docs/encoders.json";
 const kept: { machine: string; fixtures: Kept["fixtures"]; models: KeptModel[] } = existsSync(keptIn)
   ? JSON.parse(readFileSync(keptIn, "utf8"))
@@ -45,7 +49,7 @@ if (!options.page) {
   for (const model of only ?? every) {
     if (only === undefined && kept.models.some((m) => m.model === model && m.result)) continue;
     const load = loadavg()[0]!;
-    const batch = model.includes("@") ? 2 : 1;
+    const batch = imagesOf(model);
     let done: KeptModel;
     try {
       const { models } = child<{ models: FullSize[] }>("full-size.js", [
