@@ -63,7 +63,7 @@ kink, which fall to one side in float32 and to the other in float64: there the g
 and the small fixtures, whose seeds stay clear of kinks, are what shows that the rules are right. Gradients are those of
 the image in which the difference is least. Ratio: PyTorch's time over ours, in one run, in turn, medians, eager, 2
 threads; above 1 this project is faster. Load: the machine's load average before the row; above 2 other programs were
-using its cores, and times are noisy.
+using its cores, times are noisy, and ratios flatter this project: PyTorch's threads wait for each other at every operator.
 
 ## Names
 ${table(
