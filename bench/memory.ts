@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { randomFeatures } from "../src/data/feature-rows.ts";
 import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
+import { openRealBatches } from "../src/distill/real-batches.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { openEncoder } from "../src/encoder/open-node.ts";
 import { fitFeatureMap } from "../src/probe/feature-map.ts";
@@ -43,9 +44,10 @@ const config = DistillConfig.parse({
 const chunked = await createChunkedEncoder(runtime, encoder, m, 1, 2 ** 40, { activations: "recompute" });
 const large = ortGemm(runtime);
 const parameters = noiseParameters("pixels", m, size, random);
+const maps = [fitFeatureMap("l2")];
 const parts = {
-  ...{ config, classes, real, encoder: chunked, augmenter: undefined },
-  maps: [fitFeatureMap("l2")],
+  ...{ config, classes, real, maps, encoder: chunked, augmenter: undefined },
+  batches: await openRealBatches(real, maps),
   renderer: createRenderer(runtime, chunked.plan.batch),
   gemm: chooseGemm(jsGemm, large),
 };

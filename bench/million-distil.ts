@@ -5,6 +5,7 @@ import { type FeatureCache, openFeatureCache } from "../src/data/feature-cache-r
 import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState, syntheticLabels } from "../src/distill/loop.ts";
 import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
+import { openRealBatches } from "../src/distill/real-batches.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { requireEveryClass } from "../src/encoder/extract-node.ts";
@@ -62,9 +63,10 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   const renderer = createRenderer(runtime, chunked.plan.batch);
   const gemm = chooseGemm(jsGemm, ortGemm(runtime));
   const clock = new Clock();
+  const real = { ...cache, rows: clock.timed("reading the batch", cache.rows) };
   const parts = {
-    ...{ config, classes, maps, augmenter: undefined, gemm },
-    real: { ...cache, rows: clock.timed("reading the batch", cache.rows) },
+    ...{ config, classes, real, maps, augmenter: undefined, gemm },
+    batches: await openRealBatches(real, maps),
     encoder: {
       ...chunked,
       features: clock.timed("rendering, encoder, pullback, Adam", chunked.features),

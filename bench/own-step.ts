@@ -12,6 +12,7 @@ import { randomFeatures } from "../src/data/feature-rows.ts";
 import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
 import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
+import { openRealBatches } from "../src/distill/real-batches.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
@@ -67,8 +68,11 @@ const chunked = await createChunkedEncoder(runtime, encoder, m, draws, totalmem(
 const { batch } = chunked.plan;
 const parameters = noiseParameters(config.parametrization, m, size, random);
 while (canGrow(parameters)) addLevel(parameters, random);
+const maps = await fitFeatureMaps(config.normalize, real);
 const parts = {
-  ...{ config, classes, real, encoder: chunked, maps: await fitFeatureMaps(config.normalize, real) },
+  ...{ config, classes, real, maps, encoder: chunked },
+  // As a distillation keeps them: 256 MiB of mapped features at most.
+  batches: await openRealBatches(real, maps, 2 ** 28),
   augmenter: augment > 0 ? await createAugmenter(runtime, lgmAugmentation, 0, batch, size, size) : undefined,
   renderer: createRenderer(runtime, batch),
   gemm: chooseGemm(jsGemm, ortGemm(runtime)),

@@ -13,6 +13,7 @@ import type { Augmenter } from "../synthetic/augmenter.ts";
 import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
+import type { RealBatches } from "./real-batches.ts";
 
 /** All that a distillation changes: what a checkpoint holds. */
 export interface DistillState {
@@ -41,8 +42,8 @@ export interface DistillParts {
   readonly classes: number;
   /** Cached features of the real images. */
   readonly real: FeatureRows;
-  /** The real features after each map, n × d, where they are small enough to be kept. */
-  readonly mappedReal?: readonly Matrix[];
+  /** Their rows after each map. */
+  readonly batches: RealBatches;
   /** One fitted map for each of the configuration's normalisations. */
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
@@ -81,7 +82,7 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
  * @throws NumericalError when the loss is not finite
  */
 export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
-  const { config, encoder, renderer, augmenter, real, maps, gemm, classes } = parts;
+  const { config, encoder, renderer, augmenter, real, batches, maps, gemm, classes } = parts;
   const { parameters } = state;
   if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
     addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
@@ -94,7 +95,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 
   const indices = state.sampler.next();
   // Rows on a disk come while the encoder works.
-  if (parts.mappedReal === undefined) real.readAhead?.(indices);
+  batches.readAhead(indices);
   const features = new Float32Array(draws * m * d);
   const kept: Float32Array[] = [];
   const imagesOf = async (chunk: number) => kept[chunk] ?? (await renderer.render(parameters, chunk * batch));
@@ -123,7 +124,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     const outcome = await objectives[config.method].evaluate({
       Zs: mapped.values,
       Ys: labels,
-      batch: { Z: await realBatch(parts, k, indices), y },
+      batch: { Z: await batches.batch(k, indices), y },
       ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
       lambda: config.lambda,
       tau,
@@ -160,7 +161,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
       if (total === undefined) total = back;
       else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
     }
-    await renderer.update(parameters, chunk * batch, total!, learningRate);
+    await renderer.update(parameters, chunk * batch, images, total!, learningRate);
   }
   parameters.adamSteps++;
   state.step++;
@@ -169,24 +170,6 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
   }
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau };
-}
-
-/** Real features of a batch after map `k`, n × d. */
-async function realBatch(
-  { real, maps, mappedReal }: DistillParts,
-  k: number,
-  indices: Int32Array,
-): Promise<Matrix> {
-  const d = real.featureSize;
-  const kept = mappedReal?.[k];
-  if (kept === undefined) {
-    const rows = new Float32Array(indices.length * d);
-    await real.rows(indices, rows);
-    return maps[k]!.apply(rows, indices.length).values;
-  }
-  const batch = matrix(indices.length, d);
-  for (const [i, row] of indices.entries()) batch.data.set(kept.data.subarray(row * d, (row + 1) * d), i * d);
-  return batch;
 }
 
 /** The learning rate of step `step` (from 0) of the run. */

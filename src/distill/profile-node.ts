@@ -21,6 +21,7 @@ import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import { DistillConfig } from "./config.ts";
 import { type DistillParts, distillStep, initialState } from "./loop.ts";
 import { fitFeatureMaps } from "./prepare-node.ts";
+import { openRealBatches } from "./real-batches.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {
@@ -85,9 +86,10 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const parameters = wholePyramid(count, size);
     const renderer = createRenderer(runtime, batch);
     const clock = new Clock();
+    const maps = await fitFeatureMaps(config.normalize, real);
     const parts: DistillParts = {
-      ...{ config, classes, real, augmenter: undefined },
-      maps: await fitFeatureMaps(config.normalize, real),
+      ...{ config, classes, real, maps, augmenter: undefined },
+      batches: await openRealBatches(real, maps, params.memoryBytes),
       encoder: timedEncoder(chunked, clock),
       renderer: timedRenderer(renderer, clock),
       gemm: chooseGemm(jsGemm, large),
@@ -183,8 +185,7 @@ function timedRenderer(renderer: Renderer, clock: Clock): Renderer {
   return {
     ...renderer,
     render: (parameters, start) => clock.time("render", () => renderer.render(parameters, start)),
-    update: (parameters, start, cotangent, learningRate) =>
-      clock.time("update", () => renderer.update(parameters, start, cotangent, learningRate)),
+    update: (...step) => clock.time("update", () => renderer.update(...step)),
   };
 }
 

@@ -1,13 +1,10 @@
 import { freemem } from "node:os";
-import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import { pickImages } from "../data/pick-node.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { classMeans, randomImages } from "../evaluate/coresets.ts";
 import { objectives } from "../objective/objectives.ts";
-import type { FeatureMap } from "../probe/feature-map.ts";
-import { type Matrix, matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
 import { lgmAugmentation } from "../synthetic/augment.ts";
 import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
@@ -23,6 +20,7 @@ import {
   type StepReport,
 } from "./loop.ts";
 import { fitFeatureMaps, type Workplace } from "./prepare-node.ts";
+import { openRealBatches } from "./real-batches.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -70,13 +68,10 @@ export async function startSynthesis(
       : undefined;
   const state =
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
-  const mappedBytes = maps.length * train.count * train.featureSize * 8;
-  const mappedReal =
-    mappedBytes <= Math.min(mappedLimit, memoryBytes) ? await mapAll(train, maps) : undefined;
+  const batches = await openRealBatches(train, maps, Math.min(mappedLimit, memoryBytes));
   const needsMeans = objectives[config.method].needs.classMeans;
   const parts: DistillParts = {
-    ...{ config, classes, real: train, maps, encoder: chunked, renderer, augmenter, gemm },
-    ...(mappedReal ? { mappedReal } : {}),
+    ...{ config, classes, real: train, batches, maps, encoder: chunked, renderer, augmenter, gemm },
     ...(needsMeans
       ? { classMeans: await Promise.all(maps.map((map) => classMeans(train, classes, map))) }
       : {}),
@@ -94,17 +89,6 @@ export async function startSynthesis(
 
 /** Bytes of real features that are kept after the feature maps, in double. */
 const mappedLimit = 256 * 2 ** 20;
-
-async function mapAll(train: FeatureRows, maps: readonly FeatureMap[]): Promise<Matrix[]> {
-  const d = train.featureSize;
-  const all = maps.map(() => matrix(train.count, d));
-  for await (const { features, indices } of sequentialBatches(train)) {
-    for (const [k, map] of maps.entries()) {
-      all[k]!.data.set(map.apply(features, indices.length).values.data, indices[0]! * d);
-    }
-  }
-  return all;
-}
 
 async function firstParameters(
   { source, train, encoder }: Workplace,

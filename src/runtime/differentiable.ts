@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { blockGraph } from "../graph/blocked/block.ts";
 import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { derive } from "../vjp/derive.ts";
@@ -64,7 +65,7 @@ export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: s
   const made = new Set(forward.flatMap((node) => node.outputs));
   const needed = new Set(pullback.flatMap((node) => node.inputs.filter((input) => made.has(input))));
   const free = new Set([...joint.constants.keys(), ...traced.inputs.map((input) => input.name)]);
-  const { saved, repeated } = partition(forward, needed, free, types);
+  const { saved, repeated } = partition(forward, needed, free, types, new Set([of]));
   return {
     plain: graph,
     traced: { ...traced, nodes: forward, constants: joint.constants, types },
@@ -102,8 +103,14 @@ export async function compileDerivative(
     nodes: activations === "save" ? plan.pullbackNodes : joint.nodes,
     outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
   });
-  const forwardSession = await runtime.session(forwardGraph, options);
-  const pullbackSession = await runtime.session(onlyReadInputs(pullbackGraph), options);
+  const block = (await runtime.convolutionBlock?.()) ?? 1;
+  const types = new Map([...traced.types, ...pullbackGraph.inputs.map(typed)]);
+  const forwardBlocked = blockGraph(forwardGraph, traced.types, block, new Set(saved));
+  const { handed } = forwardBlocked;
+  const pullbackBlocked = blockGraph(pullbackGraph, types, block, new Set(), handed);
+  const kept = saved.map((name) => handed.get(name)?.name ?? name);
+  const forwardSession = await runtime.session(forwardBlocked.graph, options);
+  const pullbackSession = await runtime.session(onlyReadInputs(pullbackBlocked.graph), options);
   const output = typeOf(of);
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
@@ -116,11 +123,11 @@ export async function compileDerivative(
     async forward(feeds, reuse) {
       const results = await forwardSession.run(pick(feeds, forwardSession), reuse ? { into: reuse } : {});
       const value = results[of]!.data as Float32Array;
-      return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
+      return { value, saved: Object.fromEntries(kept.map((name) => [name, results[name]!])) };
     },
-    async pullback(feeds, kept, values) {
+    async pullback(feeds, saved, values) {
       const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
-      const results = await pullbackSession.run(pick({ ...feeds, ...kept, ...cotangents }, pullbackSession));
+      const results = await pullbackSession.run(pick({ ...feeds, ...saved, ...cotangents }, pullbackSession));
       return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
     },
     async release() {
@@ -128,6 +135,10 @@ export async function compileDerivative(
       await pullbackSession.release();
     },
   };
+}
+
+function typed({ name, dtype, dims }: Graph["inputs"][number]): [string, TensorType] {
+  return [name, { dtype, dims: dims.map(Number) }];
 }
 
 /** The graph without inputs that no node reads (a linear function's pullback reads none of the forward's). */

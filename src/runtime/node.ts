@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { ModelError, messageOf } from "../errors.ts";
-import type { DataType, Graph } from "../graph/ir.ts";
+import { blockedDomain } from "../graph/blocked/layout.ts";
+import { GraphBuilder } from "../graph/builder.ts";
+import { type DataType, type Graph, int } from "../graph/ir.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
 import { refusal } from "./refusal.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
@@ -72,6 +74,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
+    ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
       const { model, external } = writeOnnx(graph, {
         externalFrom,
@@ -91,6 +94,32 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       }
     },
   };
+}
+
+let knownBlock: Promise<number> | undefined;
+
+/** Channels in a block of ONNX Runtime's blocked layout on this processor; 1 where it has none. */
+function convolutionBlock(): Promise<number> {
+  knownBlock ??= measureBlock();
+  return knownBlock;
+}
+
+/** A single channel becomes a block of them. */
+async function measureBlock(): Promise<number> {
+  const b = new GraphBuilder();
+  const image = b.input("image", [1, 4, 1, 1]);
+  const blocked = b.op("ReorderInput", [image], { channels_last: int(0) }, blockedDomain);
+  b.output(blocked, { dims: [1, "channels", 1, 1] });
+  try {
+    const session = await ort.InferenceSession.create(writeOnnx(b.graph).model, { logSeverityLevel: 4 });
+    const results = await session.run({
+      [image]: new ort.Tensor("float32", new Float32Array(4), [1, 4, 1, 1]),
+    });
+    await session.release();
+    return results[blocked]!.dims[1]!;
+  } catch {
+    return 1;
+  }
 }
 
 // `external` stays referenced for as long as the session lives: ONNX Runtime reads these bytes in place.

@@ -36,6 +36,8 @@ export interface SessionOptions {
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
+  /** Channels in a block of the layout that convolutions are fastest in (graph/blocked); absent where there is none. */
+  convolutionBlock?(): Promise<number>;
   /** Compiles a graph. Throws ModelError when ONNX Runtime refuses it. */
   session(graph: Graph, options?: SessionOptions): Promise<Session>;
   /** Compiles a written model file's bytes as they are. */

@@ -13,6 +13,9 @@ export function pyramidSizes(size: number): number[] {
 /** Name of the render graph's input that holds the level of the given side. */
 export const levelInput = (side: number): string => `level${side}`;
 
+/** Name of the render graph's output. */
+export const renderedImages = "images";
+
 /**
  * The pyramid's rendering: image = sigmoid(2·D(Σ_level bilinear(level))), LGM's recipe (arXiv 2511.16674).
  * Inputs `level<side>` [batch, 3, side, side]; output `images` [batch, 3, size, size] in (0, 1).
@@ -28,8 +31,8 @@ export function pyramidGraph(batch: number, size: number, sides: readonly number
   const flat = b.reshape(sum!, [batch, 3, size * size]);
   const doubled = colorMatrix.map((value) => 2 * value);
   const mixed = b.op("MatMul", [b.floats([3, 3], doubled), flat]);
-  const images = b.op("Sigmoid", [b.reshape(mixed, [batch, 3, size, size])]);
-  b.output(images, { dims: [batch, 3, size, size] }, "images");
+  const images = b.named("Sigmoid", [b.reshape(mixed, [batch, 3, size, size])], renderedImages);
+  b.output(images, { dims: [batch, 3, size, size] });
   return b.graph;
 }
 

@@ -4,23 +4,27 @@ import { compileDerivative, type Differentiable, planDerivative } from "../runti
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
 import { adamStep } from "./adam.ts";
 import type { SyntheticParameters } from "./parameters.ts";
-import { levelInput, pyramidGraph } from "./render.ts";
+import { levelInput, pyramidGraph, renderedImages } from "./render.ts";
 
 /** Renders chunks of synthetic images and takes cotangents of the images back to the parameters. */
 export interface Renderer {
   /** Images [batch, 3, size, size] in [0, 1] of the chunk starting at image `start`; past the last: zeros' images. */
   render(parameters: SyntheticParameters, start: number): Promise<Float32Array>;
-  /** One Adam step on the chunk's parameters along the images' cotangent. */
+  /** One Adam step on the chunk's parameters along the cotangent of its `images`, which they still render to. */
   update(
     parameters: SyntheticParameters,
     start: number,
+    images: Float32Array,
     cotangent: Float32Array,
     learningRate: number,
   ): Promise<void>;
   release(): Promise<void>;
 }
 
-/** A renderer of `batch` images at a time. Its small graphs are compiled once for each number of levels. */
+/**
+ * A renderer of `batch` images at a time. Its small graphs are compiled once for each number of levels. All that its
+ * pullback needs of the forward are the images: the rest is linear, and the sigmoid's slope is known from its value.
+ */
 export function createRenderer(runtime: Runtime, batch: number): Renderer {
   const compiled = new Map<string, Promise<Differentiable>>();
   const functionOf = ({ size, levels }: SyntheticParameters): Promise<Differentiable> => {
@@ -31,8 +35,8 @@ export function createRenderer(runtime: Runtime, batch: number): Renderer {
       const graph = pyramidGraph(batch, size, sides);
       const inputs = Object.fromEntries(sides.map((side) => [levelInput(side), [batch, 3, side, side]]));
       ready = prepareGraph(runtime, graph, inputs)
-        .then((traced) => planDerivative(traced, Object.keys(inputs), "images"))
-        .then((plan) => compileDerivative(runtime, plan, "recompute"));
+        .then((traced) => planDerivative(traced, Object.keys(inputs), renderedImages))
+        .then((plan) => compileDerivative(runtime, plan, "save"));
       compiled.set(key, ready);
     }
     return ready;
@@ -55,12 +59,18 @@ export function createRenderer(runtime: Runtime, batch: number): Renderer {
       }
       return (await (await functionOf(parameters)).forward(feedsOf(parameters, start))).value;
     },
-    async update(parameters, start, cotangent, learningRate) {
+    async update(parameters, start, images, cotangent, learningRate) {
       const count = Math.min(batch, parameters.count - start);
       const gradients =
         parameters.parametrization === "pixels"
           ? { [levelInput(parameters.size)]: cotangent }
-          : await (await functionOf(parameters)).pullback(feedsOf(parameters, start), {}, cotangent);
+          : await (await functionOf(parameters)).pullback(
+              feedsOf(parameters, start),
+              {
+                [renderedImages]: new Tensor("float32", images, [batch, 3, parameters.size, parameters.size]),
+              },
+              cotangent,
+            );
       for (const level of parameters.levels) {
         const stride = 3 * level.side * level.side;
         const gradient = gradients[levelInput(level.side)]!.subarray(0, count * stride);

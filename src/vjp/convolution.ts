@@ -55,17 +55,9 @@ function prefersFlipped(convolution: Convolution): boolean {
   return convolution.window.strides.every((s) => s === 1) && !isThin(convolution);
 }
 
-/**
- * Phases cost an interleaving pass over the input's cotangent and save the product's scattered sum. They pay where
- * there is much to compute at each position (4 taps a phase and more), and on small maps, where ConvTranspose's
- * products are too narrow to be fast.
- */
+/** Phases cost an interleaving pass over the input's cotangent and save the product's scattered sum. */
 function prefersPhases(convolution: Convolution): boolean {
-  const { window, group, inDims, outDims } = convolution;
-  const phases = sizeOf(window.strides);
-  if (phases > 4 || isThin(convolution)) return false;
-  const small = group === inDims[1] && group > 1 ? 64 : 196;
-  return sizeOf(window.kernel) >= 4 * phases || sizeOf(outDims.slice(2)) <= small;
+  return sizeOf(convolution.window.strides) <= 4 && !isThin(convolution);
 }
 
 /** Stride 1; undefined where dy would have to be cut. */

@@ -31,6 +31,7 @@ const cheap = new Set([
  * @param forward nodes of the forward graph, in execution order
  * @param needed forward values that the pullback's nodes read
  * @param free values that both sides have anyway (inputs and constants)
+ * @param handedOut values that the forward's caller gets anyway: keeping one of them costs nothing
  * @returns the values to save, and the forward nodes to repeat in the pullback, in order
  */
 export function partition(
@@ -38,6 +39,7 @@ export function partition(
   needed: ReadonlySet<string>,
   free: ReadonlySet<string>,
   types: ReadonlyMap<string, TensorType>,
+  handedOut: ReadonlySet<string> = new Set(),
 ): { saved: string[]; repeated: Node[] } {
   const flow = new FlowNetwork();
   const source = flow.vertex();
@@ -50,7 +52,7 @@ export function partition(
       const before = flow.vertex();
       const after = flow.vertex();
       made.set(output, { before, after });
-      flow.edge(before, after, bytesOf(types.get(output)));
+      flow.edge(before, after, handedOut.has(output) ? 0 : bytesOf(types.get(output)));
       if (!repeatable) flow.edge(source, before, Number.POSITIVE_INFINITY);
       for (const input of node.inputs) {
         const from = repeatable ? made.get(input) : undefined;

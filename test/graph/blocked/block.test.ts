@@ -1,0 +1,122 @@
+import { Tensor } from "onnxruntime-common";
+import { describe, expect, it } from "vitest";
+import { blockGraph } from "../../../src/graph/blocked/block.ts";
+import { blockedDomain } from "../../../src/graph/blocked/layout.ts";
+import { GraphBuilder } from "../../../src/graph/builder.ts";
+import { type Graph, int, ints, sizeOf } from "../../../src/graph/ir.ts";
+import { prepareGraph } from "../../../src/graph/prepare.ts";
+import { seededRandom } from "../../../src/random.ts";
+import { compileDerivative, planDerivative } from "../../../src/runtime/differentiable.ts";
+import { nodeRuntime } from "../../../src/runtime/node.ts";
+import { relativeError } from "../../support/check-rule.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+const { convolutionBlock: _, ...plainRuntime } = runtime;
+const random = seededRandom(0, "blocked");
+const numbers = (dims: readonly number[]) =>
+  Float32Array.from({ length: sizeOf(dims) }, () => random.normal() / 3);
+
+interface Layer {
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly group?: number;
+}
+
+function conv(b: GraphBuilder, x: string, from: number, layer: Layer): string {
+  const { out, kernel, stride = 1, group = 1 } = layer;
+  const pad = Math.floor(kernel / 2);
+  const weight = [out, from / group, kernel, kernel];
+  return b.op("Conv", [x, b.floats(weight, numbers(weight)), b.floats([out], numbers([out]))], {
+    kernel_shape: ints([kernel, kernel]),
+    strides: ints([stride, stride]),
+    pads: ints([pad, pad, pad, pad]),
+    group: int(group),
+  });
+}
+
+const relu6 = (b: GraphBuilder, x: string) => b.op("Clip", [x, b.scalar(0), b.scalar(6)]);
+
+/** Networks whose channels do and do not fill blocks of 8 and 16, with sums, strides and gates. */
+const networks: Readonly<Record<string, (b: GraphBuilder, image: string) => string>> = {
+  "an inverted residual": (b, image) => {
+    const stem = relu6(b, conv(b, image, 3, { out: 24, kernel: 3, stride: 2 }));
+    const wide = relu6(b, conv(b, stem, 24, { out: 40, kernel: 1 }));
+    const deep = relu6(b, conv(b, wide, 40, { out: 40, kernel: 5, group: 40 }));
+    return b.op("Add", [conv(b, deep, 40, { out: 24, kernel: 1 }), stem]);
+  },
+  "a strided depthwise convolution": (b, image) => {
+    const stem = b.op("Relu", [conv(b, image, 3, { out: 32, kernel: 3 })]);
+    return b.op("Relu", [conv(b, stem, 32, { out: 32, kernel: 3, stride: 2, group: 32 })]);
+  },
+  "a strided block with two branches": (b, image) => {
+    const stem = b.op("Relu", [conv(b, image, 3, { out: 16, kernel: 3 })]);
+    const main = conv(b, b.op("Relu", [conv(b, stem, 16, { out: 20, kernel: 3, stride: 2 })]), 20, {
+      ...{ out: 48, kernel: 3 },
+    });
+    return b.op("Relu", [b.op("Add", [main, conv(b, stem, 16, { out: 48, kernel: 1, stride: 2 })])]);
+  },
+  "groups and a pool": (b, image) => {
+    const stem = b.op("Sigmoid", [conv(b, image, 3, { out: 32, kernel: 3 })]);
+    const grouped = conv(b, stem, 32, { out: 64, kernel: 3, group: 2 });
+    return b.op("MaxPool", [b.op("HardSwish", [grouped])], {
+      kernel_shape: ints([2, 2]),
+      strides: ints([2, 2]),
+    });
+  },
+  "a gate for each channel": (b, image) => {
+    const stem = b.op("HardSwish", [conv(b, image, 3, { out: 24, kernel: 3 })]);
+    const squeezed = conv(b, b.op("GlobalAveragePool", [stem]), 24, { out: 24, kernel: 1 });
+    return conv(b, b.op("Mul", [stem, b.op("HardSigmoid", [squeezed])]), 24, { out: 30, kernel: 1 });
+  },
+  "channels that are no multiple of four": (b, image) => {
+    const stem = b.op("Relu", [conv(b, image, 3, { out: 18, kernel: 3 })]);
+    return b.op("Relu", [conv(b, stem, 18, { out: 22, kernel: 3 })]);
+  },
+};
+
+function networkGraph(build: (b: GraphBuilder, image: string) => string): Graph {
+  const b = new GraphBuilder();
+  const image = b.input("image", [2, 3, 16, 16]);
+  const flat = b.op("Flatten", [build(b, image)]);
+  b.output(flat, { dims: [2, "features"] }, "features");
+  return b.graph;
+}
+
+describe("blocked convolutions", () => {
+  it.each(Object.entries(networks))("compute %s as plain ones do", async (_name, build) => {
+    const graph = networkGraph(build);
+    const dims = [2, 3, 16, 16];
+    const prepared = await prepareGraph(runtime, graph, { image: dims });
+    const feeds = { image: new Tensor("float32", numbers(dims), dims) };
+    const plan = planDerivative(prepared, ["image"], "features");
+    const cotangent = numbers(prepared.types.get(plan.of)!.dims);
+    for (const activations of ["save", "recompute"] as const) {
+      const results = [];
+      for (const each of [runtime, plainRuntime]) {
+        const compiled = await compileDerivative(each, plan, activations);
+        const { value, saved } = await compiled.forward(feeds);
+        const { image } = await compiled.pullback(feeds, saved, cotangent);
+        await compiled.release();
+        results.push({ value, image: image! });
+      }
+      expect(relativeError(results[0]!.value, results[1]!.value)).toBeLessThan(1e-6);
+      expect(relativeError(results[0]!.image, results[1]!.image)).toBeLessThan(1e-6);
+    }
+  });
+
+  it("lay an image out anew only where the network begins and ends", async () => {
+    const prepared = await prepareGraph(runtime, networkGraph(networks["an inverted residual"]!), {
+      image: [2, 3, 16, 16],
+    });
+    const { graph } = blockGraph(prepared, prepared.types, 8);
+    const inDomain = graph.nodes.filter((node) => node.domain === blockedDomain).map((node) => node.op);
+    expect(inDomain).toEqual(["Conv", "Conv", "Conv", "Conv", "ReorderOutput"]);
+    expect(graph.nodes.map((node) => node.op)).not.toContain("Clip");
+  });
+
+  it("are left to ONNX Runtime where it has no blocked layout", async () => {
+    const graph = networkGraph(networks["groups and a pool"]!);
+    expect(blockGraph(graph, new Map(), 1).graph).toBe(graph);
+  });
+});
