@@ -87,7 +87,44 @@ export async function compileDerivative(
   activations: Activations,
   options: SessionOptions = {},
 ): Promise<Differentiable> {
-  const { traced, wrt, of, joint, cotangent, gradients } = plan;
+  const { wrt, of, cotangent, gradients } = plan;
+  const inputs = new Map(plan.traced.inputs.map(({ name }) => [name, plan.traced.types.get(name)!]));
+  const output = plan.traced.types.get(of)!;
+  const { forward, pullback, saved } = await sessionsOf(runtime, plan, activations, options);
+  const pick = (feeds: Feeds, session: Session): Feeds =>
+    Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
+
+  // Nothing below refers to the plan: its graphs and their weights go as soon as the caller lets them.
+  return {
+    inputs,
+    output,
+    activations,
+    savedBytes: activations === "save" ? plan.savedBytes : 0,
+    async forward(feeds, reuse) {
+      const results = await forward.run(pick(feeds, forward), reuse ? { into: reuse } : {});
+      const value = results[of]!.data as Float32Array;
+      return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
+    },
+    async pullback(feeds, kept, values) {
+      const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
+      const results = await pullback.run(pick({ ...feeds, ...kept, ...cotangents }, pullback));
+      return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
+    },
+    async release() {
+      await forward.release();
+      await pullback.release();
+    },
+  };
+}
+
+/** The sessions of a plan, with the names of the outputs of the first that are inputs of the second. */
+async function sessionsOf(
+  runtime: Runtime,
+  plan: DerivedPlan,
+  activations: Activations,
+  options: SessionOptions,
+): Promise<{ forward: Session; pullback: Session; saved: string[] }> {
+  const { traced, wrt, of, joint, gradients } = plan;
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
   const saved = activations === "save" ? plan.saved : [];
@@ -105,35 +142,17 @@ export async function compileDerivative(
   });
   const block = (await runtime.convolutionBlock?.()) ?? 1;
   const types = new Map([...traced.types, ...pullbackGraph.inputs.map(typed)]);
-  const forwardBlocked = blockGraph(forwardGraph, traced.types, block, new Set(saved));
-  const { handed } = forwardBlocked;
-  const pullbackBlocked = blockGraph(pullbackGraph, types, block, new Set(), handed);
-  const kept = saved.map((name) => handed.get(name)?.name ?? name);
-  const forwardSession = await runtime.session(forwardBlocked.graph, options);
-  const pullbackSession = await runtime.session(onlyReadInputs(pullbackBlocked.graph), options);
-  const output = typeOf(of);
-  const pick = (feeds: Feeds, session: Session): Feeds =>
-    Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
-
+  const { graph: forward, handed } = blockGraph(
+    forwardGraph,
+    traced.types,
+    block,
+    new Set(saved.filter((name) => name !== of)),
+  );
+  const { graph: pullback } = blockGraph(pullbackGraph, types, block, new Set(), handed);
   return {
-    inputs: new Map(traced.inputs.map((input) => [input.name, typeOf(input.name)])),
-    output,
-    activations,
-    savedBytes: activations === "save" ? plan.savedBytes : 0,
-    async forward(feeds, reuse) {
-      const results = await forwardSession.run(pick(feeds, forwardSession), reuse ? { into: reuse } : {});
-      const value = results[of]!.data as Float32Array;
-      return { value, saved: Object.fromEntries(kept.map((name) => [name, results[name]!])) };
-    },
-    async pullback(feeds, saved, values) {
-      const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
-      const results = await pullbackSession.run(pick({ ...feeds, ...saved, ...cotangents }, pullbackSession));
-      return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
-    },
-    async release() {
-      await forwardSession.release();
-      await pullbackSession.release();
-    },
+    forward: await runtime.session(forward, options),
+    pullback: await runtime.session(onlyReadInputs(pullback), options),
+    saved: saved.map((name) => handed.get(name)?.name ?? name),
   };
 }
 

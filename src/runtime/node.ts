@@ -38,6 +38,8 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
+    // A pattern is a second allocation of a run's whole peak, beside what the first run took; it saves no time here.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     ...(device === "cpu"
       ? {
