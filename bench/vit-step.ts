@@ -17,6 +17,7 @@ import { nodeRuntime } from "../src/runtime/node.ts";
 import type { SessionOptions } from "../src/runtime/runtime.ts";
 import { derive } from "../src/vjp/derive.ts";
 import { exposeStatistics } from "../src/vjp/expose-statistics.ts";
+import { countFlops } from "./flops.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -92,16 +93,6 @@ function buildVit({ batch, width, depth, heads, side, patch }: Vit): GraphBuilde
   return b;
 }
 
-/** FLOPs of the products of the forward, and of the pullback (attention has two products for each one). */
-function flops({ batch, width, depth, side, patch }: Vit): { forward: number; pullback: number } {
-  const cells = (side / patch) ** 2;
-  const tokens = cells + 1;
-  const embedding = 2 * batch * cells * 3 * patch * patch * width;
-  const linear = depth * 24 * batch * tokens * width * width + embedding;
-  const attention = depth * 4 * batch * tokens * tokens * width;
-  return { forward: linear + attention, pullback: linear + 2 * attention };
-}
-
 interface Timed {
   readonly name: string;
   readonly flops: number;
@@ -156,7 +147,7 @@ const traced = exposeStatistics(await prepareGraph(runtime, buildVit(vit).graph,
 const derived = derive(traced, [image], [feature]);
 const gradient = { name: derived.gradients[0]!, dtype: "float32" as const, dims };
 const joint = withoutDeadNodes({ ...derived.graph, outputs: [...traced.outputs, gradient] });
-const work = flops(vit);
+const work = countFlops(traced, [image], [feature]);
 const tokens = batch * 197;
 const products = [
   await product(1024, 1024, 1024),

@@ -3,6 +3,7 @@ import type { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, NumericalError } from "../errors.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import type { Graph, TracedGraph } from "../graph/ir.ts";
+import { narrow } from "../graph/narrow.ts";
 import { prepareBatches } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
@@ -147,7 +148,11 @@ function tracer(
   const image = imageInputOf(model.graph);
   const cut = withoutDeadNodes({ ...model.graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
   const prepared = prepareBatches(runtime, cut, { [image.name]: [ownBatch, 3, height, width] });
-  return async (batch = ownBatch) => withEnds(await prepared(batch), model, image.name, feature, batch);
+  return async (batch = ownBatch) => {
+    const { traced, pool } = withEnds(await prepared(batch), model, image.name, feature, batch);
+    // The pooling may have left most tokens without use.
+    return { traced: narrow(traced), pool };
+  };
 }
 
 /** The normalisation of images in [0, 1] before the traced model, and the pooling of its feature behind it. */

@@ -6,6 +6,7 @@ import { fuseGelu } from "./fuse-gelu.ts";
 import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
 import { lower } from "./lower/index.ts";
+import { narrow } from "./narrow.ts";
 import { simplify, withoutDeadNodes } from "./simplify.ts";
 import { splitSlices } from "./split-slices.ts";
 import { retrace, traceBatches } from "./trace.ts";
@@ -13,8 +14,8 @@ import { retrace, traceBatches } from "./trace.ts";
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
  * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
- * chains that exporters write for them, batch normalisations in the weights before them. The graph's outputs, and
- * every value that an operator still makes, keep their names.
+ * chains that exporters write for them, batch normalisations in the weights before them, no part computed that no
+ * output needs. The graph's outputs, and every value that an operator still makes whole, keep their names.
  *
  * @param inputs static dims by input name; the first dimension is the batch
  * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
@@ -51,6 +52,6 @@ export function prepareBatches(
       traced = await retrace(runtime, lowered, traced.types);
     }
     const simple = simplify(splitSlices(simplify(traced)));
-    return foldBatchNormalization(fuseGelu(fuseLayerNormalization(simple)));
+    return narrow(foldBatchNormalization(fuseGelu(fuseLayerNormalization(simple))));
   };
 }

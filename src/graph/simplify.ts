@@ -47,8 +47,8 @@ export function* capturedNames(attributes: Attributes): Iterable<string> {
 
 /**
  * The graph without nodes that change nothing and without what is there twice: no-op casts, reshapes and the
- * like go, chains of reshapes or transposes become one, equal constants and equal nodes are shared. Graph
- * outputs and what bodies read keep their names; other values may go.
+ * like go, guards of a softmax without a mask go, chains of reshapes or transposes become one, equal constants and
+ * equal nodes are shared. Graph outputs and what bodies read keep their names; other values may go.
  */
 export function simplify(graph: TracedGraph): TracedGraph {
   const fixed = new Set([
@@ -64,7 +64,8 @@ export function simplify(graph: TracedGraph): TracedGraph {
     const node = chained({ ...original, inputs: original.inputs.map(resolve) }, producers);
     const key = keyOf(node);
     const twin = key === undefined ? undefined : known.get(key);
-    const instead = changesNothing(node, graph) ? [node.inputs[0]!] : twin?.outputs;
+    const guarded = guardedSoftmax(node, producers);
+    const instead = guarded ? [guarded] : changesNothing(node, graph) ? [node.inputs[0]!] : twin?.outputs;
     const replaced = instead && node.outputs.every((o, i) => o === "" || (!fixed.has(o) && instead[i]));
     if (replaced) {
       for (const [i, o] of node.outputs.entries()) if (o !== "") alias.set(o, instead[i]!);
@@ -87,7 +88,10 @@ function changesNothing(node: Node, { types, constants }: TracedGraph): boolean 
   if (String(from.dims) !== String(to.dims)) return false;
   const every = (input: string, value: number) => {
     const constant = constants.get(input);
-    if (constant === undefined || constant.bytes.byteLength > 4096) return false;
+    if (constant === undefined) return false;
+    // Attention masks that close nothing are large.
+    if (value === 0 && constant.bytes.every((byte) => byte === 0)) return true;
+    if (constant.bytes.byteLength > 4096) return false;
     return numbersOf(constant).every((v) => v === value);
   };
   switch (node.op) {
@@ -127,6 +131,22 @@ function changesNothing(node: Node, { types, constants }: TracedGraph): boolean 
     default:
       return false;
   }
+}
+
+/**
+ * The softmax that `node` puts zeros into where it is not a number. Exporters write that for rows that a mask closes
+ * entirely; scores that are a product alone, with no mask added, have none.
+ */
+function guardedSoftmax(node: Node, producers: ReadonlyMap<string, Node>): string | undefined {
+  const made = (value: string | undefined, op: string): Node | undefined => {
+    const producer = producers.get(value ?? "");
+    return producer?.op === op && producer.domain === "" ? producer : undefined;
+  };
+  if (node.op !== "Where" || node.domain !== "") return undefined;
+  const [test, , value] = node.inputs;
+  const softmax = made(value, "Softmax");
+  const guards = made(test, "IsNaN")?.inputs[0] === value && made(softmax?.inputs[0], "MatMul") !== undefined;
+  return guards ? value : undefined;
 }
 
 /** A reshape of a reshape, or a transpose of a transpose, as one node on the first one's input. */

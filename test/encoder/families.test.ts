@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
+import { countFlops } from "../../bench/flops.ts";
 import { openSafetensors } from "../../src/artifact/safetensors-node.ts";
-import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
+import { createEncoder, featuresOutput, imagesInput } from "../../src/encoder/encoder.ts";
 import type { Pool } from "../../src/encoder/model.ts";
-import { loadTransformerFolder } from "../../src/encoder/vit/load-node.ts";
+import { loadTransformerFolder, type TransformerFolderOptions } from "../../src/encoder/vit/load-node.ts";
 import { compileDerivative } from "../../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { relativeError } from "../support/check-rule.ts";
@@ -76,4 +77,18 @@ describe("a graph with all tokens", () => {
       expect(relativeError(value, features)).toBeLessThan(1e-5);
     },
   );
+
+  it("of dinov3 costs no more than its feature, where only the class token is read", async () => {
+    const flopsOf = async (options: TransformerFolderOptions) => {
+      const model = await loadTransformerFolder(join(folder, "dinov3"), {
+        preprocessing: { crop: [32, 32], mean: [0, 0, 0], std: [1, 1, 1] },
+        ...options,
+      });
+      const encoder = await createEncoder(nodeRuntime({ threads: 1 }), model);
+      const { plain } = await encoder.plan(2);
+      await encoder.release();
+      return countFlops(plain, [imagesInput], [featuresOutput]);
+    };
+    expect(await flopsOf({ feature: "last_hidden_state", pool: "cls" })).toEqual(await flopsOf({}));
+  });
 });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../src/graph/builder.ts";
 import { constantOf } from "../../src/graph/constant.ts";
-import { type Graph, int } from "../../src/graph/ir.ts";
+import { type Graph, int, ints } from "../../src/graph/ir.ts";
 import { simplify, withoutDeadNodes } from "../../src/graph/simplify.ts";
 import { trace } from "../../src/graph/trace.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -62,6 +62,24 @@ describe("simplifying", () => {
   it.each(something)("keeps %s", async (_, build) => {
     const graph = await simplified([3, 3], (b, x) => b.op("Exp", [build(b, x)]));
     expect(graph.nodes.length).toBeGreaterThan(1);
+  });
+
+  /** Attention weights as exporters write them for masks that may close a whole row. */
+  const attention = (b: GraphBuilder, x: string, mask: Float32Array): string => {
+    const scores = b.op("MatMul", [x, b.op("Transpose", [x], { perm: ints([1, 0]) })]);
+    const weights = b.op("Softmax", [b.op("Add", [scores, b.floats([48, 48], mask)])]);
+    return b.op("Exp", [b.op("Where", [b.op("IsNaN", [weights]), b.scalar(0), weights])]);
+  };
+
+  it("drops a large mask that closes nothing, and the guard against rows that it closes", async () => {
+    const graph = await simplified([48, 2], (b, x) => attention(b, x, new Float32Array(48 * 48)));
+    expect(opsOf(graph)).toEqual(["Transpose", "MatMul", "Softmax", "Exp"]);
+  });
+
+  it("keeps the guard where a mask closes a row", async () => {
+    const closed = new Float32Array(48 * 48).fill(Number.NEGATIVE_INFINITY, 0, 48);
+    const graph = await simplified([48, 2], (b, x) => attention(b, x, closed));
+    expect(opsOf(graph)).toEqual(["Transpose", "MatMul", "Add", "Softmax", "IsNaN", "Where", "Exp"]);
   });
 
   it("makes one of chains of reshapes and of transposes", async () => {

@@ -5,7 +5,7 @@ import type { Pool } from "../model.ts";
 import { gridOf, prefixTokens, type Size, type VisionTransformer } from "./description.ts";
 import { Layers } from "./emit.ts";
 import { classFeature, poolingOf, tokensFeature } from "./head.ts";
-import { type Linear, readBlock, readLinear, rowsOf } from "./layers.ts";
+import { type Linear, readBlock, readLinear } from "./layers.ts";
 import { resamplePositions, rotaryTables } from "./positions.ts";
 import type { Weights } from "./weights.ts";
 
@@ -24,11 +24,11 @@ export interface BuiltTransformer {
 /**
  * Emits a Vision Transformer. Tokens stay a matrix [batch·tokens, d], so that every linear layer is one Gemm that
  * reads PyTorch's weights as they lie; query, key and value are one product, with 1/√(head size) and layer scales
- * taken into the weights.
+ * taken into the weights. Every block is written for all tokens; what the feature does not need of them goes when
+ * the graph is prepared.
  *
  * @param size height and width of the images; position embeddings are brought to it
  * @param pool what to make of the tokens; `auto` is the family's own feature
- * @param allTokens whether the graph also gives all tokens, which the feature alone may not need
  * @throws ModelError for a size that is no multiple of the patch, and a pooling that the model does not have
  */
 export async function buildTransformer(
@@ -36,7 +36,6 @@ export async function buildTransformer(
   weights: Weights,
   size: Size,
   pool: Pool = "auto",
-  allTokens = true,
 ): Promise<BuiltTransformer> {
   if (size.some((side) => side < v.patch || side % v.patch !== 0)) {
     throw new ModelError(
@@ -53,8 +52,6 @@ export async function buildTransformer(
   const tokens = prefix + grid[0] * grid[1];
 
   const pooling = poolingOf(v, weights, pool);
-  // What the class token alone becomes in the last block does not need the other tokens' queries and MLP.
-  const onlyClass = pooling === "cls" && !allTokens;
   const rows = (value: string) => b.reshape(value, [-1, tokens, v.width]);
 
   let x = b.reshape(await embed(layers, size), [-1, v.width]);
@@ -63,12 +60,8 @@ export async function buildTransformer(
   for (let i = 0; i < v.depth; i++) {
     const block = await readBlock(v, weights, i);
     const part = (name: string) => `blocks.${i}.${name}`;
-    const last = onlyClass && i === v.depth - 1;
     const normed = await layers.norm(x, part("norm1"));
-    const mixed = last
-      ? classAttention(layers, normed, block.qkv, tokens, rotation)
-      : attention(layers, normed, block.qkv, tokens, rotation);
-    if (last) x = b.reshape(layers.tokens(rows(x), 0, 1), [-1, v.width]);
+    const mixed = attention(layers, normed, block.qkv, tokens, rotation);
     x = b.op("Add", [x, layers.linear(mixed, block.out)]);
     const expanded = layers.linear(await layers.norm(x, part("norm2")), block.up);
     let hidden = v.mlp === "plain" ? layers.activate(expanded, v.activation) : gated(layers, expanded);
@@ -77,17 +70,11 @@ export async function buildTransformer(
   }
   const feature =
     pooling === "cls"
-      ? await classFeature(
-          layers,
-          onlyClass ? x : b.reshape(layers.tokens(rows(x), 0, 1), [-1, v.width]),
-          pool,
-        )
+      ? await classFeature(layers, b.reshape(layers.tokens(rows(x), 0, 1), [-1, v.width]), pool)
       : await tokensFeature(layers, rows(x), tokens, pooling);
   b.output(feature.value, { dims: ["batch", feature.width] }, featureOutput);
-  if (!onlyClass) {
-    const all = v.finalNorm === "tokens" ? rows(await layers.norm(x, "norm")) : rows(x);
-    b.output(all, { dims: ["batch", tokens, v.width] }, tokensOutput);
-  }
+  const all = v.finalNorm === "tokens" ? rows(await layers.norm(x, "norm")) : rows(x);
+  b.output(all, { dims: ["batch", tokens, v.width] }, tokensOutput);
   return { graph: b.graph, pooled: feature.pooled };
 }
 
@@ -163,26 +150,6 @@ function attention(
   }
   const [q, k, value] = parts.map((part) => b.reshape(part, heads)) as [string, string, string];
   return layers.mix(q, k, value, tokens);
-}
-
-/** The same for the class token's query alone: [batch, d]. The class token comes first and is never turned. */
-function classAttention(
-  layers: Layers,
-  x: string,
-  product: Linear,
-  tokens: number,
-  rotation: Rotation | undefined,
-): string {
-  const { b, v } = layers;
-  const { width: d } = v;
-  const headSize = d / v.heads;
-  const [query, keyValue] = [rowsOf(product, 0, d), rowsOf(product, d, 3 * d)];
-  const token = b.reshape(layers.tokens(b.reshape(x, [-1, tokens, d]), 0, 1), [-1, d]);
-  const q = b.reshape(layers.linear(token, query), [-1, v.heads, 1, headSize]);
-  const [keys, values] = headParts(layers, x, keyValue, tokens, [1, 1]) as [string, string];
-  const turned = rotation ? rotated(layers, keys, rotation) : keys;
-  const heads = [-1, v.heads, tokens, headSize];
-  return layers.mix(q, b.reshape(turned, heads), b.reshape(values, heads), 1);
 }
 
 /** A linear layer's outputs by head, each [size, batch, heads, tokens, head size]: its rows in groups of `sizes`·d. */

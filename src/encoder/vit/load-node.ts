@@ -8,7 +8,7 @@ import { DataError, ModelError, messageOf } from "../../errors.ts";
 import type { EncoderModel, Pool } from "../model.ts";
 import type { SafetensorsEntry } from "../safetensors.ts";
 import { shardsOf } from "../shards.ts";
-import { buildTransformer, featureOutput } from "./build.ts";
+import { buildTransformer } from "./build.ts";
 import { readTransformerConfig } from "./config.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
 
@@ -62,7 +62,6 @@ export async function loadTransformerFolder(
       weights,
       preprocessing.crop,
       options.pool ?? "auto",
-      feature !== undefined && feature !== featureOutput,
     );
     return {
       provenance: { id: options.id ?? folder, sha256: await hashFiles(paths) },
