@@ -1,8 +1,9 @@
 import { NumericalError, UsageError } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
-import { gram, trace } from "./gram.ts";
+import { gram } from "./gram.ts";
 import { innerProduct, type Matrix, shapeOf, transpose } from "./matrix.ts";
+import { trace } from "./nested.ts";
 
 export interface RidgeOptions {
   /** Strength of the regularisation relative to the mean squared row norm: r = λ · tr(Zs Zsᵀ) / m. Above 0. */
@@ -74,12 +75,12 @@ async function inSampleSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSo
       // per class A (G − Zsᵀ U)ᵀ − U Wᵀ − t Zs, the same without an m × m product, takes less.
       if (m * (Ys.cols + d) < 2 * d * Ys.cols) {
         const S = symmetrized(await gemm.multiply(U, A, { transB: true }), t);
-        const left = await gemm.multiply(A, G, { transB: true });
-        return { dZs: await gemm.multiply(S, Zs, { alpha: -1, plus: left }), dYs: U };
+        const dZs = await gemm.multiply(A, G, { transB: true });
+        return { dZs: await gemm.multiply(S, Zs, { alpha: -1, plus: dZs, into: dZs }), dYs: U };
       }
       const rest = await gemm.multiply(Zs, U, { transA: true, alpha: -1, plus: G });
-      const left = await gemm.multiply(A, rest, { transB: true });
-      const dZs = await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: left });
+      const dZs = await gemm.multiply(A, rest, { transB: true });
+      await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: dZs, into: dZs });
       return { dZs: subtractScaled(dZs, Zs, t), dYs: U };
     },
   };
@@ -87,7 +88,7 @@ async function inSampleSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSo
 
 async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSolution> {
   const { rows: m, cols: d } = Zs;
-  const covariance = await gram(transpose(Zs), gemm);
+  const covariance = await gram(Zs, gemm, { of: "columns" });
   const shift = (lambda * trace(covariance)) / m;
   const system = await cholesky(covariance, gemm, { shift });
   const weight = await system.solve(await gemm.multiply(Zs, Ys, { transA: true }));
@@ -105,12 +106,12 @@ async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeS
       // Ys Vᵀ − Zs (W Vᵀ + V Wᵀ + t I).
       if (d * (Ys.cols + m) < 2 * m * Ys.cols) {
         const S = symmetrized(await gemm.multiply(weight, V, { transB: true }), t);
-        const left = await gemm.multiply(Ys, V, { transB: true });
-        return { dZs: await gemm.multiply(Zs, S, { alpha: -1, plus: left }), dYs: U };
+        const dZs = await gemm.multiply(Ys, V, { transB: true });
+        return { dZs: await gemm.multiply(Zs, S, { alpha: -1, plus: dZs, into: dZs }), dYs: U };
       }
       const residual = await gemm.multiply(Zs, weight, { alpha: -1, plus: Ys });
-      const left = await gemm.multiply(residual, V, { transB: true });
-      const dZs = await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: left });
+      const dZs = await gemm.multiply(residual, V, { transB: true });
+      await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: dZs, into: dZs });
       return { dZs: subtractScaled(dZs, Zs, t), dYs: U };
     },
   };
@@ -119,14 +120,16 @@ async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeS
 /** p + pᵀ + t I for a square p. */
 function symmetrized(p: Matrix, t: number): Matrix {
   const sum = transpose(p);
-  for (let i = 0; i < sum.data.length; i++) sum.data[i]! += p.data[i]!;
-  for (let i = 0; i < sum.rows; i++) sum.data[i * (sum.cols + 1)]! += t;
+  const [to, from] = [sum.data, p.data];
+  for (let i = 0; i < to.length; i++) to[i]! += from[i]!;
+  for (let i = 0; i < sum.rows; i++) to[i * (sum.cols + 1)]! += t;
   return sum;
 }
 
 /** Subtracts `factor · amount` from `target`, in place. */
 function subtractScaled(target: Matrix, amount: Matrix, factor: number): Matrix {
-  for (let i = 0; i < target.data.length; i++) target.data[i]! -= factor * amount.data[i]!;
+  const [to, from] = [target.data, amount.data];
+  for (let i = 0; i < to.length; i++) to[i]! -= factor * from[i]!;
   return target;
 }
 
@@ -138,12 +141,15 @@ export function requireLambda(lambda: number): void {
 
 /** Throws NumericalError naming the first row of `a` that holds NaN or an infinity. */
 export function requireFinite(a: Matrix, what: string): void {
-  for (let i = 0; i < a.data.length; i++) {
-    if (Number.isFinite(a.data[i]!)) continue;
-    const row = Math.floor(i / a.cols);
-    throw new NumericalError(
-      `${what}: row ${row} of ${a.rows} holds ${a.data[i]} (column ${i % a.cols}), finite numbers were ` +
-        "expected. Look at the image behind that row, and lower the learning rate if training diverged.",
-    );
-  }
+  const { data } = a;
+  // 0 · x is NaN for an x that is not finite: half the time of asking for each.
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += 0 * data[i]!;
+  if (sum === 0) return;
+  const at = data.findIndex((x) => !Number.isFinite(x));
+  const row = Math.floor(at / a.cols);
+  throw new NumericalError(
+    `${what}: row ${row} of ${a.rows} holds ${data[at]} (column ${at % a.cols}), finite numbers were ` +
+      "expected. Look at the image behind that row, and lower the learning rate if training diverged.",
+  );
 }
