@@ -1,4 +1,4 @@
-import { NumericalError } from "../errors.ts";
+import { inverseFactor } from "./cholesky-block.ts";
 import type { Gemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
 import { type Matrix, matrix, rowsOf, shapeOf } from "./matrix.ts";
@@ -61,10 +61,7 @@ async function factorize(state: State, a: Nested, start: number): Promise<Nested
   const { shift, blockSize, gemm } = state;
   const { rows } = a;
   if (rows <= blockSize && !isHalved(a)) {
-    const block = matrix(rows, rows, a.data.slice());
-    for (let i = 0; i < rows; i++) block.data[i * (rows + 1)]! += shift;
-    factorizeBlock(block, state.diagonal, start);
-    return invertBlock(block);
+    return inverseFactor(a, shift, state.diagonal, start);
   }
   // [A₁₁ A₁₂]   R₁₁ = chol(A₁₁),  R₁₂ = R₁₁⁻ᵀ A₁₂,  R₂₂ = chol(A₂₂ − R₁₂ᵀ R₁₂)
   // [ ·  A₂₂]
@@ -120,74 +117,3 @@ async function backward(factor: Nested, b: Matrix, x: Matrix, gemm: Gemm): Promi
 }
 
 const inHalves = (a: Matrix, half: number): [Matrix, Matrix] => [rowsOf(a, 0, half), rowsOf(a, half, a.rows)];
-
-/** Replaces the upper triangle of a block of A, which begins at row `start` of the whole, by that of R. */
-function factorizeBlock(block: Matrix, diagonal: Float64Array, start: number): void {
-  const { data, rows: n } = block;
-  for (let i = 0; i < n; i++) {
-    // Row i of R = (row i of A − Σ_{k<i} R_ki · row k of R) / R_ii.
-    subtractRows(data, i * n, data, n, 0, i, data, i, n, i);
-    const pivot = data[i * n + i]!;
-    // What is left after subtraction from the diagonal element is only rounding error below its own epsilon.
-    const original = diagonal[start + i]!;
-    if (!(pivot > 4 * Number.EPSILON * original)) {
-      throw notPositiveDefinite(start + i, diagonal.length, pivot, original);
-    }
-    const root = Math.sqrt(pivot);
-    for (let j = i * n + i; j < (i + 1) * n; j++) data[j]! /= root;
-  }
-}
-
-/** The inverse of a block of R. */
-function invertBlock({ data, rows: n }: Matrix): Matrix {
-  const inverse = new Float64Array(n * n);
-  for (let i = n - 1; i >= 0; i--) {
-    // Row i of R⁻¹ = (eᵢ − Σ_{k>i} R_ik · row k of R⁻¹) / R_ii.
-    const row = i * n;
-    inverse[row + i] = 1;
-    subtractRows(inverse, row, inverse, n, i + 1, n, data, row, 1, i + 1);
-    for (let j = row + i; j < row + n; j++) inverse[j]! /= data[row + i]!;
-  }
-  return matrix(n, n, inverse);
-}
-
-/**
- * target[at + j] −= Σₖ factors[offset + step · k] · rows[n k + j], over k from `first` to `last − 1` and j from
- * `left` to n − 1. Four rows at a time, so that the target is read and written a fourth as often.
- */
-function subtractRows(
-  target: Float64Array,
-  at: number,
-  rows: Float64Array,
-  n: number,
-  first: number,
-  last: number,
-  factors: Float64Array,
-  offset: number,
-  step: number,
-  left: number,
-): void {
-  let k = first;
-  for (; k + 3 < last; k += 4) {
-    const f0 = factors[offset + step * k]!;
-    const f1 = factors[offset + step * (k + 1)]!;
-    const f2 = factors[offset + step * (k + 2)]!;
-    const f3 = factors[offset + step * (k + 3)]!;
-    const [r0, r1, r2, r3] = [n * k, n * (k + 1), n * (k + 2), n * (k + 3)];
-    for (let j = left; j < n; j++) {
-      target[at + j]! -= f0 * rows[r0 + j]! + f1 * rows[r1 + j]! + (f2 * rows[r2 + j]! + f3 * rows[r3 + j]!);
-    }
-  }
-  for (; k < last; k++) {
-    const f = factors[offset + step * k]!;
-    for (let j = left; j < n; j++) target[at + j]! -= f * rows[n * k + j]!;
-  }
-}
-
-function notPositiveDefinite(index: number, size: number, pivot: number, diagonal: number): NumericalError {
-  return new NumericalError(
-    `the ${size} × ${size} ridge system is not positive definite: pivot ${index + 1} of ${size} is ${pivot} ` +
-      `(its diagonal element was ${diagonal}). ` +
-      "Raise lambda, or look for repeated, all-zero or non-finite feature rows.",
-  );
-}

@@ -1,5 +1,5 @@
 import type { Gemm } from "./gemm.ts";
-import { blockOf, type Matrix, rowsOf } from "./matrix.ts";
+import { type Matrix, rowsOf, transpose } from "./matrix.ts";
 import { halfOf, halved, type Nested } from "./nested.ts";
 
 export interface GramOptions {
@@ -17,21 +17,20 @@ const whole = 256;
 /** The products of all pairs of rows or columns of `x`, `alpha · x xᵀ + plus` or `alpha · xᵀ x + plus`. */
 export async function gram(x: Matrix, gemm: Gemm, options: GramOptions = {}): Promise<Nested> {
   const { of = "rows", alpha = 1, plus } = options;
-  const byRows = of === "rows";
-  const rows = byRows ? x.rows : x.cols;
-  const product = byRows ? { transB: true, alpha } : { transA: true, alpha };
+  const rows = of === "rows" ? x.rows : x.cols;
   if (rows <= whole && (plus === undefined || "data" in plus)) {
-    return gemm.multiply(x, x, { ...product, ...(plus && { plus }) });
+    const product = of === "rows" ? { transB: true } : { transA: true };
+    return gemm.multiply(x, x, { ...product, alpha, ...(plus && { plus }) });
   }
+  // Halves of rows are there as they are, and rows by rows is the fastest of products.
+  if (of === "columns") return gram(transpose(x), gemm, { alpha, plus });
   const to = plus && halved(plus);
   const half = to?.head.rows ?? halfOf(rows);
-  const part = (from: number, end: number): Matrix =>
-    byRows ? rowsOf(x, from, end) : blockOf(x, 0, from, x.rows, end - from);
-  const [first, second] = [part(0, half), part(half, rows)];
+  const [first, second] = [rowsOf(x, 0, half), rowsOf(x, half, rows)];
   return {
     rows,
-    head: await gram(first, gemm, { of, alpha, plus: to?.head }),
-    cross: await gemm.multiply(first, second, { ...product, ...(to && { plus: to.cross }) }),
-    tail: await gram(second, gemm, { of, alpha, plus: to?.tail }),
+    head: await gram(first, gemm, { alpha, plus: to?.head }),
+    cross: await gemm.multiply(first, second, { transB: true, alpha, ...(to && { plus: to.cross }) }),
+    tail: await gram(second, gemm, { alpha, plus: to?.tail }),
   };
 }

@@ -2,8 +2,8 @@ import { NumericalError, UsageError } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
-import { innerProduct, type Matrix, shapeOf, transpose } from "./matrix.ts";
-import { trace } from "./nested.ts";
+import { innerProduct, type Matrix, matrix, shapeOf, transpose } from "./matrix.ts";
+import { type Nested, trace } from "./nested.ts";
 
 export interface RidgeOptions {
   /** Strength of the regularisation relative to the mean squared row norm: r = λ · tr(Zs Zsᵀ) / m. Above 0. */
@@ -43,7 +43,6 @@ export async function solveRidge(Zs: Matrix, Ys: Matrix, options: RidgeOptions):
   if (Zs.rows !== Ys.rows || Zs.rows === 0) {
     throw new RangeError(`a ridge needs as many feature rows as label rows: ${shapeOf(Zs)}, ${shapeOf(Ys)}`);
   }
-  requireFinite(Zs, "features");
   requireFinite(Ys, "labels");
   const space = options.space ?? (Zs.rows <= Zs.cols ? "sample" : "feature");
   const problem = { Zs, Ys, lambda, gemm };
@@ -60,7 +59,7 @@ interface Problem {
 async function inSampleSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSolution> {
   const { rows: m, cols: d } = Zs;
   const K = await gram(Zs, gemm);
-  const shift = (lambda * trace(K)) / m;
+  const shift = (lambda * finiteTrace(K, Zs)) / m;
   const system = await cholesky(K, gemm, { shift });
   const A = await system.solve(Ys);
   const weight = await gemm.multiply(Zs, A, { transA: true });
@@ -79,8 +78,7 @@ async function inSampleSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSo
         return { dZs: await gemm.multiply(S, Zs, { alpha: -1, plus: dZs, into: dZs }), dYs: U };
       }
       const rest = await gemm.multiply(Zs, U, { transA: true, alpha: -1, plus: G });
-      const dZs = await gemm.multiply(A, rest, { transB: true });
-      await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: dZs, into: dZs });
+      const dZs = await differenceOfOuter(A, rest, U, weight, gemm);
       return { dZs: subtractScaled(dZs, Zs, t), dYs: U };
     },
   };
@@ -89,7 +87,7 @@ async function inSampleSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSo
 async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeSolution> {
   const { rows: m, cols: d } = Zs;
   const covariance = await gram(Zs, gemm, { of: "columns" });
-  const shift = (lambda * trace(covariance)) / m;
+  const shift = (lambda * finiteTrace(covariance, Zs)) / m;
   const system = await cholesky(covariance, gemm, { shift });
   const weight = await system.solve(await gemm.multiply(Zs, Ys, { transA: true }));
   return {
@@ -110,11 +108,17 @@ async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeS
         return { dZs: await gemm.multiply(Zs, S, { alpha: -1, plus: dZs, into: dZs }), dYs: U };
       }
       const residual = await gemm.multiply(Zs, weight, { alpha: -1, plus: Ys });
-      const dZs = await gemm.multiply(residual, V, { transB: true });
-      await gemm.multiply(U, weight, { transB: true, alpha: -1, plus: dZs, into: dZs });
+      const dZs = await differenceOfOuter(residual, V, U, weight, gemm);
       return { dZs: subtractScaled(dZs, Zs, t), dYs: U };
     },
   };
+}
+
+/** tr(K), which is Σ Zs²: not finite, as nothing after it would be, where a feature is not. */
+function finiteTrace(K: Nested, Zs: Matrix): number {
+  const sum = trace(K);
+  if (!Number.isFinite(sum)) requireFinite(Zs, "features");
+  return sum;
 }
 
 /** p + pᵀ + t I for a square p. */
@@ -124,6 +128,25 @@ function symmetrized(p: Matrix, t: number): Matrix {
   for (let i = 0; i < to.length; i++) to[i]! += from[i]!;
   for (let i = 0; i < sum.rows; i++) to[i * (sum.cols + 1)]! += t;
   return sum;
+}
+
+/** A Bᵀ − C Dᵀ as one product, [A C] [B −D]ᵀ: with few columns, writing the result takes longest. */
+async function differenceOfOuter(A: Matrix, B: Matrix, C: Matrix, D: Matrix, gemm: Gemm): Promise<Matrix> {
+  return gemm.multiply(beside(A, C, 1), beside(B, D, -1), { transB: true });
+}
+
+/** [a  factor·b] */
+function beside(a: Matrix, b: Matrix, factor: number): Matrix {
+  const cols = a.cols + b.cols;
+  const out = new Float64Array(a.rows * cols);
+  const [left, right] = [a.data, b.data];
+  for (let i = 0; i < a.rows; i++) {
+    for (let j = 0, to = i * cols, from = i * a.cols; j < a.cols; j++) out[to + j] = left[from + j]!;
+    for (let j = 0, to = i * cols + a.cols, from = i * b.cols; j < b.cols; j++) {
+      out[to + j] = factor * right[from + j]!;
+    }
+  }
+  return matrix(a.rows, cols, out);
 }
 
 /** Subtracts `factor · amount` from `target`, in place. */

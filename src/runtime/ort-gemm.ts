@@ -14,7 +14,7 @@ import type { Runtime, Session } from "./runtime.ts";
 export function ortGemm(runtime: Runtime): Gemm & { release(): Promise<void> } {
   const sessions = new Map<string, Promise<Session>>();
   const sessionOf = (kind: GemmKind): Promise<Session> => {
-    const key = JSON.stringify(kind);
+    const key = `${kind.transA} ${kind.transB} ${kind.negate} ${kind.plus}`;
     const known = sessions.get(key);
     if (known !== undefined) return known;
     const made = runtime.session(gemmGraph(kind));
