@@ -18,13 +18,10 @@ export interface CholeskyOptions {
   readonly blockSize?: number;
 }
 
-/** Diagonal parts of up to this many blocks are inverted: fewer and larger products for a little more work. */
-const invertedBlocks = 4;
-
 /**
  * Factorises `a + shift · I` = Rᵀ R in float64, R upper triangular, leaving `a` as it is. Blocks are halved
  * recursively, so that nearly all work is large matrix products; the triangular solves multiply by inverted
- * diagonal parts (as GPU libraries do) instead of substituting row by row.
+ * diagonal blocks (as GPU libraries do) instead of substituting row by row.
  *
  * Throws NumericalError when the matrix is not positive definite to working precision: a pivot that is not
  * above the rounding error of its own diagonal element.
@@ -71,21 +68,7 @@ async function factorize(state: State, a: Nested, start: number): Promise<Nested
   await forward(head, parts.cross, cross, gemm);
   const rest = await gram(cross, gemm, { of: "columns", alpha: -1, plus: parts.tail });
   const tail = await factorize(state, rest, start + head.rows);
-  if (rows > invertedBlocks * blockSize || isHalved(head) || isHalved(tail)) {
-    return { rows, head, cross, tail };
-  }
-  // R⁻¹ = [R₁₁⁻¹  −R₁₁⁻¹ R₁₂ R₂₂⁻¹]
-  //       [  0          R₂₂⁻¹     ]
-  const right = await gemm.multiply(head, await gemm.multiply(cross, tail), { alpha: -1 });
-  const inverse = matrix(rows, rows);
-  for (let i = 0; i < head.rows; i++) {
-    inverse.data.set(rowsOf(head, i, i + 1).data, i * rows);
-    inverse.data.set(rowsOf(right, i, i + 1).data, i * rows + head.rows);
-  }
-  for (let i = 0; i < tail.rows; i++) {
-    inverse.data.set(rowsOf(tail, i, i + 1).data, (head.rows + i) * rows + head.rows);
-  }
-  return inverse;
+  return { rows, head, cross, tail };
 }
 
 /** Writes R⁻ᵀ b into x. */
