@@ -1,13 +1,14 @@
 /**
- * The closed-form probe: ridge solve and adjoint (d = 768) against the machine's own rate of double matrix
+ * The closed-form probe: ridge solve and adjoint against the machine's own rate of double matrix
  * products, in one run, in turn, with medians over the rounds; and the size from which ONNX Runtime's product
  * beats the JavaScript kernel (`largeProduct`).
  *
- *   node ridge.js [--threads N] [--rounds N] [--quick] [--json]
+ *   node ridge.js [--threads N] [--rounds N] [--quick] [--only M:D:C,…] [--json]
  *
- * Where the peers are installed, SciPy's LAPACK does the same in turn (bench/peers/ridge.py).
+ * Where the peers are installed, SciPy's LAPACK does the same in turn (bench/peers/ridge.py); the ratio is its time
+ * over ours, of the medians and of the shortest rounds.
  * `--json` ends with one line: {gemm:{gflops,crossing}, solve:[{m,d,C,solveMs,adjointMs,gflop,shareOfPeak,
- * peer:{solveMs,adjointMs},ratio,agreement}]}. `--early` prints such a line after every case, for a caller whose
+ * peer:{solveMs,adjointMs},ratio,leastRatio,agreement}]}. `--early` prints such a line after every case, for a caller whose
  * time may be up, and nothing else.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "5" },
     quick: { type: "boolean", default: false },
+    only: { type: "string" },
     json: { type: "boolean", default: false },
     early: { type: "boolean", default: false },
   },
@@ -59,6 +61,7 @@ const gemm = chooseGemm(jsGemm, ort);
 
 interface Case {
   readonly m: number;
+  readonly d: number;
   readonly C: number;
   readonly solve: number[];
   readonly adjoint: number[];
@@ -69,16 +72,22 @@ interface Case {
   agreement?: number;
 }
 
-const d = 768;
 const lambda = 0.1;
 const rounds = Number(options.rounds);
-const cases: Case[] = (options.quick ? [1000, 100] : [1000, 100, 4000]).flatMap((m) =>
-  [1000, 100, 10].map((C) => ({
-    ...{ m, C, solve: [], adjoint: [], gflop: 0 },
-    peer: { solve: [], adjoint: [] },
-  })),
-);
-const [left, right] = [draw(1000, d), draw(d, 1000)];
+/** The last are those of a distillation's steps. */
+const sizes = [
+  ...(options.quick ? [1000, 100] : [1000, 100, 4000]).flatMap((m) =>
+    [1000, 100, 10].map((C) => [m, 768, C]),
+  ),
+  [8, 1280, 8],
+];
+const only = options.only?.split(",").map((size) => size.split(":").map(Number));
+const cases = (only ?? sizes).map(([m = 0, d = 0, C = 0]): Case => {
+  return { m, d, C, solve: [], adjoint: [], gflop: 0, peer: { solve: [], adjoint: [] } };
+});
+/** A library's threads spin for a while after their last task (OpenBLAS's, 0.1 s): the next side is to find them asleep. */
+const asleep = () => new Promise((done) => setTimeout(done, 150));
+const [left, right] = [draw(1000, 768), draw(768, 1000)];
 const peakTimes: number[] = [];
 const peer = peerPython() === undefined ? undefined : Peer.python("ridge.py");
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-ridge-"));
@@ -86,10 +95,11 @@ const file = (name: string): string => join(folder, `${name}.f64`);
 try {
   await peer?.ask("threads", { count: Number(options.threads) });
   for (const c of cases) {
-    const [Zs, Ys, G] = [draw(c.m, d), draw(c.m, c.C), draw(d, c.C)];
+    const { m, d, C } = c;
+    const [Zs, Ys, G] = [draw(m, d), draw(m, C), draw(d, C)];
     if (peer !== undefined) {
       for (const [name, { data }] of Object.entries({ Zs, Ys, G })) await writeFile(file(name), data);
-      await peer.ask("load", { m: c.m, d, C: c.C, penalty: lambda, folder });
+      await peer.ask("load", { m, d, C, penalty: lambda, folder });
     }
     // Round −1 warms up: sessions are made at their first use.
     for (let round = -1; round < rounds; round++) {
@@ -103,6 +113,7 @@ try {
         back = await solution!.adjoint(G);
       });
       const theirs = await peer?.ask<{ solve: number; adjoint: number }>("run");
+      if (peer !== undefined) await asleep();
       const peak = await elapsed(() => ort.multiply(left, right));
       if (round < 0) {
         if (peer === undefined) continue;
@@ -130,18 +141,23 @@ try {
 }
 if (options.early) process.exit(0);
 
+function least(times: readonly number[]): number {
+  return Math.min(...times);
+}
+
 /** The cases that were measured, by size. */
 function summary() {
-  const gflops = (2 * 1000 * d * 1000) / median(peakTimes) / 1e6;
+  const gflops = (2 * 1000 * 768 * 1000) / median(peakTimes) / 1e6;
   const measured = cases.filter((c) => c.solve.length > 0).sort((a, b) => a.m - b.m || a.C - b.C);
-  const solve = measured.map(({ m, C, solve, adjoint, gflop, peer, agreement }) => {
+  const solve = measured.map(({ m, d, C, solve, adjoint, gflop, peer, agreement }) => {
     const [solveMs, adjointMs] = [median(solve), median(adjoint)];
     const shareOfPeak = gflop / ((solveMs + adjointMs) / 1000) / gflops;
     const own = { m, d, C, solveMs, adjointMs, gflop, shareOfPeak };
     if (peer.solve.length === 0) return own;
     const theirs = { solveMs: median(peer.solve), adjointMs: median(peer.adjoint) };
     const ratio = (theirs.solveMs + theirs.adjointMs) / (solveMs + adjointMs);
-    return { ...own, peer: theirs, ratio, agreement };
+    const leastRatio = (least(peer.solve) + least(peer.adjoint)) / (least(solve) + least(adjoint));
+    return { ...own, peer: theirs, ratio, leastRatio, agreement };
   });
   return { gemm: { gflops }, solve };
 }
@@ -151,9 +167,9 @@ async function doubles(path: string): Promise<Float64Array> {
   return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
 }
 
-const sizes = [8, 12, 16, 20, 24, 28, 32, 40, 48, 64];
-const small: { n: number; js: number; ort: number }[] = [];
-for (const n of sizes) {
+const small = [8, 12, 16, 20, 24, 28, 32, 40, 48, 64];
+const crossings: { n: number; js: number; ort: number }[] = [];
+for (const n of small) {
   const [a, b] = [draw(n, n), draw(n, n)];
   const [js, native]: [number[], number[]] = [[], []];
   const repeat = async (kernel: Gemm): Promise<number> => {
@@ -169,23 +185,44 @@ for (const n of sizes) {
     js.push(x);
     native.push(y);
   }
-  small.push({ n, js: median(js), ort: median(native) });
+  crossings.push({ n, js: median(js), ort: median(native) });
 }
-const crossing = small.find(({ js, ort: native }) => native < js)?.n;
+const crossing = crossings.find(({ js, ort: native }) => native < js)?.n;
 
 const { gemm: rate, solve: solved } = summary();
 console.log(
-  `double products of 1000 × ${d} × 1000: ${rate.gflops.toFixed(1)} GFLOP/s, ${options.threads} threads`,
+  `double products of 1000 × 768 × 1000: ${rate.gflops.toFixed(1)} GFLOP/s, ${options.threads} threads`,
 );
 const cells = solved.map((s) => [
   ...[`${s.m}`, `${s.d}`, `${s.C}`, s.solveMs.toFixed(1), s.adjointMs.toFixed(1), s.gflop.toFixed(2)],
   `${(100 * s.shareOfPeak).toFixed(0)} %`,
-  ...("peer" in s ? [s.peer.solveMs.toFixed(1), s.peer.adjointMs.toFixed(1), s.ratio.toFixed(2)] : []),
+  ...("peer" in s
+    ? [
+        s.peer.solveMs.toFixed(1),
+        s.peer.adjointMs.toFixed(1),
+        s.ratio.toFixed(2),
+        s.leastRatio.toFixed(2),
+        s.agreement?.toExponential(0) ?? "",
+      ]
+    : []),
 ]);
-const head = ["m", "d", "C", "solve ms", "adjoint ms", "GFLOP", "share", "SciPy", "adjoint", "ratio"];
+const head = [
+  "m",
+  "d",
+  "C",
+  "solve ms",
+  "adjoint ms",
+  "GFLOP",
+  "share",
+  "SciPy",
+  "adjoint",
+  "ratio",
+  "least",
+  "agreement",
+];
 console.log(`\n${formatTable(head, cells)}`);
 console.log("\nn × n × n products, µs:   n   JavaScript   ONNX Runtime");
-for (const { n, js, ort: native } of small) {
+for (const { n, js, ort: native } of crossings) {
   console.log(`${String(n).padStart(27)} ${js.toFixed(1).padStart(12)} ${native.toFixed(1).padStart(14)}`);
 }
 if (options.json) console.log(JSON.stringify({ gemm: { ...rate, crossing }, solve: solved }));

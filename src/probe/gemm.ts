@@ -9,11 +9,13 @@ export interface MultiplyOptions {
   readonly alpha?: number;
   /** A matrix of the product's shape that is added to it. */
   readonly plus?: Matrix;
+  /** Where the result is written, default new memory. May be `plus`, to add in place; neither of the factors. */
+  readonly into?: Matrix;
 }
 
 /** Products of double matrices: `alpha · op(a) · op(b) + plus`, op being the transpose where asked. */
 export interface Gemm {
-  /** Returns the product in new memory. Throws RangeError when the inner sizes disagree. */
+  /** Returns the product. Throws RangeError when sizes disagree. */
   multiply(a: Matrix, b: Matrix, options?: MultiplyOptions): Promise<Matrix>;
 }
 
@@ -21,7 +23,7 @@ export interface Gemm {
 export function productSizes(
   a: Matrix,
   b: Matrix,
-  { transA = false, transB = false, plus }: MultiplyOptions = {},
+  { transA = false, transB = false, plus, into }: MultiplyOptions = {},
 ): { rows: number; inner: number; cols: number } {
   const [rows, inner] = transA ? [a.cols, a.rows] : [a.rows, a.cols];
   const [other, cols] = transB ? [b.cols, b.rows] : [b.rows, b.cols];
@@ -31,6 +33,9 @@ export function productSizes(
   }
   if (plus !== undefined && (plus.rows !== rows || plus.cols !== cols)) {
     throw new RangeError(`cannot add ${shapeOf(plus)} to a product of shape ${shapeOf({ rows, cols })}`);
+  }
+  if (into !== undefined && (into.rows !== rows || into.cols !== cols)) {
+    throw new RangeError(`cannot write a product of shape ${shapeOf({ rows, cols })} into ${shapeOf(into)}`);
   }
   return { rows, inner, cols };
 }
@@ -63,8 +68,10 @@ const colBlock = 512;
 export const jsGemm: Gemm = {
   async multiply(a, b, options = {}) {
     const { rows, inner, cols } = productSizes(a, b, options);
-    const { alpha = 1, plus } = options;
-    const c = plus?.data.slice() ?? new Float64Array(rows * cols);
+    const { alpha = 1, plus, into } = options;
+    const c = into?.data ?? new Float64Array(rows * cols);
+    if (plus === undefined) c.fill(0);
+    else if (plus.data !== c) c.set(plus.data);
     const depth = Math.min(inner, innerBlock);
     const packedA = new Float64Array(roundUp(Math.min(rows, rowBlock)) * depth);
     const packedB = new Float64Array(roundUp(Math.min(cols, colBlock)) * depth);

@@ -1,53 +1,36 @@
 import type { Gemm } from "./gemm.ts";
-import { type Matrix, matrix, rowsOf } from "./matrix.ts";
+import { type Matrix, rowsOf, transpose } from "./matrix.ts";
+import { halfOf, halved, type Nested } from "./nested.ts";
 
-/** Rows per strip: wide enough for a product at full speed, narrow enough that little is computed twice. */
-const strip = 256;
-
-/**
- * The products of all pairs of rows, `x xᵀ` (rows × rows), for a row-major `x`. Computed strip by strip up to
- * the diagonal and mirrored, so it costs little more than half a general product.
- */
-export async function gram(x: Matrix, gemm: Gemm): Promise<Matrix> {
-  const n = x.rows;
-  if (n <= strip) return gemm.multiply(x, x, { transB: true });
-  const out = matrix(n, n);
-  await addGram(out, x, gemm);
-  mirror(out);
-  return out;
+export interface GramOptions {
+  /** `rows`: x xᵀ (default). `columns`: xᵀ x. */
+  readonly of?: "rows" | "columns";
+  /** Factor of the product, default 1. */
+  readonly alpha?: number;
+  /** A symmetric matrix that is added. The result is halved like it. */
+  readonly plus?: Nested | undefined;
 }
 
-/** Adds the lower triangle of `scale · x xᵀ` to the block of `target` whose diagonal starts at `start`. */
-export async function addGram(target: Matrix, x: Matrix, gemm: Gemm, start = 0, scale = 1): Promise<void> {
-  for (let i0 = 0; i0 < x.rows; i0 += strip) {
-    const i1 = Math.min(x.rows, i0 + strip);
-    const product = await gemm.multiply(rowsOf(x, i0, i1), rowsOf(x, 0, i1), { transB: true });
-    for (let i = i0; i < i1; i++) {
-      const from = (i - i0) * i1;
-      const to = (start + i) * target.cols + start;
-      for (let j = 0; j <= i; j++) target.data[to + j]! += scale * product.data[from + j]!;
-    }
+/** Rows of a result that is not halved further: smaller products are further from full speed than they save. */
+const whole = 256;
+
+/** The products of all pairs of rows or columns of `x`, `alpha · x xᵀ + plus` or `alpha · xᵀ x + plus`. */
+export async function gram(x: Matrix, gemm: Gemm, options: GramOptions = {}): Promise<Nested> {
+  const { of = "rows", alpha = 1, plus } = options;
+  const rows = of === "rows" ? x.rows : x.cols;
+  if (rows <= whole && (plus === undefined || "data" in plus)) {
+    const product = of === "rows" ? { transB: true } : { transA: true };
+    return gemm.multiply(x, x, { ...product, alpha, ...(plus && { plus }) });
   }
-}
-
-/** Copies the lower triangle of a square matrix into its upper one. */
-export function mirror(a: Matrix): void {
-  const { rows: n, data } = a;
-  const tile = 32;
-  for (let i0 = 0; i0 < n; i0 += tile) {
-    const i1 = Math.min(n, i0 + tile);
-    for (let j0 = 0; j0 <= i0; j0 += tile) {
-      for (let i = i0; i < i1; i++) {
-        const end = Math.min(j0 + tile, i);
-        for (let j = j0; j < end; j++) data[j * n + i] = data[i * n + j]!;
-      }
-    }
-  }
-}
-
-/** Σ of the diagonal of a square matrix. */
-export function trace(a: Matrix): number {
-  let sum = 0;
-  for (let i = 0; i < a.rows; i++) sum += a.data[i * a.cols + i]!;
-  return sum;
+  // Halves of rows are there as they are, and rows by rows is the fastest of products.
+  if (of === "columns") return gram(transpose(x), gemm, { alpha, plus });
+  const to = plus && halved(plus);
+  const half = to?.head.rows ?? halfOf(rows);
+  const [first, second] = [rowsOf(x, 0, half), rowsOf(x, half, rows)];
+  return {
+    rows,
+    head: await gram(first, gemm, { alpha, plus: to?.head }),
+    cross: await gemm.multiply(first, second, { transB: true, alpha, ...(to && { plus: to.cross }) }),
+    tail: await gram(second, gemm, { alpha, plus: to?.tail }),
+  };
 }

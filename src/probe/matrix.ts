@@ -52,8 +52,9 @@ export function transpose(a: Matrix): Matrix {
 /** The sum of the products of equal-placed elements, Σ aᵢⱼ bᵢⱼ = tr(Aᵀ B). */
 export function innerProduct(a: Matrix, b: Matrix): number {
   if (a.rows !== b.rows || a.cols !== b.cols) throw new RangeError(`${shapeOf(a)} against ${shapeOf(b)}`);
+  const [x, y] = [a.data, b.data];
   let sum = 0;
-  for (let i = 0; i < a.data.length; i++) sum += a.data[i]! * b.data[i]!;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
   return sum;
 }
 

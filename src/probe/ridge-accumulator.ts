@@ -2,8 +2,9 @@ import { DataError } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
 import { ClassSums } from "./class-sums.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
-import { addGram, trace } from "./gram.ts";
+import { gram } from "./gram.ts";
 import { type Matrix, matrix, transpose } from "./matrix.ts";
+import { added, type Nested, trace } from "./nested.ts";
 import { requireFinite, requireLambda } from "./ridge.ts";
 
 /** A ridge probe fitted on streamed features. */
@@ -30,14 +31,15 @@ export interface FittedRidge {
  */
 export class RidgeAccumulator {
   private readonly gemm: Gemm;
-  /** Lower triangle of ZᵀZ. */
-  private readonly covariance: Matrix;
+  private readonly featureSize: number;
+  /** ZᵀZ, once there are features. */
+  private covariance: Nested | undefined;
   private readonly byClass: ClassSums;
 
   /** For features of size `featureSize` (after the feature map) and class indices below `classes`. */
   constructor(featureSize: number, classes: number, gemm: Gemm = jsGemm) {
     this.gemm = gemm;
-    this.covariance = matrix(featureSize, featureSize);
+    this.featureSize = featureSize;
     this.byClass = new ClassSums(classes, featureSize);
   }
 
@@ -54,19 +56,19 @@ export class RidgeAccumulator {
   async add(features: Float32Array | Matrix, labels: ArrayLike<number>): Promise<void> {
     const Z =
       features instanceof Float32Array
-        ? matrix(labels.length, this.covariance.rows, Float64Array.from(features))
+        ? matrix(labels.length, this.featureSize, Float64Array.from(features))
         : features;
     requireFinite(Z, `features after the first ${this.count}`);
     this.byClass.add(Z, labels);
-    await addGram(this.covariance, transpose(Z), this.gemm);
+    this.covariance = await gram(Z, this.gemm, { of: "columns", plus: this.covariance });
   }
 
   /** Adds what another accumulator of the same shape has seen. */
   merge(other: RidgeAccumulator): void {
     this.byClass.merge(other.byClass);
-    for (let i = 0; i < this.covariance.data.length; i++) {
-      this.covariance.data[i]! += other.covariance.data[i]!;
-    }
+    if (other.covariance === undefined) return;
+    this.covariance =
+      this.covariance === undefined ? other.covariance : added(this.covariance, other.covariance);
   }
 
   /** The mean feature of each class, C × d; zero for a class without features. */
@@ -76,7 +78,7 @@ export class RidgeAccumulator {
 
   /** The probes of several λ, one factorisation each. Throws UsageError for λ ≤ 0. */
   async solve(lambdas: readonly number[]): Promise<FittedRidge[]> {
-    if (this.count === 0) throw new DataError("a ridge probe needs features to fit, got none");
+    if (this.covariance === undefined) throw new DataError("a ridge probe needs features to fit, got none");
     const target = this.crossProducts();
     const fitted: FittedRidge[] = [];
     for (const lambda of lambdas) {

@@ -139,7 +139,11 @@ function wrap(
     graph: { inputs: session.inputNames, outputs: session.outputNames, outputTypes },
     async run(feeds, { only, into } = {}) {
       const fetches: Record<string, ort.Tensor | null> = {};
-      for (const name of only ?? session.outputNames) fetches[name] = into?.[name] ?? null;
+      for (const name of only ?? session.outputNames) {
+        const given = into?.[name];
+        // The binding writes into tensors of its own class alone, and lets others be without a word.
+        fetches[name] = given ? new ort.Tensor(given.type, given.data, given.dims) : null;
+      }
       const results = await session.run(feeds, fetches);
       return { ...results, ...into };
     },

@@ -14,7 +14,7 @@ import type { Runtime, Session } from "./runtime.ts";
 export function ortGemm(runtime: Runtime): Gemm & { release(): Promise<void> } {
   const sessions = new Map<string, Promise<Session>>();
   const sessionOf = (kind: GemmKind): Promise<Session> => {
-    const key = JSON.stringify(kind);
+    const key = `${kind.transA} ${kind.transB} ${kind.negate} ${kind.plus}`;
     const known = sessions.get(key);
     if (known !== undefined) return known;
     const made = runtime.session(gemmGraph(kind));
@@ -24,19 +24,20 @@ export function ortGemm(runtime: Runtime): Gemm & { release(): Promise<void> } {
   return {
     async multiply(a, b, options = {}) {
       const { rows, inner, cols } = productSizes(a, b, options);
-      const { transA = false, transB = false, alpha = 1, plus } = options;
+      const { transA = false, transB = false, alpha = 1, plus, into = matrix(rows, cols) } = options;
       if (rows * inner * cols === 0) return jsGemm.multiply(a, b, options);
       const negate = alpha < 0;
       const session = await sessionOf({ transA, transB, negate, plus: plus !== undefined });
       // A factor other than ±1 goes into the smaller operand: as an attribute it would need its own session.
       const scale = Math.abs(alpha);
       const scaleA = a.data.length < b.data.length;
-      const { c } = await session.run({
+      const feeds = {
         a: tensorOf(scaleA ? scaled(a, scale) : a),
         b: tensorOf(scaleA ? b : scaled(b, scale)),
         ...(plus === undefined ? {} : { plus: tensorOf(plus) }),
-      });
-      return matrix(rows, cols, c!.data as Float64Array);
+      };
+      await session.run(feeds, { into: { c: tensorOf(into) } });
+      return into;
     },
     async release() {
       const made = [...sessions.values()];

@@ -4,9 +4,10 @@ import { NumericalError } from "../../src/errors.ts";
 import { cholesky } from "../../src/probe/cholesky.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { gram } from "../../src/probe/gram.ts";
-import { type Matrix, matrix } from "../../src/probe/matrix.ts";
+import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+import { isHalved, type Nested } from "../../src/probe/nested.ts";
 import { relativeError } from "../support/check-rule.ts";
-import { naiveProduct, randomMatrix } from "../support/matrices.ts";
+import { identity, naiveProduct, randomMatrix } from "../support/matrices.ts";
 
 const positiveDefinite = (n: number, seed: number): Matrix => {
   const a = naiveProduct(randomMatrix(n, n + 3, seed), randomMatrix(n, n + 3, seed), false, true);
@@ -15,7 +16,7 @@ const positiveDefinite = (n: number, seed: number): Matrix => {
 };
 
 describe("cholesky", () => {
-  it("returns a lower triangular factor whose square is the matrix, whatever the block size", async () => {
+  it("inverts the matrix, whatever the block size", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 40 }),
@@ -23,15 +24,22 @@ describe("cholesky", () => {
         fc.integer(),
         async (n, blockSize, seed) => {
           const a = positiveDefinite(n, seed);
-          const { factor } = await cholesky(a, jsGemm, { blockSize });
-          for (let i = 0; i < n; i++) {
-            for (let j = i + 1; j < n; j++) expect(factor.data[i * n + j]).toBe(0);
-          }
-          expect(relativeError(naiveProduct(factor, factor, false, true).data, a.data)).toBeLessThan(1e-13);
+          const inverse = await (await cholesky(a, jsGemm, { blockSize })).solve(identity(n));
+          expect(relativeError(naiveProduct(a, inverse).data, identity(n).data)).toBeLessThan(1e-11);
         },
       ),
       { numRuns: 40 },
     );
+  });
+
+  it("takes a matrix that is halved already as it takes the whole", async () => {
+    for (const blockSize of [16, 64]) {
+      const x = randomMatrix(300, 310, 5);
+      const [a, b] = [await gram(x, jsGemm), randomMatrix(300, 4, 6)];
+      expect(isHalved(a)).toBe(true);
+      const solve = async (from: Nested) => (await cholesky(from, jsGemm, { shift: 1, blockSize })).solve(b);
+      expect(relativeError((await solve(a)).data, (await solve(whole(a))).data)).toBeLessThan(1e-12);
+    }
   });
 
   it("solves many right-hand sides with a small residual, and leaves its inputs as they were", async () => {
@@ -73,7 +81,8 @@ describe("cholesky", () => {
     const shifted = matrix(9, 9, a.data.slice());
     for (let i = 0; i < 9; i++) shifted.data[i * 10]! += 0.7;
     const [x, y] = [await cholesky(a, jsGemm, { shift: 0.7 }), await cholesky(shifted, jsGemm)];
-    expect(x.factor).toEqual(y.factor);
+    const b = randomMatrix(9, 2, 5);
+    expect(relativeError((await x.solve(b)).data, (await y.solve(b)).data)).toBeLessThan(1e-13);
   });
 
   it("names the pivot and the size, and says to raise lambda, when not positive definite", async () => {
@@ -82,7 +91,7 @@ describe("cholesky", () => {
     await expect(failure).rejects.toThrow(NumericalError);
     await expect(failure).rejects.toThrow(/3 × 3.*pivot 3 of 3.*[Rr]aise lambda/s);
     await expect(cholesky(matrix(2, 2), jsGemm)).rejects.toThrow("pivot 1 of 2");
-    const broken = matrix(2, 2, Float64Array.of(1, 0, Number.NaN, 1));
+    const broken = matrix(2, 2, Float64Array.of(1, Number.NaN, Number.NaN, 1));
     await expect(cholesky(broken, jsGemm)).rejects.toThrow("pivot 2 of 2");
   });
 
@@ -90,7 +99,9 @@ describe("cholesky", () => {
     const nearly = matrix(2, 2, Float64Array.of(1, 1, 1, 1 + 2 * Number.EPSILON));
     await expect(cholesky(nearly, jsGemm)).rejects.toThrow("pivot 2 of 2");
     const enough = matrix(2, 2, Float64Array.of(1, 1, 1, 1 + 8 * Number.EPSILON));
-    expect((await cholesky(enough, jsGemm)).factor.data[3]).toBe(Math.sqrt(8 * Number.EPSILON));
+    // The second pivot is 8ε, and so is the determinant.
+    const x = await (await cholesky(enough, jsGemm)).solve(matrix(2, 1, Float64Array.of(0, 1)));
+    expect(x.data[1]! * 8 * Number.EPSILON).toBeCloseTo(1, 12);
   });
 
   it("refuses a matrix of lower rank, also where rounding leaves a tiny pivot, in any block", async () => {
@@ -102,13 +113,37 @@ describe("cholesky", () => {
 });
 
 describe("gram", () => {
-  it("gives all inner products of rows, across its strips", async () => {
+  it("gives all inner products of rows, or of columns, halved or not, times a factor, added to a matrix", async () => {
     for (const rows of [3, 256, 300]) {
-      const x = randomMatrix(rows, 7, rows);
+      const [x, y] = [randomMatrix(rows, 7, rows), randomMatrix(rows, 5, 1)];
+      const [byRows, other] = [naiveProduct(x, x, false, true), naiveProduct(y, y, false, true)];
       const K = await gram(x, jsGemm);
-      expect(relativeError(K.data, naiveProduct(x, x, false, true).data)).toBeLessThan(1e-14);
+      expect(relativeError(whole(K).data, byRows.data)).toBeLessThan(1e-14);
+      const columns = await gram(transpose(x), jsGemm, { of: "columns" });
+      expect(relativeError(whole(columns).data, byRows.data)).toBeLessThan(1e-14);
+      const sum = await gram(transpose(y), jsGemm, { of: "columns", alpha: -2, plus: K });
+      const expected = byRows.data.map((v, i) => v - 2 * other.data[i]!);
+      expect(relativeError(whole(sum).data, expected)).toBeLessThan(1e-13);
     }
   });
 });
+
+/** A halved symmetric matrix put together again. */
+function whole(a: Nested): Matrix {
+  if (!isHalved(a)) return a;
+  const [head, tail] = [whole(a.head), whole(a.tail)];
+  const at = (i: number, j: number): number => {
+    const k = head.rows;
+    if (i < k && j < k) return head.data[i * k + j]!;
+    if (i >= k && j >= k) return tail.data[(i - k) * tail.cols + j - k]!;
+    return i < k ? a.cross.data[i * a.cross.cols + j - k]! : at(j, i);
+  };
+  const n = a.rows;
+  return matrix(
+    n,
+    n,
+    Float64Array.from({ length: n * n }, (_, i) => at(Math.floor(i / n), i % n)),
+  );
+}
 
 const norm = (x: Float64Array): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));

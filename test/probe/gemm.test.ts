@@ -14,7 +14,7 @@ describe.each<[string, Gemm]>([
   ["the JavaScript kernel", jsGemm],
   ["ONNX Runtime", ort],
 ])("%s", (_, gemm) => {
-  it("computes alpha op(a) op(b) + plus as the definition does", async () => {
+  it("computes alpha op(a) op(b) + plus as the definition does, in new memory or where it is told", async () => {
     const size = fc.integer({ min: 1, max: 40 });
     await fc.assert(
       fc.asyncProperty(
@@ -37,6 +37,9 @@ describe.each<[string, Gemm]>([
           expect([got.rows, got.cols]).toEqual([m, n]);
           expect(relativeError(got.data, expected)).toBeLessThan(1e-13);
           expect(c.data).toEqual(kept);
+          const into = add ? c : randomMatrix(m, n, seed + 3);
+          await gemm.multiply(a, b, { transA, transB, alpha, into, ...(add ? { plus: c } : {}) });
+          expect(relativeError(into.data, expected)).toBeLessThan(1e-13);
         },
       ),
       { numRuns: 40 },
@@ -53,13 +56,15 @@ describe.each<[string, Gemm]>([
   });
 
   it("gives zeros for an empty inner dimension", async () => {
-    const product = await gemm.multiply(matrix(3, 0), matrix(0, 2));
-    expect(product).toEqual(matrix(3, 2));
+    const into = randomMatrix(3, 2, 1);
+    expect(await gemm.multiply(matrix(3, 0), matrix(0, 2), { into })).toEqual(matrix(3, 2));
+    expect(into).toEqual(matrix(3, 2));
   });
 
   it("refuses sizes that do not fit, naming them", async () => {
     await expect(gemm.multiply(matrix(2, 3), matrix(2, 3))).rejects.toThrow("(2 × 3) by (2 × 3)");
     await expect(gemm.multiply(matrix(2, 3), matrix(3, 2), { plus: matrix(2, 3) })).rejects.toThrow("2 × 3");
+    await expect(gemm.multiply(matrix(2, 3), matrix(3, 2), { into: matrix(2, 3) })).rejects.toThrow("2 × 3");
   });
 });
 
