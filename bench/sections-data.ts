@@ -1,0 +1,102 @@
+/** The sections about real features: extracted from files, and probed. */
+import { formatBytes, formatPercent } from "../src/format.ts";
+import type { Extraction } from "./extraction.ts";
+import { peerPython } from "./peer.ts";
+import type { ProbeBench } from "./probe.ts";
+import { type BenchOptions, child, type Report } from "./section.ts";
+import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
+
+interface RidgeBench {
+  readonly gemm: { readonly gflops: number };
+  readonly solve: readonly {
+    readonly m: number;
+    readonly d: number;
+    readonly C: number;
+    readonly solveMs: number;
+    readonly adjointMs: number;
+    readonly shareOfPeak: number;
+    readonly peer?: { readonly solveMs: number; readonly adjointMs: number };
+    readonly ratio?: number;
+    readonly agreement?: number;
+  }[];
+}
+
+export function ridge({ quick, threads }: BenchOptions): Report {
+  const rounds = quick ? ["--quick", "--rounds", 3] : ["--rounds", 5];
+  const found = child<RidgeBench>(
+    "ridge.js",
+    [...rounds, "--threads", threads, "--early"],
+    quick ? 45 : undefined,
+  );
+  const table = formatTable(
+    ["m", "d", "C", "solve", "adjoint", "of peak", "SciPy solve", "adjoint", "ratio"],
+    found.solve.map((s) => [
+      ...[`${s.m}`, `${s.d}`, `${s.C}`, ms(s.solveMs), ms(s.adjointMs), formatPercent(s.shareOfPeak, 0)],
+      ...[s.peer ? ms(s.peer.solveMs) : "–", s.peer ? ms(s.peer.adjointMs) : "–", ratioOf(s.ratio)],
+    ]),
+  );
+  const differences = found.solve.flatMap((s) => s.agreement ?? []);
+  const agreement =
+    differences.length > 0
+      ? `W, dZs and dYs differ from SciPy's by at most ${Math.max(...differences).toExponential(1)}, relatively.`
+      : "SciPy was not run: the peers are not installed (bench/peers/setup).";
+  const main = found.solve.find(({ m, C }) => m === 1000 && C === 1000);
+  return {
+    text: `Milliseconds. Double matrix products: ${found.gemm.gflops.toFixed(1)} GFLOP/s.\n\n${table}\n\n${agreement}\n`,
+    json: { solve: { ratio: main?.ratio ?? null } },
+  };
+}
+
+export function extraction({ quick, threads }: BenchOptions): Report {
+  const models =
+    quick || peerPython() === undefined ? ["efficientnet-lite0"] : ["efficientnet-lite0", "vit-s16"];
+  const { results, notes } = each(
+    models,
+    (model) => `extraction ${model}`,
+    (model) =>
+      child<Extraction>("extraction.js", [
+        ...["--model", model, "--count", quick ? 96 : 256, "--rounds", quick ? 2 : 3, "--threads", threads],
+      ]),
+  );
+  return {
+    text: `${formatTable(
+      ["encoder", "images", "end to end", "encoder alone", "ratio"],
+      results.map((r) => [
+        ...[nameOf(r.model, r.size), `${r.count}`, r.endToEnd.toFixed(1), r.encoderAlone.toFixed(1)],
+        ratioOf(r.ratio),
+      ]),
+    )}\n\nImages a second.\n${noted(notes)}`,
+  };
+}
+
+export function probe({ quick, slow, threads }: BenchOptions): Report {
+  const sizes = quick
+    ? [[10_000, 100]]
+    : slow
+      ? [
+          [50_000, 1000],
+          [1_280_000, 1000],
+        ]
+      : [[50_000, 1000]];
+  const { results, notes } = each(
+    sizes,
+    ([n, classes]) => `probe of ${n} × 768, ${classes} classes`,
+    ([n, classes]) =>
+      child<ProbeBench>("probe.js", [
+        ...["--n", n!, "--classes", classes!, "--threads", threads],
+        ...(n! > 100_000 ? ["--no-peers"] : []),
+      ]),
+  );
+  const rest = slow ? "" : "1,280,000 rows: not run (`npm run bench -- --slow`).\n";
+  return {
+    text: `${formatTable(
+      ["rows", "classes", "probe", "seconds", "peak memory", "top-1"],
+      results.flatMap((r) =>
+        r.sides.map((side) => [
+          ...[`${r.n}`, `${r.classes}`, side.name, side.seconds.toFixed(1)],
+          ...[formatBytes(side.peakMemoryBytes), formatPercent(side.top1)],
+        ]),
+      ),
+    )}\n\n${rest}${noted([...notes, ...results.flatMap((r) => r.notes)])}`,
+  };
+}
