@@ -1,5 +1,5 @@
 /** The sections about real features: extracted from files, and probed. */
-import { formatBytes, formatPercent } from "../src/format.ts";
+import { formatBytes, formatCount, formatPercent, formatSeconds } from "../src/format.ts";
 import type { Extraction } from "./extraction.ts";
 import { peerPython } from "./peer.ts";
 import type { ProbeBench } from "./probe.ts";
@@ -69,7 +69,20 @@ export function extraction({ quick, threads }: BenchOptions): Report {
   };
 }
 
-export function probe({ quick, slow, threads }: BenchOptions): Report {
+/** "SGDClassifier: stopped after 32,768 of 1,280,000 rows (time); all would take about 1 h 03 min". */
+function stoppedNote({ n, sides }: ProbeBench): string[] {
+  return sides.flatMap(({ name, rows, seconds, peakMemoryBytes, stopped }) => {
+    if (!stopped) return [];
+    const [all, memory] = [(seconds * n) / rows, (peakMemoryBytes * n) / rows];
+    // One pass needs no more memory for more rows; what holds them does.
+    const needed = stopped === "memory" ? ` and ${formatBytes(memory)}` : "";
+    return [
+      `${name}: stopped after ${formatCount(rows)} of ${formatCount(n)} rows for lack of ${stopped}; at that rate all of them would take ${formatSeconds(all)}${needed}`,
+    ];
+  });
+}
+
+export function probe({ quick, slow, threads, peerSeconds }: BenchOptions): Report {
   const sizes = quick
     ? [[10_000, 100]]
     : slow
@@ -84,7 +97,7 @@ export function probe({ quick, slow, threads }: BenchOptions): Report {
     ([n, classes]) =>
       child<ProbeBench>("probe.js", [
         ...["--n", n!, "--classes", classes!, "--threads", threads],
-        ...(n! > 100_000 ? ["--no-peers"] : []),
+        ...["--peer-seconds", quick ? 20 : peerSeconds],
       ]),
   );
   const rest = slow ? "" : "1,280,000 rows: not run (`npm run bench -- --slow`).\n";
@@ -93,10 +106,10 @@ export function probe({ quick, slow, threads }: BenchOptions): Report {
       ["rows", "classes", "probe", "seconds", "peak memory", "top-1"],
       results.flatMap((r) =>
         r.sides.map((side) => [
-          ...[`${r.n}`, `${r.classes}`, side.name, side.seconds.toFixed(1)],
+          ...[formatCount(side.rows), `${r.classes}`, side.name, side.seconds.toFixed(1)],
           ...[formatBytes(side.peakMemoryBytes), formatPercent(side.top1)],
         ]),
       ),
-    )}\n\n${rest}${noted([...notes, ...results.flatMap((r) => r.notes)])}`,
+    )}\n\n${rest}${noted([...notes, ...results.flatMap((r) => [...stoppedNote(r), ...r.notes])])}`,
   };
 }

@@ -8,44 +8,38 @@ import { peerPython } from "./peer.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
 
+/** [encoder, size, images]: as many as classes, and where memory allows it four a class. */
+const stepSettings = [
+  ["efficientnet-lite0", 128, 10],
+  ["efficientnet-lite0", 128, 40],
+  ["vit-s16", 224, 10],
+  ["vit-s16", 224, 40],
+] as const;
+
 export function distillStep({ quick, threads }: BenchOptions): Report {
-  const settings = quick
-    ? ([["efficientnet-lite0", 128]] as const)
-    : ([
-        ["efficientnet-lite0", 128],
-        ["vit-s16", 224],
-      ] as const);
-  const available = settings.filter(
+  const available = (quick ? stepSettings.slice(0, 1) : stepSettings).filter(
     ([model]) => peerPython() !== undefined || model === "efficientnet-lite0",
   );
   const { results, notes } = each(
     available,
-    ([model, size]) => `step ${nameOf(model, size)}`,
-    ([model, size]) =>
+    ([model, size, m]) => `step ${nameOf(model, size)}, ${m} images`,
+    ([model, size, m]) =>
       child<DistillSteps>(
         "distill-step.js",
         [
-          ...[
-            "--model",
-            model,
-            "--size",
-            size,
-            "--threads",
-            threads,
-            "--seconds",
-            quick ? 6 : 20,
-            ...(quick ? ["--pair"] : []),
-          ],
+          ...["--model", model, "--size", size, "--m", m, "--threads", threads],
+          ...["--seconds", quick ? 6 : 20, ...(quick || m > 10 ? ["--pair"] : [])],
         ],
         quick ? 60 : undefined,
       ),
   );
   const table = formatTable(
-    ["encoder", "method", "ms a step", "ratio", "peak memory", "ratio"],
+    ["encoder", "images", "method", "ms a step", "ratio", "peak memory", "ratio"],
     results.flatMap((r) => {
       const theirs = r.ratio === undefined ? undefined : r.sides.at(-1);
       return r.sides.map((side) => [
         nameOf(r.model, r.size),
+        `${r.m}`,
         side.name,
         ms(side.msPerStep),
         theirs && theirs !== side ? ratioOf(theirs.msPerStep / side.msPerStep) : "–",
@@ -56,7 +50,7 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
   );
   const [first] = results;
   return {
-    text: `${table}\n\n${noted([...notes, ...results.flatMap((r) => r.notes)])}`,
+    text: `${table}\n\n${noted([...notes, ...results.flatMap((r) => r.notes.map((note) => `${nameOf(r.model, r.size)}, ${r.m} images: ${note}`))])}`,
     json: { step: { ratio: first?.ratio ?? null, memoryRatio: first?.memoryRatio ?? null } },
   };
 }

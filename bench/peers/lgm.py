@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from models import Normalized
 from onnx_encoder import OnnxEncoder
-from protocol import peak_bytes, serve
+from protocol import limit_memory, peak_bytes, serve
 
 COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])
 COLOR = COLOR / COLOR.norm(dim=0).max()
@@ -26,6 +26,7 @@ state = {}
 
 
 def load(name, size, m, classes, real, augmentations, threads):
+    limit_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     encoder = Normalized(name, size)
