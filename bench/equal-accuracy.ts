@@ -3,7 +3,7 @@
  * encoder for a bounded time of its own steps, under each schedule below; CLP-DD does the same with its default recipe
  * and a faster one. Images on the way are judged by this project's evaluation on the real test images.
  *
- *   node equal-accuracy.js [--seconds 600] [--schedules "scaled,fast"] [--seeds 3] [--threads 2]
+ *   node equal-accuracy.js [--seconds 600] [--schedules "scaled,fast"] [--seeds 3] [--size 128] [--threads 2]
  *
  * Ends with one line of JSON: `EqualAccuracy`.
  */
@@ -41,12 +41,13 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "600" },
     schedules: { type: "string", default: "scaled,fast" },
     seeds: { type: "string", default: "3" },
+    size: { type: "string", default: "128" },
     threads: { type: "string", default: "2" },
   },
 });
 const seconds = Number(options.seconds);
 const threads = Number(options.threads);
-const size = 128;
+const size = Number(options.size);
 /** LGM's number (arXiv 2511.16674). */
 const augmentations = 10;
 

@@ -90,7 +90,7 @@ try {
       // A process each: the peak of one is not to be the other's.
       const peer = Peer.python("probe.py");
       try {
-        await peer.ask("load", { folder, n, held_out: heldOut, d, classes, threads });
+        await peer.ask("load", { folder, d, classes, threads });
         const limits = { rows: rowsAtOnce, seconds: Number(options["peer-seconds"]) };
         sides.push({ name, ...(await peer.ask<Omit<ProbeSide, "name">>(call, { shift, ...limits })) });
       } catch (error) {

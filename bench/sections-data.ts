@@ -47,25 +47,37 @@ export function ridge({ quick, threads }: BenchOptions): Report {
   };
 }
 
+/** [encoder, images]: as many as keep a round within some tens of seconds. */
+const extractionSettings = [
+  ["efficientnet-lite0", 256],
+  ["vit-s16", 128],
+  ["vit-b16", 64],
+] as const;
+
 export function extraction({ quick, threads }: BenchOptions): Report {
-  const models =
-    quick || peerPython() === undefined ? ["efficientnet-lite0"] : ["efficientnet-lite0", "vit-s16"];
+  const models = quick || peerPython() === undefined ? extractionSettings.slice(0, 1) : extractionSettings;
   const { results, notes } = each(
     models,
-    (model) => `extraction ${model}`,
-    (model) =>
+    ([model]) => `extraction ${model}`,
+    ([model, count]) =>
       child<Extraction>("extraction.js", [
-        ...["--model", model, "--count", quick ? 96 : 256, "--rounds", quick ? 2 : 3, "--threads", threads],
+        ...["--model", model, "--count", quick ? 96 : count, "--rounds", quick ? 2 : 3, "--threads", threads],
       ]),
   );
   return {
     text: `${formatTable(
-      ["encoder", "images", "end to end", "encoder alone", "ratio"],
+      ["encoder", "images", "whole", "alone", "ratio", "bound", "encode", "decode", "resize"],
       results.map((r) => [
         ...[nameOf(r.model, r.size), `${r.count}`, r.endToEnd.toFixed(1), r.encoderAlone.toFixed(1)],
-        ratioOf(r.ratio),
+        ...[
+          ratioOf(r.ratio),
+          ratioOf(r.bound),
+          ms(r.coreMs.encode),
+          ms(r.coreMs.decode),
+          ms(r.coreMs.resize),
+        ],
       ]),
-    )}\n\nImages a second.\n${noted(notes)}`,
+    )}\n\n${noted(notes)}`,
   };
 }
 

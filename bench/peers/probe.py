@@ -15,22 +15,24 @@ from threadpoolctl import threadpool_limits
 state = {}
 
 
-def load(folder, n, held_out, d, classes, threads):
+def load(folder, d, classes, threads):
     threadpool_limits(threads)
     limit_memory()
-    for split, count in (("train", n), ("test", held_out)):
-        path = os.path.join(folder, f"{split}.f32")
-        state[split] = (
-            np.memmap(path, np.float32, "r", shape=(count, d)),
-            np.fromfile(f"{path}.labels", np.int32),
-        )
-    state["classes"] = np.arange(classes)
+    state.update(folder=folder, d=d, classes=np.arange(classes))
+    for split in ("train", "test"):
+        state[split] = np.fromfile(os.path.join(folder, f"{split}.f32.labels"), np.int32)
+
+
+def features(split, first, last):
+    """Rows of a split; read rather than mapped, because the pages of a mapped file count as this process's memory."""
+    d, path = state["d"], os.path.join(state["folder"], f"{split}.f32")
+    return np.fromfile(path, np.float32, (last - first) * d, offset=4 * first * d).reshape(-1, d)
 
 
 def judged(model, start, rows):
     seconds, peak = time.perf_counter() - start, peak_bytes()
-    X, y = state["test"]
-    top1 = float((model.predict(X) == y).mean())
+    y = state["test"]
+    top1 = float((model.predict(features("test", 0, len(y))) == y).mean())
     return {"seconds": seconds, "peakMemoryBytes": peak, "top1": top1, "rows": rows}
 
 
@@ -40,15 +42,15 @@ def up(_signal, _frame):
 
 def fitted(shift, count):
     """The ridge of the first `count` rows, which it holds in memory."""
-    X, y = state["train"]
     start = time.perf_counter()
-    model = RidgeClassifier(alpha=shift, solver="cholesky").fit(np.array(X[:count]), y[:count])
+    y = state["train"][:count]
+    model = RidgeClassifier(alpha=shift, solver="cholesky").fit(features("train", 0, count), y)
     return judged(model, start, count)
 
 
 def ridge(shift, rows, seconds):
     """All rows; where those need too much memory or time, the most of a half, a quarter, ... that did not."""
-    n = len(state["train"][1])
+    n = len(state["train"])
     signal.signal(signal.SIGALRM, up)
     # Few rows first: where all would take too long, nothing longer is begun.
     counts = [n // 2**k for k in (4, 3, 2, 1, 0)] if n > 200_000 else [n]
@@ -76,13 +78,13 @@ def ridge(shift, rows, seconds):
 
 
 def sgd(shift, rows, seconds):
-    X, y = state["train"]
+    y = state["train"]
     model = SGDClassifier(random_state=0, n_jobs=2)
     start = time.perf_counter()
     done = 0
     while done < len(y) and time.perf_counter() - start < seconds:
         last = min(done + rows, len(y))
-        model.partial_fit(np.array(X[done:last]), y[done:last], classes=state["classes"])
+        model.partial_fit(features("train", done, last), y[done:last], classes=state["classes"])
         done = last
     return {**judged(model, start, done), "stopped": None if done == len(y) else "time"}
 
