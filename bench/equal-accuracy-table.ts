@@ -1,7 +1,7 @@
 /** What bench/equal-accuracy.ts found, and the times that it is asked for. */
 
 /** The probes that judge images: the closed form, LGM's head on images as they are and on augmented draws. */
-export const judges = ["closed form", "LGM's head", "LGM's head, augmented"] as const;
+export const judges = ["closed form", "LGM's head", "head, augmented"] as const;
 export type Judge = (typeof judges)[number];
 /** Top-1 on the test images, fractions. */
 export type Accuracies = Readonly<Record<Judge, number>>;

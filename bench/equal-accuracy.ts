@@ -3,7 +3,7 @@
  * encoder for a bounded time of its own steps, under each schedule below; CLP-DD does the same with its default recipe
  * and a faster one. Images on the way are judged by this project's evaluation on the real test images.
  *
- *   node equal-accuracy.js [--seconds 600] [--schedules "scaled,fast"] [--seeds 3] [--size 128] [--threads 2]
+ *   node equal-accuracy.js [--seconds 300] [--schedules "scaled,fast"] [--seeds 3] [--size 128] [--threads 2]
  *
  * Ends with one line of JSON: `EqualAccuracy`.
  */
@@ -38,7 +38,7 @@ import { Peer, peerPython } from "./peer.ts";
 
 const { values: options } = parseArgs({
   options: {
-    seconds: { type: "string", default: "600" },
+    seconds: { type: "string", default: "300" },
     schedules: { type: "string", default: "scaled,fast" },
     seeds: { type: "string", default: "3" },
     size: { type: "string", default: "128" },

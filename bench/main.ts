@@ -4,12 +4,12 @@
  * page has of other sections is left as it is.
  *
  *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION[,SECTION]] [--device cuda|webgpu] [--out FILE]
- *                    [--equal-seconds 600] [--peer-seconds 600]
+ *                    [--equal-seconds 300] [--peer-seconds 600]
  *
  * `--equal-seconds`: what LGM has for each of its schedules in "Time to equal accuracy"; `--peer-seconds`: after which
  * a probe of scikit-learn is stopped.
  * `--json` ends with one line: {"encoderStep":{MODEL:{ratio,shareOfPeak}}, "step":{ratio,memoryRatio},
- * "solve":{ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
+ * "solve":{ratio}, "equalAccuracy":{JUDGE:ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir, totalmem } from "node:os";
@@ -30,7 +30,7 @@ const { values } = parseArgs({
     device: { type: "string" },
     threads: { type: "string", default: "2" },
     out: { type: "string" },
-    "equal-seconds": { type: "string", default: "600" },
+    "equal-seconds": { type: "string", default: "300" },
     "peer-seconds": { type: "string", default: "600" },
   },
 });

@@ -64,7 +64,7 @@ export function equalAccuracy({ quick, threads, equalSeconds }: BenchOptions): R
     return { text: "Not run: the peers are not installed (bench/peers/setup).\n" };
   const found = child<EqualAccuracy>("equal-accuracy.js", ["--seconds", equalSeconds, "--threads", threads]);
   const equal = formatTable(
-    ["top-1 by", "LGM's best", "after s", "recipe", "as good after s", "steps", "ratio"],
+    ["top-1 by", "LGM's best", "its s", "recipe", "s", "steps", "ratio"],
     found.rows.flatMap((row) =>
       row.own.map((own) => [
         ...[row.judge, formatPercent(row.target), seconds(row.lgmSeconds), own.name],
@@ -81,7 +81,7 @@ export function equalAccuracy({ quick, threads, equalSeconds }: BenchOptions): R
   );
   const best = found.rows.map(({ judge, lgm }) => `${judge}: ${lgm}`);
   return {
-    text: `${equal}\n\n${ends}\n\nLGM's better schedule by the ${best.join("; ")}. Heads: ${found.seeds} seeds.\n`,
+    text: `${equal}\n\n${ends}\n\nLGM's better schedule: ${best.join("; ")}. Heads: ${found.seeds} seeds.\n`,
     json: { equalAccuracy: Object.fromEntries(found.rows.map((r) => [r.judge, r.own[0]?.ratio ?? null])) },
   };
 }
