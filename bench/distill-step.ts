@@ -2,7 +2,7 @@
  * A whole distillation step against LGM's recipe in PyTorch (bench/peers/lgm.py) with the same encoder, classes and
  * image size, in one run, in turn, each in a process of its own: medians of the time, peak memory, ratios.
  *
- *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--seconds 10] [--pair]
+ *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--classes 10] [--seconds 10] [--pair]
  *
  * Ends with one line of JSON: `DistillSteps`.
  */
@@ -42,6 +42,7 @@ const { values: options } = parseArgs({
     model: { type: "string", default: "efficientnet-lite0" },
     size: { type: "string", default: "128" },
     m: { type: "string", default: "10" },
+    classes: { type: "string", default: "10" },
     seconds: { type: "string", default: "10" },
     threads: { type: "string", default: "2" },
     pair: { type: "boolean", default: false },
@@ -51,6 +52,7 @@ const { values: options } = parseArgs({
 const augmentations = 10;
 const real = 512;
 const [size, m, threads] = [Number(options.size), Number(options.m), Number(options.threads)];
+const classes = Number(options.classes);
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-step-"));
 const notes: string[] = [];
 const sides = new Map<string, Peer>();
@@ -61,7 +63,7 @@ try {
     model = join(folder, "model.onnx");
     runPeer("models.py", [options.model, String(size), model]);
   }
-  const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${m}`];
+  const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${classes}`];
   own.push("--real", `${real}`, "--threads", `${threads}`);
   sides.set("CLP-DD", Peer.own("own-step.js", own));
   if (!options.pair) {
@@ -71,12 +73,23 @@ try {
   if (peerPython() !== undefined) {
     const peer = Peer.python("lgm.py");
     try {
-      const shape = { name: options.model, size, m, classes: m, real, augmentations, threads };
+      const shape = { name: options.model, size, m, classes, real, augmentations, threads };
       await peer.ask("load", shape);
       sides.set(lgmPeer, peer);
     } catch (error) {
       notes.push(`LGM was not run: ${messageOf(error)}`);
       await peer.end();
+    }
+  }
+  const lgm = sides.get(lgmPeer);
+  if (lgm !== undefined) {
+    // Its memory grows with the images: where that is too much, the other sides go on.
+    try {
+      await lgm.ask("run");
+    } catch (error) {
+      notes.push(`LGM was not run: ${messageOf(error)}`);
+      sides.delete(lgmPeer);
+      await lgm.end();
     }
   }
   const times = await inTurn(
@@ -91,7 +104,7 @@ try {
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
-    ...{ model: options.model, size, m, classes: m, notes, sides: measured },
+    ...{ model: options.model, size, m, classes, notes, sides: measured },
     rounds: times["CLP-DD"]!.length,
     ...(theirs
       ? {

@@ -11,8 +11,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
+import { decodeImage } from "../src/data/decode.ts";
 import { imageBatches } from "../src/data/decode-pool.ts";
 import { openDataSet } from "../src/data/open-node.ts";
+import { preprocess } from "../src/data/preprocess.ts";
+import type { RgbImage } from "../src/data/resample.ts";
+import type { ImageSource } from "../src/data/source.ts";
+import type { Encoder } from "../src/encoder/encoder.ts";
 import { extractFeatures } from "../src/encoder/extract-node.ts";
 import { openEncoder } from "../src/encoder/open-node.ts";
 import { seededRandom } from "../src/random.ts";
@@ -28,6 +33,10 @@ export interface Extraction {
   readonly encoderAlone: number;
   /** End to end over encoder alone. */
   readonly ratio: number;
+  /** Milliseconds of one core for an image. */
+  readonly coreMs: { readonly encode: number; readonly decode: number; readonly resize: number };
+  /** The ratio where no core ever idles: the encoder's share of those. */
+  readonly bound: number;
 }
 
 const { values: options } = parseArgs({
@@ -57,6 +66,7 @@ try {
   for await (const { pixels, labels } of imageBatches(source, "train", encoder.preprocessing)) {
     batches.push({ pixels: pixels.slice(), count: labels.length });
   }
+  const coreMs = await coreMsOf(source, encoder, batches);
   let run = 0;
   const times = await inTurn(
     {
@@ -79,11 +89,51 @@ try {
   const result: Extraction = {
     ...{ model: options.model, size, count, endToEnd, encoderAlone },
     ratio: endToEnd / encoderAlone,
+    coreMs,
+    bound: coreMs.encode / (coreMs.encode + coreMs.decode + coreMs.resize),
   };
   console.log(JSON.stringify(result));
   await encoder.release();
 } finally {
   await rm(folder, { recursive: true, force: true });
+}
+
+/** What each part of the work costs when it is done by itself, in time of the processor and not of the clock. */
+async function coreMsOf(
+  source: ImageSource,
+  encoder: Encoder,
+  batches: readonly { pixels: Uint8Array; count: number }[],
+): Promise<Extraction["coreMs"]> {
+  const images = source.images("train");
+  const used = async (work: () => Promise<unknown>, of: number) => {
+    const before = process.cpuUsage();
+    await work();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000 / of;
+  };
+  sharp.concurrency(1);
+  sharp.cache(false);
+  const total = Math.min(images.length, 128);
+  const decoded: RgbImage[] = [];
+  const decodeAll = async () => {
+    decoded.length = 0;
+    for (let i = 0; i < total; i++) {
+      const item = images.at(i);
+      decoded.push(await decodeImage(item.id, await item.open(), item.encoding));
+    }
+  };
+  const resizeAll = async () => {
+    for (const image of decoded) preprocess(image, encoder.preprocessing);
+  };
+  const [first] = batches as [{ pixels: Uint8Array; count: number }];
+  const encodeOne = () => encoder.features(first.pixels, first.count);
+  // Each once before it is measured: code is compiled, sessions are made.
+  await decodeAll();
+  await resizeAll();
+  await encodeOne();
+  const decode = await used(decodeAll, total);
+  const resize = await used(resizeAll, total);
+  return { decode, resize, encode: await used(encodeOne, first.count) };
 }
 
 /** Made photographs of 500 × 375 px, as large as ImageNet's are in the middle: smooth colours with grain. */

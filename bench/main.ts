@@ -1,17 +1,22 @@
 /**
  * The benchmarks, one after the other, each in processes of its own; prints their tables and writes
- * docs/benchmarks.md (a run with --quick or --only writes nothing unless --out names a file).
+ * docs/benchmarks.md (a run with --quick or --only writes nothing unless --out names a file). With --only, what the
+ * page has of other sections is left as it is.
  *
- *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION] [--device cuda|webgpu] [--out FILE]
+ *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION[,SECTION]] [--device cuda|webgpu] [--out FILE]
+ *                    [--equal-seconds 300] [--peer-seconds 600]
  *
+ * `--equal-seconds`: what LGM has for each of its schedules in "Time to equal accuracy"; `--peer-seconds`: after which
+ * a probe of scikit-learn is stopped.
  * `--json` ends with one line: {"encoderStep":{MODEL:{ratio,shareOfPeak}}, "step":{ratio,memoryRatio},
- * "solve":{ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
+ * "solve":{ratio}, "equalAccuracy":{JUDGE:ratio}}; ratios above 1 say that this project is better, null that there was no peer to compare with.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { env } from "onnxruntime-node";
+import { type Block, headText, machineOf, provenanceText, splicedPage } from "./page.ts";
 import { peerPython, runPeer } from "./peer.ts";
 import { type BenchOptions, failure, type Report, stopAfter, wrapped } from "./section.ts";
 import { sections } from "./sections.ts";
@@ -25,10 +30,16 @@ const { values } = parseArgs({
     device: { type: "string" },
     threads: { type: "string", default: "2" },
     out: { type: "string" },
+    "equal-seconds": { type: "string", default: "300" },
+    "peer-seconds": { type: "string", default: "600" },
   },
 });
 const { quick, slow, threads, device } = values;
-const options: BenchOptions = { quick, slow, threads, ...(device === undefined ? {} : { device }) };
+const options: BenchOptions = {
+  ...{ quick, slow, threads },
+  ...{ equalSeconds: Number(values["equal-seconds"]), peerSeconds: Number(values["peer-seconds"]) },
+  ...(device === undefined ? {} : { device }),
+};
 const wanted = values.only?.flatMap((ids) => ids.split(","));
 const unknown = wanted?.find((id) => !sections.some((section) => section.id === id));
 if (unknown !== undefined) {
@@ -40,22 +51,24 @@ if (unknown !== undefined) {
 const quickSeconds = 275;
 const start = performance.now();
 if (quick) stopAfter(quickSeconds);
-const load = loadavg()[0]!;
 const elapsedSeconds = () => (performance.now() - start) / 1000;
 
-const head = [
+const machine = [
   `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; ${threads} threads.`,
   `Node ${process.versions.node}, ONNX Runtime ${env.versions.node ?? env.versions.common}; ${peerVersions()}.`,
-  `Load average at the start: ${load.toFixed(1)}.${load > 1 ? " Other programs were using the machine: times are noisy." : ""}`,
 ].join("\n");
-console.log(`${wrapped(head)}\n`);
+console.log(`${wrapped(machine)}\n`);
+const out = values.out ?? (quick || wanted !== undefined ? undefined : "docs/benchmarks.md");
+/** A page whose other sections stay. */
+const before =
+  out !== undefined && wanted !== undefined && existsSync(out) ? readFileSync(out, "utf8") : undefined;
 
 // Temporary files of all processes lie in one folder, so that those of one that was stopped go too.
 const scratch = mkdtempSync(join(tmpdir(), "clp-dd-bench-"));
 process.env.TMPDIR = scratch;
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-const pages: string[] = [];
+const blocks: Block[] = [];
 const json: Record<string, unknown> = {
   encoderStep: {},
   step: { ratio: null, memoryRatio: null },
@@ -64,8 +77,9 @@ const json: Record<string, unknown> = {
 const files: Record<string, string> = {};
 for (const { id, title, about, run } of sections) {
   let report: Report;
-  const began = performance.now();
   if (wanted !== undefined && !wanted.includes(id)) continue;
+  const provenance = provenanceOf();
+  const began = performance.now();
   process.stderr.write(`${title} …\n`);
   try {
     const found = run(options);
@@ -84,23 +98,48 @@ for (const { id, title, about, run } of sections) {
   Object.assign(json, report.json);
   Object.assign(files, report.files);
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
-  console.log(`${title}\n${"=".repeat(title.length)}\n${wrapped(about)}\n\n${report.text}(${seconds} s)\n`);
-  const pictures = Object.keys(report.files ?? {}).map((name) => `\n![${title}](${name})\n`);
-  pages.push(
-    `## ${title}\n\n${wrapped(about, 110)}\n\n\`\`\`\n${report.text.trimEnd()}\n\`\`\`\n${pictures.join("")}`,
+  console.log(
+    `${title}\n${"=".repeat(title.length)}\n${wrapped(`${about}\n\n${provenance}`)}\n\n${report.text}(${seconds} s)\n`,
   );
+  blocks.push({ title, about, provenance, text: report.text, pictures: Object.keys(report.files ?? {}) });
 }
 
-const out = values.out ?? (quick || wanted !== undefined ? undefined : "docs/benchmarks.md");
 if (out !== undefined) {
-  const command = `npm run bench${quick ? " -- --quick" : slow ? " -- --slow" : ""}`;
-  const page = `# Benchmarks\n\nWritten by \`${command}\`: every number is of one run, both sides in turn, medians; ratios above 1 mean that this\nproject is better. The peers are installed by \`bench/peers/setup\`.\n\n${head}\n`;
+  const order = sections.map(({ title }) => title);
   mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, `${page}\n${pages.join("\n")}`);
+  writeFileSync(out, splicedPage(before ?? headText(machine), blocks, order));
   for (const [name, content] of Object.entries(files)) writeFileSync(join(dirname(out), name), content);
-  console.log(`Written to ${out}; ${(elapsedSeconds() / 60).toFixed(1)} minutes.`);
+  console.log(`Written to ${out}.`);
 }
+console.log(`${(elapsedSeconds() / 60).toFixed(1)} minutes.`);
 if (values.json) console.log(JSON.stringify(json));
+
+/** What a section's numbers are of, measured before it begins. */
+function provenanceOf(): string {
+  const own = process.argv.slice(2).filter((arg) => arg !== "--json");
+  const at = own.indexOf("--out");
+  if (at >= 0) own.splice(at, 2);
+  const one = machine.split("\n").join(" ");
+  return provenanceText({
+    command: ["npm run bench", ...(own.length > 0 ? ["--"] : []), ...own].join(" "),
+    ...{ date: new Date().toISOString().slice(0, 10), load: loadavg()[0]! },
+    ...{ busyCores: busyCores(), cores: cpus().length },
+    ...(before !== undefined && machineOf(before) !== one ? { machine: one } : {}),
+  });
+}
+
+/** Cores that other programs keep busy, over a second in which this one waits. */
+function busyCores(): number {
+  const read = () => {
+    const times = cpus().map((cpu) => cpu.times);
+    const all = times.reduce((sum, t) => sum + t.user + t.nice + t.sys + t.idle + t.irq, 0);
+    return { all, idle: times.reduce((sum, t) => sum + t.idle, 0) };
+  };
+  const first = read();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  const last = read();
+  return cpus().length * (1 - (last.idle - first.idle) / Math.max(1, last.all - first.all));
+}
 
 /** Sentences are broken into lines; rows of tables fit, and are left. */
 function broken(line: string): string {

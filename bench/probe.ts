@@ -2,7 +2,7 @@
  * The closed-form probe of cached features, streamed from disk, against scikit-learn's RidgeClassifier (all in
  * memory) and SGDClassifier (one pass, streamed) on the same made features: time, memory, accuracy.
  *
- *   node probe.js [--n 50000] [--d 768] [--classes 1000] [--no-peers]
+ *   node probe.js [--n 50000] [--d 768] [--classes 1000] [--peer-seconds 600]
  *
  * Ends with one line of JSON: `ProbeBench`.
  */
@@ -26,6 +26,9 @@ export interface ProbeSide {
   readonly peakMemoryBytes: number;
   /** Share of held-out rows that are classified rightly. */
   readonly top1: number;
+  /** Rows it has learned from: fewer than all where its time or memory was up. */
+  readonly rows: number;
+  readonly stopped?: "time" | "memory" | null;
 }
 
 export interface ProbeBench {
@@ -42,7 +45,7 @@ const { values: options } = parseArgs({
     d: { type: "string", default: "768" },
     classes: { type: "string", default: "1000" },
     threads: { type: "string", default: "2" },
-    "no-peers": { type: "boolean", default: false },
+    "peer-seconds": { type: "string", default: "600" },
   },
 });
 const [n, d, classes] = [Number(options.n), Number(options.d), Number(options.classes)];
@@ -76,10 +79,9 @@ try {
   }
   sides.push({
     name: "closed form, streamed, here",
-    ...{ seconds: stage.seconds, peakMemoryBytes: stage.peakMemoryBytes, top1: right / heldOut },
+    ...{ seconds: stage.seconds, peakMemoryBytes: stage.peakMemoryBytes, top1: right / heldOut, rows: n },
   });
-  if (options["no-peers"]) notes.push("scikit-learn was not run at this size");
-  else if (peerPython() === undefined) notes.push("the peers are not installed (bench/peers/setup)");
+  if (peerPython() === undefined) notes.push("the peers are not installed (bench/peers/setup)");
   else {
     for (const [call, name] of [
       ["ridge", "RidgeClassifier, in memory"],
@@ -88,8 +90,9 @@ try {
       // A process each: the peak of one is not to be the other's.
       const peer = Peer.python("probe.py");
       try {
-        await peer.ask("load", { folder, n, held_out: heldOut, d, classes, threads });
-        sides.push({ name, ...(await peer.ask<Omit<ProbeSide, "name">>(call, { shift, rows: rowsAtOnce })) });
+        await peer.ask("load", { folder, d, classes, threads });
+        const limits = { rows: rowsAtOnce, seconds: Number(options["peer-seconds"]) };
+        sides.push({ name, ...(await peer.ask<Omit<ProbeSide, "name">>(call, { shift, ...limits })) });
       } catch (error) {
         notes.push(`${name} was not run: ${messageOf(error)}`);
       } finally {

@@ -4,15 +4,20 @@ Parameters are a pyramid of levels; image = sigmoid(2 D(sum of the levels, bilin
 takes the gradient of the cross-entropy with respect to it on a real batch and on 10 augmented copies of the
 synthetic images, and goes down the gradient of 1 - cos between the two: backward through the head's gradient and
 through the encoder. The real batch's features are taken as cached, which spares this side the encoder's work on them.
+
+`load` and `run` time single steps on random features with every level in use; `load_real`, `advance` and `save` train
+on the features of a file, levels and learning rate going by the share of the time that is spent.
 """
 
 import math
 import time
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from models import Normalized
-from protocol import peak_bytes, serve
+from onnx_encoder import OnnxEncoder
+from protocol import limit_memory, peak_bytes, serve
 
 COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])
 COLOR = COLOR / COLOR.norm(dim=0).max()
@@ -21,6 +26,7 @@ state = {}
 
 
 def load(name, size, m, classes, real, augmentations, threads):
+    limit_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     encoder = Normalized(name, size)
@@ -38,6 +44,66 @@ def load(name, size, m, classes, real, augmentations, threads):
         augmentations=augmentations,
     )
     return {"torch": torch.__version__, "featureSize": d}
+
+
+def load_real(model, mean, std, size, features, labels, classes, batch, augmentations, threads, recipe):
+    """`recipe`: lr, cosine, seconds, and either levelShare (of the seconds) or levelEvery (steps)."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    y = torch.from_numpy(np.fromfile(labels, np.int32)).long()
+    state.update(
+        encoder=OnnxEncoder(model, mean, std),
+        size=size,
+        levels=[],
+        labels=torch.arange(classes),
+        all=(torch.from_numpy(np.fromfile(features, np.float32)).view(len(y), -1), y),
+        batch=batch,
+        classes=classes,
+        augmentations=augmentations,
+        recipe=recipe,
+        spent=0.0,
+        steps=0,
+    )
+    add_level()
+
+
+def add_level():
+    """The next finer level from noise over the number of levels, the older ones scaled down, Adam anew."""
+    levels, size = state["levels"], state["size"]
+    sides = [2**k for k in range(20) if 2**k < size] + [size]
+    if len(levels) == len(sides):
+        return
+    total, side = len(levels) + 1, sides[len(levels)]
+    kept = [(level.detach() * len(levels) / total).requires_grad_(True) for level in levels]
+    new = (torch.randn(len(state["labels"]), 3, side, side) / total).requires_grad_(True)
+    state["levels"] = [*kept, new]
+    state["optimizer"] = torch.optim.Adam(state["levels"], lr=state["recipe"]["lr"])
+
+
+def advance(until):
+    """Steps until their own seconds, together, are `until`."""
+    recipe = state["recipe"]
+    features, labels = state["all"]
+    while state["spent"] < until:
+        start = time.perf_counter()
+        share = state["spent"] / recipe["seconds"]
+        every = recipe.get("levelEvery")
+        due = share / recipe["levelShare"] if every is None else state["steps"] / every
+        if due >= len(state["levels"]):
+            add_level()
+        if recipe["cosine"]:
+            state["optimizer"].param_groups[0]["lr"] = recipe["lr"] * (1 + math.cos(math.pi * share)) / 2
+        drawn = torch.randint(len(labels), (state["batch"],))
+        state["real"] = (features[drawn], labels[drawn])
+        run()
+        state["steps"] += 1
+        state["spent"] += time.perf_counter() - start
+    return {"steps": state["steps"], "seconds": state["spent"], "levels": len(state["levels"])}
+
+
+def save(path):
+    with torch.no_grad():
+        render().numpy().tofile(path)
 
 
 def render():
@@ -92,4 +158,13 @@ def run():
     return 1000 * (time.perf_counter() - start)
 
 
-serve({"load": load, "run": run, "memory": lambda: {"peakMemoryBytes": peak_bytes()}})
+serve(
+    {
+        "load": load,
+        "run": run,
+        "memory": lambda: {"peakMemoryBytes": peak_bytes()},
+        "load_real": load_real,
+        "advance": advance,
+        "save": save,
+    }
+)

@@ -23,3 +23,11 @@ def serve(handlers):
 def peak_bytes():
     """The most memory this process has held (Linux: kilobytes)."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def limit_memory(share=0.9):
+    """From now on this process gets an error, and the machine stays usable, where it would need more than is free."""
+    with open("/proc/meminfo") as file:
+        free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    limit = int(share * free)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -7,6 +7,7 @@
  * pass is the first, as in every Pillow up to 12.2; later ones take the vertical pass first where an image loses
  * more than twice as many rows as columns, which changes the rounding between the passes there.
  */
+import { resamplePasses } from "./resample-kernel.ts";
 
 /** An 8-bit RGB image: `data[(y * width + x) * 3 + channel]`, height × width × 3. */
 export interface RgbImage {
@@ -54,7 +55,7 @@ function sinc(x: number): number {
 }
 
 /** The weights of a run of output positions along one axis: position i reads `count[i]` sources from `first[i]`. */
-interface Taps {
+export interface Taps {
   /** The longest count; the weights of position i start at `i * stride`. */
   readonly stride: number;
   readonly first: Int32Array;
@@ -64,7 +65,6 @@ interface Taps {
 
 /** 32 bits hold 8 bits of pixel, 2 bits of head room for the cubic's overshoot, and the weight. */
 const precisionBits = 32 - 8 - 2;
-const half = 1 << (precisionBits - 1);
 
 /** Taps for outputs `[start, start + length)` of an axis resized from `from` to `to` pixels. */
 function axisTaps(from: number, to: number, filter: Filter, start: number, length: number): Taps {
@@ -102,106 +102,6 @@ function axisTaps(from: number, to: number, filter: Filter, start: number, lengt
     count[i] = used;
   }
   return { stride, first, count, weights };
-}
-
-/**
- * Rows `[top, top + rows)` of the source, resampled along x. Result row r holds the red, then the green, then
- * the blue pixels, so that the vertical pass reads and writes contiguously. Two rows go at a time, sharing the
- * loads of the weights: six sums are what fits in registers.
- */
-function horizontalPass(image: RgbImage, taps: Taps, top: number, rows: number): Uint8Array {
-  const { data } = image;
-  const width = taps.first.length;
-  const { first, count, weights, stride } = taps;
-  const out = new Uint8ClampedArray(rows * width * 3);
-  const sourceRow = image.width * 3;
-  for (let y = 0; y < rows; y += 2) {
-    const paired = y + 1 < rows;
-    const source = (top + y) * sourceRow;
-    // The last of an odd number of rows is paired with itself.
-    const below = paired ? sourceRow : 0;
-    const target = y * width * 3;
-    const targetBelow = paired ? target + width * 3 : target;
-    for (let x = 0; x < width; x++) {
-      let at = source + first[x]! * 3;
-      let k = x * stride;
-      const end = k + count[x]!;
-      let red = half;
-      let green = half;
-      let blue = half;
-      let redBelow = half;
-      let greenBelow = half;
-      let blueBelow = half;
-      for (; k < end; k++) {
-        const weight = weights[k]!;
-        const next = at + below;
-        red = (red + Math.imul(data[at]!, weight)) | 0;
-        green = (green + Math.imul(data[at + 1]!, weight)) | 0;
-        blue = (blue + Math.imul(data[at + 2]!, weight)) | 0;
-        redBelow = (redBelow + Math.imul(data[next]!, weight)) | 0;
-        greenBelow = (greenBelow + Math.imul(data[next + 1]!, weight)) | 0;
-        blueBelow = (blueBelow + Math.imul(data[next + 2]!, weight)) | 0;
-        at += 3;
-      }
-      const pixel = target + x;
-      const pixelBelow = targetBelow + x;
-      out[pixel] = red >> precisionBits;
-      out[pixel + width] = green >> precisionBits;
-      out[pixel + 2 * width] = blue >> precisionBits;
-      out[pixelBelow] = redBelow >> precisionBits;
-      out[pixelBelow + width] = greenBelow >> precisionBits;
-      out[pixelBelow + 2 * width] = blueBelow >> precisionBits;
-    }
-  }
-  return new Uint8Array(out.buffer);
-}
-
-/**
- * The planar rows of `horizontalPass` resampled along y into a rectangle of the planar image `out`, four pixels
- * at a time. `top` is the source row that row 0 of `rows` is.
- */
-function verticalPass(rows: Uint8Array, width: number, taps: Taps, top: number, canvas: Canvas): void {
-  const rowLength = width * 3;
-  const out = new Uint8ClampedArray(canvas.data.buffer, canvas.data.byteOffset, canvas.data.length);
-  const { first, count, weights, stride } = taps;
-  const quads = width - (width % 4);
-  for (let y = 0; y < first.length; y++) {
-    const firstWeight = y * stride;
-    const end = firstWeight + count[y]!;
-    const source = (first[y]! - top) * rowLength;
-    for (let channel = 0; channel < 3; channel++) {
-      const target = (channel * canvas.height + canvas.top + y) * canvas.width + canvas.left;
-      const plane = source + channel * width;
-      for (let x = 0; x < quads; x += 4) {
-        let sum0 = half;
-        let sum1 = half;
-        let sum2 = half;
-        let sum3 = half;
-        let at = plane + x;
-        for (let k = firstWeight; k < end; k++) {
-          const weight = weights[k]!;
-          sum0 = (sum0 + Math.imul(rows[at]!, weight)) | 0;
-          sum1 = (sum1 + Math.imul(rows[at + 1]!, weight)) | 0;
-          sum2 = (sum2 + Math.imul(rows[at + 2]!, weight)) | 0;
-          sum3 = (sum3 + Math.imul(rows[at + 3]!, weight)) | 0;
-          at += rowLength;
-        }
-        out[target + x] = sum0 >> precisionBits;
-        out[target + x + 1] = sum1 >> precisionBits;
-        out[target + x + 2] = sum2 >> precisionBits;
-        out[target + x + 3] = sum3 >> precisionBits;
-      }
-      for (let x = quads; x < width; x++) {
-        let sum = half;
-        let at = plane + x;
-        for (let k = firstWeight; k < end; k++) {
-          sum = (sum + Math.imul(rows[at]!, weights[k]!)) | 0;
-          at += rowLength;
-        }
-        out[target + x] = sum >> precisionBits;
-      }
-    }
-  }
 }
 
 /** Where `resample` writes: a planar image, 3 × height × width, and the place of the window in it. */
@@ -246,8 +146,7 @@ export function resample(
     top = Math.min(top, down.first[y]!);
     bottom = Math.max(bottom, down.first[y]! + down.count[y]!);
   }
-  const rows = horizontalPass(image, across, top, bottom - top);
-  verticalPass(rows, window.width, down, top, target);
+  resamplePasses(image, across, down, top, bottom - top, target);
   return target.data;
 }
 
