@@ -68,10 +68,20 @@ const beginningOf = (page: string): string => page.split(/^(?=## )/m)[0]!;
  * no section has any more are dropped.
  */
 export function splicedPage(page: string, blocks: readonly Block[], order: readonly string[]): string {
-  const [beginning, ...old] = page.split(/^(?=## )/m);
+  const beginning = beginningOf(page);
+  return spliced(beginning, page, new Map(blocks.map((block) => [block.title, blockText(block)])), order);
+}
+
+/** `beginning`, then the sections of `page` in `order`, those of `texts` (by title, titles included) in place of its own. */
+export function spliced(
+  beginning: string,
+  page: string,
+  texts: ReadonlyMap<string, string>,
+  order: readonly string[],
+): string {
   const titleOf = (text: string): string => text.slice(3, text.indexOf("\n"));
-  const texts = new Map(old.map((text) => [titleOf(text), text.trimEnd()]));
-  for (const block of blocks) texts.set(block.title, blockText(block).trimEnd());
-  const kept = order.flatMap((title) => texts.get(title) ?? []);
-  return `${[beginning!.trimEnd(), ...kept].join("\n\n")}\n`;
+  const [, ...old] = page.split(/^(?=## )/m);
+  const all = new Map([...old.map((text) => [titleOf(text), text] as const), ...texts]);
+  const kept = order.flatMap((title) => all.get(title)?.trimEnd() ?? []);
+  return `${[beginning.trimEnd(), ...kept].join("\n\n")}\n`;
 }

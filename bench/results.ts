@@ -1,8 +1,8 @@
 /**
  * The comparisons behind docs/results.md, as grids that `clp-dd compare` runs too; resumable cell by cell.
  *
- *   npm run results                         every section; writes docs/results.md (hours), after each section
- *   npm run results -- --only emoji         one section, its tables on standard output
+ *   npm run results                         every section (hours), each into its place in docs/results.md when it is done
+ *   npm run results -- --only emoji,encoders   these sections
  *   npm run results -- --quick --json       minutes: the 8-class emoji set, one line of JSON at the end
  *
  * Options: --seeds N or emoji=5,encoders=2 (5 where nothing is said), --steps N (of every distillation that says
@@ -11,6 +11,7 @@
  * --out FOLDER (of the cells; by default one in the cache folder for each state of the code).
  */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, homedir, loadavg } from "node:os";
 import { basename, join } from "node:path";
@@ -29,6 +30,7 @@ import {
 import type { ProbeName } from "../src/evaluate/protocol.ts";
 import { markdownTable, type Table } from "../src/evaluate/tables.ts";
 import { formatSeconds } from "../src/format.ts";
+import { spliced } from "./page.ts";
 import { settings } from "./settings.ts";
 
 const { values: options } = parseArgs({
@@ -185,40 +187,42 @@ const experiment = (name: string, what: string, data: string, changed = fewSetti
   ],
 });
 
-const sections: readonly Section[] = [
+const acrossEncoders: Section = {
+  name: "encoders",
+  title: "Across encoders",
+  text: "Distilled with the embedded encoder, evaluated on others, whose probes are trained anew on the same pixels.",
+  grids: [
+    {
+      ...{ ...common, seeds: seedsOf("encoders"), data: ["emoji"] },
+      evaluateOn: [embedded, ...others],
+      methods: [
+        recipe("clp"),
+        augmented("clp"),
+        recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
+        recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
+        augmented("lgm"),
+        ...["random", "centroid", "full"],
+      ],
+    },
+  ],
+};
+
+const fashionSet = `fashion-mnist:${fashion}`;
+/** In the page's order. */
+const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", variants),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", [], 200),
-  ...(fashion === undefined
-    ? []
-    : [main("fashion-mnist", "Fashion-MNIST", `fashion-mnist:${fashion}`, variants)]),
-  ...(others.length === 0
-    ? []
-    : [
-        {
-          name: "encoders",
-          title: "Across encoders",
-          text: "Distilled with the embedded encoder, evaluated on others, whose probes are trained anew on the same pixels.",
-          grids: [
-            {
-              ...{ ...common, seeds: seedsOf("encoders"), data: ["emoji"] },
-              evaluateOn: [embedded, ...others],
-              methods: [
-                recipe("clp"),
-                recipe("clp", { augment: 1 }, "clp, 1 draw a step"),
-                recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
-                recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
-                recipe("lgm", { augment: 1 }, "lgm, 1 draw a step"),
-                ...["random", "centroid", "full"],
-              ],
-            },
-          ],
-        },
-      ]),
+  {
+    ...main("fashion-mnist", "Fashion-MNIST", fashionSet, variants),
+    ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
+  },
+  { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },
   experiment("emoji", "8 emoji groups", "emoji", [...settings]),
   experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups"),
-  ...(fashion === undefined
-    ? []
-    : [experiment("fashion-mnist", "Fashion-MNIST", `fashion-mnist:${fashion}`)]),
+  {
+    ...experiment("fashion-mnist", "Fashion-MNIST", fashionSet),
+    ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
+  },
 ];
 
 /** One distillation of each objective; heads and random images over five seeds. */
@@ -300,6 +304,9 @@ function jsonOf(rows: readonly Row[]) {
   );
 }
 
+const publishedTitle = "Published figures";
+const titleOf = (text: string): string => text.slice(3, text.indexOf("\n"));
+
 const began = performance.now();
 const load = loadavg()[0]!;
 const out = options.out ?? (await ownFolder());
@@ -315,58 +322,70 @@ if (options.quick) {
   if (options.json) console.log(JSON.stringify(jsonOf(rows)));
 } else {
   const skipped = options.skip.split(",");
-  const wanted = sections.filter(
-    ({ name }) => (options.only === undefined || options.only === name) && !skipped.includes(name),
-  );
-  if (wanted.length === 0) {
-    throw new Error(`--only takes one of ${sections.map((s) => s.name).join(", ")}`);
+  const only = options.only?.split(",");
+  const unknown = only?.find((name) => !sections.some((section) => section.name === name));
+  if (unknown !== undefined) {
+    throw new Error(`There is no section ${unknown}; --only takes ${sections.map((s) => s.name).join(", ")}`);
   }
-  const parts: string[] = [];
+  const wanted = sections.filter(({ name, needs }) => {
+    if (only === undefined) return needs === undefined && !skipped.includes(name);
+    if (needs !== undefined && only.includes(name)) throw new Error(`--only ${name} needs ${needs}`);
+    return only.includes(name);
+  });
   const json: Record<string, readonly Row[]> = {};
   for (const section of wanted) {
     const rows = comparisonRows(await cellsOf(section, out), published);
     json[section.name] = rows;
-    parts.push(partOf(section, comparisonTables(rows, published)));
-    if (options.only === undefined) await writePage(parts);
+    await writePage(section, comparisonTables(rows, published));
   }
-  if (options.only !== undefined) console.log(parts.join("\n"));
   if (options.json) console.log(JSON.stringify(json));
 }
 
 function partOf({ name, title, text }: Section, tables: readonly Table[]): string {
   const count = seedsOf(name).length;
-  return `## ${title}\n${text} ${count === 1 ? "One seed" : `${count} seeds`}.\n\n${tables.map(markdownTable).join("\n")}`;
+  const provenance =
+    `\`${commandOf(name)}\`, ${new Date().toISOString().slice(0, 10)}; ${availableParallelism()} cores ` +
+    `(${cpus()[0]?.model.trim()}), Node ${process.version}; load at the start ${load.toFixed(1)}.`;
+  return `## ${title}\n${text} ${count === 1 ? "One seed" : `${count} seeds`}.\n\n${provenance}\n\n${tables.map(markdownTable).join("\n")}`;
 }
 
-async function writePage(parts: readonly string[]): Promise<void> {
-  // A folder's place on this machine means nothing elsewhere.
-  const given = process.argv.slice(2).map((text) =>
-    text
-      .split(",")
-      .map((part) => basename(part))
-      .join(","),
-  );
-  const command = ["npm run results", ...(given.length > 0 ? ["--", ...given] : [])].join(" ");
-  const page = `# Results
+/** The command that makes one section; a folder's place on this machine means nothing elsewhere. */
+function commandOf(section: string): string {
+  const given = process.argv.slice(2);
+  for (const name of ["--only", "--skip", "--out"]) {
+    const at = given.indexOf(name);
+    if (at >= 0) given.splice(at, 2);
+  }
+  const shown = given.map((text) => text.split(",").map((part) => basename(part)));
+  return ["npm run results -- --only", section, ...shown.map((parts) => parts.join(","))].join(" ");
+}
 
-Written by \`${command}\` (\`bench/results.ts\`); every figure was measured by that run or lies in the column marked
-as published. Test images are never looked at while distilling, and never for the choice of a learning rate or λ.
-Each set: ${steps === undefined ? "the default number of steps" : `${steps} steps`}, hard labels, embedded encoder at 128 px. Closed form: the
-feature map and λ that the set was distilled with. LGM head: linear on raw features, w std 0.01, Adam 1e-3 · batch/256,
-cosine, ${options.epochs ?? "1,000"} epochs. Tuned head: its learning rate chosen on real training features among .001, .005, .01, .05, .1.
-Heads are trained with 5 seeds on each set; on all training features once, for ${options["full-epochs"]} epochs. Full data has the closed form
-of the default's first feature map.
+/** Puts a section into its place on the page, under a new beginning and with the notes as they are now. */
+async function writePage(section: Section, tables: readonly Table[]): Promise<void> {
+  const path = "docs/results.md";
+  const beginning = `# Results
 
-Measured on ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}; load at the start ${load.toFixed(1)}.
-
-${parts.join("\n")}
-${await readFile("docs/results-notes.md", "utf8")}
-## Published figures
-Not measured here. ${published.note} Source: ${published.source}.
-
-${publishedTable()}
+Written by \`npm run results\` (\`bench/results.ts\`), section by section; under each title stands the command that its figures
+were measured by, or they lie in columns marked as published. Test images are never looked at while distilling, and
+never for the choice of a learning rate or λ. Sets have hard labels and, where nothing else is said, the default number
+of steps and the embedded encoder at 128 px. Closed form: the feature map and λ that the set was distilled with. LGM head:
+linear on raw features, w std 0.01, Adam 1e-3 · batch/256, cosine, 1,000 epochs (on all training features: \`--full-epochs\`,
+100 where a command does not say it). Tuned head: its learning rate chosen on real training features among .001, .005, .01, .05, .1.
+Heads are trained with 5 seeds on each set, or with a set's own seed where the seed changes the set; on all training features once.
+Full data has the closed form of the default's first feature map.
 `;
-  await writeFile("docs/results.md", page);
+  const notes = await readFile("docs/results-notes.md", "utf8");
+  const texts = new Map([
+    [section.title, partOf(section, tables)],
+    [titleOf(notes), notes],
+    [
+      publishedTitle,
+      `## ${publishedTitle}\nNot measured here. ${published.note} Source: ${published.source}.\n\n${publishedTable()}`,
+    ],
+  ]);
+  const order = [...sections.map(({ title }) => title), titleOf(notes), publishedTitle];
+  const page = existsSync(path) ? await readFile(path, "utf8") : "";
+  await writeFile(path, spliced(beginning, page, texts, order));
 }
 
 function publishedTable(): string {
