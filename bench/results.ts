@@ -213,7 +213,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", variants),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", [], 200),
   {
-    ...main("fashion-mnist", "Fashion-MNIST", fashionSet, variants),
+    ...main("fashion-mnist", "Fashion-MNIST", fashionSet),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
   },
   { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },
