@@ -68,7 +68,7 @@ try {
   sides.set("CLP-DD", Peer.own("own-step.js", own));
   if (!options.pair) {
     const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
-    sides.set("LGM's objective, 10 augmentations, here", Peer.own("own-step.js", [...own, ...lgm]));
+    sides.set("LGM, here", Peer.own("own-step.js", [...own, ...lgm]));
   }
   if (peerPython() !== undefined) {
     const peer = Peer.python("lgm.py");

@@ -30,13 +30,14 @@ const { values } = parseArgs({
     device: { type: "string" },
     threads: { type: "string", default: "2" },
     out: { type: "string" },
+    batches: { type: "string", default: "1,8,32" },
     "equal-seconds": { type: "string", default: "300" },
     "peer-seconds": { type: "string", default: "600" },
   },
 });
 const { quick, slow, threads, device } = values;
 const options: BenchOptions = {
-  ...{ quick, slow, threads },
+  ...{ quick, slow, threads, batches: values.batches },
   ...{ equalSeconds: Number(values["equal-seconds"]), peerSeconds: Number(values["peer-seconds"]) },
   ...(device === undefined ? {} : { device }),
 };

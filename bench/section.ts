@@ -8,6 +8,8 @@ export interface BenchOptions {
   readonly slow: boolean;
   readonly threads: string;
   readonly device?: string;
+  /** Batches of the encoder step, separated by commas. */
+  readonly batches: string;
   /** Seconds of its own steps that LGM has for each schedule in the comparison at equal accuracy. */
   readonly equalSeconds: number;
   /** Seconds after which a peer's probe is stopped. */

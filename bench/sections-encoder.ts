@@ -54,7 +54,7 @@ function agreementRows(results: readonly EncoderStep[]): string {
   );
 }
 
-export function encoderStep({ quick, slow, threads }: BenchOptions): Report {
+export function encoderStep({ quick, slow, threads, batches }: BenchOptions): Report {
   const own = encoders.filter(([model]) => model === "efficientnet-lite0");
   const models = quick ? encoders.slice(0, 2) : peerPython() === undefined ? own : encoders;
   const available = models.filter(([model]) => peerPython() !== undefined || model === "efficientnet-lite0");
@@ -66,7 +66,7 @@ export function encoderStep({ quick, slow, threads }: BenchOptions): Report {
         "encoder-step.js",
         [
           ...["--model", model, "--size", size, "--threads", threads, "--compile", slow ? "1,8,32" : "8"],
-          ...["--batches", quick ? "8" : "1,8,32", "--seconds", quick ? 4 : 6, ...(quick ? ["--early"] : [])],
+          ...["--batches", quick ? "8" : batches, "--seconds", quick ? 4 : 6, ...(quick ? ["--early"] : [])],
         ],
         quick ? quickEncoderSeconds : undefined,
       ),

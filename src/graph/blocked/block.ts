@@ -1,6 +1,5 @@
 import { protoOfDataType } from "../data-type.ts";
 import {
-  type Attributes,
   type Constant,
   type Graph,
   int,
@@ -13,7 +12,7 @@ import {
 import { linksOf } from "../links.ts";
 import { withoutDeadNodes } from "../simplify.ts";
 import { windowAttributes, windowOf } from "../window.ts";
-import { type Activation, activationOf, type Interleaving, interleavings } from "./fuse.ts";
+import { type Activation, activationOf, interleavings } from "./fuse.ts";
 import {
   blockedBias,
   blockedConvolution,
@@ -23,6 +22,7 @@ import {
   wholeBlocks,
 } from "./layout.ts";
 import { imageShape } from "./shape.ts";
+import { nameOf, Values } from "./values.ts";
 
 /** A graph whose convolutions run blocked, and the values that enter or leave it so. */
 export interface Blocked {
@@ -30,8 +30,6 @@ export interface Blocked {
   /** Of the values that were asked for blocked: those that are, with their name and type in the graph. */
   readonly handed: ReadonlyMap<string, { readonly name: string; readonly type: TensorType }>;
 }
-
-const nameOf = (value: string): string => `${value}/blocked`;
 
 /**
  * Rewrites a graph so that its convolutions and what lies between them work in ONNX Runtime's blocked layout.
@@ -50,56 +48,22 @@ export function blockGraph(
   handOver: ReadonlySet<string> = new Set(),
   handed: Blocked["handed"] = new Map(),
 ): Blocked {
-  if (block === 1 || !graph.nodes.some((node) => node.op === "Conv")) return { graph, handed: new Map() };
+  const without = handed.size === 0 && !graph.nodes.some((node) => node.op === "Conv");
+  if (block === 1 || without) return { graph, handed: new Map() };
   const pass = new BlockingPass(graph, types, block);
   for (const [value, { type }] of handed) pass.takeIn(value, type);
   for (const node of graph.nodes) pass.rewrite(node);
   return pass.finish(handOver);
 }
 
-class BlockingPass {
-  private readonly graph: Graph;
-  private readonly block: number;
-  private readonly nodes: Node[] = [];
-  private readonly constants: Map<string, Constant>;
-  private readonly inputs: Graph["inputs"];
-  /** Shapes as they would be unblocked. */
-  private readonly types: Map<string, TensorType>;
-  private readonly plain = new Set<string>();
-  private readonly blocked = new Set<string>();
+class BlockingPass extends Values {
   /** Convolutions that wait for the sum that they will be computed into. */
   private readonly waiting = new Map<string, Node>();
   /** Values that are written by the convolution before them. */
   private readonly written = new Set<string>();
-  private readonly links;
-  private readonly interleavings: ReadonlyMap<string, Interleaving>;
-  private readonly skipped = new Set<Node>();
-
-  constructor(graph: Graph, types: ReadonlyMap<string, TensorType>, block: number) {
-    this.graph = graph;
-    this.block = block;
-    this.constants = new Map(graph.constants);
-    this.inputs = [...graph.inputs];
-    this.types = new Map(types);
-    this.links = linksOf(graph);
-    const found = interleavings(graph, this.links);
-    this.interleavings = found;
-    for (const { inner } of found.values()) for (const node of inner) this.skipped.add(node);
-    for (const input of graph.inputs) this.plain.add(input.name);
-    for (const [name, constant] of graph.constants) {
-      this.plain.add(name);
-      this.types.set(name, constant);
-    }
-  }
-
-  /** Declares that input `value` comes blocked. */
-  takeIn(value: string, type: TensorType): void {
-    const at = this.inputs.findIndex((input) => input.name === value);
-    if (at < 0) return;
-    this.inputs[at] = { name: nameOf(value), ...type };
-    this.plain.delete(value);
-    this.blocked.add(value);
-  }
+  private readonly links = linksOf(this.graph);
+  private readonly interleavings = interleavings(this.graph, this.links);
+  private readonly skipped = new Set([...this.interleavings.values()].flatMap(({ inner }) => inner));
 
   rewrite(node: Node): void {
     if (this.skipped.has(node) || node.outputs.some((output) => this.written.has(output))) return;
@@ -137,71 +101,6 @@ class BlockingPass {
       outputs,
     };
     return { graph: withoutDeadNodes(graph), handed };
-  }
-
-  /** Writes a node whose output is `value`, blocked. */
-  private make(op: string, inputs: readonly string[], value: string, attributes: Attributes, domain = "") {
-    const output = nameOf(value);
-    this.nodes.push({ op, domain, name: output, inputs, outputs: [output], attributes });
-    this.blocked.add(value);
-  }
-
-  /** The type of `value` blocked. */
-  private blockedType(value: string): TensorType {
-    const { dtype, dims } = this.types.get(value)!;
-    return { dtype, dims: [dims[0]!, wholeBlocks(dims[1]!, this.block), ...dims.slice(2)] };
-  }
-
-  /** Shape of an image that could be blocked, or undefined. */
-  private imageDims(value: string): readonly number[] | undefined {
-    const dims = this.types.get(value)?.dims;
-    return dims?.length === 4 && !this.constants.has(value) ? dims : undefined;
-  }
-
-  /** Whether `value` is blocked or can be laid out so: ONNX Runtime takes channels in fours. */
-  private canBlock(value: string): boolean {
-    return this.blocked.has(value) || this.waiting.has(value) || (this.imageDims(value)?.[1] ?? 1) % 4 === 0;
-  }
-
-  /** The blocked form of an image, made from the plain one where there is none yet. */
-  private blockedOf(value: string): string {
-    if (this.blocked.has(value)) return nameOf(value);
-    this.release(value);
-    if (this.blocked.has(value)) return nameOf(value);
-    const { dtype } = this.types.get(value)!;
-    const float = dtype === "float32" ? value : this.cast(value, `${value}/float`, "float32");
-    if (dtype === "float32")
-      this.make("ReorderInput", [float], value, { channels_last: int(0) }, blockedDomain);
-    else {
-      this.node("ReorderInput", [float], `${value}/float/blocked`, { channels_last: int(0) }, blockedDomain);
-      this.make("Cast", [`${value}/float/blocked`], value, { to: int(protoOfDataType(dtype)) });
-    }
-    return nameOf(value);
-  }
-
-  /** The plain form of a value, made from the blocked one where there is none yet. */
-  private plainOf(value: string): string {
-    this.release(value);
-    if (this.plain.has(value) || !this.blocked.has(value)) return value;
-    const { dtype, dims } = this.types.get(value)!;
-    const attributes = { channels: int(dims[1]!), channels_last: int(0) };
-    if (dtype === "float32") this.node("ReorderOutput", [nameOf(value)], value, attributes, blockedDomain);
-    else {
-      const float = this.cast(nameOf(value), `${nameOf(value)}/float`, "float32");
-      this.node("ReorderOutput", [float], `${value}/float`, attributes, blockedDomain);
-      this.cast(`${value}/float`, value, dtype);
-    }
-    this.plain.add(value);
-    return value;
-  }
-
-  private cast(from: string, to: string, dtype: TensorType["dtype"]): string {
-    return this.node("Cast", [from], to, { to: int(protoOfDataType(dtype)) });
-  }
-
-  private node(op: string, inputs: readonly string[], output: string, attributes: Attributes, domain = "") {
-    this.nodes.push({ op, domain, name: output, inputs, outputs: [output], attributes });
-    return output;
   }
 
   private constantInput(node: Node, at: number): Constant | undefined {
@@ -283,7 +182,7 @@ class BlockingPass {
   }
 
   /** Writes a convolution that waited, without a sum. */
-  private release(value: string): void {
+  protected override beforeUse(value: string): void {
     const node = this.waiting.get(value);
     if (node === undefined) return;
     this.waiting.delete(value);
@@ -305,7 +204,7 @@ class BlockingPass {
   /** Element-wise operators of images of one shape, of which at least one is blocked, and of scalars. */
   private elementwise(node: Node): boolean {
     if (!isElementwise(node) || node.outputs.length !== 1) return false;
-    for (const input of node.inputs) this.release(input);
+    for (const input of node.inputs) this.beforeUse(input);
     const isScalar = (input: string) => {
       const constant = this.constants.get(input);
       return (
@@ -345,7 +244,7 @@ class BlockingPass {
     const found = this.interleavings.get(node.outputs[0]!);
     if (found === undefined) return false;
     const { axis, parts, inner } = found;
-    for (const part of parts) this.release(part);
+    for (const part of parts) this.beforeUse(part);
     const dims = this.imageDims(parts[0]!);
     const alike = dims && parts.every((part) => String(this.imageDims(part)) === String(dims));
     if (
@@ -384,14 +283,5 @@ class BlockingPass {
     if (!this.blocked.has(input) || this.imageDims(output) === undefined) return false;
     this.make(node.op, [this.blockedOf(input)], output, node.attributes, blockedDomain);
     return true;
-  }
-
-  private ints(values: readonly number[]): string {
-    const name = `blocked/ints/${values.join(",")}`;
-    if (!this.constants.has(name)) {
-      const bytes = new Uint8Array(new BigInt64Array(values.map(BigInt)).buffer);
-      this.constants.set(name, { dtype: "int64", dims: [values.length], bytes });
-    }
-    return name;
   }
 }

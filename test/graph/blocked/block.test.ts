@@ -45,6 +45,8 @@ const networks: Readonly<Record<string, (b: GraphBuilder, image: string) => stri
     const deep = relu6(b, conv(b, wide, 40, { out: 40, kernel: 5, group: 40 }));
     return b.op("Add", [conv(b, deep, 40, { out: 24, kernel: 1 }), stem]);
   },
+  "one convolution, whose pullback has none": (b, image) =>
+    b.op("Relu", [conv(b, image, 3, { out: 16, kernel: 3 })]),
   "a strided depthwise convolution": (b, image) => {
     const stem = b.op("Relu", [conv(b, image, 3, { out: 32, kernel: 3 })]);
     return b.op("Relu", [conv(b, stem, 32, { out: 32, kernel: 3, stride: 2, group: 32 })]);
