@@ -4,8 +4,9 @@
  * page has of other sections is left as it is.
  *
  *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION[,SECTION]] [--device cuda|webgpu] [--out FILE]
- *                    [--equal-seconds 300] [--peer-seconds 600]
+ *                    [--batches 1,8,32] [--equal-seconds 300] [--peer-seconds 600]
  *
+ * `--batches`: of the encoder step, where not --quick.
  * `--equal-seconds`: what LGM has for each of its schedules in "Time to equal accuracy"; `--peer-seconds`: after which
  * a probe of scikit-learn is stopped.
  * `--json` ends with one line: {"encoderStep":{MODEL:{ratio,shareOfPeak}}, "step":{ratio,memoryRatio},

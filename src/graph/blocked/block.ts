@@ -121,21 +121,19 @@ class BlockingPass extends Values {
       dtype: "float32",
       dims: imageShape(node, this.constants, this.types)!,
     });
-    if (this.sumOf(node) !== undefined) this.waiting.set(node.outputs[0]!, node);
+    if (this.isSummed(node)) this.waiting.set(node.outputs[0]!, node);
     else this.convolve(node);
     return true;
   }
 
-  /** The addition of two images that alone reads `node`'s output, or undefined. */
-  private sumOf(node: Node): Node | undefined {
-    const reader = this.links.onlyReader(node.outputs[0]!);
-    if (reader?.op !== "Add" || reader.domain !== "") return undefined;
-    const [a, b] = reader.inputs as [string, string];
-    if (a === b) return undefined;
-    const other = a === node.outputs[0] ? b : a;
-    if (!this.canBlock(other)) return undefined;
-    const dims = this.types.get(other)?.dims;
-    return String(dims) === String(this.types.get(node.outputs[0]!)?.dims) ? reader : undefined;
+  /** Whether nothing but the addition of another such image reads `node`'s output. */
+  private isSummed(node: Node): boolean {
+    const output = node.outputs[0]!;
+    const reader = this.links.onlyReader(output);
+    if (reader?.op !== "Add" || reader.domain !== "") return false;
+    const other = reader.inputs.find((input) => input !== output);
+    if (other === undefined || !this.canBlock(other)) return false;
+    return String(this.types.get(other)?.dims) === String(this.types.get(output)?.dims);
   }
 
   /** Writes a convolution, with the sum that it goes into and the activation behind it. */

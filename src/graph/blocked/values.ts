@@ -1,3 +1,4 @@
+import { constantOf } from "../constant.ts";
 import { protoOfDataType } from "../data-type.ts";
 import { type Attributes, type Constant, type Graph, int, type Node, type TensorType } from "../ir.ts";
 import { blockedDomain, wholeBlocks } from "./layout.ts";
@@ -114,10 +115,7 @@ export class Values {
   /** An int64 constant. */
   protected ints(values: readonly number[]): string {
     const name = `blocked/ints/${values.join(",")}`;
-    if (!this.constants.has(name)) {
-      const bytes = new Uint8Array(new BigInt64Array(values.map(BigInt)).buffer);
-      this.constants.set(name, { dtype: "int64", dims: [values.length], bytes });
-    }
+    if (!this.constants.has(name)) this.constants.set(name, constantOf("int64", [values.length], values));
     return name;
   }
 }
