@@ -135,6 +135,8 @@ const variants: readonly Method[] = [
     { normalize: ["center-l2"], anchors: "raw", tau: 0.025 },
     "clp, center-l2 alone, raw anchors",
   ),
+  recipe("clp", { targets: 0 }, "clp, no target features"),
+  recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
   augmented("clp"),
 ];
@@ -149,7 +151,7 @@ const crossed: Method[] = [
   { objective: "MSE", config: { method: "clp-mse" as const } },
 ].flatMap(({ objective, config }) =>
   (["none", "l2", "center-l2", "standardize-l2"] as const).map((map) =>
-    recipe("clp", { ...config, normalize: [map] }, `${objective}; ${map}`),
+    recipe("clp", { ...config, normalize: [map], targets: 0 }, `${objective}; ${map}`),
   ),
 );
 
@@ -159,16 +161,23 @@ const experimentSteps = 300;
 
 /** What is changed of the default where a set's distillations are too long for every setting. */
 const fewSettings = settings.filter(({ name }) =>
-  ["default", "λ 0.1", "λ 3", "τ 0.05", "τ 0.1", "constant learning rate", "one augmented draw"].includes(
-    name,
-  ),
+  [
+    "default",
+    "no target features",
+    "λ 0.1",
+    "λ 3",
+    "τ 0.05",
+    "τ 0.1",
+    "constant learning rate",
+    "one augmented draw",
+  ].includes(name),
 );
 
 const experiment = (name: string, what: string, data: string, changed = fewSettings): Section => ({
   name: `experiment-${name}`,
   title: `What the method stands on: ${what}`,
   text:
-    `Outer objective × feature map, then one setting of the default at a time; at ${experimentSize} px and with ` +
+    `Outer objective × feature map (without target features), then one setting of the default at a time; at ${experimentSize} px and with ` +
     `${experimentSteps} steps, where a row says nothing else. The scale of the labels is not a row of its own: scaling ` +
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [

@@ -18,8 +18,10 @@ interface DistillOptions extends EncoderOptions {
   readonly anchors?: "raw" | "cosine";
   readonly normalize?: DistillConfig["normalize"];
   readonly parametrization?: "pyramid" | "pixels";
-  readonly init?: "noise" | "real";
+  readonly init?: DistillConfig["init"];
   readonly levelEvery?: number;
+  readonly targets?: number;
+  readonly targetWeight?: number;
   readonly schedule?: "constant" | "cosine";
   readonly augment?: number | boolean;
   readonly batch?: number;
@@ -57,8 +59,15 @@ export function distillOptions(command: Command): Command {
       (value) => value.split(","),
     )
     .addOption(new Option("--parametrization <how>", "what is optimised").choices(["pyramid", "pixels"]))
-    .addOption(new Option("--init <how>", "start from noise or from real images").choices(["noise", "real"]))
+    .addOption(
+      new Option(
+        "--init <how>",
+        "start from noise, random real images, or those nearest to their class's mean; traces of real ones stay",
+      ).choices(["noise", "real", "centroid"]),
+    )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
+    .option("--targets <n>", "steps between two choices of target features; 0: none", integer(0))
+    .option("--target-weight <x>", "pull of the features towards their targets", positive)
     .addOption(new Option("--schedule <how>", "learning rate over the steps").choices(["constant", "cosine"]))
     .option("--augment [n]", "augmented draws of each image a step (1 when no number is given)", integer(1))
     .option("--batch <n>", "real features in one step", integer(1))
@@ -84,6 +93,8 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     parametrization: options.parametrization,
     init: options.init,
     levelEvery: options.levelEvery,
+    targets: options.targets,
+    targetWeight: options.targetWeight,
     schedule: options.schedule,
     augment: augment === true ? 1 : augment || undefined,
     batchSize: batch,

@@ -23,7 +23,7 @@ const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.
 export type CurvePoint = z.infer<typeof CurvePoint>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "1";
+const format = "2";
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -48,6 +48,7 @@ export interface Checkpoint {
 }
 
 const fileName = "checkpoint.safetensors";
+const targetsName = "targets";
 
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
@@ -79,6 +80,11 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
       return { name: `${name}/${part}`, dtype: "F32", shape: [data.length], data };
     }),
   );
+  if (state.targets) {
+    const data = state.targets;
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    tensors.push({ name: targetsName, dtype: "F32", shape: [data.length], data });
+  }
   const path = join(folder, fileName);
   const temporary = `${path}.tmp`;
   await onDisk(folder, async () => {
@@ -143,7 +149,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     const parameters = { ...rest, levels: sides.map((side) => ({ side, ...block(`level/${side}`) })) };
     const state: DistillState = {
       ...{ step, parameters, sampler: BatchSampler.from(sampler) },
-      ...{ labels: block("labels"), logTau: block("logTau") },
+      ...{ labels: block("labels"), logTau: block("logTau"), targets: blocks.get(targetsName) },
     };
     return { identity, state, curve, seconds };
   } finally {

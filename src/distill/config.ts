@@ -31,9 +31,17 @@ export const DistillConfig = z.strictObject({
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
   normalize: z.array(Normalization).min(1).default(["l2", "center-l2"]),
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
-  init: z.enum(["noise", "real"]).default("noise"),
+  /** Noise, random real images, or those nearest to their class's mean feature. */
+  init: z.enum(["noise", "real", "centroid"]).default("noise"),
   /** Steps between two levels of the pyramid. */
   levelEvery: z.int().positive().default(8),
+  /**
+   * Steps between two choices of target features, towards which the images' features are drawn beside the loss
+   * (target-features.ts); 0: none.
+   */
+  targets: z.int().nonnegative().default(50),
+  /** Weight of the mean squared distance from the targets, relative to their mean square. */
+  targetWeight: positive.default(4),
   /** Augmented draws of each synthetic image a step; 0 uses the images as they are. */
   augment: z.int().nonnegative().default(0),
   /** Real features in one step's batch; all of them where there are fewer. */

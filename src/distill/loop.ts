@@ -14,6 +14,7 @@ import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parame
 import type { Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
 import type { RealBatches } from "./real-batches.ts";
+import { addPull, chooseTargets, type FeatureRange } from "./target-features.ts";
 
 /** All that a distillation changes: what a checkpoint holds. */
 export interface DistillState {
@@ -24,6 +25,8 @@ export interface DistillState {
   /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
   readonly labels: AdamBlock;
   readonly logTau: AdamBlock;
+  /** What the images' features are drawn towards, m × d, once chosen (`targets` of the configuration). */
+  targets?: Float32Array | undefined;
 }
 
 /** What is known of one step. */
@@ -53,6 +56,8 @@ export interface DistillParts {
   /** Between rendering and encoder, when the configuration augments or the sizes differ. */
   readonly augmenter: Augmenter | undefined;
   readonly gemm: Gemm;
+  /** Where target features may lie, and where the first ones start; absent where none are chosen. */
+  readonly targets?: { readonly range: FeatureRange; readonly start: Float32Array } | undefined;
 }
 
 /** A fresh state around given parameters. */
@@ -82,7 +87,7 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
  * @throws NumericalError when the loss is not finite
  */
 export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
-  const { config, encoder, renderer, augmenter, real, batches, maps, gemm, classes } = parts;
+  const { config, encoder, renderer, augmenter, batches } = parts;
   const { parameters } = state;
   if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
     addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
@@ -111,41 +116,10 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     }
   }
 
-  const y = Int32Array.from(indices, (i) => real.labels[i]!);
-  const labels = tiled(state.labels.values, m, classes, draws);
-  const tau = Math.exp(state.logTau.values[0]!);
-  const cotangents = new Float32Array(draws * m * d);
-  const dLabels = new Float64Array(m * classes);
-  let dLogTau = 0;
-  let loss = 0;
-  let batchAccuracy: number | undefined;
-  for (const [k, map] of maps.entries()) {
-    const mapped = map.apply(features, draws * m);
-    const outcome = await objectives[config.method].evaluate({
-      Zs: mapped.values,
-      Ys: labels,
-      batch: { Z: await batches.batch(k, indices), y },
-      ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
-      lambda: config.lambda,
-      tau,
-      anchors: config.anchors,
-      random: seededRandom(config.seed, `objective ${state.step} ${k}`),
-      gemm,
-    });
-    if (!Number.isFinite(outcome.loss)) {
-      throw new NumericalError(
-        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
-      );
-    }
-    loss += outcome.loss / maps.length;
-    batchAccuracy ??= outcome.batchAccuracy;
-    const dZ = map.pullback(mapped, outcome.dZs);
-    for (let i = 0; i < cotangents.length; i++) cotangents[i]! += dZ.data[i]! / maps.length;
-    if (outcome.dYs)
-      for (let i = 0; i < outcome.dYs.data.length; i++)
-        dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / maps.length;
-    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / maps.length;
-  }
+  const outcome = await evaluateObjective(parts, state, features, indices);
+  const { cotangents, dLabels, dLogTau, loss, batchAccuracy } = outcome;
+  state.targets = await targetsOf(parts, state, features);
+  if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
 
   for (let chunk = 0; chunk < chunks; chunk++) {
     const images = await imagesOf(chunk);
@@ -169,7 +143,101 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   if (config.learnTemperature) {
     adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
   }
-  return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau };
+  return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau: outcome.tau };
+}
+
+/** How much longer the first choice of targets takes: it starts at class means, far from where it ends. */
+const firstChoice = 3;
+
+/** The targets of this step: chosen at the first one, and anew from the images' features when they are due. */
+async function targetsOf(
+  parts: DistillParts,
+  state: DistillState,
+  features: Float32Array,
+): Promise<Float32Array | undefined> {
+  const { config, targets } = parts;
+  if (targets === undefined) return undefined;
+  const due = state.step % config.targets === 0 && !canGrow(state.parameters);
+  if (state.targets !== undefined && !due) return state.targets;
+  let evaluations = 0;
+  const gradientAt = async (values: Float32Array) =>
+    (await evaluateObjective(parts, state, values, state.sampler.next(), `target ${evaluations++}`))
+      .cotangents;
+  return state.targets === undefined
+    ? chooseTargets(targets.start, targets.range, gradientAt, firstChoice)
+    : chooseTargets(meanOfDraws(features, state.targets.length), targets.range, gradientAt);
+}
+
+/** The mean over an image's draws, `length` numbers. */
+function meanOfDraws(features: Float32Array, length: number): Float32Array {
+  const out = new Float32Array(length);
+  for (let i = 0; i < features.length; i++) out[i % length]! += (features[i]! * length) / features.length;
+  return out;
+}
+
+/** What the objective, averaged over the feature maps, says of synthetic features. */
+interface Outcome {
+  readonly loss: number;
+  readonly batchAccuracy: number | undefined;
+  readonly tau: number;
+  /** dL/dfeatures, like the features. */
+  readonly cotangents: Float32Array;
+  /** dL/dlabels, m × C, summed over the draws. */
+  readonly dLabels: Float64Array;
+  readonly dLogTau: number;
+}
+
+/**
+ * The objective at `features`, draws · m × d, on the real rows `indices`.
+ * @param purpose tells the random numbers of several evaluations in one step apart
+ * @throws NumericalError when the loss is not finite
+ */
+async function evaluateObjective(
+  parts: DistillParts,
+  state: DistillState,
+  features: Float32Array,
+  indices: Int32Array,
+  purpose = "objective",
+): Promise<Outcome> {
+  const { config, classes, real, batches, maps, gemm } = parts;
+  const m = state.parameters.count;
+  const rows = features.length / real.featureSize;
+  const y = Int32Array.from(indices, (i) => real.labels[i]!);
+  const labels = tiled(state.labels.values, m, classes, rows / m);
+  const tau = Math.exp(state.logTau.values[0]!);
+  const cotangents = new Float32Array(features.length);
+  const dLabels = new Float64Array(m * classes);
+  let dLogTau = 0;
+  let loss = 0;
+  let batchAccuracy: number | undefined;
+  for (const [k, map] of maps.entries()) {
+    const mapped = map.apply(features, rows);
+    const outcome = await objectives[config.method].evaluate({
+      Zs: mapped.values,
+      Ys: labels,
+      batch: { Z: await batches.batch(k, indices), y },
+      ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
+      lambda: config.lambda,
+      tau,
+      anchors: config.anchors,
+      random: seededRandom(config.seed, `${purpose} ${state.step} ${k}`),
+      gemm,
+    });
+    if (!Number.isFinite(outcome.loss)) {
+      throw new NumericalError(
+        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
+      );
+    }
+    loss += outcome.loss / maps.length;
+    batchAccuracy ??= outcome.batchAccuracy;
+    const dZ = map.pullback(mapped, outcome.dZs);
+    for (let i = 0; i < cotangents.length; i++) cotangents[i]! += dZ.data[i]! / maps.length;
+    if (outcome.dYs)
+      for (let i = 0; i < outcome.dYs.data.length; i++)
+        dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / maps.length;
+    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / maps.length;
+  }
+  return { loss, batchAccuracy, tau, cotangents, dLabels, dLogTau };
 }
 
 /** The learning rate of step `step` (from 0) of the run. */

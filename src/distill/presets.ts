@@ -21,6 +21,7 @@ const lgmRecipe: Partial<DistillConfig> = {
   normalize: ["none"],
   parametrization: "pyramid",
   init: "noise",
+  targets: 0,
 };
 
 /**
@@ -40,7 +41,7 @@ export const presets = {
       "this project's default recipe (docs/recipe.md); the authors of CLP-DD (arXiv 2605.07194) published none",
   },
   "clp-mse": {
-    config: { method: "clp-mse", normalize: oneMap },
+    config: { method: "clp-mse", normalize: oneMap, targets: 0 },
     source:
       "the default recipe with the squared outer loss, the ablation of CLP-DD (arXiv 2605.07194), on the feature map " +
       "that is best for it here",
@@ -68,13 +69,13 @@ export const presets = {
       "whose accuracy SFM claims to reach",
   },
   lgm: {
-    config: { method: "lgm", normalize: oneMap },
+    config: { method: "lgm", normalize: oneMap, targets: 0 },
     source:
       "the default recipe with LGM's objective (arXiv 2511.16674) on the feature map that is best for it here, " +
       "without augmentation unless asked for",
   },
   sfm: {
-    config: { method: "sfm", normalize: oneMap },
+    config: { method: "sfm", normalize: oneMap, targets: 0 },
     source:
       "the default recipe with SFM's objective (arXiv 2602.05391) on the feature map that is best for it here, " +
       "without augmentation unless asked for",

@@ -3,7 +3,7 @@ import { pickImages } from "../data/pick-node.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
-import { classMeans, randomImages } from "../evaluate/coresets.ts";
+import { centroidImages, classMeans, randomImages } from "../evaluate/coresets.ts";
 import { objectives } from "../objective/objectives.ts";
 import { seededRandom } from "../random.ts";
 import { lgmAugmentation } from "../synthetic/augment.ts";
@@ -21,6 +21,7 @@ import {
 } from "./loop.ts";
 import { fitFeatureMaps, type Workplace } from "./prepare-node.ts";
 import { openRealBatches } from "./real-batches.ts";
+import { featureRange, partMeans } from "./target-features.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -70,8 +71,12 @@ export async function startSynthesis(
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
   const batches = await openRealBatches(train, maps, Math.min(mappedLimit, memoryBytes));
   const needsMeans = objectives[config.method].needs.classMeans;
+  const targets =
+    config.targets > 0
+      ? { range: await featureRange(train), start: await partMeans(train, classes, config.ipc) }
+      : undefined;
   const parts: DistillParts = {
-    ...{ config, classes, real: train, batches, maps, encoder: chunked, renderer, augmenter, gemm },
+    ...{ config, classes, real: train, batches, maps, encoder: chunked, renderer, augmenter, gemm, targets },
     ...(needsMeans
       ? { classMeans: await Promise.all(maps.map((map) => classMeans(train, classes, map))) }
       : {}),
@@ -99,7 +104,11 @@ async function firstParameters(
   if (config.init === "noise") {
     return noiseParameters(config.parametrization, m, size, seededRandom(config.seed, "level 0"));
   }
-  const picked = randomImages(train.labels, source.classes.length, config.ipc, config.seed);
+  const classes = source.classes.length;
+  const picked =
+    config.init === "centroid"
+      ? await centroidImages(train, classes, config.ipc)
+      : randomImages(train.labels, classes, config.ipc, config.seed);
   const inSplit = train.imageIndices ? Int32Array.from(picked, (row) => train.imageIndices![row]!) : picked;
   const images = await pickImages(source, "train", inSplit, encoder.preprocessing);
   return parametersFromImages(config.parametrization, images, m, size);

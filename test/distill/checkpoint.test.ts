@@ -36,6 +36,7 @@ function sampleCheckpoint(step: number): Checkpoint {
       if (part.length > 2) part.set([2 ** -149, 3.4028234663852886e38], 1);
     }
   }
+  state.targets = Float32Array.from({ length: 6 * 5 }, () => random.normal());
   state.step = step;
   parameters.adamSteps = step - 1;
   for (let i = 0; i < step; i++) state.sampler.next();
@@ -57,7 +58,8 @@ function bits({ identity, state, curve, seconds }: Checkpoint) {
   );
   const { levels, ...rest } = parameters;
   const sides = levels.map((level) => level.side);
-  return { identity, curve, seconds, step, blocks, sides, ...rest, sampler: sampler.state };
+  const { targets } = state;
+  return { identity, curve, seconds, step, blocks, sides, ...rest, targets, sampler: sampler.state };
 }
 
 let folder: string;
@@ -141,7 +143,7 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
 test("a checkpoint of another format is refused as such", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"1"', '"format":"0"');
+  const text = (await readFile(path)).toString("latin1").replace('"format":"2"', '"format":"0"');
   await writeFile(path, text, "latin1");
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
 });
