@@ -1,7 +1,7 @@
 import { BatchSampler } from "../data/batch-sampler.ts";
 import type { FeatureRows } from "../data/feature-rows.ts";
 import type { ChunkedEncoder } from "../encoder/chunks.ts";
-import { NumericalError } from "../errors.ts";
+import { InterruptedError, NumericalError } from "../errors.ts";
 import { objectives } from "../objective/objectives.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
@@ -21,7 +21,7 @@ export interface DistillState {
   /** Steps done. */
   step: number;
   readonly parameters: SyntheticParameters;
-  readonly sampler: BatchSampler;
+  sampler: BatchSampler;
   /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
   readonly labels: AdamBlock;
   readonly logTau: AdamBlock;
@@ -56,8 +56,18 @@ export interface DistillParts {
   /** Between rendering and encoder, when the configuration augments or the sizes differ. */
   readonly augmenter: Augmenter | undefined;
   readonly gemm: Gemm;
-  /** Where target features may lie, and where the first ones start; absent where none are chosen. */
-  readonly targets?: { readonly range: FeatureRange; readonly start: Float32Array } | undefined;
+  /** What target features are chosen with; absent where none are. */
+  readonly targets?: TargetParts | undefined;
+}
+
+/** How target features are chosen. */
+export interface TargetParts {
+  readonly range: FeatureRange;
+  /** Where the first ones start, m × d. */
+  readonly start: Float32Array;
+  /** A choice is many evaluations of the objective: it tells how far it is, and can be stopped. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 /** A fresh state around given parameters. */
@@ -84,11 +94,14 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
 /**
  * One step: render, encode, solve the probe in closed form, pull the loss's gradient back to the parameters.
  * Images go through in chunks twice (features, then pullback), because the loss needs all features.
- * @throws NumericalError when the loss is not finite
+ * @throws NumericalError when the loss is not finite; InterruptedError, with the state as it was, when the choice of
+ * target features is stopped
  */
 export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
   const { config, encoder, renderer, augmenter, batches } = parts;
   const { parameters } = state;
+  const before = state.sampler.state;
+  const whole = !canGrow(parameters);
   if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
     addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
   }
@@ -118,7 +131,15 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 
   const outcome = await evaluateObjective(parts, state, features, indices);
   const { cotangents, dLabels, dLogTau, loss, batchAccuracy } = outcome;
-  state.targets = await targetsOf(parts, state, features);
+  // No level is added in a step that may be stopped here.
+  if (parts.targets && (state.targets === undefined || (whole && state.step % config.targets === 0))) {
+    try {
+      state.targets = await nextTargets(parts, parts.targets, state, features);
+    } catch (error) {
+      state.sampler = BatchSampler.from(before);
+      throw error;
+    }
+  }
   if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
 
   for (let chunk = 0; chunk < chunks; chunk++) {
@@ -146,26 +167,29 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau: outcome.tau };
 }
 
-/** How much longer the first choice of targets takes: it starts at class means, far from where it ends. */
+/** Steps of one choice of targets; the first, which starts far from where it ends, is so much longer. */
+const choiceSteps = 100;
 const firstChoice = 3;
 
-/** The targets of this step: chosen at the first one, and anew from the images' features when they are due. */
-async function targetsOf(
+/** Targets chosen from class means at first, from the images' features later. */
+async function nextTargets(
   parts: DistillParts,
+  { range, start, onProgress, signal }: TargetParts,
   state: DistillState,
   features: Float32Array,
-): Promise<Float32Array | undefined> {
-  const { config, targets } = parts;
-  if (targets === undefined) return undefined;
-  const due = state.step % config.targets === 0 && !canGrow(state.parameters);
-  if (state.targets !== undefined && !due) return state.targets;
-  let evaluations = 0;
-  const gradientAt = async (values: Float32Array) =>
-    (await evaluateObjective(parts, state, values, state.sampler.next(), `target ${evaluations++}`))
-      .cotangents;
-  return state.targets === undefined
-    ? chooseTargets(targets.start, targets.range, gradientAt, firstChoice)
-    : chooseTargets(meanOfDraws(features, state.targets.length), targets.range, gradientAt);
+): Promise<Float32Array> {
+  let done = 0;
+  const first = state.targets === undefined;
+  const from = first ? start : meanOfDraws(features, start.length);
+  const steps = (first ? firstChoice : 1) * choiceSteps;
+  return chooseTargets(from, range, steps, async (values) => {
+    if (signal?.aborted) {
+      throw new InterruptedError(`Stopped after step ${state.step} of ${parts.config.steps}.`);
+    }
+    onProgress?.(done, steps);
+    const outcome = await evaluateObjective(parts, state, values, state.sampler.next(), `target ${done++}`);
+    return outcome.cotangents;
+  });
 }
 
 /** The mean over an image's draws, `length` numbers. */

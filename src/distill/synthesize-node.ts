@@ -73,7 +73,16 @@ export async function startSynthesis(
   const needsMeans = objectives[config.method].needs.classMeans;
   const targets =
     config.targets > 0
-      ? { range: await featureRange(train), start: await partMeans(train, classes, config.ipc) }
+      ? {
+          range: await featureRange(train),
+          start: await partMeans(train, classes, config.ipc),
+          signal: context.signal,
+          onProgress: (done: number, of: number) =>
+            context.progress({
+              ...{ stage: "Distilling", done: state.step, total: config.steps, unit: "steps" },
+              detail: `choosing target features, ${Math.round((100 * done) / of)} %`,
+            }),
+        }
       : undefined;
   const parts: DistillParts = {
     ...{ config, classes, real: train, batches, maps, encoder: chunked, renderer, augmenter, gemm, targets },

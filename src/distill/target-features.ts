@@ -45,8 +45,7 @@ export async function partMeans(real: FeatureRows, classes: number, ipc: number)
   return Float32Array.from(sums.means().data);
 }
 
-/** Adam steps of one choice of targets, and their learning rate in deviations of the real features. */
-const steps = 100;
+/** Adam's learning rate, in deviations of the real features. */
 const learningRate = 0.03;
 
 /** Weight, beside the loss, of the mean squared distance from where a choice starts, in deviations. */
@@ -59,24 +58,22 @@ const stay = 0.25;
  *
  * @param start m × d; left as it is
  * @param gradientAt dL/dfeatures of the objective, on a new real batch at each call
- * @param length factor on the number of steps: the first choice, which starts far away, takes longer
  */
 export async function chooseTargets(
   start: Float32Array,
   { low, high, scale }: FeatureRange,
+  steps: number,
   gradientAt: (features: Float32Array) => Promise<Float32Array>,
-  length = 1,
 ): Promise<Float32Array> {
   const d = low.length;
   const block = adamBlock(start.slice());
   const { values } = block;
   clamp();
-  const count = length * steps;
   const pull = (2 * stay) / (values.length * scale ** 2);
-  for (let step = 0; step < count; step++) {
+  for (let step = 0; step < steps; step++) {
     const gradient = await gradientAt(values);
     for (let i = 0; i < values.length; i++) gradient[i]! += pull * (values[i]! - start[i]!);
-    const share = (1 + Math.cos((Math.PI * step) / count)) / 2;
+    const share = (1 + Math.cos((Math.PI * step) / steps)) / 2;
     adamStep(block, gradient, 0, step + 1, learningRate * scale * share);
     clamp();
   }

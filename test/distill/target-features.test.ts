@@ -28,7 +28,7 @@ test("targets come nearer to what the objective wants, within the range, and lea
   const start = wanted.map((x) => x + 1.5);
   const before = start.slice();
   const range = { low: new Float32Array(d).fill(-1), high: new Float32Array(d).fill(1), scale: 1 };
-  const targets = await chooseTargets(start, range, async (z) => z.map((x, i) => 10 * (x - wanted[i]!)));
+  const targets = await chooseTargets(start, range, 100, async (z) => z.map((x, i) => 10 * (x - wanted[i]!)));
   expect(start).toEqual(before);
   for (const [i, x] of targets.entries()) {
     expect(Math.abs(x)).toBeLessThanOrEqual(1);

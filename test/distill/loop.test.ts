@@ -1,0 +1,100 @@
+import { expect, test } from "vitest";
+import { randomFeatures } from "../../src/data/feature-rows.ts";
+import { DistillConfig } from "../../src/distill/config.ts";
+import { type DistillParts, distillStep, initialState, type TargetParts } from "../../src/distill/loop.ts";
+import { openRealBatches } from "../../src/distill/real-batches.ts";
+import { featureRange, partMeans } from "../../src/distill/target-features.ts";
+import { InterruptedError } from "../../src/errors.ts";
+import { featureMap } from "../../src/probe/feature-map.ts";
+import { jsGemm } from "../../src/probe/gemm.ts";
+import { seededRandom } from "../../src/random.ts";
+import { noiseParameters } from "../../src/synthetic/parameters.ts";
+
+const classes = 3;
+const size = 2;
+const d = 3 * size * size;
+const config = DistillConfig.parse({ steps: 8, targets: 2, batchSize: 10, parametrization: "pixels" });
+
+/** A distillation whose features are the pixels themselves. */
+async function start(changed: Partial<TargetParts> = {}) {
+  const real = randomFeatures(seededRandom(0, "real"), 30, d, classes);
+  const maps = config.normalize.map((normalization) =>
+    featureMap({ normalization, mean: new Float64Array(d) }),
+  );
+  const targets = { range: await featureRange(real), start: await partMeans(real, classes, 1), ...changed };
+  const pulled: Float32Array[] = [];
+  const parts: DistillParts = {
+    ...{ config, classes, real, maps, augmenter: undefined, gemm: jsGemm, targets },
+    batches: await openRealBatches(real, maps),
+    encoder: {
+      plan: { batch: classes, chunks: 1, activations: "save", activationBytes: 0 },
+      featureSize: d,
+      features: async (_, images) => images,
+      pullback: async (_, __, cotangent) => cotangent,
+      async release() {},
+    },
+    renderer: {
+      render: async ({ levels }) => levels[0]!.values.slice(),
+      async update({ levels }, _, __, cotangent) {
+        pulled.push(cotangent);
+        for (const [i, g] of cotangent.entries()) levels[0]!.values[i]! -= 0.1 * g;
+      },
+      async release() {},
+    },
+  };
+  const state = initialState(
+    config,
+    classes,
+    real.count,
+    noiseParameters("pixels", classes, size, seededRandom(0, "x")),
+  );
+  return { parts, state, pulled };
+}
+
+test("targets are chosen at the first step and every `targets` steps", async () => {
+  const { parts, state } = await start();
+  const chosen: (Float32Array | undefined)[] = [];
+  for (let step = 0; step < 5; step++) {
+    await distillStep(parts, state);
+    chosen.push(state.targets);
+  }
+  const [a, b, c, d, e] = chosen;
+  expect(a).toBe(b);
+  expect(c).not.toBe(b);
+  expect(c).toBe(d);
+  expect(e).not.toBe(d);
+});
+
+test("without targets nothing is drawn anywhere", async () => {
+  const with_ = await start();
+  const without = await start();
+  await distillStep(with_.parts, with_.state);
+  await distillStep({ ...without.parts, targets: undefined }, without.state);
+  expect(without.state.targets).toBeUndefined();
+  expect(without.pulled).not.toEqual(with_.pulled);
+});
+
+test("a choice that is stopped leaves the state as it was, and goes on as if it had not been", async () => {
+  const whole = await start();
+  for (let step = 0; step < 4; step++) await distillStep(whole.parts, whole.state);
+
+  for (const stopAt of [7, 330]) {
+    const controller = new AbortController();
+    let evaluations = 0;
+    const stopped = await start({
+      signal: controller.signal,
+      onProgress: () => {
+        if (++evaluations === stopAt) controller.abort();
+      },
+    });
+    const run = async () => {
+      while (stopped.state.step < 4) await distillStep(stopped.parts, stopped.state);
+    };
+    await expect(run()).rejects.toThrow(InterruptedError);
+    expect(stopped.state.step).toBe(stopAt > 300 ? 2 : 0);
+    // Taken up again.
+    const again = { ...stopped.parts, targets: whole.parts.targets };
+    while (stopped.state.step < 4) await distillStep(again, stopped.state);
+    expect(stopped.state).toEqual(whole.state);
+  }
+});
