@@ -1,5 +1,5 @@
-import { dataTypeOfProto } from "../graph/data-type.ts";
-import { intAttribute, type Node, type TensorType } from "../graph/ir.ts";
+import { elementwiseType } from "../graph/elementwise-type.ts";
+import type { Node, TensorType } from "../graph/ir.ts";
 
 /** Nodes of a derived graph, those before any cotangent is known apart from the others. */
 export interface Hoisted {
@@ -28,7 +28,7 @@ export function hoist(
   const late: Node[] = [];
   for (const node of pullback) {
     const inputs = node.inputs.map((input) => known.get(input));
-    const type = inputs.every((t) => t !== undefined) ? elementwiseType(node, inputs) : undefined;
+    const type = inputs.every((t) => t !== undefined) ? typeOf(node, inputs) : undefined;
     if (type === undefined) {
       late.push(node);
       continue;
@@ -39,18 +39,30 @@ export function hoist(
   return { forward: [...forward, ...early], pullback: late, types: known };
 }
 
-const comparisons = new Set(["Greater", "Less", "Equal", "And"]);
-const arithmetic = new Set(["Add", "Sub", "Mul", "Div", "Neg", "Abs", "HardSigmoid", "Where", "Cast"]);
+const cheap = new Set([
+  ...[
+    "Greater",
+    "Less",
+    "Equal",
+    "And",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Abs",
+    "HardSigmoid",
+    "Where",
+    "Cast",
+  ],
+]);
 
 /** The type of a cheap element-wise operator's output; undefined for the others. */
-function elementwiseType(node: Node, inputs: readonly TensorType[]): TensorType | undefined {
-  if (node.domain !== "") return undefined;
-  const dims = broadcast(inputs.map((t) => t.dims));
-  if (comparisons.has(node.op)) return { dtype: "bool", dims };
-  if (!arithmetic.has(node.op)) return undefined;
-  const to = dataTypeOfProto(intAttribute(node, "to", 0));
-  const dtype = node.op === "Cast" ? to : inputs.at(-1)?.dtype;
-  return dtype && { dtype, dims };
+function typeOf(node: Node, inputs: readonly TensorType[]): TensorType | undefined {
+  const like = inputs.at(-1);
+  if (node.domain !== "" || !cheap.has(node.op) || like === undefined) return undefined;
+  const dtype = elementwiseType(node, like.dtype);
+  return dtype && { dtype, dims: broadcast(inputs.map((t) => t.dims)) };
 }
 
 /** NumPy's result shape of broadcasting. */

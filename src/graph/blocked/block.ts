@@ -1,4 +1,4 @@
-import { protoOfDataType } from "../data-type.ts";
+import { elementwiseType } from "../elementwise-type.ts";
 import {
   type Constant,
   type Graph,
@@ -230,11 +230,8 @@ class BlockingPass extends Values {
     const output = node.outputs[0]!;
     if (this.types.has(output)) return;
     const { dims, dtype } = this.types.get(like)!;
-    if (["Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Not"].includes(node.op)) {
-      this.types.set(output, { dtype: "bool", dims });
-    } else if (node.op !== "Cast") this.types.set(output, { dtype, dims });
-    else if (intAttribute(node, "to", 0) === protoOfDataType("float32"))
-      this.types.set(output, { dtype: "float32", dims });
+    const own = elementwiseType(node, dtype);
+    if (own) this.types.set(output, { dtype: own, dims });
   }
 
   /** Images interleaved along height or width (the phases of a strided convolution's cotangent). */
