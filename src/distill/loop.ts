@@ -168,7 +168,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 }
 
 /** Steps of one choice of targets; the first, which starts far from where it ends, is so much longer. */
-const choiceSteps = 100;
+const choiceSteps = 50;
 const firstChoice = 3;
 
 /** Targets chosen from class means at first, from the images' features later. */

@@ -78,7 +78,7 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
   const whole = await start();
   for (let step = 0; step < 4; step++) await distillStep(whole.parts, whole.state);
 
-  for (const stopAt of [7, 330]) {
+  for (const stopAt of [7, 170]) {
     const controller = new AbortController();
     let evaluations = 0;
     const stopped = await start({
@@ -91,7 +91,7 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
       while (stopped.state.step < 4) await distillStep(stopped.parts, stopped.state);
     };
     await expect(run()).rejects.toThrow(InterruptedError);
-    expect(stopped.state.step).toBe(stopAt > 300 ? 2 : 0);
+    expect(stopped.state.step).toBe(stopAt > 150 ? 2 : 0);
     // Taken up again.
     const again = { ...stopped.parts, targets: whole.parts.targets };
     while (stopped.state.step < 4) await distillStep(again, stopped.state);
