@@ -9,10 +9,11 @@ import { totalmem } from "node:os";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { randomFeatures } from "../src/data/feature-rows.ts";
-import { DistillConfig } from "../src/distill/config.ts";
-import { distillStep, initialState } from "../src/distill/loop.ts";
+import { DistillConfig, Method } from "../src/distill/config.ts";
+import { choiceSteps, distillStep, initialState, nextTargets } from "../src/distill/loop.ts";
 import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
 import { openRealBatches } from "../src/distill/real-batches.ts";
+import { featureRange, partMeans } from "../src/distill/target-features.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
@@ -46,6 +47,7 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
   },
 });
+const method = Method.parse(options.method);
 const m = Number(options.m);
 const size = Number(options.size);
 const threads = Number(options.threads);
@@ -60,7 +62,7 @@ const encoder = await createEncoder(runtime, options.d ? projected(model, Number
 const count = Number(options.real);
 const real = randomFeatures(random, count, encoder.featureSize, classes);
 const config = DistillConfig.parse({
-  ...{ method: options.method, augment, parametrization: options.parametrization },
+  ...{ method, augment, parametrization: options.parametrization },
   ...{ ipc: m / classes, batchSize: count, steps: 1000, normalize: ["l2"] },
 });
 const force = options.activations ? { activations: options.activations as Activations } : undefined;
@@ -79,10 +81,17 @@ const parts = {
 };
 const state = initialState(config, classes, count, parameters);
 
+const targets =
+  method === "clp"
+    ? { range: await featureRange(real), start: await partMeans(real, classes, config.ipc) }
+    : undefined;
+
 const calls: Readonly<Record<string, () => Promise<unknown>>> = {
   async run() {
     const start = performance.now();
     await distillStep(parts, state);
+    // What choosing target features costs in the mean of all steps.
+    if (targets) await nextTargets(parts, targets, state, targets.start, choiceSteps / config.targets);
     return performance.now() - start;
   },
   memory: async () => ({

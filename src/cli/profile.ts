@@ -78,6 +78,8 @@ function describeProfile(found: StepProfile, top: number): string {
       [...stages, ["step", milliseconds(found.stepMs), formatPercent(1)]],
     ),
     "",
+    `Choosing target features every so many steps adds ${milliseconds(found.targetsMs)} ms a step in the mean.`,
+    "",
     `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The dearest operators:`,
     "",
     formatTable(["operator", "forward", "pullback", "ms", "share"], ops),

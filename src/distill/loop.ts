@@ -167,21 +167,23 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau: outcome.tau };
 }
 
-/** Steps of one choice of targets; the first, which starts far from where it ends, is so much longer. */
-const choiceSteps = 50;
-const firstChoice = 3;
+/** Steps of one choice of targets, and of the first, which starts far from where it ends. */
+export const choiceSteps = 50;
+const firstChoiceSteps = 150;
 
-/** Targets chosen from class means at first, from the images' features later. */
-async function nextTargets(
+/**
+ * Targets chosen from class means at first, from the images' features later.
+ * @param steps evaluations of the objective that it takes
+ */
+export async function nextTargets(
   parts: DistillParts,
   { range, start, onProgress, signal }: TargetParts,
   state: DistillState,
   features: Float32Array,
+  steps = state.targets ? choiceSteps : firstChoiceSteps,
 ): Promise<Float32Array> {
   let done = 0;
-  const first = state.targets === undefined;
-  const from = first ? start : meanOfDraws(features, start.length);
-  const steps = (first ? firstChoice : 1) * choiceSteps;
+  const from = state.targets ? meanOfDraws(features, start.length) : start;
   return chooseTargets(from, range, steps, async (values) => {
     if (signal?.aborted) {
       throw new InterruptedError(`Stopped after step ${state.step} of ${parts.config.steps}.`);

@@ -19,9 +19,17 @@ import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import { addLevel, canGrow, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import { DistillConfig } from "./config.ts";
-import { type DistillParts, distillStep, initialState } from "./loop.ts";
+import {
+  choiceSteps,
+  type DistillParts,
+  type DistillState,
+  distillStep,
+  initialState,
+  nextTargets,
+} from "./loop.ts";
 import { fitFeatureMaps } from "./prepare-node.ts";
 import { openRealBatches } from "./real-batches.ts";
+import { featureRange, partMeans } from "./target-features.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {
@@ -42,6 +50,8 @@ export interface StepProfile {
   readonly stepMs: number;
   /** The parts of a step, in the order in which they run; shares of the step. */
   readonly stages: readonly { readonly name: string; readonly ms: number; readonly share: number }[];
+  /** What choosing target features now and then adds to a step in the mean; not part of `stepMs`. */
+  readonly targetsMs: number;
   /** Encoder's forward and pullback together, as seen from outside: what the shares below refer to. */
   readonly encoderMs: number;
   /** The part of it that is no operator: copies, calls. */
@@ -107,6 +117,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     }
     const solveMs = await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps);
     const adamMs = await timeOfAdam(parameters, steps);
+    const targetsMs = await timeOfTargets(parts, state, steps);
     await chunked.release();
     await renderer.release();
     await encoder.release();
@@ -130,7 +141,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     ] as const;
     return {
       ...{ encoder: encoder.provenance.id, size, images: count, classes, batch, activations },
-      ...{ device: runtime.device, threads: runtime.threads, steps, stepMs, encoderMs },
+      ...{ device: runtime.device, threads: runtime.threads, steps, stepMs, targetsMs, encoderMs },
       stages: stages.map(([name, ms]) => ({ name, ms, share: ms / stepMs })),
       outsideMs: Math.max(0, encoderMs - nodes.reduce((sum, node) => sum + node.ms, 0)),
       ops: byOperator(nodes).map((op) => ({ ...op, share: op.ms / encoderMs })),
@@ -140,6 +151,16 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     await large.release();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
+  const { config, real, classes } = parts;
+  if (config.targets === 0) return 0;
+  const start = await partMeans(real, classes, config.ipc);
+  const range = await featureRange(real);
+  const began = performance.now();
+  await nextTargets(parts, { range, start }, state, start, steps);
+  return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
 /** Sums over the nodes of each operator: its nodes in each pass and their time, dearest first. */
