@@ -1,9 +1,12 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import { featureMap } from "../probe/feature-map.ts";
 import { chooseByClass } from "./class-rows.ts";
 
+const unit = featureMap({ normalization: "l2" });
+
 /**
- * The real images of the same class that are nearest to each synthetic one in feature space (squared
- * Euclidean); rows of `real`, in class order. Each real image stands for one synthetic image at most: the
+ * The real images of the same class that are nearest to each synthetic one in feature space, in angle: a
+ * distilled image's features may be shorter than any real one's. Rows of `real`, in class order. Each real image stands for one synthetic image at most: the
  * closest pairs of a class are matched first.
  * @param synthetic features of the synthetic images, (classes · ipc) × d, in class order
  */
@@ -32,13 +35,15 @@ interface Pair {
 
 async function nearest(rows: FeatureRows, synthetic: Float32Array, ipc: number): Promise<number[]> {
   const d = rows.featureSize;
+  const wanted = unit.apply(synthetic, ipc).values.data;
   // Of each synthetic image the `ipc` nearest are enough: the others can take ipc − 1 of them.
   const candidates = Array.from({ length: ipc }, (): Pair[] => []);
   for await (const { features, indices } of sequentialBatches(rows)) {
+    const { data } = unit.apply(features, indices.length).values;
     for (const [i, row] of indices.entries()) {
       for (let image = 0; image < ipc; image++) {
         let distance = 0;
-        for (let j = 0; j < d; j++) distance += (features[i * d + j]! - synthetic[image * d + j]!) ** 2;
+        for (let j = 0; j < d; j++) distance += (data[i * d + j]! - wanted[image * d + j]!) ** 2;
         const known = candidates[image]!;
         if (known.length === ipc && distance >= known.at(-1)!.distance) continue;
         const at = known.findIndex((pair) => distance < pair.distance);

@@ -27,6 +27,7 @@ function corners(n: number, seed: number): FeatureRows & { readonly features: Fl
 const rowOf = (set: { features: Float32Array }, i: number) => [...set.features.subarray(i * d, (i + 1) * d)];
 const squared = (a: readonly number[], b: readonly number[]) =>
   a.reduce((sum, x, j) => sum + (x - b[j]!) ** 2, 0);
+const unit = (a: readonly number[]) => a.map((x) => x / Math.hypot(...a));
 const ofClass = (set: FeatureRows, c: number) =>
   Array.from({ length: set.count }, (_, i) => i).filter((i) => set.labels[i] === c);
 const mean = (rows: readonly number[][]) =>
@@ -167,12 +168,22 @@ describe("nearest neighbours", () => {
     const own = ofClass(set, 0);
     const synthetic = Float32Array.from([...rowOf(set, other), ...rowOf(set, other)]);
     const [chosen] = await neighborImages(set, 2, 1, synthetic);
-    const distance = (i: number) => squared(rowOf(set, i), rowOf(set, other));
+    const distance = (i: number) => squared(unit(rowOf(set, i)), unit(rowOf(set, other)));
     expect(chosen).toBe(own.reduce((a, b) => (distance(b) < distance(a) ? b : a)));
   });
 
   it("give an image that two are nearest to the nearer one", async () => {
-    const line = featuresInMemory(Float32Array.of(0, 1, 5), new Int32Array(3));
-    expect([...(await neighborImages(line, 1, 2, Float32Array.of(0.4, 0.1)))]).toEqual([1, 0]);
+    const at = (...degrees: number[]) =>
+      Float32Array.from(
+        degrees.flatMap((x) => [Math.cos((x * Math.PI) / 180), Math.sin((x * Math.PI) / 180)]),
+      );
+    const circle = featuresInMemory(at(0, 10, 50), new Int32Array(3));
+    expect([...(await neighborImages(circle, 1, 2, at(4, 1)))]).toEqual([1, 0]);
+  });
+
+  it("do not depend on the length of the synthetic features", async () => {
+    const synthetic = corners(2, 9).features;
+    const short = synthetic.map((x) => x / 100);
+    expect(await neighborImages(set, 2, 1, short)).toEqual(await neighborImages(set, 2, 1, synthetic));
   });
 });
