@@ -66,7 +66,11 @@ export function distillOptions(command: Command): Command {
       ).choices(["noise", "real", "centroid"]),
     )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
-    .option("--targets <n>", "steps between two choices of target features; 0: none", integer(0))
+    .option(
+      "--targets <n>",
+      "steps between two choices of target features; 0: none, as with --augment",
+      integer(0),
+    )
     .option("--target-weight <x>", "pull of the features towards their targets", positive)
     .addOption(new Option("--schedule <how>", "learning rate over the steps").choices(["constant", "cosine"]))
     .option("--augment [n]", "augmented draws of each image a step (1 when no number is given)", integer(1))

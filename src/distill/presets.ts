@@ -88,7 +88,8 @@ export const presetNames = Object.keys(presets) as readonly PresetName[];
 
 /**
  * A preset's configuration with explicit settings in place of its own. Without a name, that of the method which the
- * settings choose, so that each method runs on the feature map that suits it. Throws UsageError naming the presets
+ * settings choose, so that each method runs on the feature map that suits it. With augmentation there are no target
+ * features unless they are asked for. Throws UsageError naming the presets
  * there are.
  */
 export function withPreset(
@@ -99,5 +100,8 @@ export function withPreset(
   if (!Object.hasOwn(presets, chosen)) {
     throw new UsageError(`There is no preset "${chosen}". Presets: ${presetNames.join(", ")}.`);
   }
-  return { ...presets[chosen as PresetName].config, ...explicit };
+  const config: Partial<DistillConfig> = { ...presets[chosen as PresetName].config, ...explicit };
+  // Targets chosen from augmented draws lead to features that classify nothing (docs/recipe.md).
+  if ((config.augment ?? 0) > 0 && config.targets === undefined) return { ...config, targets: 0 };
+  return config;
 }

@@ -39,6 +39,12 @@ describe("presets", () => {
     expect(withPreset(undefined, { method: "lgm", normalize: ["none"] }).normalize).toEqual(["none"]);
   });
 
+  it("chooses no target features from augmented draws unless asked to", () => {
+    expect(withPreset(undefined, { augment: 1 }).targets).toBe(0);
+    expect(withPreset(undefined, { augment: 1, targets: 20 }).targets).toBe(20);
+    expect(withPreset(undefined, { augment: 0 }).targets).toBeUndefined();
+  });
+
   it.each(["lgm-papers", "toString", ""])("refuses %j, naming those there are", (name) => {
     expect(() => withPreset(name, {})).toThrow(UsageError);
     expect(() => withPreset(name, {})).toThrow(/lgm-paper-imagenet/);
