@@ -146,7 +146,7 @@ const others = options.encoders.split(",").filter((name) => name !== "");
 
 /** Outer objective × feature map, beside the settings that are changed one at a time. */
 const crossed: Method[] = [
-  { objective: "CE", config: {} },
+  { objective: "CE", config: { anchors: "raw" as const } },
   { objective: "CE, cosine anchors", config: { anchors: "cosine" as const } },
   { objective: "MSE", config: { method: "clp-mse" as const } },
 ].flatMap(({ objective, config }) =>
