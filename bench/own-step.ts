@@ -12,8 +12,9 @@ import { randomFeatures } from "../src/data/feature-rows.ts";
 import { DistillConfig, Method } from "../src/distill/config.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../src/distill/loop.ts";
 import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
+import { withPreset } from "../src/distill/presets.ts";
 import { openRealBatches } from "../src/distill/real-batches.ts";
-import { featureRange, partMeans } from "../src/distill/target-features.ts";
+import { targetBasis } from "../src/distill/target-features.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
@@ -61,9 +62,11 @@ const model = await loadEncoderModel(options.encoder, { size });
 const encoder = await createEncoder(runtime, options.d ? projected(model, Number(options.d)) : model);
 const count = Number(options.real);
 const real = randomFeatures(random, count, encoder.featureSize, classes);
+// As a distillation has it: whether target features are chosen depends on method and augmentation.
+const own = withPreset(undefined, { method, augment, normalize: ["l2"] });
 const config = DistillConfig.parse({
-  ...{ method, augment, parametrization: options.parametrization },
-  ...{ ipc: m / classes, batchSize: count, steps: 1000, normalize: ["l2"] },
+  ...{ ...own, parametrization: options.parametrization },
+  ...{ ipc: m / classes, batchSize: count, steps: 1000 },
 });
 const force = options.activations ? { activations: options.activations as Activations } : undefined;
 const chunked = await createChunkedEncoder(runtime, encoder, m, draws, totalmem() / 4, force);
@@ -81,10 +84,7 @@ const parts = {
 };
 const state = initialState(config, classes, count, parameters);
 
-const targets =
-  method === "clp"
-    ? { range: await featureRange(real), start: await partMeans(real, classes, config.ipc) }
-    : undefined;
+const targets = config.targets > 0 ? await targetBasis(real, classes, config.ipc) : undefined;
 
 const calls: Readonly<Record<string, () => Promise<unknown>>> = {
   async run() {

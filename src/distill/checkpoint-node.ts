@@ -73,18 +73,17 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
   ];
   const text = JSON.stringify(meta);
   const hash = createHash("sha256").update(text);
-  const tensors = blocks.flatMap(([name, block]) =>
-    (["values", "first", "second"] as const).map((part): TensorToWrite => {
-      const data = block[part];
-      hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      return { name: `${name}/${part}`, dtype: "F32", shape: [data.length], data };
-    }),
+  const arrays = blocks.flatMap(([name, block]) =>
+    (["values", "first", "second"] as const).map((part): [string, Float32Array] => [
+      `${name}/${part}`,
+      block[part],
+    ]),
   );
-  if (state.targets) {
-    const data = state.targets;
+  if (state.targets) arrays.push([targetsName, state.targets]);
+  const tensors = arrays.map(([name, data]): TensorToWrite => {
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    tensors.push({ name: targetsName, dtype: "F32", shape: [data.length], data });
-  }
+    return { name, dtype: "F32", shape: [data.length], data };
+  });
   const path = join(folder, fileName);
   const temporary = `${path}.tmp`;
   await onDisk(folder, async () => {

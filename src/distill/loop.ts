@@ -14,7 +14,7 @@ import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parame
 import type { Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
 import type { RealBatches } from "./real-batches.ts";
-import { addPull, chooseTargets, type FeatureRange } from "./target-features.ts";
+import { addPull, chooseTargets, type TargetBasis } from "./target-features.ts";
 
 /** All that a distillation changes: what a checkpoint holds. */
 export interface DistillState {
@@ -61,10 +61,7 @@ export interface DistillParts {
 }
 
 /** How target features are chosen. */
-export interface TargetParts {
-  readonly range: FeatureRange;
-  /** Where the first ones start, m × d. */
-  readonly start: Float32Array;
+export interface TargetParts extends TargetBasis {
   /** A choice is many evaluations of the objective: it tells how far it is, and can be stopped. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;

@@ -29,7 +29,7 @@ import {
 } from "./loop.ts";
 import { fitFeatureMaps } from "./prepare-node.ts";
 import { openRealBatches } from "./real-batches.ts";
-import { featureRange, partMeans } from "./target-features.ts";
+import { targetBasis } from "./target-features.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {
@@ -156,10 +156,9 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
   const { config, real, classes } = parts;
   if (config.targets === 0) return 0;
-  const start = await partMeans(real, classes, config.ipc);
-  const range = await featureRange(real);
+  const basis = await targetBasis(real, classes, config.ipc);
   const began = performance.now();
-  await nextTargets(parts, { range, start }, state, start, steps);
+  await nextTargets(parts, basis, state, basis.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 

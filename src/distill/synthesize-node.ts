@@ -21,7 +21,7 @@ import {
 } from "./loop.ts";
 import { fitFeatureMaps, type Workplace } from "./prepare-node.ts";
 import { openRealBatches } from "./real-batches.ts";
-import { featureRange, partMeans } from "./target-features.ts";
+import { targetBasis } from "./target-features.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -74,8 +74,7 @@ export async function startSynthesis(
   const targets =
     config.targets > 0
       ? {
-          range: await featureRange(train),
-          start: await partMeans(train, classes, config.ipc),
+          ...(await targetBasis(train, classes, config.ipc)),
           signal: context.signal,
           onProgress: (done: number, of: number) =>
             context.progress({

@@ -1,5 +1,7 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import { ClassSums } from "../probe/class-sums.ts";
+import { FeatureStatistics } from "../probe/feature-map.ts";
+import { matrix } from "../probe/matrix.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
 
 /** Where real features lie: target features are kept there. */
@@ -11,38 +13,35 @@ export interface FeatureRange {
   readonly scale: number;
 }
 
+/** What target features are chosen from. */
+export interface TargetBasis {
+  readonly range: FeatureRange;
+  /** Where the first ones start: means of the `ipc` parts of each class (every ipc-th image of it), m × d in class order. */
+  readonly start: Float32Array;
+}
+
 /** One pass over the real features. */
-export async function featureRange(real: FeatureRows): Promise<FeatureRange> {
+export async function targetBasis(real: FeatureRows, classes: number, ipc: number): Promise<TargetBasis> {
   const d = real.featureSize;
   const low = new Float32Array(d).fill(Number.POSITIVE_INFINITY);
   const high = new Float32Array(d).fill(Number.NEGATIVE_INFINITY);
-  const sums = new Float64Array(d);
-  let squares = 0;
-  for await (const { features, indices } of sequentialBatches(real)) {
-    for (let at = 0; at < indices.length * d; at += d) {
-      for (let j = 0; j < d; j++) {
-        const x = features[at + j]!;
-        if (x < low[j]!) low[j] = x;
-        if (x > high[j]!) high[j] = x;
-        sums[j]! += x;
-        squares += x * x;
-      }
-    }
-  }
-  const meanSquares = sums.reduce((total, sum) => total + (sum / real.count) ** 2, 0);
-  const variance = (squares / real.count - meanSquares) / d;
-  return { low, high, scale: Math.sqrt(Math.max(variance, 1e-12 * (squares / real.count / d))) };
-}
-
-/** Means of the real features of `ipc` parts of each class (every ipc-th image of it), m × d in class order. */
-export async function partMeans(real: FeatureRows, classes: number, ipc: number): Promise<Float32Array> {
-  const sums = new ClassSums(classes * ipc, real.featureSize);
+  const statistics = new FeatureStatistics(d);
+  const sums = new ClassSums(classes * ipc, d);
   const seen = new Int32Array(classes);
   for await (const { features, labels } of sequentialBatches(real)) {
+    for (let at = 0; at < features.length; at += d) {
+      for (let j = 0; j < d; j++) {
+        low[j] = Math.min(low[j]!, features[at + j]!);
+        high[j] = Math.max(high[j]!, features[at + j]!);
+      }
+    }
+    statistics.add(features);
     const parts = labels.map((label) => label * ipc + (seen[label]!++ % ipc));
-    sums.add({ rows: labels.length, cols: real.featureSize, data: Float64Array.from(features) }, parts);
+    sums.add(matrix(labels.length, d, Float64Array.from(features)), parts);
   }
-  return Float32Array.from(sums.means().data);
+  const variances = statistics.std().map((std) => std ** 2);
+  const scale = Math.sqrt(variances.reduce((sum, v) => sum + v, 0) / d);
+  return { range: { low, high, scale }, start: Float32Array.from(sums.means().data) };
 }
 
 /** Adam's learning rate, in deviations of the real features. */

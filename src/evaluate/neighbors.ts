@@ -6,8 +6,8 @@ const unit = featureMap({ normalization: "l2" });
 
 /**
  * The real images of the same class that are nearest to each synthetic one in feature space, in angle: a
- * distilled image's features may be shorter than any real one's. Rows of `real`, in class order. Each real image stands for one synthetic image at most: the
- * closest pairs of a class are matched first.
+ * distilled image's features may be shorter than any real one's. Rows of `real`, in class order. Each real
+ * image stands for one synthetic image at most: the closest pairs of a class are matched first.
  * @param synthetic features of the synthetic images, (classes · ipc) × d, in class order
  */
 export function neighborImages(

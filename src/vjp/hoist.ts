@@ -40,21 +40,8 @@ export function hoist(
 }
 
 const cheap = new Set([
-  ...[
-    "Greater",
-    "Less",
-    "Equal",
-    "And",
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Neg",
-    "Abs",
-    "HardSigmoid",
-    "Where",
-    "Cast",
-  ],
+  ...["Greater", "Less", "Equal", "And", "Add", "Sub", "Mul", "Div"],
+  ...["Neg", "Abs", "HardSigmoid", "Where", "Cast"],
 ]);
 
 /** The type of a cheap element-wise operator's output; undefined for the others. */

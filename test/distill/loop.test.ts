@@ -3,7 +3,7 @@ import { randomFeatures } from "../../src/data/feature-rows.ts";
 import { DistillConfig } from "../../src/distill/config.ts";
 import { type DistillParts, distillStep, initialState, type TargetParts } from "../../src/distill/loop.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
-import { featureRange, partMeans } from "../../src/distill/target-features.ts";
+import { targetBasis } from "../../src/distill/target-features.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
@@ -21,7 +21,7 @@ async function start(changed: Partial<TargetParts> = {}) {
   const maps = config.normalize.map((normalization) =>
     featureMap({ normalization, mean: new Float64Array(d) }),
   );
-  const targets = { range: await featureRange(real), start: await partMeans(real, classes, 1), ...changed };
+  const targets = { ...(await targetBasis(real, classes, 1)), ...changed };
   const pulled: Float32Array[] = [];
   const parts: DistillParts = {
     ...{ config, classes, real, maps, augmenter: undefined, gemm: jsGemm, targets },

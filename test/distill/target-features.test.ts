@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { addPull, chooseTargets, featureRange, partMeans } from "../../src/distill/target-features.ts";
+import { addPull, chooseTargets, targetBasis } from "../../src/distill/target-features.ts";
 import { featuresInMemory } from "../../src/probe/head.ts";
 import { seededRandom } from "../../src/random.ts";
 
@@ -8,7 +8,8 @@ const normals = (count: number) => Float32Array.from({ length: count }, () => ra
 
 test("the range of real features: least, largest, deviation", async () => {
   const features = Float32Array.of(1, -2, 3, 0, 5, 2);
-  const { low, high, scale } = await featureRange(featuresInMemory(features, Int32Array.of(0, 1, 0)));
+  const real = featuresInMemory(features, Int32Array.of(0, 1, 0));
+  const { low, high, scale } = (await targetBasis(real, 2, 1)).range;
   expect([...low]).toEqual([1, -2]);
   expect([...high]).toEqual([5, 2]);
   // Variances of 1, 3, 5 and −2, 0, 2: 8/3 both.
@@ -18,8 +19,8 @@ test("the range of real features: least, largest, deviation", async () => {
 test("means of the parts of each class", async () => {
   const real = featuresInMemory(Float32Array.of(1, 2, 3, 5, 4, 7), Int32Array.of(0, 0, 0, 1, 0, 1));
   // Class 0 has 1, 2, 3, 4: its parts are {1, 3} and {2, 4}.
-  expect([...(await partMeans(real, 2, 2))]).toEqual([2, 3, 5, 7]);
-  expect([...(await partMeans(real, 2, 1))]).toEqual([2.5, 6]);
+  expect([...(await targetBasis(real, 2, 2)).start]).toEqual([2, 3, 5, 7]);
+  expect([...(await targetBasis(real, 2, 1)).start]).toEqual([2.5, 6]);
 });
 
 test("targets come nearer to what the objective wants, within the range, and leave the start alone", async () => {
