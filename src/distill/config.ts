@@ -37,7 +37,7 @@ export const DistillConfig = z.strictObject({
   levelEvery: z.int().positive().default(8),
   /**
    * Steps between two choices of target features, towards which the images' features are drawn beside the loss
-   * (target-features.ts); 0: none.
+   * (target-features.ts), once the whole pyramid has had as many; 0: none.
    */
   targets: z.int().nonnegative().default(50),
   /** Weight of the mean squared distance from the targets, relative to their mean square. */

@@ -98,7 +98,8 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const { config, encoder, renderer, augmenter, batches } = parts;
   const { parameters } = state;
   const before = state.sampler.state;
-  const whole = !canGrow(parameters);
+  // Features of images that are little more than noise are no start for new targets: the last level waits too.
+  const settled = !canGrow(parameters) && parameters.adamSteps >= config.targets;
   if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
     addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
   }
@@ -129,7 +130,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const outcome = await evaluateObjective(parts, state, features, indices);
   const { cotangents, dLabels, dLogTau, loss, batchAccuracy } = outcome;
   // No level is added in a step that may be stopped here.
-  if (parts.targets && (state.targets === undefined || (whole && state.step % config.targets === 0))) {
+  if (parts.targets && (state.targets === undefined || (settled && state.step % config.targets === 0))) {
     try {
       state.targets = await nextTargets(parts, parts.targets, state, features);
     } catch (error) {

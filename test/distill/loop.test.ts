@@ -65,6 +65,18 @@ test("targets are chosen at the first step and every `targets` steps", async () 
   expect(e).not.toBe(d);
 });
 
+test("targets are not chosen anew until the last level has had `targets` steps", async () => {
+  const { parts, state } = await start();
+  for (let step = 0; step < 2; step++) await distillStep(parts, state);
+  const first = state.targets;
+  // As a level that was added before the second step leaves it.
+  state.parameters.adamSteps = 1;
+  for (let step = 2; step < 4; step++) await distillStep(parts, state);
+  expect(state.targets).toBe(first);
+  await distillStep(parts, state);
+  expect(state.targets).not.toBe(first);
+});
+
 test("without targets nothing is drawn anywhere", async () => {
   const with_ = await start();
   const without = await start();
