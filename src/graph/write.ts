@@ -39,7 +39,7 @@ export interface WrittenModel {
 export interface WriteOptions {
   /** Constants of this many bytes and more are left out as external data (default: none). */
   readonly externalFrom?: number;
-  /** Values to fetch beside the graph's outputs; their types are left to ONNX Runtime. */
+  /** Values to fetch before the graph's outputs; their types are left to ONNX Runtime. */
   readonly extraOutputs?: readonly string[];
 }
 
@@ -89,8 +89,8 @@ function graphProto(graph: Graph, place: Place, extraOutputs: readonly string[] 
     ),
     input: graph.inputs.map(valueInfoProto),
     output: [
-      ...graph.outputs.map(outputProto),
       ...extraOutputs.map((name) => create(ValueInfoProtoSchema, { name })),
+      ...graph.outputs.map(outputProto),
     ],
     initializer: [...graph.constants].map(([name, constant]) => tensorProto(name, constant, place)),
   });

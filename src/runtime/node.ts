@@ -3,8 +3,9 @@ import * as ort from "onnxruntime-node";
 import { ModelError, messageOf } from "../errors.ts";
 import { blockedDomain } from "../graph/blocked/layout.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import { type DataType, type Graph, int } from "../graph/ir.ts";
+import { type Graph, int } from "../graph/ir.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import { SessionOutputs, withSentinel } from "./outputs-node.ts";
 import { refusal } from "./refusal.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
 
@@ -78,9 +79,12 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     threads,
     ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
-      const { model, external } = writeOnnx(graph, {
+      // A graph that is traced runs once, and all its values are fetched; on other devices this is not tried.
+      const { graph: written, first } =
+        device !== "cpu" || options.optimize === "off" ? { graph, first: [] } : withSentinel(graph);
+      const { model, external } = writeOnnx(written, {
         externalFrom,
-        extraOutputs: options.extraOutputs ?? [],
+        extraOutputs: [...first, ...(options.extraOutputs ?? [])],
       });
       try {
         return await create(model, external, options);
@@ -129,24 +133,11 @@ function wrap(
   session: ort.InferenceSession,
   external: readonly ExternalConstant[],
 ): Session & { external: unknown } {
-  const outputTypes = new Map(
-    session.outputMetadata.flatMap((o) =>
-      o.isTensor ? [[o.name, { dtype: o.type as DataType, dims: o.shape }] as const] : [],
-    ),
-  );
+  const outputs = new SessionOutputs(session);
   return {
     external,
-    graph: { inputs: session.inputNames, outputs: session.outputNames, outputTypes },
-    async run(feeds, { only, into } = {}) {
-      const fetches: Record<string, ort.Tensor | null> = {};
-      for (const name of only ?? session.outputNames) {
-        const given = into?.[name];
-        // The binding writes into tensors of its own class alone, and lets others be without a word.
-        fetches[name] = given ? new ort.Tensor(given.type, given.data, given.dims) : null;
-      }
-      const results = await session.run(feeds, fetches);
-      return { ...results, ...into };
-    },
+    graph: { inputs: session.inputNames, outputs: outputs.names, outputTypes: outputs.types },
+    run: (feeds, { only, into } = {}) => outputs.run(feeds, only ?? outputs.names, into),
     release: () => session.release(),
   };
 }
