@@ -17,6 +17,7 @@ import { fitFeatureMap } from "../src/probe/feature-map.ts";
 import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
 import { seededRandom } from "../src/random.ts";
 import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
+import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { noiseParameters } from "../src/synthetic/parameters.ts";
 import { createRenderer } from "../src/synthetic/renderer.ts";
@@ -47,7 +48,7 @@ const parameters = noiseParameters("pixels", m, size, random);
 const maps = [fitFeatureMap("l2")];
 const parts = {
   ...{ config, classes, real, maps, encoder: chunked, augmenter: undefined },
-  batches: await openRealBatches(real, maps),
+  batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
   renderer: createRenderer(runtime, chunked.plan.batch),
   gemm: chooseGemm(jsGemm, large),
 };

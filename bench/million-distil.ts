@@ -18,6 +18,7 @@ import { solveRidge } from "../src/probe/ridge.ts";
 import { seededRandom } from "../src/random.ts";
 import { type MeasuredStage, stageCollector } from "../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { noiseParameters } from "../src/synthetic/parameters.ts";
 import { createRenderer } from "../src/synthetic/renderer.ts";
@@ -66,7 +67,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   const real = { ...cache, rows: clock.timed("reading the batch", cache.rows) };
   const parts = {
     ...{ config, classes, real, maps, augmenter: undefined, gemm },
-    batches: await openRealBatches(real, maps),
+    batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
     encoder: {
       ...chunked,
       features: clock.timed("rendering, encoder, pullback, Adam", chunked.features),

@@ -27,6 +27,7 @@ import { seededRandom } from "../src/random.ts";
 import type { Activations } from "../src/runtime/differentiable.ts";
 import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { lgmAugmentation } from "../src/synthetic/augment.ts";
 import { createAugmenter } from "../src/synthetic/augmenter.ts";
@@ -76,8 +77,7 @@ while (canGrow(parameters)) addLevel(parameters, random);
 const maps = await fitFeatureMaps(config.normalize, real);
 const parts = {
   ...{ config, classes, real, maps, encoder: chunked },
-  // As a distillation keeps them: 256 MiB of mapped features at most.
-  batches: await openRealBatches(real, maps, 2 ** 28),
+  batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
   augmenter: augment > 0 ? await createAugmenter(runtime, lgmAugmentation, 0, batch, size, size) : undefined,
   renderer: createRenderer(runtime, batch),
   gemm: chooseGemm(jsGemm, ortGemm(runtime)),

@@ -136,6 +136,7 @@ const variants: readonly Method[] = [
     "clp, center-l2 alone, raw anchors",
   ),
   recipe("clp", { targets: 0 }, "clp, no target features"),
+  recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
   augmented("clp"),

@@ -13,6 +13,7 @@ import { solveRidge } from "../probe/ridge.ts";
 import { seededRandom } from "../random.ts";
 import type { Activations } from "../runtime/differentiable.ts";
 import { nodeRuntime } from "../runtime/node.ts";
+import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
 import { ortGemm } from "../runtime/ort-gemm.ts";
 import { type NodeTime, profilingRuntime, readProfile } from "../runtime/profile-node.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
@@ -74,7 +75,8 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
   const classes = Math.min(m, params.classes ?? m);
   const { runtime, encoder } = await openEncoder(params, context);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
-  const large = ortGemm(nodeRuntime({ threads: runtime.threads }));
+  const own = nodeRuntime({ threads: runtime.threads });
+  const [large, product] = [ortGemm(own), ortFeatureProduct(own)];
   try {
     const config = DistillConfig.parse({ ipc: Math.ceil(m / classes), steps: steps + 1 });
     const count = classes * config.ipc;
@@ -99,7 +101,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const maps = await fitFeatureMaps(config.normalize, real);
     const parts: DistillParts = {
       ...{ config, classes, real, maps, augmenter: undefined },
-      batches: await openRealBatches(real, maps, params.memoryBytes),
+      batches: openRealBatches(real, maps, product),
       encoder: timedEncoder(chunked, clock),
       renderer: timedRenderer(renderer, clock),
       gemm: chooseGemm(jsGemm, large),
@@ -149,6 +151,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     };
   } finally {
     await large.release();
+    await product.release();
     await rm(folder, { recursive: true, force: true });
   }
 }

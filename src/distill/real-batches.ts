@@ -1,56 +1,58 @@
-import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import type { FeatureRows } from "../data/feature-rows.ts";
+import { type BatchRows, type FeatureProduct, inverseNorms, mappedRows } from "../probe/batch-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
-import { type Matrix, matrix } from "../probe/matrix.ts";
 
 /** The real side of a step: rows of the cached features after each feature map. */
 export interface RealBatches {
   /** Begins to read rows that will be asked for; the caller does not wait. */
   readAhead(indices: Int32Array): void;
-  /** The rows after map `k`, n × d, in memory that the next call for the same map reuses. */
-  batch(k: number, indices: Int32Array): Promise<Matrix>;
+  /** The rows after each map, to be used before the next call. */
+  batch(indices: Int32Array): Promise<BatchRows[]>;
 }
 
 /**
- * Batches of `real` after `maps`. Mapped features are kept, in double, where all of them take at most `memoryBytes`;
- * elsewhere each batch is read and mapped when it is asked for.
+ * Batches of `real` after `maps`, multiplied by `product`. One batch is kept as it is cached, and for each map the norms of the
+ * rows that were met.
  */
-export async function openRealBatches(
+export function openRealBatches(
   real: FeatureRows,
   maps: readonly FeatureMap[],
-  memoryBytes = 0,
-): Promise<RealBatches> {
+  product: FeatureProduct,
+): RealBatches {
   const d = real.featureSize;
-  if (maps.length * real.count * d * 8 > memoryBytes) {
-    return {
-      readAhead: (indices) => real.readAhead?.(indices),
-      async batch(k, indices) {
-        const rows = new Float32Array(indices.length * d);
-        await real.rows(indices, rows);
-        return maps[k]!.apply(rows, indices.length).values;
-      },
-    };
-  }
-  const kept = await mapAll(real, maps);
-  const buffers: Matrix[] = [];
+  const norms = maps.map((map) => new Norms(map, real.count));
+  let rows = new Float32Array(0);
   return {
-    readAhead() {},
-    async batch(k, indices) {
-      const from = kept[k]!.data;
-      if (buffers[k]?.rows !== indices.length) buffers[k] = matrix(indices.length, d);
-      const to = buffers[k]!;
-      for (const [i, row] of indices.entries()) to.data.set(from.subarray(row * d, (row + 1) * d), i * d);
-      return to;
+    readAhead: (indices) => real.readAhead?.(indices),
+    async batch(indices) {
+      if (rows.length !== indices.length * d) rows = new Float32Array(indices.length * d);
+      await real.rows(indices, rows);
+      return maps.map((map, k) =>
+        mappedRows(map, rows, indices.length, norms[k]!.of(indices, rows), product),
+      );
     },
   };
 }
 
-async function mapAll(real: FeatureRows, maps: readonly FeatureMap[]): Promise<Matrix[]> {
-  const d = real.featureSize;
-  const all = maps.map(() => matrix(real.count, d));
-  for await (const { features, indices } of sequentialBatches(real)) {
-    for (const [k, map] of maps.entries()) {
-      all[k]!.data.set(map.apply(features, indices.length).values.data, indices[0]! * d);
-    }
+/** One over the norm of each row after a map, computed when a row is first met. */
+class Norms {
+  private readonly map: FeatureMap;
+  private readonly known: Float64Array | undefined;
+
+  constructor(map: FeatureMap, count: number) {
+    this.map = map;
+    if (map.normalization.endsWith("l2")) this.known = new Float64Array(count).fill(Number.NaN);
   }
-  return all;
+
+  of(indices: Int32Array, rows: Float32Array): Float64Array | undefined {
+    const { known } = this;
+    if (known === undefined) return undefined;
+    const d = rows.length / indices.length;
+    return Float64Array.from(indices, (index, i) => {
+      if (Number.isNaN(known[index])) {
+        known[index] = inverseNorms(this.map, rows.subarray(i * d, (i + 1) * d), 1)![0]!;
+      }
+      return known[index]!;
+    });
+  }
 }

@@ -6,8 +6,9 @@ import { InterruptedError, UsageError } from "../errors.ts";
 import { centroidImages, classMeans, randomImages } from "../evaluate/coresets.ts";
 import { objectives } from "../objective/objectives.ts";
 import { seededRandom } from "../random.ts";
+import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
 import { lgmAugmentation } from "../synthetic/augment.ts";
-import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
+import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
@@ -69,7 +70,8 @@ export async function startSynthesis(
       : undefined;
   const state =
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
-  const batches = await openRealBatches(train, maps, Math.min(mappedLimit, memoryBytes));
+  const product = ortFeatureProduct(runtime);
+  const batches = openRealBatches(train, maps, product);
   const needsMeans = objectives[config.method].needs.classMeans;
   const targets =
     config.targets > 0
@@ -95,13 +97,10 @@ export async function startSynthesis(
     features: () => syntheticFeatures(chunked, renderer, state.parameters, draws),
     images: () => renderAll(renderer, state.parameters, batch),
     async release() {
-      await releaseAll(chunked, renderer, augmenter);
+      for (const part of [chunked, renderer, augmenter, product]) await part?.release();
     },
   };
 }
-
-/** Bytes of real features that are kept after the feature maps, in double. */
-const mappedLimit = 256 * 2 ** 20;
 
 async function firstParameters(
   { source, train, encoder }: Workplace,
@@ -163,12 +162,6 @@ async function syntheticFeatures(
     out.set(rows.subarray(0, count * d), start * d);
   }
   return out;
-}
-
-async function releaseAll(chunked: ChunkedEncoder, renderer: Renderer, augmenter: Augmenter | undefined) {
-  await chunked.release();
-  await renderer.release();
-  await augmenter?.release();
 }
 
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;

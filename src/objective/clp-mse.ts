@@ -1,5 +1,5 @@
 import { accuracyOf, centeredOneHot } from "../probe/labels.ts";
-import { innerProduct, subtract } from "../probe/matrix.ts";
+import { innerProduct, scaled, subtract } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import type { Objective } from "./objective.ts";
 
@@ -11,10 +11,10 @@ export const clpMse: Objective = {
   needs: { batch: true, classMeans: false },
   async evaluate({ Zs, Ys, batch, lambda, gemm }) {
     const probe = await solveRidge(Zs, Ys, { lambda, gemm });
-    const scores = await gemm.multiply(batch.Z, probe.weight);
+    const scores = await batch.Z.multiply(probe.weight);
     const error = subtract(scores, centeredOneHot(batch.y, Ys.cols));
     const count = error.data.length;
-    const byWeight = await gemm.multiply(batch.Z, error, { transA: true, alpha: 2 / count });
+    const byWeight = scaled(await batch.Z.transposeMultiply(error), 2 / count);
     return {
       loss: innerProduct(error, error) / count,
       ...(await probe.adjoint(byWeight)),

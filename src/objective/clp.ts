@@ -1,6 +1,6 @@
 import { crossEntropy } from "../probe/cross-entropy.ts";
 import { accuracyOf } from "../probe/labels.ts";
-import { innerProduct } from "../probe/matrix.ts";
+import { innerProduct, scaled } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { normalizeColumns } from "./cosine.ts";
 import { type Objective, requireTau } from "./objective.ts";
@@ -17,9 +17,9 @@ export const clp: Objective = {
     const probe = await solveRidge(Zs, Ys, { lambda, gemm });
     const normalized = anchors === "cosine" ? normalizeColumns(probe.weight) : undefined;
     const weight = normalized?.values ?? probe.weight;
-    const scores = await gemm.multiply(batch.Z, weight, { alpha: 1 / tau });
+    const scores = scaled(await batch.Z.multiply(weight), 1 / tau);
     const { loss, gradient } = crossEntropy(scores, batch.y);
-    const byWeight = await gemm.multiply(batch.Z, gradient, { transA: true, alpha: 1 / tau });
+    const byWeight = scaled(await batch.Z.transposeMultiply(gradient), 1 / tau);
     const { dZs, dYs } = await probe.adjoint(normalized?.pullback(byWeight) ?? byWeight);
     return {
       loss,

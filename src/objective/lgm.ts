@@ -20,8 +20,8 @@ export const lgm: Objective = {
     const W = matrix(d, C);
     for (let i = 0; i < W.data.length; i++) W.data[i] = headStd * random.normal();
 
-    const { gradient } = crossEntropy(await gemm.multiply(batch.Z, W), batch.y);
-    const real = await gemm.multiply(batch.Z, gradient, { transA: true });
+    const { gradient } = crossEntropy(await batch.Z.multiply(W), batch.y);
+    const real = await batch.Z.transposeMultiply(gradient);
 
     const P = await gemm.multiply(Zs, W);
     softmaxRows(P);

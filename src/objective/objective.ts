@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.ts";
+import type { BatchRows } from "../probe/batch-rows.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import type { Matrix } from "../probe/matrix.ts";
 import type { Random } from "../random.ts";
@@ -10,7 +11,7 @@ export interface ObjectiveInput {
   /** Their labels, m × C: one-hot minus 1/C, or learned. */
   readonly Ys: Matrix;
   /** A batch of real features, n × d, and their class indices. */
-  readonly batch: { readonly Z: Matrix; readonly y: Int32Array };
+  readonly batch: { readonly Z: BatchRows; readonly y: Int32Array };
   /** Mean real feature of each class, C × d (`ClassSums`); for objectives with `needs.classMeans`. */
   readonly classMeans?: Matrix;
   /** Ridge strength relative to tr(K)/m. */

@@ -66,6 +66,15 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
   return matrix(a.rows, a.cols, out);
 }
 
+/** `factor · a` in new memory. */
+export function scaled(a: Matrix, factor: number): Matrix {
+  return matrix(
+    a.rows,
+    a.cols,
+    a.data.map((x) => factor * x),
+  );
+}
+
 /** A matrix's shape as people read it: "8 × 192". */
 export function shapeOf(a: { readonly rows: number; readonly cols: number }): string {
   return `${a.rows} × ${a.cols}`;

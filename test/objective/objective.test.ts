@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DataError, NumericalError, UsageError } from "../../src/errors.ts";
 import type { ObjectiveInput } from "../../src/objective/objective.ts";
 import { type ObjectiveName, objectives } from "../../src/objective/objectives.ts";
+import { type BatchRows, matrixRows } from "../../src/probe/batch-rows.ts";
 import { ClassSums } from "../../src/probe/class-sums.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
@@ -21,8 +22,15 @@ interface Shape {
   readonly seed: number;
 }
 
+/** An input whose real features can be looked at. */
+interface Input extends ObjectiveInput {
+  readonly batch: { readonly Z: BatchRows & Matrix; readonly y: Int32Array };
+}
+
+const rowsOf = (Z: Matrix): BatchRows & Matrix => ({ ...Z, ...matrixRows(Z, jsGemm) });
+
 /** ipc synthetic rows a class (m from 2 to 15, below and above d), labels moved off one-hot, a real batch. */
-function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): ObjectiveInput {
+function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): Input {
   const { C, ipc, d, n, seed } = shape;
   const m = C * ipc;
   const Ys = centeredOneHot(
@@ -41,7 +49,7 @@ function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): ObjectiveInp
       C,
       Ys.data.map((v, i) => v + moved.data[i]!),
     ),
-    batch: { Z, y },
+    batch: { Z: rowsOf(Z), y },
     classMeans: sums.means(),
     lambda: 0.3,
     tau: 0.5,
@@ -49,7 +57,7 @@ function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): ObjectiveInp
     random: seededRandom(seed, "objective test"),
     gemm: jsGemm,
     ...more,
-  };
+  } as Input;
 }
 
 const shapes: fc.Arbitrary<Shape> = fc.record({
@@ -111,7 +119,8 @@ describe.each(cases)("%s", (_, name, options) => {
     const first = await objectives[name].evaluate(input);
     expect(input.Zs).toEqual(copy.Zs);
     expect(input.Ys).toEqual(copy.Ys);
-    expect(input.batch).toEqual(copy.batch);
+    expect(input.batch.Z.data).toEqual(copy.batch.Z.data);
+    expect(input.batch.y).toEqual(copy.batch.y);
     expect(input.classMeans).toEqual(copy.classMeans);
     expect(await objectives[name].evaluate(copy)).toEqual(first);
   });
@@ -121,7 +130,7 @@ describe.each(cases)("%s", (_, name, options) => {
     const { needs } = objectives[name];
     const input = inputOf(shape, options);
     const { classMeans, batch, ...rest } = input;
-    const empty = { Z: matrix(0, 4), y: new Int32Array(0) };
+    const empty = { Z: rowsOf(matrix(0, 4)), y: new Int32Array(0) };
     const reduced = {
       ...rest,
       batch: needs.batch ? batch : empty,
@@ -326,7 +335,7 @@ describe("a loss summed over feature maps", () => {
       const gradient = matrix(Zs.rows, Zs.cols);
       for (const k of maps.keys()) {
         const mapped = apply(k, Zs);
-        const batch = { Z: apply(k, input.batch.Z).values, y: input.batch.y };
+        const batch = { Z: rowsOf(apply(k, input.batch.Z).values), y: input.batch.y };
         const part = await objectives.clp.evaluate({ ...input, Zs: mapped.values, batch });
         loss += part.loss;
         const back = maps[k]!.pullback(mapped, part.dZs);
