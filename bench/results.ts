@@ -129,6 +129,10 @@ const main = (
 
 const augmented = (name: string, config: Partial<DistillConfig> = {}) =>
   recipe(name, { ...config, augment: 1 }, `${name}, 1 draw a step`);
+const longer: readonly Method[] = [
+  recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
+  recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1,500 steps, τ 0.05"),
+];
 const variants: readonly Method[] = [
   recipe(
     "clp",
@@ -136,7 +140,7 @@ const variants: readonly Method[] = [
     "clp, center-l2 alone, raw anchors",
   ),
   recipe("clp", { targets: 0 }, "clp, no target features"),
-  recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
+  ...longer,
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
   augmented("clp"),
@@ -223,7 +227,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", variants),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", [], 200),
   {
-    ...main("fashion-mnist", "Fashion-MNIST", fashionSet),
+    ...main("fashion-mnist", "Fashion-MNIST", fashionSet, longer),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
   },
   { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },

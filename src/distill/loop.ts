@@ -1,18 +1,18 @@
 import { BatchSampler } from "../data/batch-sampler.ts";
 import type { FeatureRows } from "../data/feature-rows.ts";
 import type { ChunkedEncoder } from "../encoder/chunks.ts";
-import { InterruptedError, NumericalError } from "../errors.ts";
-import { objectives } from "../objective/objectives.ts";
+import { InterruptedError } from "../errors.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
-import { type Matrix, matrix } from "../probe/matrix.ts";
+import type { Matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
 import { type AdamBlock, adamBlock, adamStep } from "../synthetic/adam.ts";
 import type { Augmenter } from "../synthetic/augmenter.ts";
 import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
+import { evaluateObjective } from "./evaluate-objective.ts";
 import type { RealBatches } from "./real-batches.ts";
 import { addPull, chooseTargets, type TargetBasis } from "./target-features.ts";
 
@@ -199,72 +199,6 @@ function meanOfDraws(features: Float32Array, length: number): Float32Array {
   return out;
 }
 
-/** What the objective, averaged over the feature maps, says of synthetic features. */
-interface Outcome {
-  readonly loss: number;
-  readonly batchAccuracy: number | undefined;
-  readonly tau: number;
-  /** dL/dfeatures, like the features. */
-  readonly cotangents: Float32Array;
-  /** dL/dlabels, m × C, summed over the draws. */
-  readonly dLabels: Float64Array;
-  readonly dLogTau: number;
-}
-
-/**
- * The objective at `features`, draws · m × d, on the real rows `indices`.
- * @param purpose tells the random numbers of several evaluations in one step apart
- * @throws NumericalError when the loss is not finite
- */
-async function evaluateObjective(
-  parts: DistillParts,
-  state: DistillState,
-  features: Float32Array,
-  indices: Int32Array,
-  purpose = "objective",
-): Promise<Outcome> {
-  const { config, classes, batches, maps, gemm } = parts;
-  const m = state.parameters.count;
-  const rows = features.length / parts.real.featureSize;
-  const y = Int32Array.from(indices, (i) => parts.real.labels[i]!);
-  const labels = tiled(state.labels.values, m, classes, rows / m);
-  const tau = Math.exp(state.logTau.values[0]!);
-  const cotangents = new Float32Array(features.length);
-  const dLabels = new Float64Array(m * classes);
-  let dLogTau = 0;
-  let loss = 0;
-  let batchAccuracy: number | undefined;
-  const real = await batches.batch(indices);
-  for (const [k, map] of maps.entries()) {
-    const mapped = map.apply(features, rows);
-    const outcome = await objectives[config.method].evaluate({
-      Zs: mapped.values,
-      Ys: labels,
-      batch: { Z: real[k]!, y },
-      ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
-      lambda: config.lambda,
-      tau,
-      anchors: config.anchors,
-      random: seededRandom(config.seed, `${purpose} ${state.step} ${k}`),
-      gemm,
-    });
-    if (!Number.isFinite(outcome.loss)) {
-      throw new NumericalError(
-        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
-      );
-    }
-    loss += outcome.loss / maps.length;
-    batchAccuracy ??= outcome.batchAccuracy;
-    const dZ = map.pullback(mapped, outcome.dZs);
-    for (let i = 0; i < cotangents.length; i++) cotangents[i]! += dZ.data[i]! / maps.length;
-    if (outcome.dYs)
-      for (let i = 0; i < outcome.dYs.data.length; i++)
-        dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / maps.length;
-    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / maps.length;
-  }
-  return { loss, batchAccuracy, tau, cotangents, dLabels, dLogTau };
-}
-
 /** The learning rate of step `step` (from 0) of the run. */
 export function learningRateAt(
   config: Pick<DistillConfig, "learningRate" | "schedule" | "steps">,
@@ -285,11 +219,4 @@ export async function* renderAll(
     const count = Math.min(batch, parameters.count - start);
     yield { start, count, images: (await renderer.render(parameters, start)).subarray(0, count * pixels) };
   }
-}
-
-/** The labels of `draws` augmented copies of the synthetic set, (draws · m) × C. */
-function tiled(labels: Float32Array, m: number, classes: number, draws: number): Matrix {
-  const data = new Float64Array(draws * m * classes);
-  for (let draw = 0; draw < draws; draw++) data.set(labels, draw * m * classes);
-  return matrix(draws * m, classes, data);
 }
