@@ -12,6 +12,9 @@ import type { Feeds, Fetches } from "./runtime.ts";
  */
 const sentinel = "all outputs are written";
 
+/** Elements from which on a copy takes longer than the error: 15 µs. */
+const leastSize = 2 ** 13;
+
 /** How the binding refuses a sequence. */
 const refusal = "Non tensor type is temporarily not supported";
 
@@ -68,7 +71,8 @@ export class SessionOutputs {
       return given ? staticType(given.type, given.dims) : staticType(inferred?.dtype, inferred?.dims);
     });
     const possible = this.hasSentinel && types.every((type) => type !== undefined);
-    if (!possible || names.some((name) => this.writes.get(name) === false)) {
+    const size = possible ? types.reduce((sum, type) => sum + sizeOf(type!.dims), 0) : 0;
+    if (size < leastSize || names.some((name) => this.writes.get(name) === false)) {
       return moved(await this.session.run(feeds, names), into);
     }
     const untried = names.some((name) => !this.writes.has(name));
@@ -85,7 +89,7 @@ export class SessionOutputs {
     tensors: readonly Tensor[],
   ): Promise<Readonly<Record<string, Tensor>>> {
     for (const tensor of tensors) bytesOf(tensor).fill(untouched);
-    const done = await this.write(feeds, names, tensors).then(
+    const done = await this.write(feeds, names, tensors, { logSeverityLevel: 4 }).then(
       () => true,
       () => false,
     );
@@ -97,11 +101,16 @@ export class SessionOutputs {
   }
 
   /** Runs, every output into the tensor that is given for it. */
-  private async write(feeds: Feeds, names: readonly string[], tensors: readonly Tensor[]): Promise<void> {
+  private async write(
+    feeds: Feeds,
+    names: readonly string[],
+    tensors: readonly Tensor[],
+    options: ort.InferenceSession.RunOptions = {},
+  ): Promise<void> {
     // The binding writes into tensors of its own class alone, and lets others be without a word.
     const own = tensors.map(({ type, data, dims }) => new ort.Tensor(type, data, dims));
     try {
-      await this.session.run(feeds, { [sentinel]: null, ...byName(names, own) });
+      await this.session.run(feeds, { [sentinel]: null, ...byName(names, own) }, options);
     } catch (error) {
       if (!String(error).includes(refusal)) throw error;
     }
