@@ -1,6 +1,7 @@
 /**
  * A dense matrix of doubles, row-major: element (i, j) is `data[i * cols + j]`.
- * The solver, its adjoint and the objectives compute in float64 throughout.
+ * The solver, its adjoint and the objectives compute in float64, but for products with cached features, which are in
+ * float32 as the features are (batch-rows.ts).
  */
 export interface Matrix {
   readonly rows: number;
