@@ -120,7 +120,12 @@ const main = (
     grids: [
       {
         ...{ ...common, seeds, data: [data] },
-        methods: [...objectives.map((name) => recipe(name, own)), augmented("lgm", own), ...baselines],
+        methods: [
+          ...objectives.map((name) => recipe(name, own)),
+          ...(steps === undefined ? [recipe("clp-long")] : []),
+          augmented("lgm", own),
+          ...baselines,
+        ],
       },
       { ...{ ...common, seeds: seeds.slice(0, variantSeeds), data: [data] }, methods: variants },
     ].filter(({ methods }) => methods.length > 0),
@@ -129,10 +134,6 @@ const main = (
 
 const augmented = (name: string, config: Partial<DistillConfig> = {}) =>
   recipe(name, { ...config, augment: 1 }, `${name}, 1 draw a step`);
-const longer: readonly Method[] = [
-  recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
-  recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1,500 steps, τ 0.05"),
-];
 const variants: readonly Method[] = [
   recipe(
     "clp",
@@ -140,7 +141,10 @@ const variants: readonly Method[] = [
     "clp, center-l2 alone, raw anchors",
   ),
   recipe("clp", { targets: 0 }, "clp, no target features"),
-  ...longer,
+  recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
+  recipe("clp", { steps: 3000 }, "clp, 3,000 steps"),
+  recipe("lgm", { steps: 1500 }, "lgm, 1,500 steps"),
+  recipe("sfm", { steps: 1500 }, "sfm, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
   augmented("clp"),
@@ -227,7 +231,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", variants),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", [], 200),
   {
-    ...main("fashion-mnist", "Fashion-MNIST", fashionSet, longer),
+    ...main("fashion-mnist", "Fashion-MNIST", fashionSet),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
   },
   { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },

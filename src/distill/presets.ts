@@ -40,6 +40,12 @@ export const presets = {
     source:
       "this project's default recipe (docs/recipe.md); the authors of CLP-DD (arXiv 2605.07194) published none",
   },
+  "clp-long": {
+    config: { method: "clp", steps: 1500, tau: 0.05 },
+    source:
+      "the default recipe with three times the steps, at a lower temperature: nearer to the full data in all probes " +
+      "(docs/results.md)",
+  },
   "clp-mse": {
     config: { method: "clp-mse", normalize: oneMap, targets: 0 },
     source:
