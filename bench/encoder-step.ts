@@ -52,6 +52,8 @@ export interface EncoderStep {
   readonly dtype: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly peakGflops: number;
+  /** PyTorch's rate of the same products on the processor. */
+  readonly peerPeakGflops?: number;
   readonly savedBytesAnImage: number;
   /** ‖ours − PyTorch's‖ / ‖PyTorch's‖; of the gradient in the image where it is least. */
   readonly agreement?: { readonly features: number; readonly gradient: number };
@@ -77,6 +79,9 @@ const numbers = (list: string): number[] => list.split(",").filter(Boolean).map(
 
 /** Images in one call of ours: what the distiller takes (docs/performance.md); more go in chunks. */
 const chunk = 8;
+/** The products whose rate is the machine's peak: large enough to reach it. */
+const productSide = 1024;
+const productRepeats = 4;
 /** A round that takes longer than this, in milliseconds, is run once, and not warmed up. */
 const longRound = 15_000;
 
@@ -127,6 +132,7 @@ try {
 
   const rows: EncoderRow[] = [];
   const peaks: number[] = [];
+  const peerPeaks: number[] = [];
   let savedBytesAnImage = 0;
   let agreement: EncoderStep["agreement"];
   let compileSeconds: number | undefined;
@@ -135,6 +141,7 @@ try {
       ...{ model: options.model, size, device, dtype: options.dtype, versions, savedBytesAnImage },
       ...(agreement ? { agreement } : {}),
       ...(compileSeconds === undefined ? {} : { compileSeconds }),
+      ...(peerPeaks.length > 0 ? { peerPeakGflops: median(peerPeaks) } : {}),
       ...{ peakGflops: median(peaks), notes, rows: [...rows].sort((a, b) => a.batch - b.batch) },
     };
     console.log(JSON.stringify(result));
@@ -184,6 +191,11 @@ try {
           variants.map((variant) => [variant, () => peer!.ask<number>("run", { variant, mode })] as const),
         ),
         product: () => product.time(),
+        ...(peer !== undefined && device === "cpu"
+          ? {
+              peerProduct: () => peer!.ask<number>("product", { size: productSide, repeats: productRepeats }),
+            }
+          : {}),
       });
       const known = rows.find((row) => row.batch < batch && Math.min(row.batch, chunk) === at);
       const compare = async (mode: "features" | "step", ours: () => Promise<void>) => {
@@ -193,6 +205,7 @@ try {
         const ms = median(times.ours!);
         const peak = product.flops / median(times.product!) / 1e6;
         peaks.push(peak);
+        if (times.peerProduct) peerPeaks.push(product.flops / median(times.peerProduct) / 1e6);
         const work = count * (mode === "step" ? flops.forward + flops.pullback : flops.forward);
         const eager = times.eager && median(times.eager);
         const compiled = times.compiled && median(times.compiled);
@@ -258,14 +271,14 @@ async function cardProduct(peer: Peer): Promise<{ flops: number; time: Timed }> 
   return { flops: gflops * 1e9, time: async () => 1000 };
 }
 
-/** The machine's own rate of single-precision products, by ONNX Runtime: 1024³, large enough to reach it. */
+/** The machine's own rate of single-precision products, by ONNX Runtime. */
 async function matrixProduct(runtime: Runtime): Promise<{ flops: number; time: Timed }> {
-  const n = 1024;
+  const n = productSide;
   const b = new GraphBuilder();
   b.output(b.op("MatMul", [b.input("a", [n, n]), b.floats([n, n], draw(n * n))]), { dims: [n, n] });
   const session = await runtime.session(b.graph);
   const feeds = { a: new Tensor("float32", draw(n * n), [n, n]) };
-  const repeats = 4;
+  const repeats = productRepeats;
   return {
     flops: repeats * 2 * n ** 3,
     time: () =>

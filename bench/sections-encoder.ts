@@ -43,12 +43,13 @@ function encoderRows(results: readonly EncoderStep[]): string {
 
 function agreementRows(results: readonly EncoderStep[]): string {
   return formatTable(
-    ["model", "Δ features", "Δ gradient", "GFLOP/s", "kept an image"],
+    ["model", "Δ features", "Δ gradient", "GFLOP/s", "PyTorch's", "kept an image"],
     results.map((e) => [
       nameOf(e.model, e.size),
       e.agreement?.features.toExponential(1) ?? "–",
       e.agreement?.gradient.toExponential(1) ?? "–",
       e.peakGflops.toFixed(1),
+      e.peerPeakGflops?.toFixed(1) ?? "–",
       formatBytes(e.savedBytesAnImage),
     ]),
   );

@@ -71,6 +71,15 @@ def save(features, gradient):
         tensor.float().cpu().contiguous().numpy().tofile(file)
 
 
+def product(size, repeats):
+    """Milliseconds of some products of two square matrices on the processor."""
+    a, b = (torch.rand(size, size) - 0.5 for _ in "ab")
+    start = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    return 1000 * (time.perf_counter() - start)
+
+
 def peak(size=4096):
     """The device's own matrix-product rate in GFLOP/s."""
     a, b = (torch.rand(size, size, device=state["device"], dtype=state["dtype"]) for _ in "ab")
@@ -84,4 +93,5 @@ def peak(size=4096):
     return 2 * size**3 / sorted(times)[len(times) // 2] / 1e9
 
 
-serve({"load": load, "data": data, "compile": compile, "run": run, "save": save, "peak": peak})
+calls = {"load": load, "data": data, "compile": compile, "run": run, "save": save}
+serve({**calls, "product": product, "peak": peak})
