@@ -111,7 +111,7 @@ const main = (
     name,
     title,
     text:
-      "Every method with the project's recipe, LGM also with augmentation while distilling (one draw a step), and the " +
+      "Every method with the project's recipe, CLP-DD and LGM also with augmentation while distilling (one draw a step), and the " +
       "real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images." +
       (variants.length > 0 && seeds.length > variantSeeds
         ? ` ${variants.map((v) => v.name).join("; ")}: one seed.`
@@ -123,7 +123,7 @@ const main = (
         methods: [
           ...objectives.map((name) => recipe(name, own)),
           ...(steps === undefined ? [recipe("clp-long")] : []),
-          augmented("lgm", own),
+          ...["clp", "lgm"].map((name) => augmented(name, own)),
           ...baselines,
         ],
       },
@@ -147,7 +147,8 @@ const variants: readonly Method[] = [
   recipe("sfm", { steps: 1500 }, "sfm, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
-  augmented("clp"),
+  recipe("clp", { augment: 3 }, "clp, 3 draws a step"),
+  recipe("lgm", { augment: 3 }, "lgm, 3 draws a step"),
 ];
 
 const fashion = options["fashion-mnist"];

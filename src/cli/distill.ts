@@ -24,6 +24,7 @@ interface DistillOptions extends EncoderOptions {
   readonly targetWeight?: number;
   readonly schedule?: "constant" | "cosine";
   readonly augment?: number | boolean;
+  readonly augmentation?: DistillConfig["augmentation"];
   readonly batch?: number;
   readonly learnLabels?: boolean;
   readonly learnTemperature?: boolean;
@@ -74,6 +75,12 @@ export function distillOptions(command: Command): Command {
     .option("--target-weight <x>", "pull of the features towards their targets", positive)
     .addOption(new Option("--schedule <how>", "learning rate over the steps").choices(["constant", "cosine"]))
     .option("--augment [n]", "augmented draws of each image a step (1 when no number is given)", integer(1))
+    .addOption(
+      new Option(
+        "--augmentation <recipe>",
+        "flip, crop and noise as in LGM, or flip and crop (default with clp and clp-mse)",
+      ).choices(["lgm", "geometric"]),
+    )
     .option("--batch <n>", "real features in one step", integer(1))
     .option("--learn-labels", "learn the synthetic labels too")
     .option("--learn-temperature", "learn tau too")
@@ -101,6 +108,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     targetWeight: options.targetWeight,
     schedule: options.schedule,
     augment: augment === true ? 1 : augment || undefined,
+    augmentation: options.augmentation,
     batchSize: batch,
     learnLabels: options.learnLabels,
     learnTemperature: options.learnTemperature,

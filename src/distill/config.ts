@@ -44,6 +44,8 @@ export const DistillConfig = z.strictObject({
   targetWeight: positive.default(4),
   /** Augmented draws of each synthetic image a step; 0 uses the images as they are. */
   augment: z.int().nonnegative().default(0),
+  /** What a draw is: LGM's flip, crop and noise (where nothing is said), or flip and crop alone. */
+  augmentation: z.enum(["lgm", "geometric"]).optional(),
   /** Real features in one step's batch; all of them where there are fewer. */
   batchSize: z.int().positive().default(512),
   learnLabels: z.boolean().default(false),

@@ -18,6 +18,7 @@ const lgmRecipe: Partial<DistillConfig> = {
   schedule: "constant",
   levelEvery: 200,
   augment: 10,
+  augmentation: "lgm",
   normalize: ["none"],
   parametrization: "pyramid",
   init: "noise",
@@ -95,8 +96,8 @@ export const presetNames = Object.keys(presets) as readonly PresetName[];
 /**
  * A preset's configuration with explicit settings in place of its own. Without a name, that of the method which the
  * settings choose, so that each method runs on the feature map that suits it. With augmentation there are no target
- * features unless they are asked for. Throws UsageError naming the presets
- * there are.
+ * features unless they are asked for, and the closed-form methods have no noise in it. Throws UsageError naming the
+ * presets there are.
  */
 export function withPreset(
   name: string | undefined,
@@ -107,7 +108,12 @@ export function withPreset(
     throw new UsageError(`There is no preset "${chosen}". Presets: ${presetNames.join(", ")}.`);
   }
   const config: Partial<DistillConfig> = { ...presets[chosen as PresetName].config, ...explicit };
-  // Targets chosen from augmented draws lead to features that classify nothing (docs/recipe.md).
-  if ((config.augment ?? 0) > 0 && config.targets === undefined) return { ...config, targets: 0 };
-  return config;
+  if (!config.augment) return config;
+  // Targets chosen from augmented draws lead to worse features, and noise suits gradient matching alone (docs/recipe.md).
+  const closedForm = config.method === "clp" || config.method === "clp-mse";
+  return {
+    ...config,
+    targets: config.targets ?? 0,
+    ...(closedForm ? { augmentation: config.augmentation ?? "geometric" } : {}),
+  };
 }

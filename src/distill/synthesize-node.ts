@@ -7,7 +7,7 @@ import { centroidImages, classMeans, randomImages } from "../evaluate/coresets.t
 import { objectives } from "../objective/objectives.ts";
 import { seededRandom } from "../random.ts";
 import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
-import { lgmAugmentation } from "../synthetic/augment.ts";
+import { augmentations } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
@@ -66,7 +66,14 @@ export async function startSynthesis(
   const renderer = createRenderer(runtime, batch);
   const augmenter =
     config.augment > 0
-      ? await createAugmenter(runtime, lgmAugmentation, config.seed, batch, height, height)
+      ? await createAugmenter(
+          runtime,
+          augmentations[config.augmentation ?? "lgm"],
+          config.seed,
+          batch,
+          height,
+          height,
+        )
       : undefined;
   const state =
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));

@@ -3,12 +3,9 @@ import { UsageError } from "../errors.ts";
 import { featuresInMemory } from "../probe/head.ts";
 import { seededRandom } from "../random.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type AugmentationRecipe, lgmAugmentation } from "../synthetic/augment.ts";
+import { geometricAugmentation } from "../synthetic/augment.ts";
 import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
 import type { TrainingFeatures } from "./protocol.ts";
-
-/** Evaluation augmentation as LGM trains its head: flip and random resized crop, without noise. */
-const evaluationAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
 
 /**
  * Augmented draws that each image of a set has for each seed. LGM's recipe draws anew every epoch, 1,000
@@ -46,7 +43,8 @@ export async function createFeatureAugmenter(runtime: Runtime, encoder: Encoder)
         "Give --size, or --no-augmentation.",
     );
   }
-  const recipe = evaluationAugmentation;
+  // As LGM trains its head: flip and random resized crop, without noise.
+  const recipe = geometricAugmentation;
   const augmenter = await createAugmenter(runtime, recipe, streamSeed, batchImages, size, size);
   return {
     training: (images, labels, seed, draws) => drawnFeatures(augmenter, encoder, images, labels, seed, draws),

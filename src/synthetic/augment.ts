@@ -25,6 +25,12 @@ export const lgmAugmentation: AugmentationRecipe = {
   noiseStd: 0.2,
 };
 
+/** Flip and crop alone: what images are augmented with when probes are trained on them, too. */
+export const geometricAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
+
+/** Recipes by the names that a configuration has for them. */
+export const augmentations = { lgm: lgmAugmentation, geometric: geometricAugmentation } as const;
+
 /** One draw for a batch: interpolation matrices [batch, out, in] of the rows and columns, noise [batch, 3, out, out]. */
 export interface AugmentationDraw {
   readonly rows: Float32Array;

@@ -45,6 +45,14 @@ describe("presets", () => {
     expect(withPreset(undefined, { augment: 0 }).targets).toBeUndefined();
   });
 
+  it("has no noise in the augmentation of closed forms unless asked to", () => {
+    expect(withPreset(undefined, { augment: 1 }).augmentation).toBe("geometric");
+    expect(withPreset("clp-long", { augment: 1, augmentation: "lgm" }).augmentation).toBe("lgm");
+    expect(withPreset("lgm", { augment: 3 }).augmentation).toBeUndefined();
+    expect(withPreset("lgm-paper", {}).augmentation).toBe("lgm");
+    expect(withPreset(undefined, {}).augmentation).toBeUndefined();
+  });
+
   it.each(["lgm-papers", "toString", ""])("refuses %j, naming those there are", (name) => {
     expect(() => withPreset(name, {})).toThrow(UsageError);
     expect(() => withPreset(name, {})).toThrow(/lgm-paper-imagenet/);
