@@ -97,13 +97,21 @@ interface Section {
 /** Settings beside a method's own recipe are measured with one seed: they take as long as the methods do. */
 const variantSeeds = 1;
 
-/** Every method and baseline; `variants` of the methods too. */
+interface MainOptions {
+  /** Beside the methods and baselines. */
+  readonly variants?: readonly Method[];
+  /** Methods that are measured with augmentation while distilling, too. */
+  readonly withDraws?: readonly string[];
+  /** Of every distillation, where the default's are too long. */
+  readonly steps?: number;
+}
+
+/** Every method and baseline. */
 const main = (
   name: string,
   title: string,
   data: string,
-  variants: readonly Method[] = [],
-  steps?: number,
+  { variants = [], withDraws = ["lgm"], steps }: MainOptions = {},
 ): Section => {
   const seeds = seedsOf(name);
   const own = steps === undefined ? {} : { steps };
@@ -111,7 +119,7 @@ const main = (
     name,
     title,
     text:
-      "Every method with the project's recipe, CLP-DD and LGM also with augmentation while distilling (one draw a step), and the " +
+      `Every method with the project's recipe, ${withDraws.join(" and ")} also with augmentation while distilling (one draw a step), and the ` +
       "real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images." +
       (variants.length > 0 && seeds.length > variantSeeds
         ? ` ${variants.map((v) => v.name).join("; ")}: one seed.`
@@ -123,8 +131,7 @@ const main = (
         methods: [
           ...objectives.map((name) => recipe(name, own)),
           ...(steps === undefined ? [recipe("clp-long")] : []),
-          // With many classes a distillation takes too long for another method.
-          ...(steps === undefined ? ["clp", "lgm"] : ["lgm"]).map((name) => augmented(name, own)),
+          ...withDraws.map((name) => augmented(name, own)),
           ...baselines,
         ],
       },
@@ -230,8 +237,8 @@ const acrossEncoders: Section = {
 const fashionSet = `fashion-mnist:${fashion}`;
 /** In the page's order. */
 const sections: readonly (Section & { readonly needs?: string })[] = [
-  main("emoji", "Emoji, 8 Unicode groups", "emoji", variants),
-  main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", [], 200),
+  main("emoji", "Emoji, 8 Unicode groups", "emoji", { variants, withDraws: ["clp", "lgm"] }),
+  main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", { steps: 200 }),
   {
     ...main("fashion-mnist", "Fashion-MNIST", fashionSet),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
