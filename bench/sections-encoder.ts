@@ -43,7 +43,7 @@ function encoderRows(results: readonly EncoderStep[]): string {
 
 function agreementRows(results: readonly EncoderStep[]): string {
   return formatTable(
-    ["model", "Δ features", "Δ gradient", "GFLOP/s", "PyTorch's", "kept an image"],
+    ["model", "Δ features", "Δ gradient", "GFLOP/s", "PyTorch's", "kept"],
     results.map((e) => [
       nameOf(e.model, e.size),
       e.agreement?.features.toExponential(1) ?? "–",
