@@ -29,7 +29,7 @@ import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
-import { lgmAugmentation } from "../src/synthetic/augment.ts";
+import { augmentationOf } from "../src/synthetic/augment.ts";
 import { createAugmenter } from "../src/synthetic/augmenter.ts";
 import { addLevel, canGrow, noiseParameters } from "../src/synthetic/parameters.ts";
 import { createRenderer } from "../src/synthetic/renderer.ts";
@@ -78,7 +78,10 @@ const maps = await fitFeatureMaps(config.normalize, real);
 const parts = {
   ...{ config, classes, real, maps, encoder: chunked },
   batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
-  augmenter: augment > 0 ? await createAugmenter(runtime, lgmAugmentation, 0, batch, size, size) : undefined,
+  augmenter:
+    augment > 0
+      ? await createAugmenter(runtime, augmentationOf(config.augmentation), 0, batch, size, size)
+      : undefined,
   renderer: createRenderer(runtime, batch),
   gemm: chooseGemm(jsGemm, ortGemm(runtime)),
 };

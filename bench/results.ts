@@ -140,8 +140,8 @@ const main = (
   };
 };
 
-const augmented = (name: string, config: Partial<DistillConfig> = {}) =>
-  recipe(name, { ...config, augment: 1 }, `${name}, 1 draw a step`);
+const augmented = (name: string, config: Partial<DistillConfig> = {}, draws = 1) =>
+  recipe(name, { ...config, augment: draws }, `${name}, ${draws} draw${draws === 1 ? "" : "s"} a step`);
 const variants: readonly Method[] = [
   recipe(
     "clp",
@@ -155,8 +155,8 @@ const variants: readonly Method[] = [
   recipe("sfm", { steps: 1500 }, "sfm, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
   recipe("lgm", { normalize: ["none"] }, "lgm, raw features"),
-  recipe("clp", { augment: 3 }, "clp, 3 draws a step"),
-  recipe("lgm", { augment: 3 }, "lgm, 3 draws a step"),
+  augmented("clp", {}, 3),
+  augmented("lgm", {}, 3),
 ];
 
 const fashion = options["fashion-mnist"];

@@ -28,10 +28,10 @@ export async function evaluateObjective(
   indices: Int32Array,
   purpose = "objective",
 ): Promise<Outcome> {
-  const { config, classes, batches, maps, gemm } = parts;
+  const { config, classes, real, batches, maps, gemm } = parts;
   const m = state.parameters.count;
-  const rows = features.length / parts.real.featureSize;
-  const y = Int32Array.from(indices, (i) => parts.real.labels[i]!);
+  const rows = features.length / real.featureSize;
+  const y = Int32Array.from(indices, (i) => real.labels[i]!);
   const labels = tiled(state.labels.values, m, classes, rows / m);
   const tau = Math.exp(state.logTau.values[0]!);
   const cotangents = new Float32Array(features.length);
@@ -39,13 +39,13 @@ export async function evaluateObjective(
   let dLogTau = 0;
   let loss = 0;
   let batchAccuracy: number | undefined;
-  const real = await batches.batch(indices);
+  const batch = await batches.batch(indices);
   for (const [k, map] of maps.entries()) {
     const mapped = map.apply(features, rows);
     const outcome = await objectives[config.method].evaluate({
       Zs: mapped.values,
       Ys: labels,
-      batch: { Z: real[k]!, y },
+      batch: { Z: batch[k]!, y },
       ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
       lambda: config.lambda,
       tau,

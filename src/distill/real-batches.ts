@@ -1,6 +1,6 @@
 import type { FeatureRows } from "../data/feature-rows.ts";
 import { type BatchRows, type FeatureProduct, inverseNorms, mappedRows } from "../probe/batch-rows.ts";
-import type { FeatureMap } from "../probe/feature-map.ts";
+import { type FeatureMap, unitRows } from "../probe/feature-map.ts";
 
 /** The real side of a step: rows of the cached features after each feature map. */
 export interface RealBatches {
@@ -41,7 +41,7 @@ class Norms {
 
   constructor(map: FeatureMap, count: number) {
     this.map = map;
-    if (map.normalization.endsWith("l2")) this.known = new Float64Array(count).fill(Number.NaN);
+    if (unitRows(map.normalization)) this.known = new Float64Array(count).fill(Number.NaN);
   }
 
   of(indices: Int32Array, rows: Float32Array): Float64Array | undefined {

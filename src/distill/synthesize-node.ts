@@ -7,7 +7,7 @@ import { centroidImages, classMeans, randomImages } from "../evaluate/coresets.t
 import { objectives } from "../objective/objectives.ts";
 import { seededRandom } from "../random.ts";
 import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
-import { augmentations } from "../synthetic/augment.ts";
+import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
@@ -68,7 +68,7 @@ export async function startSynthesis(
     config.augment > 0
       ? await createAugmenter(
           runtime,
-          augmentations[config.augmentation ?? "lgm"],
+          augmentationOf(config.augmentation),
           config.seed,
           batch,
           height,

@@ -44,8 +44,14 @@ export async function createFeatureAugmenter(runtime: Runtime, encoder: Encoder)
     );
   }
   // As LGM trains its head: flip and random resized crop, without noise.
-  const recipe = geometricAugmentation;
-  const augmenter = await createAugmenter(runtime, recipe, streamSeed, batchImages, size, size);
+  const augmenter = await createAugmenter(
+    runtime,
+    geometricAugmentation,
+    streamSeed,
+    batchImages,
+    size,
+    size,
+  );
   return {
     training: (images, labels, seed, draws) => drawnFeatures(augmenter, encoder, images, labels, seed, draws),
     release: () => augmenter.release(),

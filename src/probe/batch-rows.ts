@@ -1,5 +1,4 @@
 import type { FeatureMap, FeatureMapState } from "./feature-map.ts";
-import type { Gemm } from "./gemm.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 
 /** A batch of features after the feature map, Z (n × d), known by its products alone. */
@@ -10,14 +9,6 @@ export interface BatchRows {
   transposeMultiply(G: Matrix): Promise<Matrix>;
 }
 
-/** The rows of a matrix. */
-export function matrixRows(Z: Matrix, gemm: Gemm): BatchRows {
-  return {
-    multiply: (W) => gemm.multiply(Z, W),
-    transposeMultiply: (G) => gemm.multiply(Z, G, { transA: true }),
-  };
-}
-
 /** X · B, or Xᵀ · B where `transposed`, for features X as they are cached: `rows` of them, in single precision. */
 export type FeatureProduct = (
   X: Float32Array,
@@ -25,12 +16,6 @@ export type FeatureProduct = (
   B: Matrix,
   transposed: boolean,
 ) => Promise<Matrix>;
-
-/** The product in double: for small problems, and for places without ONNX Runtime. */
-export function productInDouble(gemm: Gemm): FeatureProduct {
-  return (X, rows, B, transposed) =>
-    gemm.multiply(matrix(rows, X.length / rows, Float64Array.from(X)), B, { transA: transposed });
-}
 
 /**
  * Features (row-major) after a feature map, which is applied to what they are multiplied by and to the products: a row

@@ -32,7 +32,8 @@ export interface FeatureMap extends FeatureMapState {
 
 const centers = (n: Normalization): boolean => n !== "none" && n !== "l2";
 const scales = (n: Normalization): boolean => n === "standardize" || n === "standardize-l2";
-const unitRows = (n: Normalization): boolean => n.endsWith("l2");
+/** Whether a map divides each row by its norm. */
+export const unitRows = (n: Normalization): boolean => n.endsWith("l2");
 
 /** Whether a map needs statistics of the real features, which are then part of the distilled artefact. */
 export function needsStatistics(normalization: Normalization): boolean {

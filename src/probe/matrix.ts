@@ -69,11 +69,9 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
 
 /** `factor · a` in new memory. */
 export function scaled(a: Matrix, factor: number): Matrix {
-  return matrix(
-    a.rows,
-    a.cols,
-    a.data.map((x) => factor * x),
-  );
+  const out = new Float64Array(a.data.length);
+  for (let i = 0; i < out.length; i++) out[i] = factor * a.data[i]!;
+  return matrix(a.rows, a.cols, out);
 }
 
 /** A matrix's shape as people read it: "8 × 192". */

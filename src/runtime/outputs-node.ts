@@ -1,7 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import * as ort from "onnxruntime-node";
 import { type DataType, type Graph, sizeOf } from "../graph/ir.ts";
-import type { Feeds, Fetches } from "./runtime.ts";
+import type { Feeds, Fetches, OutputType } from "./runtime.ts";
 
 /**
  * Outputs without a copy. The binding (onnxruntime-node 1.30) copies every output of a run into a new array, also those
@@ -33,12 +33,6 @@ export function withSentinel(graph: Graph): { graph: Graph; first: readonly stri
     attributes: {},
   };
   return { graph: { ...graph, nodes: [node, ...graph.nodes] }, first: [sentinel] };
-}
-
-/** What ONNX Runtime infers of an output. */
-export interface OutputType {
-  readonly dtype: DataType;
-  readonly dims: readonly (number | string)[];
 }
 
 /** The outputs of a session, without copies where that can be had. */

@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import type { DataType, Graph } from "../graph/ir.ts";
+import type { Graph, ValueInfo } from "../graph/ir.ts";
 
 /** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
 export type Device = "cpu" | "webgpu" | "cuda";
@@ -7,13 +7,16 @@ export type Device = "cpu" | "webgpu" | "cuda";
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = Readonly<Record<string, Tensor>>;
 
+/** What ONNX Runtime infers of an output. */
+export type OutputType = Omit<ValueInfo, "name">;
+
 /** A graph made ready to run. Sessions hold native memory: make one per graph, reuse it, release it. */
 export interface Session {
   readonly graph: {
     readonly inputs: readonly string[];
     readonly outputs: readonly string[];
     /** What ONNX Runtime infers of the outputs without running; a dimension that it cannot infer has a name. */
-    readonly outputTypes: ReadonlyMap<string, { dtype: DataType; dims: readonly (number | string)[] }>;
+    readonly outputTypes: ReadonlyMap<string, OutputType>;
   };
   /**
    * Runs the graph. `into` gives tensors that the outputs of the same name are written to (no allocation,

@@ -16,7 +16,7 @@ export interface AugmentationRecipe {
 }
 
 /** LGM's published recipe (arXiv 2511.16674). */
-export const lgmAugmentation: AugmentationRecipe = {
+const lgmAugmentation: AugmentationRecipe = {
   scale: [0.08, 1],
   ratio: [3 / 4, 4 / 3],
   flipProbability: 0.5,
@@ -28,8 +28,10 @@ export const lgmAugmentation: AugmentationRecipe = {
 /** Flip and crop alone: what images are augmented with when probes are trained on them, too. */
 export const geometricAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
 
-/** Recipes by the names that a configuration has for them. */
-export const augmentations = { lgm: lgmAugmentation, geometric: geometricAugmentation } as const;
+const recipes = { lgm: lgmAugmentation, geometric: geometricAugmentation } as const;
+
+/** The recipe by the name that a configuration has for it; LGM's where it says nothing. */
+export const augmentationOf = (name: keyof typeof recipes = "lgm"): AugmentationRecipe => recipes[name];
 
 /** One draw for a batch: interpolation matrices [batch, out, in] of the rows and columns, noise [batch, 3, out, out]. */
 export interface AugmentationDraw {

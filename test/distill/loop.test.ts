@@ -5,11 +5,11 @@ import { type DistillParts, distillStep, initialState, type TargetParts } from "
 import { openRealBatches } from "../../src/distill/real-batches.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
 import { InterruptedError } from "../../src/errors.ts";
-import { productInDouble } from "../../src/probe/batch-rows.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { seededRandom } from "../../src/random.ts";
 import { noiseParameters } from "../../src/synthetic/parameters.ts";
+import { productInDouble } from "../support/matrices.ts";
 
 const classes = 3;
 const size = 2;
@@ -26,7 +26,7 @@ async function start(changed: Partial<TargetParts> = {}) {
   const pulled: Float32Array[] = [];
   const parts: DistillParts = {
     ...{ config, classes, real, maps, augmenter: undefined, gemm: jsGemm, targets },
-    batches: openRealBatches(real, maps, productInDouble(jsGemm)),
+    batches: openRealBatches(real, maps, productInDouble),
     encoder: {
       plan: { batch: classes, chunks: 1, activations: "save", activationBytes: 0 },
       featureSize: d,

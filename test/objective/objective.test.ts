@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DataError, NumericalError, UsageError } from "../../src/errors.ts";
 import type { ObjectiveInput } from "../../src/objective/objective.ts";
 import { type ObjectiveName, objectives } from "../../src/objective/objectives.ts";
-import { type BatchRows, matrixRows } from "../../src/probe/batch-rows.ts";
+import type { BatchRows } from "../../src/probe/batch-rows.ts";
 import { ClassSums } from "../../src/probe/class-sums.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
@@ -12,7 +12,7 @@ import { type Matrix, matrix } from "../../src/probe/matrix.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
 import { type Random, seededRandom } from "../../src/random.ts";
 import { relativeError } from "../support/check-rule.ts";
-import { naiveProduct, numericGradient, randomMatrix } from "../support/matrices.ts";
+import { matrixRows, naiveProduct, numericGradient, randomMatrix } from "../support/matrices.ts";
 
 interface Shape {
   readonly C: number;
@@ -27,7 +27,7 @@ interface Input extends ObjectiveInput {
   readonly batch: { readonly Z: BatchRows & Matrix; readonly y: Int32Array };
 }
 
-const rowsOf = (Z: Matrix): BatchRows & Matrix => ({ ...Z, ...matrixRows(Z, jsGemm) });
+const rowsOf = (Z: Matrix): BatchRows & Matrix => ({ ...Z, ...matrixRows(Z) });
 
 /** ipc synthetic rows a class (m from 2 to 15, below and above d), labels moved off one-hot, a real batch. */
 function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): Input {

@@ -1,22 +1,16 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  type FeatureProduct,
-  inverseNorms,
-  mappedRows,
-  productInDouble,
-} from "../../src/probe/batch-rows.ts";
+import { type FeatureProduct, inverseNorms, mappedRows } from "../../src/probe/batch-rows.ts";
 import { featureMap, normalizations } from "../../src/probe/feature-map.ts";
-import { jsGemm } from "../../src/probe/gemm.ts";
 import { transpose } from "../../src/probe/matrix.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { ortFeatureProduct } from "../../src/runtime/ort-feature-product.ts";
 import { relativeError } from "../support/check-rule.ts";
-import { naiveProduct, randomMatrix } from "../support/matrices.ts";
+import { naiveProduct, productInDouble, randomMatrix } from "../support/matrices.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const products: readonly (readonly [string, FeatureProduct, number])[] = [
-  ["in double", productInDouble(jsGemm), 1e-12],
+  ["in double", productInDouble, 1e-12],
   ["by ONNX Runtime", ortFeatureProduct(runtime), 3e-6],
 ];
 

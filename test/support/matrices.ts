@@ -1,3 +1,5 @@
+import type { BatchRows, FeatureProduct } from "../../src/probe/batch-rows.ts";
+import { jsGemm } from "../../src/probe/gemm.ts";
 import { type Matrix, matrix } from "../../src/probe/matrix.ts";
 import { randomNumbers } from "./check-rule.ts";
 
@@ -29,6 +31,16 @@ export function naiveProduct(a: Matrix, b: Matrix, transA = false, transB = fals
   }
   return out;
 }
+
+/** The rows of a matrix, in double. */
+export const matrixRows = (Z: Matrix): BatchRows => ({
+  multiply: (W) => jsGemm.multiply(Z, W),
+  transposeMultiply: (G) => jsGemm.multiply(Z, G, { transA: true }),
+});
+
+/** Products of features in double. */
+export const productInDouble: FeatureProduct = (X, rows, B, transposed) =>
+  jsGemm.multiply(matrix(rows, X.length / rows, Float64Array.from(X)), B, { transA: transposed });
 
 /** The unit matrix. */
 export function identity(n: number): Matrix {
