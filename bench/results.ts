@@ -151,6 +151,7 @@ const variants: readonly Method[] = [
   recipe("clp", { targets: 0 }, "clp, no target features"),
   recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
   recipe("clp", { steps: 3000 }, "clp, 3,000 steps"),
+  recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5,000 steps, τ 0.05"),
   recipe("lgm", { steps: 1500 }, "lgm, 1,500 steps"),
   recipe("sfm", { steps: 1500 }, "sfm, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
@@ -191,12 +192,17 @@ const fewSettings = settings.filter(({ name }) =>
   ].includes(name),
 );
 
-const experiment = (name: string, what: string, data: string, changed = fewSettings): Section => ({
+const experiment = (
+  name: string,
+  what: string,
+  data: string,
+  { changed = fewSettings, steps = experimentSteps } = {},
+): Section => ({
   name: `experiment-${name}`,
   title: `What the method stands on: ${what}`,
   text:
     `Outer objective × feature map (without target features), then one setting of the default at a time; at ${experimentSize} px and with ` +
-    `${experimentSteps} steps, where a row says nothing else. The scale of the labels is not a row of its own: scaling ` +
+    `${steps} steps, where a row says nothing else. The scale of the labels is not a row of its own: scaling ` +
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
@@ -205,7 +211,7 @@ const experiment = (name: string, what: string, data: string, changed = fewSetti
       methods: [
         ...[...crossed, ...changed.map(({ name, config }) => recipe("clp", config, name))].map((method) => ({
           ...method,
-          config: { steps: experimentSteps, ...method.config },
+          config: { steps, ...method.config },
         })),
         ...["random", "full"],
       ],
@@ -244,8 +250,8 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
   },
   { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },
-  experiment("emoji", "8 emoji groups", "emoji", [...settings]),
-  experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups"),
+  experiment("emoji", "8 emoji groups", "emoji", { changed: [...settings] }),
+  experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups", { steps: 100 }),
   {
     ...experiment("fashion-mnist", "Fashion-MNIST", fashionSet),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
