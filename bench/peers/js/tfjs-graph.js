@@ -173,6 +173,20 @@ const ops = {
   Reshape: (_, [, dims]) => ([x]) => tf.reshape(plain(x()), dims.values),
   Concat: ({ axis }) => (parts) => tf.concat(parts.map((part) => plain(part())), axis),
   Split: ({ axis }, [, sizes]) => ([x]) => tf.split(plain(x()), sizes.values, axis),
+  Slice: (_, [, starts, ends, axes, steps]) => ([x]) => {
+    if (steps !== undefined && steps.values.some((step) => step !== 1)) throw new Error("Slice: only steps of 1 are read");
+    const value = plain(x());
+    const begin = value.shape.map(() => 0);
+    const end = [...value.shape];
+    starts.values.forEach((start, i) => {
+      const axis = axes === undefined ? i : (axes.values[i] + end.length) % end.length;
+      const length = value.shape[axis];
+      const at = (position) => Math.min(length, position < 0 ? position + length : position);
+      begin[axis] = at(start);
+      end[axis] = at(ends.values[i]);
+    });
+    return tf.slice(value, begin, end.map((stop, i) => stop - begin[i]));
+  },
   // One row of an axis; `tf.gather` has no gradient on this backend.
   Gather: ({ axis }, [, index]) => ([x]) => {
     const value = plain(x());
