@@ -233,9 +233,54 @@ const acrossEncoders: Section = {
         augmented("clp"),
         recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
         recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
+        recipe("clp", { augment: 1, augmentation: "lgm" }, "clp, 1 draw with noise a step"),
         augmented("lgm"),
         ...["random", "centroid", "full"],
       ],
+    },
+  ],
+};
+
+/** LGM's recipe takes a hundred times as many images through the encoder as the default: small ones. */
+const publishedRecipe: Section = {
+  name: "published-recipe",
+  title: "LGM by its own recipe",
+  text:
+    `The 8 emoji groups at ${experimentSize} px: LGM's published recipe (10 augmented draws a step, 5,000 steps) beside the ` +
+    "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
+  grids: [
+    {
+      ...{ ...common, seeds: seedsOf("published-recipe"), data: ["emoji"] },
+      ...{ encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize },
+      methods: [
+        recipe("lgm-paper"),
+        augmented("lgm"),
+        recipe("clp"),
+        recipe("clp-long"),
+        recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5,000 steps, τ 0.05"),
+        augmented("clp"),
+        ...["random", "centroid", "full"],
+      ],
+    },
+  ],
+};
+
+/** 56 classes are far from learnt after the 200 steps that are affordable at the encoder's own size. */
+const moreSteps: Section = {
+  name: "steps-emoji-subgroups",
+  title: "What steps do with 56 subgroups",
+  text: `The default recipe at ${experimentSize} px, where long runs are affordable.`,
+  grids: [
+    {
+      ...{ ...common, seeds: seedsOf("steps-emoji-subgroups"), data: ["emoji-subgroups"] },
+      ...{ encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize },
+      methods: [
+        ...[200, 500, 1500].map((steps) => recipe("clp", { steps }, `clp, ${steps} steps`)),
+        recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1500 steps, τ 0.05"),
+        recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5000 steps, τ 0.05"),
+        ...["random", "full"],
+      ],
+      evaluate: { ...common.evaluate, augmentation: "off" },
     },
   ],
 };
@@ -246,10 +291,12 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", { variants, withDraws: ["clp", "lgm"] }),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", { steps: 200 }),
   {
-    ...main("fashion-mnist", "Fashion-MNIST", fashionSet),
+    ...main("fashion-mnist", "Fashion-MNIST", fashionSet, { withDraws: ["clp", "lgm"] }),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
   },
   { ...acrossEncoders, ...(others.length === 0 ? { needs: "--encoders A@128,B@128" } : {}) },
+  moreSteps,
+  publishedRecipe,
   experiment("emoji", "8 emoji groups", "emoji", { changed: [...settings] }),
   experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups", { steps: 100 }),
   {
