@@ -2,6 +2,7 @@ import { BatchSampler } from "../data/batch-sampler.ts";
 import type { FeatureRows } from "../data/feature-rows.ts";
 import type { ChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError } from "../errors.ts";
+import { objectives } from "../objective/objectives.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
@@ -109,7 +110,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const draws = Math.max(1, config.augment);
   const learningRate = learningRateAt(config, state.step);
 
-  const indices = state.sampler.next();
+  const indices = realRows(parts, state);
   // Rows on a disk come while the encoder works.
   batches.readAhead(indices);
   const features = new Float32Array(draws * m * d);
@@ -165,6 +166,11 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau: outcome.tau };
 }
 
+/** The next batch of real rows; none for an objective that looks at class means alone. */
+function realRows({ config }: DistillParts, { sampler }: DistillState): Int32Array {
+  return objectives[config.method].needs.batch ? sampler.next() : new Int32Array(0);
+}
+
 /** Steps of one choice of targets, and of the first, which starts far from where it ends. */
 export const choiceSteps = 50;
 const firstChoiceSteps = 150;
@@ -187,7 +193,7 @@ export async function nextTargets(
       throw new InterruptedError(`Stopped after step ${state.step} of ${parts.config.steps}.`);
     }
     onProgress?.(done, steps);
-    const outcome = await evaluateObjective(parts, state, values, state.sampler.next(), `target ${done++}`);
+    const outcome = await evaluateObjective(parts, state, values, realRows(parts, state), `target ${done++}`);
     return outcome.cotangents;
   });
 }

@@ -5,6 +5,7 @@ import { type DistillParts, distillStep, initialState, type TargetParts } from "
 import { openRealBatches } from "../../src/distill/real-batches.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
 import { InterruptedError } from "../../src/errors.ts";
+import { classMeans } from "../../src/evaluate/coresets.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { seededRandom } from "../../src/random.ts";
@@ -110,4 +111,24 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
     while (stopped.state.step < 4) await distillStep(again, stopped.state);
     expect(stopped.state).toEqual(whole.state);
   }
+});
+
+test("an objective that looks at class means alone reads no real rows", async () => {
+  const { parts, state } = await start();
+  const read: number[] = [];
+  const batches: DistillParts["batches"] = {
+    readAhead() {},
+    async batch(indices) {
+      read.push(indices.length);
+      return parts.batches.batch(indices);
+    },
+  };
+  const means = await Promise.all(parts.maps.map((map) => classMeans(parts.real, classes, map)));
+  const sfm: DistillParts = {
+    ...{ ...parts, batches, classMeans: means, targets: undefined },
+    config: { ...config, method: "sfm" },
+  };
+  const { loss } = await distillStep(sfm, state);
+  expect(read).toEqual([0]);
+  expect((await distillStep(sfm, state)).loss).toBeLessThan(loss);
 });
