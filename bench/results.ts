@@ -298,7 +298,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
   moreSteps,
   publishedRecipe,
   experiment("emoji", "8 emoji groups", "emoji", { changed: [...settings] }),
-  experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups", { steps: 100 }),
+  experiment("emoji-subgroups", "56 emoji subgroups", "emoji-subgroups", { steps: 200 }),
   {
     ...experiment("fashion-mnist", "Fashion-MNIST", fashionSet),
     ...(fashion === undefined ? { needs: "--fashion-mnist DIR" } : {}),
