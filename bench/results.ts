@@ -277,7 +277,6 @@ const moreSteps: Section = {
       methods: [
         ...[200, 500, 1500].map((steps) => recipe("clp", { steps }, `clp, ${steps} steps`)),
         recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1500 steps, τ 0.05"),
-        recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5000 steps, τ 0.05"),
         ...["random", "full"],
       ],
       evaluate: { ...common.evaluate, augmentation: "off" },
