@@ -142,6 +142,8 @@ const main = (
 
 const augmented = (name: string, config: Partial<DistillConfig> = {}, draws = 1) =>
   recipe(name, { ...config, augment: draws }, `${name}, ${draws} draw${draws === 1 ? "" : "s"} a step`);
+/** As many steps as LGM's authors take. */
+const longest = recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5,000 steps, τ 0.05");
 const variants: readonly Method[] = [
   recipe(
     "clp",
@@ -151,7 +153,7 @@ const variants: readonly Method[] = [
   recipe("clp", { targets: 0 }, "clp, no target features"),
   recipe("clp", { steps: 1500 }, "clp, 1,500 steps"),
   recipe("clp", { steps: 3000 }, "clp, 3,000 steps"),
-  recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5,000 steps, τ 0.05"),
+  longest,
   recipe("lgm", { steps: 1500 }, "lgm, 1,500 steps"),
   recipe("sfm", { steps: 1500 }, "sfm, 1,500 steps"),
   recipe("clp", { init: "centroid" }, "clp, from the images nearest to the class means"),
@@ -177,6 +179,7 @@ const crossed: Method[] = [
 /** An experiment is of some forty distillations a seed: smaller images and fewer steps make that an affordable number. */
 const experimentSize = 64;
 const experimentSteps = 300;
+const small = { ...common, encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize };
 
 /** What is changed of the default where a set's distillations are too long for every setting. */
 const fewSettings = settings.filter(({ name }) =>
@@ -206,8 +209,7 @@ const experiment = (
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
-      ...{ ...common, seeds: seedsOf(`experiment-${name}`), data: [data] },
-      ...{ encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize },
+      ...{ ...small, seeds: seedsOf(`experiment-${name}`), data: [data] },
       methods: [
         ...[...crossed, ...changed.map(({ name, config }) => recipe("clp", config, name))].map((method) => ({
           ...method,
@@ -250,14 +252,13 @@ const publishedRecipe: Section = {
     "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
-      ...{ ...common, seeds: seedsOf("published-recipe"), data: ["emoji"] },
-      ...{ encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize },
+      ...{ ...small, seeds: seedsOf("published-recipe"), data: ["emoji"] },
       methods: [
         recipe("lgm-paper"),
         augmented("lgm"),
         recipe("clp"),
         recipe("clp-long"),
-        recipe("clp", { steps: 5000, tau: 0.05 }, "clp, 5,000 steps, τ 0.05"),
+        longest,
         augmented("clp"),
         ...["random", "centroid", "full"],
       ],
@@ -272,8 +273,7 @@ const moreSteps: Section = {
   text: `The default recipe at ${experimentSize} px, where long runs are affordable.`,
   grids: [
     {
-      ...{ ...common, seeds: seedsOf("steps-emoji-subgroups"), data: ["emoji-subgroups"] },
-      ...{ encoders: [`efficientnet-lite0@${experimentSize}`], resize: experimentSize },
+      ...{ ...small, seeds: seedsOf("steps-emoji-subgroups"), data: ["emoji-subgroups"] },
       methods: [
         ...[200, 500, 1500].map((steps) => recipe("clp", { steps }, `clp, ${steps} steps`)),
         recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1500 steps, τ 0.05"),

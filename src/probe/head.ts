@@ -158,9 +158,8 @@ async function trainHeads(
   const weight = repeatColumns(start.weight, H);
   const bias = repeatColumns(matrix(1, C, start.bias), H);
   const [weightState, biasState] = [moments(weight), moments(bias)];
-  // The largest arrays of a step, written anew in each.
+  // By far the largest array of a step, written anew in each.
   const byWeight = matrix(d, H * C);
-  let scores = matrix(0, H * C);
   const order = seededRandom(seed, "head order");
   const indices = Int32Array.from({ length: count }, (_, i) => i);
   const batch = Math.min(batchSize, count);
@@ -173,8 +172,7 @@ async function trainHeads(
     let epochLoss = 0;
     for (let at = 0; at < count; at += batch) {
       const { Z, labels } = await readBatch(features, indices.subarray(at, at + batch), epoch);
-      if (scores.rows !== Z.rows) scores = matrix(Z.rows, H * C);
-      await gemm.multiply(Z, weight, { into: scores });
+      const scores = await gemm.multiply(Z, weight);
       addToRows(scores, bias.data);
       // Each head's scores are C columns of a row; as n·H rows of C they are H samples with the same label.
       const repeated = Int32Array.from({ length: labels.length * H }, (_, i) => labels[Math.floor(i / H)]!);
