@@ -82,6 +82,8 @@ const chunk = 8;
 /** The products whose rate is the machine's peak: large enough to reach it. */
 const productSide = 1024;
 const productRepeats = 4;
+const cardSide = 4096;
+const cardRepeats = 10;
 /** A round that takes longer than this, in milliseconds, is run once, and not warmed up. */
 const longRound = 15_000;
 
@@ -125,10 +127,9 @@ try {
   const imagesFile = join(folder, "images.f32");
   const cotangentFile = join(folder, "cotangent.f32");
   await writeFile(imagesFile, images);
-  const product =
-    device !== "cpu" && peer !== undefined
-      ? await cardProduct(peer)
-      : await matrixProduct(nodeRuntime({ threads, device }));
+  const ofCard = peer && device !== "cpu" ? productByPeer(peer, cardSide, cardRepeats) : undefined;
+  const product = ofCard ?? (await matrixProduct(runtime));
+  const peerProduct = peer && device === "cpu" ? productByPeer(peer, productSide, productRepeats) : undefined;
 
   const rows: EncoderRow[] = [];
   const peaks: number[] = [];
@@ -190,12 +191,8 @@ try {
         ...Object.fromEntries(
           variants.map((variant) => [variant, () => peer!.ask<number>("run", { variant, mode })] as const),
         ),
-        product: () => product.time(),
-        ...(peer !== undefined && device === "cpu"
-          ? {
-              peerProduct: () => peer!.ask<number>("product", { size: productSide, repeats: productRepeats }),
-            }
-          : {}),
+        product: product.time,
+        ...(peerProduct === undefined ? {} : { peerProduct: peerProduct.time }),
       });
       const known = rows.find((row) => row.batch < batch && Math.min(row.batch, chunk) === at);
       const compare = async (mode: "features" | "step", ours: () => Promise<void>) => {
@@ -205,7 +202,7 @@ try {
         const ms = median(times.ours!);
         const peak = product.flops / median(times.product!) / 1e6;
         peaks.push(peak);
-        if (times.peerProduct) peerPeaks.push(product.flops / median(times.peerProduct) / 1e6);
+        if (peerProduct) peerPeaks.push(peerProduct.flops / median(times.peerProduct!) / 1e6);
         const work = count * (mode === "step" ? flops.forward + flops.pullback : flops.forward);
         const eager = times.eager && median(times.eager);
         const compiled = times.compiled && median(times.compiled);
@@ -265,10 +262,12 @@ async function floats(file: string): Promise<Float32Array> {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-/** A card's own rate of products, by PyTorch, whose tensors stay there. */
-async function cardProduct(peer: Peer): Promise<{ flops: number; time: Timed }> {
-  const gflops = await peer.ask<number>("peak");
-  return { flops: gflops * 1e9, time: async () => 1000 };
+/** Products by PyTorch, on its device. */
+function productByPeer(peer: Peer, size: number, repeats: number): { flops: number; time: Timed } {
+  return {
+    flops: repeats * 2 * size ** 3,
+    time: () => peer.ask<number>("product", { size, repeats }),
+  };
 }
 
 /** The machine's own rate of single-precision products, by ONNX Runtime. */

@@ -72,26 +72,14 @@ def save(features, gradient):
 
 
 def product(size, repeats):
-    """Milliseconds of some products of two square matrices on the processor."""
-    a, b, result = (torch.rand(size, size) - 0.5 for _ in range(3))
+    """Milliseconds of some products of two square matrices on the device, in the model's number type."""
+    a, b, result = (torch.rand(size, size, device=state["device"], dtype=state["dtype"]) for _ in range(3))
     start = time.perf_counter()
     for _ in range(repeats):
         torch.mm(a, b, out=result)
+    if state["device"] != "cpu":
+        torch.cuda.synchronize()
     return 1000 * (time.perf_counter() - start)
 
 
-def peak(size=4096):
-    """The device's own matrix-product rate in GFLOP/s."""
-    a, b = (torch.rand(size, size, device=state["device"], dtype=state["dtype"]) for _ in "ab")
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        a @ b
-        if state["device"] != "cpu":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / sorted(times)[len(times) // 2] / 1e9
-
-
-calls = {"load": load, "data": data, "compile": compile, "run": run, "save": save}
-serve({**calls, "product": product, "peak": peak})
+serve({"load": load, "data": data, "compile": compile, "run": run, "save": save, "product": product})
