@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Preprocessing } from "../data/preprocess.ts";
 import { DistillConfig, Normalization } from "../distill/config.ts";
+import { pools } from "../encoder/model.ts";
 import { baselineKinds } from "../engine/params.ts";
 import { DataError } from "../errors.ts";
 
@@ -58,6 +59,8 @@ export const Manifest = z.object({
     revision: z.string().optional(),
     feature: z.string(),
     pool: z.string(),
+    /** What `--pool` was: an encoder that is to give the same features is loaded with it. */
+    askedPool: z.enum(pools).default("auto"),
     featureSize: z.int().positive(),
     preprocessing: Preprocessing,
   }),

@@ -73,7 +73,7 @@ Examples:
   );
   command.action(async (artifacts: string[], options: EvaluateOptions) => {
     const given = (name: string) => command.getOptionValueSource(name) === "cli";
-    const { encoder, feature: _, pool: __, ...params } = encoderParams(options);
+    const { encoder, ...params } = encoderParams(options);
     const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
       "evaluate.described",
       {

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { asDtype } from "../encoder/layout.ts";
+import { pools } from "../encoder/model.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(minimum: number): (value: string) => number {
@@ -50,14 +51,7 @@ export function runOptions(command: Command): Command {
       "--feature <tensor>",
       "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
     )
-    .addOption(
-      new Option("--pool <how>", "how tokens become one feature vector").choices([
-        "auto",
-        "cls",
-        "mean",
-        "pooler",
-      ]),
-    )
+    .addOption(new Option("--pool <how>", "how tokens become one feature vector").choices(pools))
     .option(
       "--size <px>",
       "side of the images the encoder sees and that are distilled (default: the encoder's own)",

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { cacheLocation } from "../data/cache-location.ts";
 import { hubAccess } from "../encoder/hub-settings-node.ts";
+import type { Pool } from "../encoder/model.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
 import { createProgress } from "./progress.ts";
@@ -27,7 +28,7 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
 /** How an encoder is run: what `runOptions` declares. */
 export interface RunOptions extends CommonOptions, HubOptions {
   readonly feature?: string;
-  readonly pool?: "auto" | "cls" | "mean" | "pooler";
+  readonly pool?: Pool;
   readonly size?: number;
   readonly resize?: number;
   readonly device: "cpu" | "webgpu" | "cuda";

@@ -63,7 +63,10 @@ export function describeRun(
     ...(facts.command ? { command: facts.command } : {}),
     classes: [...source.classes],
     imageSize: preprocessing.crop[0],
-    encoder: { ...provenance, feature: feature.tensor, pool: feature.pool, featureSize, preprocessing },
+    encoder: {
+      ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
+      ...{ featureSize, preprocessing },
+    },
     data: {
       name: source.name,
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },

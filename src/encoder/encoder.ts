@@ -8,7 +8,7 @@ import { prepareBatches } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
-import type { EncoderModel, Provenance } from "./model.ts";
+import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { requireRules } from "./require-rules.ts";
 import { selectFeature } from "./select-feature.ts";
 
@@ -16,8 +16,13 @@ import { selectFeature } from "./select-feature.ts";
 export interface Encoder {
   readonly provenance: Provenance;
   readonly preprocessing: Preprocessing;
-  /** The feature tensor and how it was pooled. */
-  readonly feature: { readonly tensor: string; readonly pool: string; readonly reason: string };
+  /** The feature tensor, how it was pooled, and how that was asked for. */
+  readonly feature: {
+    readonly tensor: string;
+    readonly pool: string;
+    readonly askedPool: Pool;
+    readonly reason: string;
+  };
   /** d. */
   readonly featureSize: number;
   /** The only batch the model runs at, where its file fixes one. */
@@ -63,7 +68,10 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
   return {
     provenance: model.provenance,
     preprocessing: model.preprocessing,
-    feature: { tensor: choice.value, pool: probe.pool, reason: choice.reason },
+    feature: {
+      ...{ tensor: choice.value, pool: probe.pool, reason: choice.reason },
+      askedPool: model.pool ?? "auto",
+    },
     featureSize,
     fixedBatch,
     async features(images, count) {

@@ -2,7 +2,8 @@ import type { Preprocessing } from "../data/preprocess.ts";
 import type { Graph } from "../graph/ir.ts";
 
 /** How a feature map or token sequence becomes one vector an image. */
-export type Pool = "cls" | "mean" | "pooler" | "auto";
+export const pools = ["auto", "cls", "mean", "pooler"] as const;
+export type Pool = (typeof pools)[number];
 
 /** Where an encoder comes from and what it may be used for; goes into manifests and data cards. */
 export interface Provenance {

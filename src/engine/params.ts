@@ -56,6 +56,9 @@ export interface EvaluateParams extends DataParams {
   /** Of the encoders that are asked for (default: what an artefact was distilled with, else main). */
   readonly revision?: string | undefined;
   readonly dtype?: Dtype | undefined;
+  /** Of every encoder; default: as an artefact was distilled with it, else the encoder's own. */
+  readonly feature?: string | undefined;
+  readonly pool?: Pool | undefined;
   readonly size?: number | undefined;
   readonly resize?: number | undefined;
   readonly device?: Device | undefined;

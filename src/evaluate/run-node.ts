@@ -2,6 +2,8 @@ import { resolve } from "node:path";
 import { type Artifact, readArtifact } from "../artifact/read-node.ts";
 import { resampleFloat } from "../data/resample-float.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import type { Pool } from "../encoder/model.ts";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import type { EvaluateParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
@@ -58,6 +60,7 @@ export interface Evaluation {
 
 /** An encoder under which artefacts are evaluated. */
 interface Column extends EncoderSpec {
+  readonly pool?: Pool;
   /** The commit that the artefact was distilled with: a branch may have moved on. */
   readonly revision: string | undefined;
   readonly artifacts: Artifact[];
@@ -82,10 +85,12 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
   const results = new Map<Artifact, Evaluation[]>();
+  const labels: string[] = [];
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
-    const [first] = own as [Artifact, ...Artifact[]];
-    const place = await prepareWorkplace({ ...params, ...spec, ...resizeOf(first, spec, params) }, context);
+    const place = await prepareWorkplace({ ...params, ...spec, ...resizeOf(own, spec, params) }, context);
+    const label = newLabel(place.encoder, labels);
+    labels.push(label);
     let augmenter: FeatureAugmenter | undefined;
     try {
       if (place.test === undefined) {
@@ -99,7 +104,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
       for (const artifact of own) {
         requireSameClasses(artifact.manifest, place.source.classes, artifact.folder);
         const known = results.get(artifact) ?? [];
-        results.set(artifact, [...known, await evaluateArtifact(artifact, bench)]);
+        results.set(artifact, [...known, await evaluateArtifact(artifact, label, bench)]);
       }
     } finally {
       await augmenter?.release();
@@ -116,11 +121,13 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
       const spec = parseEncoderSpec(text);
       const recorded = artifacts.find(({ manifest }) => manifest.encoder.id === spec.encoder)?.manifest;
       const size = spec.size ?? params.size ?? recorded?.imageSize;
-      const feature = spec.feature ?? recorded?.encoder.feature;
+      const feature = spec.feature ?? params.feature ?? recorded?.encoder.feature;
+      const pool = params.pool ?? recorded?.encoder.askedPool;
       return {
         encoder: spec.encoder,
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
+        ...(pool === undefined ? {} : { pool }),
         revision: params.revision ?? recorded?.encoder.revision,
         artifacts: [...artifacts],
       };
@@ -129,14 +136,15 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
     const { encoder, imageSize } = artifact.manifest;
-    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.preprocessing]);
+    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.pool, encoder.preprocessing]);
     const known = columns.get(key);
     if (known) known.artifacts.push(artifact);
     else {
       columns.set(key, {
         encoder: encoder.id,
         size: params.size ?? imageSize,
-        feature: encoder.feature,
+        feature: params.feature ?? encoder.feature,
+        pool: params.pool ?? encoder.askedPool,
         revision: encoder.revision,
         artifacts: [artifact],
       });
@@ -145,11 +153,18 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
   return [...columns.values()];
 }
 
-/** Real images are resized as they were for the artefact, where the encoder sees images of the same size. */
-function resizeOf({ manifest }: Artifact, { size }: EncoderSpec, params: EvaluateParams) {
+/**
+ * Real images are resized as they were for the artefact that was made with the encoder, at the same size of image;
+ * without one, as for all artefacts of that size, where these agree; else as the encoder has it.
+ */
+function resizeOf(artifacts: readonly Artifact[], { encoder, size }: EncoderSpec, params: EvaluateParams) {
   if (params.resize !== undefined) return { resize: params.resize };
-  const { resize, crop } = manifest.encoder.preprocessing;
-  return size === crop[0] && typeof resize === "number" ? { resize } : {};
+  const alike = artifacts
+    .map(({ manifest }) => manifest.encoder)
+    .filter(({ preprocessing }) => preprocessing.crop[0] === size);
+  const own = alike.filter(({ id }) => id === encoder);
+  const [resize, ...others] = new Set((own.length > 0 ? own : alike).map((e) => e.preprocessing.resize));
+  return typeof resize === "number" && others.length === 0 ? { resize } : {};
 }
 
 /** All that the artefacts of a column are evaluated with. */
@@ -193,7 +208,7 @@ async function benchOf(
   };
 }
 
-async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evaluation> {
+async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench): Promise<Evaluation> {
   const { place, protocol, references, augmented } = bench;
   const { manifest } = artifact;
   const { encoder, train } = place;
@@ -203,6 +218,7 @@ async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evalu
   const same =
     encoder.provenance.sha256 === manifest.encoder.sha256 &&
     encoder.feature.tensor === manifest.encoder.feature &&
+    encoder.feature.pool === manifest.encoder.pool &&
     JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
   const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
   const map = fitted as FeatureMap;
@@ -226,7 +242,7 @@ async function evaluateArtifact(artifact: Artifact, bench: Bench): Promise<Evalu
     kind,
     method: kind === "distilled" ? (manifest.preset?.name ?? config.method) : kind,
     data: place.source.name,
-    encoder: encoderLabel(encoder.provenance.id, encoder.preprocessing.crop),
+    encoder: label,
     distilledWith: encoderLabel(manifest.encoder.id, manifest.encoder.preprocessing.crop),
     images: kind === "full" ? train.count : artifact.labels.length,
     ipc,
@@ -242,6 +258,15 @@ function encoderLabel(id: string, [height, width]: readonly [number, number]): s
   const parts = id.replace(/\.onnx$/i, "").split(/[\\/]/);
   const name = parts.slice(/^(vision_)?model/.test(parts.at(-1)!) ? -2 : -1).join("/");
   return `${name}@${height === width ? height : `${height}x${width}`}`;
+}
+
+/** A label that no other encoder of the evaluation has: where the short one is taken, with the folder, or the tensor. */
+function newLabel({ provenance, preprocessing, feature }: Encoder, taken: readonly string[]): string {
+  const short = encoderLabel(provenance.id, preprocessing.crop);
+  const side = short.slice(short.lastIndexOf("@"));
+  const long = `${provenance.id}${side}`;
+  const candidates = [short, long, `${long}#${feature.tensor}`, `${long}#${feature.tensor}, ${feature.pool}`];
+  return candidates.find((label) => !taken.includes(label)) ?? `${long} (${taken.length + 1})`;
 }
 
 /** The artefact's images as the encoder takes them, and their features, plain and augmented. */

@@ -29,6 +29,7 @@ export function sampleManifest(
       licence: "Apache-2.0",
       source: "https://example.org/tiny",
       feature: "pooled",
+      askedPool: "auto",
       pool: "mean",
       featureSize: 5,
       preprocessing: {
