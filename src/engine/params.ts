@@ -60,7 +60,8 @@ export interface EvaluateParams extends DataParams {
   readonly feature?: string | undefined;
   readonly pool?: Pool | undefined;
   readonly size?: number | undefined;
-  readonly resize?: number | undefined;
+  /** "own": as each encoder has it; default: as it was for the artefacts (src/evaluate/run-node.ts). */
+  readonly resize?: number | "own" | undefined;
   readonly device?: Device | undefined;
   readonly threads?: number | undefined;
   /** Default: all three. */

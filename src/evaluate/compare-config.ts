@@ -111,7 +111,8 @@ export interface Cell {
   readonly method: string;
   readonly preset?: PresetName;
   readonly baseline?: BaselineKind;
-  readonly of?: string;
+  /** The method and seed of the set whose neighbours are taken. */
+  readonly of?: { readonly method: string; readonly seed: number };
   readonly published?: string | undefined;
   readonly config: DistillConfig;
   readonly ipc: number;
@@ -122,6 +123,8 @@ export interface Cell {
 
 /** Baselines that are the same for every seed. */
 const seedless: readonly string[] = ["centroid", "herding", "full"];
+const isSeedless = (baseline: string | undefined): boolean =>
+  baseline !== undefined && seedless.includes(baseline);
 
 /** The grid in a text, YAML or JSON (which is YAML too), unchecked. Throws UsageError where it is neither. */
 export function readGrid(text: string, where: string): unknown {
@@ -155,8 +158,8 @@ export function cellsOf(grid: CompareConfig): Cell[] {
     for (const { encoder: text, published: known } of grid.encoders)
       for (const [k, { name, baseline, preset, of, config, published }] of grid.methods.entries()) {
         const encoder = { encoder: namedEncoder(text), published: known };
-        const once = baseline !== undefined && seedless.includes(baseline);
-        requireNeighborsOf(baseline, of, names.slice(0, k), name);
+        const once = isSeedless(baseline);
+        const taken = setTaken(baseline, of, grid.methods.slice(0, k), name);
         for (const ipc of baseline === "full" ? [1] : grid.ipc)
           for (const seed of once ? [grid.seeds[0]!] : grid.seeds) {
             const every = several ? grid.seeds : evaluationSeeds;
@@ -165,7 +168,9 @@ export function cellsOf(grid: CompareConfig): Cell[] {
               ...{ data, encoder, method: name, ipc, seed },
               ...(preset === undefined ? {} : { preset }),
               ...(baseline === undefined ? {} : { baseline }),
-              ...(of === undefined ? {} : { of }),
+              ...(taken
+                ? { of: { method: taken.name, seed: isSeedless(taken.baseline) ? grid.seeds[0]! : seed } }
+                : {}),
               published: published ?? baseline,
               config: checked({ ...withPreset(preset, config), ipc, seed }, name),
               headSeeds: own ?? grid.evaluate.seeds ?? (once || !several ? every : [seed]),
@@ -181,15 +186,23 @@ function checked(config: Partial<DistillConfig>, name: string): DistillConfig {
   throw new UsageError(`The method "${name}": ${z.prettifyError(parsed.error)}`);
 }
 
-function requireNeighborsOf(
+/** The method whose images' neighbours a method takes; undefined for one that takes none. */
+function setTaken(
   baseline: string | undefined,
   of: string | undefined,
-  before: readonly string[],
+  before: readonly MethodEntry[],
   name: string,
-): void {
-  if (baseline !== "neighbors" || (of !== undefined && before.includes(of))) return;
+): MethodEntry | undefined {
+  if (baseline !== "neighbors") {
+    if (of === undefined) return undefined;
+    throw new UsageError(
+      `The method "${name}" has "of": only the baseline neighbors takes another's images.`,
+    );
+  }
+  const taken = before.find((method) => method.name === of);
+  if (taken !== undefined && taken.baseline !== "full") return taken;
   throw new UsageError(
     `The method "${name}" takes the neighbours of ${of === undefined ? "no method" : `"${of}"`}. Expected "of": the ` +
-      "name of a method that is listed before it.",
+      "name of a method with images that is listed before it.",
   );
 }

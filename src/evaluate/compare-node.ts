@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { hubReach, openDataSet } from "../data/open-node.ts";
-import type { HubReach } from "../data/sets/open-node.ts";
 import { writeAtomic } from "../data/write-atomic.ts";
 import { runDistillation } from "../distill/run-node.ts";
+import { loadEncoderModel } from "../encoder/load-node.ts";
 import type { CompareParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
@@ -21,9 +21,10 @@ import {
 } from "./compare-config.ts";
 import { type Evaluation, runEvaluation } from "./run-node.ts";
 
-/** A cell that was run: what it is, and how its images do under each encoder. */
+/** A cell that was run: what it is, and how its images do under each encoder, as the grid names these. */
 export interface CellResult {
   readonly cell: Cell;
+  readonly on: readonly string[];
   readonly evaluations: readonly Evaluation[];
 }
 
@@ -35,7 +36,7 @@ export interface Comparison {
 }
 
 /** Raised when a result is laid out otherwise, or measured otherwise from the same configuration. */
-const format = 1;
+const format = 2;
 
 /**
  * Runs a grid cell by cell: each makes its set of images (a distillation or a baseline) and evaluates it. What
@@ -47,28 +48,30 @@ export async function runComparison(params: CompareParams, context: JobContext):
   const config = checkedCompareConfig(params.config, "The grid");
   const out = resolve(params.out);
   const cells = cellsOf(config);
-  const identify = identifier(config, hubReach(params.hub, context));
+  const identify = identifier(config, params, context);
   const results: CellResult[] = [];
   const failures: { cell: string; message: string }[] = [];
-  const folders = new Map<string, string>();
+  const sets = new Map<string, string>();
   for (const [k, cell] of cells.entries()) {
     const name = describeCell(cell);
     context.note(`[${k + 1}/${cells.length}] ${name}`);
     try {
-      const keys = await identify(cell, folders);
-      const folder = join(out, "cells", keys.set);
-      folders.set(placeOf(cell, cell.method), folder);
+      const of = cell.of && sets.get(placeOf(cell, cell.of.method, cell.of.seed));
+      const keys = await identify(cell, of);
+      const folderOf = (set: string) => join(out, "cells", set);
+      const folder = folderOf(keys.set);
+      sets.set(placeOf(cell, cell.method, cell.seed), keys.set);
       const path = join(folder, `${keys.evaluation}.json`);
       const known = await readJson(path);
       const evaluations =
         (known as CellResult | undefined)?.evaluations ??
-        (await runCell(cell, folder, config, params, context, folders));
+        (await runCell(cell, folder, of && join(folderOf(of), "set"), config, params, context));
       if (known === undefined) {
         const { data, encoder, method, ipc, seed } = cell;
         const what = { data: data.data, encoder: encoder.encoder.text, method, ipc, seed };
         await writeAtomic(path, `${JSON.stringify({ ...what, cell, evaluations })}\n`);
       }
-      results.push({ cell, evaluations });
+      results.push({ cell, on: encodersOn(cell, config).map(({ text }) => text), evaluations });
     } catch (error) {
       if (error instanceof InterruptedError || context.signal.aborted) {
         throw new InterruptedError(
@@ -89,13 +92,14 @@ function describeCell({ data, encoder, method, ipc, seed }: Cell): string {
   return `${data.data}, ${encoder.encoder.text}, ${method}, ${ipc} image${ipc === 1 ? "" : "s"} a class, seed ${seed}`;
 }
 
+/** @param of the set whose neighbours are taken */
 async function runCell(
   cell: Cell,
   folder: string,
+  of: string | undefined,
   config: CompareConfig,
   params: CompareParams,
   context: JobContext,
-  folders: ReadonlyMap<string, string>,
 ): Promise<Evaluation[]> {
   const { cacheFolder, maxBad, device, threads, memoryBytes, hub } = params;
   const machine = { cacheFolder, maxBad, device, threads, hub };
@@ -109,14 +113,12 @@ async function runCell(
       const resume = existsSync(join(`${set}.checkpoint`, "checkpoint.safetensors"));
       await runDistillation({ ...run, memoryBytes, resume, preset: cell.preset }, context);
     } else {
-      const of = cell.of === undefined ? undefined : join(folders.get(placeOf(cell, cell.of))!, "set");
       await runBaseline({ ...run, kind: cell.baseline, of }, context);
     }
   }
   const { probes, epochs, draws, augmentation, fullEpochs } = config.evaluate;
   const evaluations: Evaluation[] = [];
   for (const on of encodersOn(cell, config)) {
-    const own = on.text === cell.encoder.encoder.text;
     evaluations.push(
       ...(await runEvaluation(
         {
@@ -131,7 +133,7 @@ async function runCell(
           },
           ...{ seeds: cell.headSeeds, references: false },
           ...{ epochs: cell.baseline === "full" ? (fullEpochs ?? epochs) : epochs },
-          ...(own ? { resize: config.resize } : { resize: resizeOn(config, on.size) }),
+          resize: resizeOn(cell, on, config),
         },
         context,
       )),
@@ -143,20 +145,25 @@ async function runCell(
 const encodersOn = (cell: Cell, { evaluateOn }: CompareConfig): NamedEncoder[] =>
   evaluateOn?.map(namedEncoder) ?? [cell.encoder.encoder];
 
-/** A shorter edge that was set for one input size is set for the same size of another encoder. */
-function resizeOn(config: CompareConfig, size: number | undefined): number | undefined {
-  const sizes = config.encoders.map((e) => namedEncoder(e.encoder).size);
-  return config.resize !== undefined && size !== undefined && sizes.includes(size)
-    ? config.resize
-    : undefined;
+/**
+ * Shorter edge that real images are resized to under an encoder: that of the grid under the encoders that sets are
+ * made with, and under others of the same input size.
+ */
+function resizeOn(
+  cell: Cell,
+  { text, size }: NamedEncoder,
+  { resize, encoders }: CompareConfig,
+): number | "own" {
+  const alike = size !== undefined && encoders.some((e) => namedEncoder(e.encoder).size === size);
+  return (text === cell.encoder.encoder.text || alike ? resize : undefined) ?? "own";
 }
 
-/** Where, in a grid, the set of a method lies beside another's. */
-const placeOf = ({ data, encoder, ipc, seed }: Cell, method: string): string =>
+/** Where, in a grid, the set of a method and seed lies beside a cell. */
+const placeOf = ({ data, encoder, ipc }: Cell, method: string, seed: number): string =>
   JSON.stringify([data.data, encoder.encoder.text, ipc, seed, method]);
 
 /** Names cells by what they are of: the data's and the encoder's contents, and every setting. */
-function identifier(config: CompareConfig, reach: HubReach | undefined) {
+function identifier(config: CompareConfig, params: CompareParams, context: JobContext) {
   const contents = new Map<string, Promise<string>>();
   const once = (key: string, read: () => Promise<string>) => {
     const known = contents.get(key) ?? read();
@@ -165,13 +172,18 @@ function identifier(config: CompareConfig, reach: HubReach | undefined) {
   };
   const dataOf = (name: string) =>
     once(`data ${name}`, async () => {
-      const source = await openDataSet(name, reach);
+      const source = await openDataSet(name, hubReach(params.hub, context));
       return Promise.all(source.splits.map((split) => source.fingerprint(split))).then((all) => all.join());
     });
-  const encoderOf = (name: string) => once(`encoder ${name}`, () => fileHash(name));
-  return async (cell: Cell, folders: ReadonlyMap<string, string>) => {
+  const { hub } = params;
+  const encoderOf = ({ text, encoder, ...options }: NamedEncoder) =>
+    once(`encoder ${text}`, async () => {
+      const model = await loadEncoderModel(encoder, { ...options, ...(hub ? { hub } : {}), context });
+      return hashOf([model.provenance.sha256, model.preprocessing]);
+    });
+  return async (cell: Cell, of: string | undefined) => {
     const { encoder } = cell.encoder;
-    const { text, ...spec } = encoder;
+    const { text: _, ...spec } = encoder;
     const set = hashOf({
       ...{
         format,
@@ -183,11 +195,11 @@ function identifier(config: CompareConfig, reach: HubReach | undefined) {
         seed: cell.seed,
       },
       ...{ baseline: cell.baseline, preset: cell.preset },
-      of: cell.of === undefined ? undefined : folders.get(placeOf(cell, cell.of)),
-      contents: [await dataOf(cell.data.data), await encoderOf(spec.encoder)],
+      of,
+      contents: [await dataOf(cell.data.data), await encoderOf(encoder)],
     });
     const on = encodersOn(cell, config);
-    const { seeds: _, fullSeeds: __, fullEpochs, ...settings } = config.evaluate;
+    const { seeds: __, fullSeeds: ___, fullEpochs, ...settings } = config.evaluate;
     const epochs = cell.baseline === "full" ? (fullEpochs ?? settings.epochs) : settings.epochs;
     const evaluation = hashOf({
       ...{
@@ -195,9 +207,9 @@ function identifier(config: CompareConfig, reach: HubReach | undefined) {
         version,
         settings: { ...settings, epochs },
         headSeeds: cell.headSeeds,
-        on: on.map((e) => e.text),
+        on: on.map((e) => [e.text, resizeOn(cell, e, config)]),
       },
-      contents: await Promise.all(on.map((e) => encoderOf(e.encoder))),
+      contents: await Promise.all(on.map(encoderOf)),
     });
     return { set, evaluation };
   };
@@ -205,18 +217,6 @@ function identifier(config: CompareConfig, reach: HubReach | undefined) {
 
 const hashOf = (value: unknown): string =>
   createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 16);
-
-/** The hash of a file, or the name of what is none. */
-async function fileHash(name: string): Promise<string> {
-  const isFile = await stat(name).then(
-    (s) => s.isFile(),
-    () => false,
-  );
-  if (!isFile) return name;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(name)) hash.update(chunk as Uint8Array);
-  return hash.digest("hex");
-}
 
 /** The JSON in a file; undefined without one, and for one that no run of this wrote whole. */
 async function readJson(path: string): Promise<unknown> {

@@ -1,9 +1,11 @@
 import * as z from "zod";
 import { formatSeconds } from "../format.ts";
+import type { Cell } from "./compare-config.ts";
 import type { CellResult, Comparison } from "./compare-node.ts";
 import { meanStd } from "./metrics.ts";
 import { type ProbeName, type ProbeResult, probeNames, type Spread } from "./protocol.ts";
-import { probeTitle, spreadText, type Table } from "./tables.ts";
+import type { Evaluation } from "./run-node.ts";
+import { fullHeadsNote, probeTitle, spreadText, type Table } from "./tables.ts";
 
 /** `docs/published.json`: figures of others, in percent. */
 export const Published = z.object({
@@ -38,6 +40,8 @@ export interface Row {
   readonly method: string;
   readonly baseline?: string;
   readonly ipc: number;
+  /** Epochs of a head. */
+  readonly epochs: number;
   readonly outcomes: readonly Outcome[];
   /** Mean seconds of making a set, most memory of any. */
   readonly seconds: number;
@@ -48,21 +52,21 @@ export interface Row {
 
 /** Rows of a grid, in its order; values of all seeds together. */
 export function comparisonRows(cells: readonly CellResult[], published?: Published): Row[] {
-  const groups = new Map<
-    string,
-    { cell: CellResult["cell"]; evaluations: CellResult["evaluations"][number][] }
-  >();
-  for (const { cell, evaluations } of cells) {
-    for (const evaluation of evaluations) {
-      const key = JSON.stringify([
-        ...[cell.data.data, cell.encoder.encoder.text, evaluation.encoder, cell.method, cell.ipc],
-      ]);
-      const group = groups.get(key) ?? { cell, evaluations: [] };
+  const groups = new Map<string, { cell: Cell; on: string; evaluations: Evaluation[] }>();
+  const [dataNames, encoderNames] = [new Names(), new Names()];
+  for (const { cell, on, evaluations } of cells) {
+    for (const [k, evaluation] of evaluations.entries()) {
+      const [data, made, evaluated] = [cell.data.data, cell.encoder.encoder.text, on[k]!];
+      dataNames.add(data, evaluation.data);
+      encoderNames.add(made, evaluation.distilledWith);
+      encoderNames.add(evaluated, evaluation.encoder);
+      const key = JSON.stringify([data, made, evaluated, cell.method, cell.ipc]);
+      const group = groups.get(key) ?? { cell, on: evaluated, evaluations: [] };
       group.evaluations.push(evaluation);
       groups.set(key, group);
     }
   }
-  return [...groups.values()].map(({ cell, evaluations }) => {
+  return [...groups.values()].map(({ cell, on, evaluations }) => {
     const [first] = evaluations as [(typeof evaluations)[number], ...typeof evaluations];
     const known = published?.figures.find(
       (f) =>
@@ -72,18 +76,32 @@ export function comparisonRows(cells: readonly CellResult[], published?: Publish
         (f.ipc === cell.ipc || cell.baseline === "full"),
     );
     return {
-      data: first.data,
-      distilledWith: first.distilledWith,
-      evaluatedOn: first.encoder,
+      data: dataNames.of(cell.data.data),
+      distilledWith: encoderNames.of(cell.encoder.encoder.text),
+      evaluatedOn: encoderNames.of(on),
       method: cell.method,
       ...(cell.baseline === undefined ? {} : { baseline: cell.baseline }),
-      ipc: cell.ipc,
+      ...{ ipc: cell.ipc, epochs: first.epochs },
       outcomes: outcomesOf(evaluations.flatMap((e) => e.probes)),
       seconds: meanStd(evaluations.map((e) => e.seconds)).mean,
       peakMemoryBytes: Math.max(...evaluations.map((e) => e.peakMemoryBytes)),
       ...(known ? { published: known.top1 } : {}),
     };
   });
+}
+
+/** Short names of what a grid names by longer texts; the text itself where several have the same short name. */
+class Names {
+  readonly #names = new Map<string, string>();
+
+  add(text: string, name: string): void {
+    this.#names.set(text, name);
+  }
+
+  of(text: string): string {
+    const name = this.#names.get(text)!;
+    return [...this.#names.values()].filter((other) => other === name).length > 1 ? text : name;
+  }
 }
 
 function outcomesOf(probes: readonly ProbeResult[]): Outcome[] {
@@ -126,11 +144,17 @@ function probesOf(rows: readonly Row[]): Outcome[] {
   return [...found.values()].sort((a, b) => Number(a.augmented) - Number(b.augmented));
 }
 
+const headsOf = ({ epochs, outcomes }: Row) => ({
+  ...{ epochs, seeds: outcomes.find((o) => o.probe !== "closed-form")?.top1.values.length },
+});
+
 function accuracyTable(title: string, rows: readonly Row[], published: Published | undefined): Table {
   const probes = probesOf(rows);
   const crossed = rows.some((row) => row.distilledWith !== row.evaluatedOn);
   const seeds = Math.max(...rows.flatMap((row) => row.outcomes.map((o) => o.top1.values.length)));
   const shown = rows.some((row) => row.published !== undefined);
+  const full = rows.find((row) => row.baseline === "full");
+  const other = rows.find((row) => row.baseline !== "full");
   const worst = rows.some((row) => row.outcomes.some((o) => o.worstGroup));
   return {
     title: `${title}: top-1, percent`,
@@ -159,6 +183,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
     ]),
     notes: [
       `Mean ± deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
+      ...(full && other ? fullHeadsNote(headsOf(full), headsOf(other)) : []),
       ...(shown ? [`Published figures were not measured here. ${published!.note}`] : []),
     ],
   };
@@ -177,17 +202,21 @@ function outcomeOf(
 
 /** HLR / IOR in points and the share of the full data's accuracy, where the grid has the references. */
 function rankingTables(title: string, rows: readonly Row[]): Table[] {
-  const full = rows.find((row) => row.baseline === "full");
-  if (full === undefined) return [];
+  // Real images are the same for sets of every encoder, but may be resized otherwise: those of the set's own first.
+  const reference = (baseline: string, { distilledWith, ipc }: Row): Row | undefined => {
+    const found = rows.filter((r) => r.baseline === baseline && (baseline === "full" || r.ipc === ipc));
+    return found.find((r) => r.distilledWith === distilledWith) ?? found[0];
+  };
   const probes = probesOf(rows);
   const others = rows.filter((row) => row.baseline !== "full");
-  if (others.length === 0) return [];
+  if (others.length === 0 || others.length === rows.length) return [];
   return [
     {
       title: `${title}: share of the full data’s accuracy; HLR / IOR in points`,
       head: ["method", "images a class", ...probes.map(probeTitle)],
       rows: others.map((row) => {
-        const random = rows.find((r) => r.baseline === "random" && r.ipc === row.ipc);
+        const full = reference("full", row)!;
+        const random = reference("random", row);
         return [
           row.method,
           String(row.ipc),
@@ -204,7 +233,8 @@ function rankingTables(title: string, rows: readonly Row[]): Table[] {
         ];
       }),
       notes: [
-        "HLR: points below the full data under the same probe (never augmented); IOR: points above random real images.",
+        "HLR: points below the full data’s row under the same probe (never augmented); IOR: points above that of random " +
+          "real images. The closed form of these two has a feature map and λ of its own.",
       ],
     },
   ];

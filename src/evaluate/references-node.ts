@@ -21,7 +21,8 @@ export class References {
   readonly #protocol: Protocol;
   readonly #augmenter: FeatureAugmenter | undefined;
   readonly #draws: number | "each epoch";
-  readonly #fullEpochs: number;
+  /** Epochs of the heads on the full data. */
+  readonly fullEpochs: number;
   readonly #fullSeeds: readonly number[];
   readonly #results = new Map<string, Promise<ProbeResult[]>>();
 
@@ -38,13 +39,13 @@ export class References {
     this.#protocol = protocol;
     this.#augmenter = augmenter;
     this.#draws = draws;
-    this.#fullEpochs = fullEpochs;
+    this.fullEpochs = fullEpochs;
     this.#fullSeeds = fullSeeds;
   }
 
   /** All training features: the closed form after `map`, the heads on raw features. */
   async full(map: FeatureMap): Promise<ProbeResult[]> {
-    const protocol = { ...this.#protocol, epochs: this.#fullEpochs, seeds: this.#fullSeeds };
+    const protocol = { ...this.#protocol, epochs: this.fullEpochs, seeds: this.#fullSeeds };
     const { probes } = protocol;
     const closed = await this.#once(`full ${map.normalization}`, () =>
       evaluateFullData(

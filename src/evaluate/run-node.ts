@@ -56,6 +56,8 @@ export interface Evaluation {
   /** Evaluation augmentation's draws of each image and seed, epochs of a head. */
   readonly draws: number | "each epoch";
   readonly epochs: number;
+  /** Epochs of the heads on the full data, where these were asked for and are others. */
+  readonly fullEpochs?: number;
 }
 
 /** An encoder under which artefacts are evaluated. */
@@ -88,7 +90,8 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   const labels: string[] = [];
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
-    const place = await prepareWorkplace({ ...params, ...spec, ...resizeOf(own, spec, params) }, context);
+    const resize = resizeOf(own, spec, params);
+    const place = await prepareWorkplace({ ...params, ...spec, resize }, context);
     const label = newLabel(place.encoder, labels);
     labels.push(label);
     let augmenter: FeatureAugmenter | undefined;
@@ -157,14 +160,18 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
  * Real images are resized as they were for the artefact that was made with the encoder, at the same size of image;
  * without one, as for all artefacts of that size, where these agree; else as the encoder has it.
  */
-function resizeOf(artifacts: readonly Artifact[], { encoder, size }: EncoderSpec, params: EvaluateParams) {
-  if (params.resize !== undefined) return { resize: params.resize };
+function resizeOf(
+  artifacts: readonly Artifact[],
+  { encoder, size }: EncoderSpec,
+  params: EvaluateParams,
+): number | undefined {
+  if (params.resize !== undefined) return params.resize === "own" ? undefined : params.resize;
   const alike = artifacts
     .map(({ manifest }) => manifest.encoder)
     .filter(({ preprocessing }) => preprocessing.crop[0] === size);
   const own = alike.filter(({ id }) => id === encoder);
   const [resize, ...others] = new Set((own.length > 0 ? own : alike).map((e) => e.preprocessing.resize));
-  return typeof resize === "number" && others.length === 0 ? { resize } : {};
+  return typeof resize === "number" && others.length === 0 ? resize : undefined;
 }
 
 /** All that the artefacts of a column are evaluated with. */
@@ -250,6 +257,9 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     peakMemoryBytes: manifest.peakMemoryBytes,
     count: protocol.test.count,
     ...{ probes, full, random, draws: bench.draws, epochs: protocol.epochs },
+    ...(references === undefined || references.fullEpochs === protocol.epochs
+      ? {}
+      : { fullEpochs: references.fullEpochs }),
   };
 }
 

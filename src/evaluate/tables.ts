@@ -98,6 +98,10 @@ function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
         "where there are several.",
       "HLR: points below the full data under the same probe; IOR: points above as many random real images.",
       `Heads: ${formatCount(first.epochs)} epochs on raw features; the tuned one's learning rate is chosen on real training features.`,
+      ...fullHeadsNote(
+        { epochs: first.fullEpochs ?? first.epochs, seeds: headSeeds(first.full) },
+        { epochs: first.epochs, seeds: headSeeds(first.probes) },
+      ),
       ...(all.some((r) => r.augmented)
         ? [
             first.draws === "each epoch"
@@ -115,6 +119,20 @@ function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
     ],
   };
 }
+
+/** Heads of fewer epochs or seeds on the full data, which every set beside them is measured by. */
+export function fullHeadsNote(
+  full: { readonly epochs: number; readonly seeds: number | undefined },
+  others: { readonly epochs: number; readonly seeds: number | undefined },
+): string[] {
+  const { epochs, seeds } = full;
+  if (seeds === undefined || (epochs === others.epochs && seeds === others.seeds)) return [];
+  const many = (count: number, what: string) => `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
+  return [`The full data's heads: ${many(epochs, "epoch")}, ${many(seeds, "seed")}.`];
+}
+
+const headSeeds = (results: readonly ProbeResult[]): number | undefined =>
+  results.find((r) => r.probe !== "closed-form")?.seeds.length;
 
 const memory = ({ peakMemoryBytes }: Evaluation): string => `${(peakMemoryBytes / 2 ** 30).toFixed(2)} GiB`;
 

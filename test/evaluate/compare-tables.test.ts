@@ -32,6 +32,7 @@ const probe = (
 
 const result = (cell: Cell, probes: readonly ProbeResult[], evaluatedOn = "e@32"): CellResult => ({
   cell,
+  on: [evaluatedOn],
   evaluations: [
     {
       ...{ artifact: "set", kind: cell.baseline ?? "distilled", method: cell.method, data: "pictures" },
@@ -74,6 +75,27 @@ describe("cellsOf", () => {
   });
 });
 
+describe("neighbours", () => {
+  const of = (methods: readonly unknown[]) =>
+    cellsOf(checkedCompareConfig({ data: ["a"], encoders: ["e"], seeds: [3, 4], methods }, "grid"))
+      .filter((cell) => cell.baseline === "neighbors")
+      .map((cell) => cell.of);
+
+  it("are of the set of the same seed, or of the one set that no seed changes", () => {
+    expect(of(["clp", { baseline: "neighbors", of: "clp" }]).map((set) => set!.seed)).toEqual([3, 4]);
+    expect(of(["centroid", { baseline: "neighbors", of: "centroid" }]).map((set) => set!.seed)).toEqual([
+      3, 3,
+    ]);
+  });
+
+  it.each([
+    [[{ baseline: "herding", of: "nothing" }], /only the baseline neighbors/],
+    [["full", { baseline: "neighbors", of: "full" }], /with images/],
+  ])("of %j are refused", (methods, message) => {
+    expect(() => of(methods)).toThrow(message);
+  });
+});
+
 describe("tables of a comparison", () => {
   const rows = comparisonRows(cells, published);
 
@@ -102,8 +124,9 @@ describe("tables of a comparison", () => {
   });
 
   it("are apart for each encoder evaluated on, and say what the sets were made with", () => {
-    const other = cells.map(({ cell, evaluations }) => ({
+    const other = cells.map(({ cell, on, evaluations }) => ({
       cell,
+      on: [...on, "f@64"],
       evaluations: [...evaluations, ...result(cell, evaluations[0]!.probes, "f@64").evaluations],
     }));
     const titles = comparisonTables(comparisonRows(other)).map((table) => [table.title, table.head[2]]);
@@ -111,5 +134,57 @@ describe("tables of a comparison", () => {
       ["pictures, evaluated on e@32: top-1, percent", "LGM head"],
       ["pictures, evaluated on f@64: top-1, percent", "distilled with"],
     ]);
+  });
+
+  it("keep encoders and data sets apart that lie in different folders under one name", () => {
+    const texts = ["e@32", "other/e@32"];
+    const twice = cells.map(({ cell, evaluations: [first] }) => ({
+      cell,
+      on: texts,
+      evaluations: [first!, first!],
+    }));
+    const moved = cells.map(({ cell, on, evaluations }) => ({
+      cell: { ...cell, data: { data: "elsewhere/pictures", published: undefined } },
+      on,
+      evaluations,
+    }));
+    expect(comparisonRows(twice).map((row) => row.evaluatedOn)).toEqual([0, 1, 2].flatMap(() => texts));
+    const rows = comparisonRows([...cells, ...moved]);
+    expect(rows.map((row) => row.data)).toEqual(
+      ["pictures", "elsewhere/pictures"].flatMap((name) => [name, name, name]),
+    );
+    expect(rows[0]!.outcomes[0]!.top1.values).toHaveLength(3);
+  });
+
+  it("measure a set against real images that were resized as for its own encoder", () => {
+    const withOther = (cell: Cell): Cell => ({
+      ...cell,
+      encoder: { encoder: { text: "f@64", encoder: "f", size: 64 }, published: undefined },
+    });
+    const halved = cells.map(({ cell, evaluations: [first] }): CellResult => {
+      const half = first!.probes.map(({ top1, ...rest }) => {
+        const values = top1.values.map((x) => x / 2);
+        return { ...rest, top1: { ...meanStd(values), values } };
+      });
+      return {
+        ...{ cell: withOther(cell), on: ["e@32"] },
+        evaluations: [{ ...first!, distilledWith: "f@64", probes: half }],
+      };
+    });
+    const [, ranking] = comparisonTables(comparisonRows([...cells, ...halved]));
+    expect(ranking!.rows.map((row) => row[2])).toEqual(
+      // 0.6 of 0.8 with random images at 0.2; then all halved.
+      ["75 %; 20.0 / 40.0", "25 %; 60.0 / 0.0", "75 %; 10.0 / 20.0", "25 %; 30.0 / 0.0"],
+    );
+  });
+
+  it("say of how many epochs the full data's heads are where those are others", () => {
+    const shorter = cells.map(({ cell, on, evaluations }) => ({
+      ...{ cell, on },
+      evaluations: evaluations.map((e) => ({ ...e, epochs: cell.baseline === "full" ? 2 : 5 })),
+    }));
+    const notes = (of: readonly CellResult[]) => comparisonTables(comparisonRows(of))[0]!.notes.join(" ");
+    expect(notes(shorter)).toContain("The full data's heads: 2 epochs, 3 seeds.");
+    expect(notes(cells)).not.toContain("full data's heads");
   });
 });
