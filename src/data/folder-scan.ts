@@ -19,17 +19,7 @@ export const imageExtensions: readonly string[] = [
 ];
 
 /** Images that the decoder cannot read: worth a word to the person, unlike text files. */
-const otherImageExtensions = new Set([
-  ".bmp",
-  ".heic",
-  ".heif",
-  ".jfif",
-  ".jp2",
-  ".jxl",
-  ".ppm",
-  ".psd",
-  ".tga",
-]);
+const otherImageExtensions = new Set([".bmp", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga"]);
 
 /** What `scanFolder` found. */
 export interface FolderScan {
