@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -187,6 +188,20 @@ describe("the fingerprint of a folder", () => {
 
     const halves = await open({ holdout: 0.5 });
     expect(await halves.fingerprint("train")).not.toBe(await halves.fingerprint("test"));
+  });
+});
+
+describe("asking for a fingerprint", () => {
+  it("looks at the files once, and gives what it always gave", async () => {
+    await files("a/1.png", "b/1.png", "b/20.png");
+    const source = await open({ holdout: 0 });
+    const digest = createHash("sha256").update('["image folder, names and sizes",["a","b"]]');
+    digest.update('["a/1.png",0,7]').update('["b/1.png",1,7]').update('["b/20.png",1,8]');
+    const expected = digest.digest("hex");
+    expect(await source.fingerprint("train")).toBe(expected);
+    await rm(join(root, "b/1.png"));
+    expect(await source.fingerprint("train")).toBe(expected);
+    await expect(source.fingerprint("test")).rejects.toThrow(/no test split/);
   });
 });
 
