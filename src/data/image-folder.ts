@@ -3,8 +3,9 @@ import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
 import { digestFiles, fileItem } from "./file-item.ts";
-import { imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
+import { holdsImage, imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
 import { imageList, type ListedSplit, listedSource } from "./sets/listed-source.ts";
+import { splitFolders } from "./sets/split-name.ts";
 import { type ImageSource, listed, type Split } from "./source.ts";
 
 /** How `openImageFolder` reads a folder. */
@@ -25,15 +26,9 @@ interface ClassFiles {
   readonly files: readonly string[];
 }
 
-const splitFolders: Readonly<Record<Split, readonly string[]>> = {
-  train: ["train"],
-  val: ["val", "valid", "validation"],
-  test: ["test"],
-};
-const splitNames = new Set(Object.values(splitFolders).flat());
-
 /**
- * A folder of images: `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/test` (and, or instead, `DIR/val`).
+ * A folder of images: `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/test` (and, or instead, `DIR/val`);
+ * a split's folder may be called anything that `splitOfName` knows, such as `Training`.
  * Classes are the folders' names and images the files whose extension is one of `imageExtensions`, in natural
  * order, those in nested folders of a class included; hidden files and folders are passed over and links are
  * followed, once round a cycle. Where only `val` exists it is the test split; where neither does, a stratified
@@ -55,12 +50,18 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
   const notes: string[] = [];
   const folders = await subfolders(root);
   const name = basename(root);
-  const layout = splitLayout(folders);
-  if (layout === null) {
+  const layout = splitFolders(folders);
+  if (!(await areSplits(root, folders, layout, options.signal))) {
+    if (layout.size > 1 && layout.has("train")) {
+      const named = listed([...layout.values()]);
+      notes.push(
+        `${root}: ${named} were read as classes, since ${layout.get("train")} holds no class folders.`,
+      );
+    }
     const whole = await readSplit(root, folders, notes, options.signal);
     return heldOut(name, whole, holdout, options.seed ?? 0, notes);
   }
-  const others = folders.filter((folder) => !splitNames.has(folder));
+  const others = beside(layout, folders);
   if (others.length > 0) notes.push(`${root}: beside the splits, ${listed(others)} was passed over.`);
   const splits = new Map<Split, Map<string, ClassFiles>>();
   for (const [split, folder] of layout) {
@@ -94,17 +95,30 @@ async function requireFolder(root: string): Promise<void> {
 }
 
 /**
- * Which folder is which split, or null where the folders are classes. A class may be called "train": it is a
- * split only where another split is beside it or nothing else is.
+ * Whether the folders named for splits are splits: else all are classes. A class may be called "train": it is a split
+ * only where another split is beside it or nothing else is. And so may "train", "test" and "cat" be, all three: those
+ * are splits only where "train" holds folders or the others no images.
  */
-function splitLayout(folders: readonly string[]): Map<Split, string> | null {
-  if (!folders.includes("train")) return null;
-  const layout = new Map<Split, string>();
-  for (const [split, names] of Object.entries(splitFolders) as [Split, readonly string[]][]) {
-    const folder = names.find((candidate) => folders.includes(candidate));
-    if (folder !== undefined) layout.set(split, folder);
+async function areSplits(
+  root: string,
+  folders: readonly string[],
+  layout: ReadonlyMap<Split, string>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const train = layout.get("train");
+  if (train === undefined || (layout.size === 1 && folders.length > 1)) return false;
+  const others = beside(layout, folders);
+  if (others.length === 0 || (await subfolders(join(root, train))).length > 0) return true;
+  for (const other of others) {
+    if (!(await holdsImage(join(root, other), signal))) return true;
   }
-  return layout.size > 1 || folders.length === 1 ? layout : null;
+  return false;
+}
+
+/** The folders that are no splits. */
+function beside(layout: ReadonlyMap<Split, string>, folders: readonly string[]): string[] {
+  const splits = new Set(layout.values());
+  return folders.filter((folder) => !splits.has(folder));
 }
 
 async function readSplit(

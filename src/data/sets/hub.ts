@@ -12,6 +12,7 @@ import { onDisk, replaceFile } from "../disk.ts";
 import { lockFolder } from "../folder-lock.ts";
 import type { ImageSource } from "../source.ts";
 import { openParquet } from "./parquet.ts";
+import { splitOfName } from "./split-name.ts";
 import { safePath } from "./text-files.ts";
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */
@@ -174,12 +175,11 @@ async function parquetFiles(
 
 /** Folders that are no splits are configurations of a data set: other labels or images, not to be mixed. */
 function requireOneConfiguration(text: string, folders: readonly string[]): void {
-  const splitFolder = /^(train|training|val|valid|validation|dev|test)$/i;
   const configurations = new Set(
     folders.map((folder) =>
       folder
         .split("/")
-        .filter((part) => !splitFolder.test(part))
+        .filter((part) => splitOfName(part) === undefined)
         .join("/"),
     ),
   );

@@ -90,6 +90,7 @@ describe("a path's split", () => {
     ["val/00001.tar", "val"],
     ["test/train-1.tar", "train"],
     ["contest/0001.tar", undefined],
+    ["Testing/0001.tar", "test"],
     ["constructor/0.tar", undefined],
   ])("of %s is %s", (path, split) => expect(splitOfPath(path)).toBe(split));
 });
@@ -186,6 +187,12 @@ describe("data sets of the hub", () => {
     serve({ "one/train/0.parquet": parquet, "two/train/0.parquet": parquet });
     await expect(openDataSet("hf:owner/set", reach)).rejects.toThrow(/several configurations: one, two/);
     expect((await openDataSet("hf:owner/set/two", reach)).classes).toEqual(["a", "b"]);
+  });
+
+  it("may have their splits in folders of whatever name a split has", async () => {
+    const parquet = await readFile(dataFixture("plain.parquet"));
+    serve({ "one/training/0.parquet": parquet, "one/Testing/0.parquet": parquet });
+    expect((await openDataSet("hf:owner/set", reach)).splits.toSorted()).toEqual(["test", "train"]);
   });
 
   it("that cannot be reached, or have no parquet, say what to do", async () => {
