@@ -79,6 +79,15 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
   return folderSource(name, splits, notes);
 }
 
+/** Paths under `root` of the folders that `openImageFolder` takes for classes: of training's where there are splits. */
+export async function classFolders(root: string): Promise<string[]> {
+  const folders = await subfolders(root);
+  const layout = splitFolders(folders);
+  if (!(await areSplits(root, folders, layout))) return folders;
+  const train = layout.get("train")!;
+  return (await subfolders(join(root, train))).map((name) => `${train}/${name}`);
+}
+
 async function requireFolder(root: string): Promise<void> {
   let isFolder: boolean;
   try {
@@ -103,7 +112,7 @@ async function areSplits(
   root: string,
   folders: readonly string[],
   layout: ReadonlyMap<Split, string>,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<boolean> {
   const train = layout.get("train");
   if (train === undefined || (layout.size === 1 && folders.length > 1)) return false;

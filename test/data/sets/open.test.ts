@@ -73,6 +73,42 @@ describe("naming a data set", () => {
     );
   });
 
+  const images = (...folders: string[]) => folders.flatMap((name) => [`${name}/1.png`, `${name}/2.png`]);
+
+  it.each([
+    ["parquet file", "metadata.parquet", "plain.parquet"],
+    ["archive", "photos.tar", "set-test-000.tar"],
+    ["archive in a class's folder", "dog/photos.tar", "set-test-000.tar"],
+  ])("reads an image folder as one though a stray %s lies in it, and says so", async (_, path, fixture) => {
+    await root.files(images("bird", "cat", "dog"));
+    await root.files({ [path]: await readFile(dataFixture(fixture)) });
+    const source = await openDataSet(root.path);
+    expect(source.classes).toEqual(["bird", "cat", "dog"]);
+    expect(source.images("train").length + source.images("test").length).toBe(6);
+    expect(source.notes.join()).toContain(`${path} beside them was passed over`);
+  });
+
+  it("reads ImageNet's class folders beside the archives they were unpacked from", async () => {
+    await root.files(images("train/n01440764", "train/n02102040", "val/n01440764", "val/n02102040"));
+    await root.files(["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"]);
+    const source = await openDataSet(root.path);
+    expect(source.classes).toEqual(["n01440764", "n02102040"]);
+    expect(source.splits).toEqual(["train", "test"]);
+    expect(source.notes.join()).toMatch(/ILSVRC2012_img_train\.tar and ILSVRC2012_img_val\.tar beside them/);
+  });
+
+  it("does not take a class without images for shards", async () => {
+    await root.files([...images("bird", "cat"), "dog/notes.txt"]);
+    await root.files({ "metadata.parquet": await readFile(dataFixture("plain.parquet")) });
+    await expect(openDataSet(root.path)).rejects.toThrow(/dog has no image/);
+  });
+
+  it("reads parquet files though pictures of the set lie beside them", async () => {
+    await root.files(images("assets", "figures"));
+    await root.files({ "data/train.parquet": await readFile(dataFixture("plain.parquet")) });
+    expect((await openDataSet(root.path)).classes).toEqual(["a", "b"]);
+  });
+
   it("knows the folder that nothing must be written into", () => {
     expect(folderOf("cub-200:/data/cub")).toBe("/data/cub");
     expect(folderOf("/data/photos")).toBe("/data/photos");
