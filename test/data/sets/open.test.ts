@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -107,6 +107,15 @@ describe("naming a data set", () => {
     await root.files(images("assets", "figures"));
     await root.files({ "data/train.parquet": await readFile(dataFixture("plain.parquet")) });
     expect((await openDataSet(root.path)).classes).toEqual(["a", "b"]);
+  });
+
+  it("reads an image folder whose metadata.csv is longer than a text may be, or a folder", async () => {
+    await root.files([...images("bird", "cat"), "metadata.csv"]);
+    await truncate(join(root.path, "metadata.csv"), 600 * 2 ** 20);
+    expect((await openDataSet(root.path)).classes).toEqual(["bird", "cat"]);
+    await rm(join(root.path, "metadata.csv"));
+    await root.files(images("metadata.csv"));
+    expect((await openDataSet(root.path)).classes).toEqual(["bird", "cat", "metadata.csv"]);
   });
 
   it("knows the folder that nothing must be written into", () => {
