@@ -1,4 +1,6 @@
 import { readFile, rm, truncate } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -238,6 +240,22 @@ describe("data sets of the hub", () => {
     const parquet = await readFile(dataFixture("plain.parquet"));
     serve({ "one/training/0.parquet": parquet, "one/Testing/0.parquet": parquet });
     expect((await openDataSet("hf:owner/set", reach)).splits.toSorted()).toEqual(["test", "train"]);
+  });
+
+  it("behind a login page say that no hub answers, and what to check", async () => {
+    const page = createServer((_, response) => response.end("<html>Log in to the network</html>"));
+    await new Promise<void>((resolve) => page.listen(0, "127.0.0.1", resolve));
+    const hubUrl = `http://127.0.0.1:${(page.address() as AddressInfo).port}`;
+    try {
+      const opened = openDataSet("hf:owner/set", { access: { ...reach.access, hubUrl } });
+      await expect(opened).rejects.toThrow(DownloadError);
+      await expect(opened).rejects.toThrow(
+        /hf:owner\/set cannot be understood.*Is it a hub\? Check HF_ENDPOINT/,
+      );
+    } finally {
+      page.closeAllConnections();
+      page.close();
+    }
   });
 
   it("that cannot be reached, or have no parquet, say what to do", async () => {
