@@ -19,17 +19,7 @@ export const imageExtensions: readonly string[] = [
 ];
 
 /** Images that the decoder cannot read: worth a word to the person, unlike text files. */
-const otherImageExtensions = new Set([
-  ".bmp",
-  ".heic",
-  ".heif",
-  ".jfif",
-  ".jp2",
-  ".jxl",
-  ".ppm",
-  ".psd",
-  ".tga",
-]);
+const otherImageExtensions = new Set([".bmp", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga"]);
 
 /** What `scanFolder` found. */
 export interface FolderScan {
@@ -50,8 +40,20 @@ export async function subfolders(path: string): Promise<string[]> {
   return naturalSort(names);
 }
 
-/** Every image in `path` and the folders under it; links are followed, but never round a cycle. */
-export async function scanFolder(path: string, signal?: AbortSignal): Promise<FolderScan> {
+/** Whether there is an image in `path` or the folders under it. */
+export async function holdsImage(path: string, signal?: AbortSignal): Promise<boolean> {
+  return (await scanFolder(path, signal, 1)).images.length > 0;
+}
+
+/**
+ * Every image in `path` and the folders under it; links are followed, but never round a cycle.
+ * @param most images after which it stops: what is left is not looked at
+ */
+export async function scanFolder(
+  path: string,
+  signal?: AbortSignal,
+  most = Number.POSITIVE_INFINITY,
+): Promise<FolderScan> {
   const images: string[] = [];
   const otherImages = new Map<string, number>();
   let brokenLinks = 0;
@@ -61,6 +63,7 @@ export async function scanFolder(path: string, signal?: AbortSignal): Promise<Fo
     signal?.throwIfAborted();
     const folder = join(path, relative);
     for (const entry of await entries(folder)) {
+      if (images.length >= most) return;
       const kind = await kindOf(folder, entry);
       const inside = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (kind === "folder") {

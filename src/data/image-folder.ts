@@ -1,10 +1,12 @@
-import { createHash, hash } from "node:crypto";
+import { hash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
 import { digestFiles, fileItem } from "./file-item.ts";
-import { imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
-import { type ImageList, type ImageSource, type Item, listed, requireSplit, type Split } from "./source.ts";
+import { holdsImage, imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
+import { imageList, type ListedSplit, listedSource } from "./sets/listed-source.ts";
+import { splitFolders } from "./sets/split-name.ts";
+import { type ImageSource, listed, type Split } from "./source.ts";
 
 /** How `openImageFolder` reads a folder. */
 export interface ImageFolderOptions {
@@ -24,15 +26,9 @@ interface ClassFiles {
   readonly files: readonly string[];
 }
 
-const splitFolders: Readonly<Record<Split, readonly string[]>> = {
-  train: ["train"],
-  val: ["val", "valid", "validation"],
-  test: ["test"],
-};
-const splitNames = new Set(Object.values(splitFolders).flat());
-
 /**
- * A folder of images: `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/test` (and, or instead, `DIR/val`).
+ * A folder of images: `DIR/<class>/*` or `DIR/train/<class>/*` with `DIR/test` (and, or instead, `DIR/val`);
+ * a split's folder may be called anything that `splitOfName` knows, such as `Training`.
  * Classes are the folders' names and images the files whose extension is one of `imageExtensions`, in natural
  * order, those in nested folders of a class included; hidden files and folders are passed over and links are
  * followed, once round a cycle. Where only `val` exists it is the test split; where neither does, a stratified
@@ -54,12 +50,18 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
   const notes: string[] = [];
   const folders = await subfolders(root);
   const name = basename(root);
-  const layout = splitLayout(folders);
-  if (layout === null) {
+  const layout = splitFolders(folders);
+  if (!(await areSplits(root, folders, layout, options.signal))) {
+    if (layout.size > 1 && layout.has("train")) {
+      const named = listed([...layout.values()]);
+      notes.push(
+        `${root}: ${named} were read as classes, since ${layout.get("train")} holds no class folders.`,
+      );
+    }
     const whole = await readSplit(root, folders, notes, options.signal);
     return heldOut(name, whole, holdout, options.seed ?? 0, notes);
   }
-  const others = folders.filter((folder) => !splitNames.has(folder));
+  const others = beside(layout, folders);
   if (others.length > 0) notes.push(`${root}: beside the splits, ${listed(others)} was passed over.`);
   const splits = new Map<Split, Map<string, ClassFiles>>();
   for (const [split, folder] of layout) {
@@ -74,13 +76,16 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     splits.set("test", val);
     notes.push(`${root} has no test folder: ${layout.get("val")} is the test split.`);
   }
-  const classes = [...splits.get("train")!.keys()];
-  return new ImageFolder(
-    name,
-    classes,
-    new Map([...splits].map(([split, files]) => [split, new FileList(classes, files)])),
-    notes,
-  );
+  return folderSource(name, splits, notes);
+}
+
+/** Paths under `root` of the folders that `openImageFolder` takes for classes: of training's where there are splits. */
+export async function classFolders(root: string): Promise<string[]> {
+  const folders = await subfolders(root);
+  const layout = splitFolders(folders);
+  if (!(await areSplits(root, folders, layout))) return folders;
+  const train = layout.get("train")!;
+  return (await subfolders(join(root, train))).map((name) => `${train}/${name}`);
 }
 
 async function requireFolder(root: string): Promise<void> {
@@ -99,17 +104,30 @@ async function requireFolder(root: string): Promise<void> {
 }
 
 /**
- * Which folder is which split, or null where the folders are classes. A class may be called "train": it is a
- * split only where another split is beside it or nothing else is.
+ * Whether the folders named for splits are splits: else all are classes. A class may be called "train": it is a split
+ * only where another split is beside it or nothing else is. And so may "train", "test" and "cat" be, all three: those
+ * are splits only where "train" holds folders or the others no images.
  */
-function splitLayout(folders: readonly string[]): Map<Split, string> | null {
-  if (!folders.includes("train")) return null;
-  const layout = new Map<Split, string>();
-  for (const [split, names] of Object.entries(splitFolders) as [Split, readonly string[]][]) {
-    const folder = names.find((candidate) => folders.includes(candidate));
-    if (folder !== undefined) layout.set(split, folder);
+async function areSplits(
+  root: string,
+  folders: readonly string[],
+  layout: ReadonlyMap<Split, string>,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const train = layout.get("train");
+  if (train === undefined || (layout.size === 1 && folders.length > 1)) return false;
+  const others = beside(layout, folders);
+  if (others.length === 0 || (await subfolders(join(root, train))).length > 0) return true;
+  for (const other of others) {
+    if (!(await holdsImage(join(root, other), signal))) return true;
   }
-  return layout.size > 1 || folders.length === 1 ? layout : null;
+  return false;
+}
+
+/** The folders that are no splits. */
+function beside(layout: ReadonlyMap<Split, string>, folders: readonly string[]): string[] {
+  const splits = new Set(layout.values());
+  return folders.filter((folder) => !splits.has(folder));
 }
 
 async function readSplit(
@@ -187,11 +205,7 @@ function heldOut(
   notes: string[],
 ): ImageSource {
   const classes = [...whole.keys()];
-  const lists = new Map<Split, FileList>();
-  if (share === 0) {
-    lists.set("train", new FileList(classes, whole));
-    return new ImageFolder(name, classes, lists, notes);
-  }
+  if (share === 0) return folderSource(name, new Map([["train", whole]]), notes);
   const single = classes.filter((label) => whole.get(label)!.files.length < 2);
   if (single.length > 0) {
     throw new DataError(
@@ -212,79 +226,51 @@ function heldOut(
     train.set(label, { folder, files: files.filter((file) => !held.has(file)) });
     test.set(label, { folder, files: files.filter((file) => held.has(file)) });
   }
-  lists.set("train", new FileList(classes, train));
-  lists.set("test", new FileList(classes, test));
-  const count = lists.get("test")!.length;
+  const count = countOf(test);
   notes.push(
-    `${name} has no test folder: ${count} of ${count + lists.get("train")!.length} images, ` +
+    `${name} has no test folder: ${count} of ${countOf(whole)} images, ` +
       `${Math.round(share * 100)} % of each class, are held out as the test split (seed ${seed}).`,
   );
-  return new ImageFolder(name, classes, lists, notes);
+  const splits = new Map<Split, Map<string, ClassFiles>>([
+    ["train", train],
+    ["test", test],
+  ]);
+  return folderSource(name, splits, notes);
 }
 
-class FileList implements ImageList {
-  readonly length: number;
-  readonly labels: Int32Array;
-  readonly #classes: readonly string[];
-  readonly #files: readonly ClassFiles[];
+function countOf(byClass: ReadonlyMap<string, ClassFiles>): number {
+  return [...byClass.values()].reduce((sum, { files }) => sum + files.length, 0);
+}
+
+/** The fingerprint's start has always been without groups: with them, features that are cached would not be found. */
+function folderSource(
+  name: string,
+  splits: ReadonlyMap<Split, Map<string, ClassFiles>>,
+  notes: readonly string[],
+): ImageSource {
+  const classes = [...splits.get("train")!.keys()];
+  const format = "image folder, names and sizes";
+  return listedSource({
+    ...{ name, format, head: [format, classes], classes, notes },
+    splits: new Map([...splits].map(([split, files]) => [split, splitOf(classes, files)])),
+  });
+}
+
+function splitOf(classes: readonly string[], byClass: ReadonlyMap<string, ClassFiles>): ListedSplit {
+  const folders = classes.map((name) => byClass.get(name)!);
   /** Index of the first image of each class. */
-  readonly #starts: Int32Array;
-
-  constructor(classes: readonly string[], files: Map<string, ClassFiles>) {
-    this.#classes = classes;
-    this.#files = classes.map((name) => files.get(name)!);
-    this.#starts = new Int32Array(classes.length);
-    let length = 0;
-    for (const [label, entry] of this.#files.entries()) {
-      this.#starts[label] = length;
-      length += entry.files.length;
-    }
-    this.length = length;
-    this.labels = new Int32Array(length);
-    for (const [label, start] of this.#starts.entries()) {
-      this.labels.fill(label, start, start + this.#files[label]!.files.length);
-    }
+  const starts: number[] = [];
+  let length = 0;
+  for (const { files } of folders) {
+    starts.push(length);
+    length += files.length;
   }
-
-  at(index: number): Item {
-    const label = this.labels[index];
-    if (label === undefined) throw new RangeError(`no image ${index}: there are ${this.length}`);
-    const { folder, files } = this.#files[label]!;
-    const file = files[index - this.#starts[label]!]!;
-    return fileItem(`${this.#classes[label]}/${file}`, join(folder, file), label);
-  }
-}
-
-class ImageFolder implements ImageSource {
-  readonly name: string;
-  readonly classes: readonly string[];
-  readonly splits: readonly Split[];
-  readonly notes: readonly string[];
-  readonly #lists: Map<Split, FileList>;
-
-  constructor(
-    name: string,
-    classes: readonly string[],
-    lists: Map<Split, FileList>,
-    notes: readonly string[],
-  ) {
-    this.name = name;
-    this.classes = classes;
-    this.splits = [...lists.keys()];
-    this.notes = notes;
-    this.#lists = lists;
-  }
-
-  images(split: Split): ImageList {
-    requireSplit(this, split);
-    return this.#lists.get(split)!;
-  }
-
-  async fingerprint(split: Split): Promise<string> {
-    const list = this.images(split);
-    const digest = createHash("sha256");
-    digest.update(JSON.stringify(["image folder, names and sizes", this.classes]));
-    await digestFiles(digest, list);
-    return digest.digest("hex");
-  }
+  const labels = new Int32Array(length);
+  for (const [label, start] of starts.entries()) labels.fill(label, start, starts[label + 1]);
+  const images = imageList(labels, undefined, (index, label) => {
+    const { folder, files } = folders[label]!;
+    const file = files[index - starts[label]!]!;
+    return fileItem(`${classes[label]}/${file}`, join(folder, file), label);
+  });
+  return { images, digest: (digest) => digestFiles(digest, images) };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -82,9 +83,46 @@ describe("an image folder", () => {
     expect(() => source.images("val")).toThrow(/no val split; it has train and test/);
   });
 
-  it("reads a class called train as a class", async () => {
-    await files("train/1.png", "plane/1.png", "car/1.png");
-    expect((await open({ holdout: 0 })).classes).toEqual(["car", "plane", "train"]);
+  it.each([
+    ["Train", "Test"],
+    ["training", "testing"],
+    ["training", "validation"],
+    ["train", "Test"],
+    ["TRAIN", "dev"],
+  ])("knows %s and %s for splits", async (train, test) => {
+    await files(`${train}/a/1.png`, `${train}/b/1.png`, `${test}/a/2.png`, `${test}/b/2.png`);
+    const source = await open();
+    expect(source.classes).toEqual(["a", "b"]);
+    expect(ids(source, "train")).toEqual(["a/1.png", "b/1.png"]);
+    expect(ids(source, "test")).toEqual(["a/2.png", "b/2.png"]);
+    expect(source.images("test").at(0).file?.path).toBe(join(root, test, "a/2.png"));
+  });
+
+  it("takes one folder for each split, and says which it passed over", async () => {
+    const folders = ["train", "Train", "validation", "val", "test"];
+    await files(...folders.flatMap((folder) => [`${folder}/a/${folder}.png`, `${folder}/b/1.png`]));
+    const source = await open();
+    expect(ids(source, "train")).toEqual(["a/train.png", "b/1.png"]);
+    expect(ids(source, "val")).toEqual(["a/val.png", "b/1.png"]);
+    expect(source.notes.join()).toMatch(/beside the splits, Train and validation was passed over/);
+  });
+
+  it.each([[["train", "plane", "car"]], [["test", "validation", "rehearsal"]], [["Training", "cooking"]]])(
+    "reads classes called %j as classes",
+    async (names) => {
+      await files(...names.map((name) => `${name}/1.png`));
+      expect((await open({ holdout: 0 })).classes).toEqual([...names].sort());
+    },
+  );
+
+  it("reads classes called train and test as classes among others, and says so", async () => {
+    await files("Testing/1.png", "Training/1.png", "cooking/1.png");
+    const source = await open({ holdout: 0 });
+    expect(source.classes).toEqual(["Testing", "Training", "cooking"]);
+    expect(source.notes.join()).toMatch(/Training and Testing were read as classes, since Training holds no/);
+    // What is beside them holds no images, and so is no class.
+    await rm(join(root, "cooking/1.png"));
+    await expect(open()).rejects.toThrow(/Training holds 1 images but no folders/);
   });
 
   it("follows links to files and folders, and passes over cycles and dead links", async () => {
@@ -187,6 +225,20 @@ describe("the fingerprint of a folder", () => {
 
     const halves = await open({ holdout: 0.5 });
     expect(await halves.fingerprint("train")).not.toBe(await halves.fingerprint("test"));
+  });
+});
+
+describe("asking for a fingerprint", () => {
+  it("looks at the files once, and gives what it always gave", async () => {
+    await files("a/1.png", "b/1.png", "b/20.png");
+    const source = await open({ holdout: 0 });
+    const digest = createHash("sha256").update('["image folder, names and sizes",["a","b"]]');
+    digest.update('["a/1.png",0,7]').update('["b/1.png",1,7]').update('["b/20.png",1,8]');
+    const expected = digest.digest("hex");
+    expect(await source.fingerprint("train")).toBe(expected);
+    await rm(join(root, "b/1.png"));
+    expect(await source.fingerprint("train")).toBe(expected);
+    await expect(source.fingerprint("test")).rejects.toThrow(/no test split/);
   });
 });
 

@@ -4,14 +4,15 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
-import { type HubContext, hubFetch, UnreachableError } from "../../encoder/hub-request-node.ts";
+import { causesOf, type HubContext, hubFetch, UnreachableError } from "../../encoder/hub-request-node.ts";
 import type { HubAccess } from "../../encoder/hub-settings-node.ts";
 import { type HubFile, hubFile, transferFile } from "../../encoder/hub-transfer-node.ts";
-import { DataError, DownloadError, UsageError } from "../../errors.ts";
+import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
 import { onDisk, replaceFile } from "../disk.ts";
 import { lockFolder } from "../folder-lock.ts";
 import type { ImageSource } from "../source.ts";
 import { openParquet } from "./parquet.ts";
+import { splitOfName } from "./split-name.ts";
 import { safePath } from "./text-files.ts";
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */
@@ -97,7 +98,9 @@ async function download(
     );
   }
   try {
-    const { commit, files } = await parquetFiles(text, wanted, access, context);
+    const { commit, files } = await parquetFiles(text, wanted, access, context).catch((error: unknown) => {
+      throw error instanceof ClpError ? error : notUnderstood(text, access, error);
+    });
     await onDisk(repository, () => mkdir(join(repository, "clp-dd"), { recursive: true }));
     const lock = await lockFolder(repository);
     try {
@@ -122,6 +125,15 @@ async function download(
     if (!(error instanceof UnreachableError)) throw error;
     throw new DownloadError(`${error.message} ${byHand}`, { cause: error });
   }
+}
+
+/** What answers is no hub: a network's login page, say, or a wrong HF_ENDPOINT. */
+function notUnderstood(text: string, { hubUrl }: HubAccess, error: unknown): DownloadError {
+  return new DownloadError(
+    `The answers of ${hubUrl} for hf:${text} cannot be understood (${causesOf(error)}). Is it a hub? ` +
+      "Check HF_ENDPOINT and the network, and try again.",
+    { cause: error },
+  );
 }
 
 /** The parquet files that a name stands for, in order, and the commit that they are of. */
@@ -174,12 +186,11 @@ async function parquetFiles(
 
 /** Folders that are no splits are configurations of a data set: other labels or images, not to be mixed. */
 function requireOneConfiguration(text: string, folders: readonly string[]): void {
-  const splitFolder = /^(train|training|val|valid|validation|dev|test)$/i;
   const configurations = new Set(
     folders.map((folder) =>
       folder
         .split("/")
-        .filter((part) => !splitFolder.test(part))
+        .filter((part) => splitOfName(part) === undefined)
         .join("/"),
     ),
   );

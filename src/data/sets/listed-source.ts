@@ -16,6 +16,8 @@ export interface Listing {
   readonly name: string;
   /** Names the format, and what the fingerprint covers; part of the fingerprint. */
   readonly format: string;
+  /** What the fingerprint starts with, where that is not the format, classes and groups. */
+  readonly head?: readonly unknown[];
   readonly classes: readonly string[];
   readonly groups?: readonly string[];
   readonly notes?: readonly string[];
@@ -25,6 +27,7 @@ export interface Listing {
 /** The source of a listing. Throws DataError when a split has no image or there are fewer than two classes. */
 export function listedSource(listing: Listing): ImageSource {
   const { name, format, classes, groups, notes = [], splits } = listing;
+  const head = listing.head ?? [format, classes, groups ?? null];
   if (classes.length < 2) {
     throw new DataError(
       `${name} has ${classes.length} class${classes.length === 1 ? "" : "es"}; at least two are needed to tell apart.`,
@@ -37,7 +40,7 @@ export function listedSource(listing: Listing): ImageSource {
   const fingerprints = new Map<Split, Promise<string>>();
   const fingerprint = async (split: Split): Promise<string> => {
     const digest = createHash("sha256");
-    digest.update(JSON.stringify([format, classes, groups ?? null]));
+    digest.update(JSON.stringify(head));
     await splits.get(split)!.digest(digest);
     return digest.digest("hex");
   };

@@ -4,8 +4,9 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { HubContext } from "../../encoder/hub-request-node.ts";
 import type { HubAccess } from "../../encoder/hub-settings-node.ts";
 import { DataError, UsageError } from "../../errors.ts";
-import { openImageFolder } from "../image-folder.ts";
-import type { ImageSource } from "../source.ts";
+import { holdsImage } from "../folder-scan.ts";
+import { classFolders, openImageFolder } from "../image-folder.ts";
+import { type ImageSource, listed } from "../source.ts";
 import { type DataSet, dataSets, isIdxFolder } from "./catalogue.ts";
 import { openHubDataSet } from "./hub.ts";
 import { openIdx } from "./idx.ts";
@@ -23,7 +24,8 @@ const mostShardFolders = 16;
 
 /**
  * Opens NAME:PATH (a known data set in a folder), hf:OWNER/NAME (of the hub), a bare NAME whose place is known, or a
- * path: of a folder that lies as a known data set does, of parquet files or tar shards, or of an image folder.
+ * path: of a folder that lies as a known data set does, of parquet files or tar shards, or of an image folder. Where
+ * class folders hold images, shards beside them are passed over, with a note.
  * Throws UsageError at an unknown name; DataError, with how the files must lie and where they are from, when they
  * are not there.
  */
@@ -109,10 +111,33 @@ async function openPath(path: string): Promise<ImageSource> {
       `${path} holds Spawrious, which has several benchmarks: name one, such as spawrious-o2o-hard:${path}`,
     );
   }
-  const shards = await shardsIn(path);
-  if (shards.parquet.length > 0 && shards.tar.length === 0) return openParquet(path, name, shards.parquet);
-  if (shards.tar.length > 0 && shards.parquet.length === 0) return openWebDataset(path, name, shards.tar);
+  const { parquet, tar } = await shardsIn(path);
+  const shards = [...parquet, ...tar];
+  if (shards.length > 0 && (await isImageFolder(path, shards))) return openBeside(path, shards);
+  if (parquet.length > 0 && tar.length === 0) return openParquet(path, name, parquet);
+  if (tar.length > 0 && parquet.length === 0) return openWebDataset(path, name, tar);
   return openImageFolder(path);
+}
+
+/**
+ * Whether a folder with shards is an image folder that they merely lie in: two class folders hold images, and none
+ * holds shards in their place, as `data` does in a parquet set that has pictures of itself too.
+ */
+async function isImageFolder(root: string, shards: readonly string[]): Promise<boolean> {
+  let classes = 0;
+  for (const folder of await classFolders(root)) {
+    if (await holdsImage(join(root, folder))) classes++;
+    else if (shards.some((path) => path.startsWith(`${folder}/`))) return false;
+  }
+  return classes > 1;
+}
+
+async function openBeside(root: string, shards: readonly string[]): Promise<ImageSource> {
+  const source = await openImageFolder(root);
+  const note =
+    `${root}: read were the images in its class folders; ${listed(shards)} beside them was passed over. To read ` +
+    "that instead, give its own path, or a folder without the images.";
+  return { ...source, notes: [...source.notes, note] };
 }
 
 /** Parquet files and tar archives in a folder and two levels under it, in order. */

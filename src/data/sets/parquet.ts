@@ -13,7 +13,7 @@ import {
 } from "hyparquet";
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
-import type { ImageSource, Item, Split } from "../source.ts";
+import { type ImageSource, type Item, listed, type Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
 
@@ -60,10 +60,17 @@ interface Columns {
   readonly names: readonly string[] | undefined;
 }
 
+/** What a file's class numbers stand for. */
+interface ClassNames {
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
 /**
  * Image sets in parquet, as Hugging Face keeps them: a column of images (their files' bytes, bare or as
  * {bytes, path}) and a column of class numbers or names. Opening reads the footers and the label columns; images are
- * read a row group at a time, two of which are held. A file's split is the one that its name or folder says.
+ * read a row group at a time, two of which are held. A file's split is the one that its name or folder says, its class
+ * numbers are read by its own class names, and the classes are in the order of the first file that names them.
  *
  * @param files the files' paths under `root`
  */
@@ -75,13 +82,20 @@ export async function openParquet(
   const { splits: byName, notes } = bySplit(files);
   const opened = new Map<Split, { files: ParquetFile[]; labels: (string | number)[] }>();
   let columns: Columns | undefined;
+  let named: ClassNames | undefined;
   for (const [split, paths] of byName) {
     const content = { files: [] as ParquetFile[], labels: [] as (string | number)[] };
     for (const path of paths) {
       const file = await openFile(root, path);
       columns ??= file.columns;
       content.files.push(file);
-      for (const label of await labelsOf(root, file)) content.labels.push(label);
+      const labels = await labelsOf(root, file);
+      const { names } = file.columns;
+      if (names !== undefined && labels.some((label) => typeof label === "number" && label !== -1)) {
+        named ??= { path, names };
+        renumber(labels, { path: join(root, path), names }, named);
+      }
+      for (const label of labels) content.labels.push(label);
     }
     // Benchmarks publish test images without their labels.
     if (content.labels.every((label) => label === -1)) {
@@ -94,7 +108,8 @@ export async function openParquet(
   const classes = classesOf(
     name,
     [...opened.values()].map(({ labels }) => labels),
-    columns,
+    columns.label,
+    named?.names,
   );
   const numbers = new Map<string | number, number>(classes.map((label, i) => [label, i]));
   const groups = new RowGroups(root);
@@ -235,10 +250,37 @@ async function labelsOf(root: string, { path, file, metadata, columns }: Parquet
   return labels;
 }
 
+/**
+ * Makes a file's class numbers those of `classes`: files may name the same classes in another order.
+ * Throws DataError where they name others.
+ */
+function renumber(labels: (string | number)[], own: ClassNames, classes: ClassNames): void {
+  if (JSON.stringify(own.names) === JSON.stringify(classes.names)) return;
+  const places = new Map(classes.names.map((name, i) => [name, i]));
+  const found = new Set(own.names);
+  const unknown = own.names.filter((name) => !places.has(name));
+  const missing = classes.names.filter((name) => !found.has(name));
+  if (unknown.length > 0 || missing.length > 0) {
+    const differences = [
+      ...(unknown.length > 0 ? [`${listed(unknown)} only in the former`] : []),
+      ...(missing.length > 0 ? [`${listed(missing)} only in the latter`] : []),
+    ];
+    throw new DataError(
+      `${own.path} and ${classes.path} name other classes: ${differences.join(" and ")}. Files that are read together ` +
+        "must name the same, in whatever order: write one of them anew, or read each by its own path.",
+    );
+  }
+  for (const [row, label] of labels.entries()) {
+    const name = typeof label === "number" ? own.names[label] : undefined;
+    if (name !== undefined) labels[row] = places.get(name)!;
+  }
+}
+
 function classesOf(
   name: string,
   splits: readonly (readonly (string | number)[])[],
-  { label: column, names }: Columns,
+  column: string,
+  names: readonly string[] | undefined,
 ): readonly string[] {
   const texts = new Set<string>();
   let most = -1;

@@ -1,5 +1,6 @@
 import type { Split } from "../source.ts";
 
+/** What splits are called, in lower case. */
 const names: Readonly<Record<string, Split>> = {
   train: "train",
   training: "train",
@@ -8,7 +9,24 @@ const names: Readonly<Record<string, Split>> = {
   validation: "val",
   dev: "val",
   test: "test",
+  testing: "test",
 };
+
+/** The split that a name stands for, in whatever letter case; undefined where it stands for none. */
+export function splitOfName(name: string): Split | undefined {
+  const lower = name.toLowerCase();
+  return Object.hasOwn(names, lower) ? names[lower] : undefined;
+}
+
+/** Those of the folders that are named for a split. Where several are for one, the table's first name counts. */
+export function splitFolders(folders: readonly string[]): Map<Split, string> {
+  const found = new Map<Split, string>();
+  for (const [name, split] of Object.entries(names)) {
+    const folder = folders.includes(name) ? name : folders.find((other) => other.toLowerCase() === name);
+    if (folder !== undefined && !found.has(split)) found.set(split, folder);
+  }
+  return found;
+}
 
 /**
  * The split that a file's path names, as a word in its name or in a folder's ("train-00000-of-00002.parquet",
@@ -16,8 +34,8 @@ const names: Readonly<Record<string, Split>> = {
  */
 export function splitOfPath(path: string): Split | undefined {
   for (const part of path.split("/").reverse()) {
-    for (const word of part.toLowerCase().split(/[^a-z]+/)) {
-      const split = Object.hasOwn(names, word) ? names[word] : undefined;
+    for (const word of part.split(/[^a-z]+/i)) {
+      const split = splitOfName(word);
       if (split !== undefined) return split;
     }
   }

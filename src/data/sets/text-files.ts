@@ -67,7 +67,7 @@ export async function readCsv(root: string, file: string, columns: readonly stri
 
 function fields(line: string): string[] {
   const out: string[] = [];
-  for (const match of line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) {
+  for (const match of line.matchAll(/(?<=^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) {
     out.push(match[1] === undefined ? match[2]! : match[1].replaceAll('""', '"'));
   }
   return out;

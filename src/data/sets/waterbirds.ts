@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageSource } from "../source.ts";
 import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
@@ -6,6 +6,8 @@ import { readCsv, safePath, wholeNumber } from "./text-files.ts";
 
 const metadata = "metadata.csv";
 const columns = ["img_filename", "y", "split", "place"];
+/** Of metadata.csv's start: its header lies in it. */
+const headBytes = 64 * 1024;
 const classes = ["landbird", "waterbird"];
 const places = ["land", "water"];
 
@@ -36,10 +38,23 @@ export async function openWaterbirds(root: string, name: string): Promise<ImageS
   });
 }
 
-/** Whether a folder's metadata.csv has the columns of Waterbirds: other sets have files of that name. */
+/** Whether a folder's metadata.csv has the columns of Waterbirds: other sets have files, and folders, of that name. */
 export function isWaterbirds(root: string): boolean {
-  const file = join(root, metadata);
-  if (!existsSync(file)) return false;
-  const names = readFileSync(file, "utf8").split("\n", 1)[0]!.split(",");
+  const names = firstLine(join(root, metadata)).split(",");
   return columns.every((column) => names.some((name) => name.trim() === column));
+}
+
+/** A file's first line, or as much of it as is at its start; empty where it cannot be read. */
+function firstLine(path: string): string {
+  try {
+    const file = openSync(path, "r");
+    try {
+      const start = Buffer.alloc(headBytes);
+      return start.toString("utf8", 0, readSync(file, start, 0, headBytes, 0)).split("\n", 1)[0]!;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return "";
+  }
 }

@@ -277,6 +277,15 @@ describe("Waterbirds", () => {
     }
   });
 
+  it("may have a first column without a name, as pandas writes it", async () => {
+    await root.files({
+      "metadata.csv": `,${head}0,1,a.jpg,0,0,0,x\n1,2,b.jpg,0,1,0,\n,3,"c,""d"".jpg",1,2,1,\n`,
+    });
+    const source = await openNamed(root.path);
+    expect(listing(source, "test")).toEqual(['c,"d".jpg 1 3']);
+    expect(listing(source, "train")).toEqual(["a.jpg 0 0"]);
+  });
+
   it.each([
     ["1,../a.jpg,0,0,0,x", /leads out of/],
     ["1,a.jpg,2,0,0,x", /line 2: the value of y "2" is not one of 0 to 1/],

@@ -226,6 +226,36 @@ describe("parquet image sets", () => {
     expect(await source.fingerprint("test")).not.toBe(fingerprint);
   });
 
+  /** A fixture with other class names, as long as its own: they are text in the footer. */
+  const withNames = async (file: string, ...names: string[]) => {
+    const text = (await readFile(dataFixture(`${file}.parquet`))).toString("latin1");
+    const other = text.replace('["red", "green", "blue"]', JSON.stringify(names).replaceAll(",", ", "));
+    expect(other.length).toBe(text.length);
+    await root.files({ [`${file}.parquet`]: Buffer.from(other, "latin1") });
+  };
+
+  it("are labelled by each file's own class names, in whatever order they are", async () => {
+    await fixtures(`${files[0]}.parquet`, `${files[2]}.parquet`);
+    // Its labels are 2 and 0.
+    await withNames(files[1]!, "blue", "red", "green");
+    const source = await openNamed(root.path);
+    expect(source.classes).toEqual(["red", "green", "blue"]);
+    expect([...source.images("train").labels]).toEqual([0, 1, 2, 2, 1, 0, 1, 1, 2]);
+    expect([...source.images("test").labels]).toEqual([1, 2, 0]);
+  });
+
+  it("are refused where files name other classes, but for those without labels", async () => {
+    await fixtures(`${files[0]}.parquet`, `${files[1]}.parquet`);
+    await withNames(files[3]!, "one", "three", "four");
+    expect((await openNamed(root.path)).classes).toEqual(["red", "green", "blue"]);
+    await withNames(files[2]!, "red", "blue", "black");
+    const opened = openNamed(root.path);
+    await expect(opened).rejects.toThrow(DataError);
+    await expect(opened).rejects.toThrow(
+      /validation-00000-of-00001\.parquet and train-00000-of-00002\.parquet name other classes: black only in the former and green only in/,
+    );
+  });
+
   it("may hold bare bytes and class names, compressed", async () => {
     await fixtures("plain.parquet");
     const source = await openNamed(join(root.path, "plain.parquet"));

@@ -1,4 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { readFile, rm, truncate } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -73,6 +75,51 @@ describe("naming a data set", () => {
     );
   });
 
+  const images = (...folders: string[]) => folders.flatMap((name) => [`${name}/1.png`, `${name}/2.png`]);
+
+  it.each([
+    ["parquet file", "metadata.parquet", "plain.parquet"],
+    ["archive", "photos.tar", "set-test-000.tar"],
+    ["archive in a class's folder", "dog/photos.tar", "set-test-000.tar"],
+  ])("reads an image folder as one though a stray %s lies in it, and says so", async (_, path, fixture) => {
+    await root.files(images("bird", "cat", "dog"));
+    await root.files({ [path]: await readFile(dataFixture(fixture)) });
+    const source = await openDataSet(root.path);
+    expect(source.classes).toEqual(["bird", "cat", "dog"]);
+    expect(source.images("train").length + source.images("test").length).toBe(6);
+    expect(source.notes.join()).toContain(`${path} beside them was passed over`);
+  });
+
+  it("reads ImageNet's class folders beside the archives they were unpacked from", async () => {
+    await root.files(images("train/n01440764", "train/n02102040", "val/n01440764", "val/n02102040"));
+    await root.files(["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"]);
+    const source = await openDataSet(root.path);
+    expect(source.classes).toEqual(["n01440764", "n02102040"]);
+    expect(source.splits).toEqual(["train", "test"]);
+    expect(source.notes.join()).toMatch(/ILSVRC2012_img_train\.tar and ILSVRC2012_img_val\.tar beside them/);
+  });
+
+  it("does not take a class without images for shards", async () => {
+    await root.files([...images("bird", "cat"), "dog/notes.txt"]);
+    await root.files({ "metadata.parquet": await readFile(dataFixture("plain.parquet")) });
+    await expect(openDataSet(root.path)).rejects.toThrow(/dog has no image/);
+  });
+
+  it("reads parquet files though pictures of the set lie beside them", async () => {
+    await root.files(images("assets", "figures"));
+    await root.files({ "data/train.parquet": await readFile(dataFixture("plain.parquet")) });
+    expect((await openDataSet(root.path)).classes).toEqual(["a", "b"]);
+  });
+
+  it("reads an image folder whose metadata.csv is longer than a text may be, or a folder", async () => {
+    await root.files([...images("bird", "cat"), "metadata.csv"]);
+    await truncate(join(root.path, "metadata.csv"), 600 * 2 ** 20);
+    expect((await openDataSet(root.path)).classes).toEqual(["bird", "cat"]);
+    await rm(join(root.path, "metadata.csv"));
+    await root.files(images("metadata.csv"));
+    expect((await openDataSet(root.path)).classes).toEqual(["bird", "cat", "metadata.csv"]);
+  });
+
   it("knows the folder that nothing must be written into", () => {
     expect(folderOf("cub-200:/data/cub")).toBe("/data/cub");
     expect(folderOf("/data/photos")).toBe("/data/photos");
@@ -90,6 +137,7 @@ describe("a path's split", () => {
     ["val/00001.tar", "val"],
     ["test/train-1.tar", "train"],
     ["contest/0001.tar", undefined],
+    ["Testing/0001.tar", "test"],
     ["constructor/0.tar", undefined],
   ])("of %s is %s", (path, split) => expect(splitOfPath(path)).toBe(split));
 });
@@ -186,6 +234,28 @@ describe("data sets of the hub", () => {
     serve({ "one/train/0.parquet": parquet, "two/train/0.parquet": parquet });
     await expect(openDataSet("hf:owner/set", reach)).rejects.toThrow(/several configurations: one, two/);
     expect((await openDataSet("hf:owner/set/two", reach)).classes).toEqual(["a", "b"]);
+  });
+
+  it("may have their splits in folders of whatever name a split has", async () => {
+    const parquet = await readFile(dataFixture("plain.parquet"));
+    serve({ "one/training/0.parquet": parquet, "one/Testing/0.parquet": parquet });
+    expect((await openDataSet("hf:owner/set", reach)).splits.toSorted()).toEqual(["test", "train"]);
+  });
+
+  it("behind a login page say that no hub answers, and what to check", async () => {
+    const page = createServer((_, response) => response.end("<html>Log in to the network</html>"));
+    await new Promise<void>((resolve) => page.listen(0, "127.0.0.1", resolve));
+    const hubUrl = `http://127.0.0.1:${(page.address() as AddressInfo).port}`;
+    try {
+      const opened = openDataSet("hf:owner/set", { access: { ...reach.access, hubUrl } });
+      await expect(opened).rejects.toThrow(DownloadError);
+      await expect(opened).rejects.toThrow(
+        /hf:owner\/set cannot be understood.*Is it a hub\? Check HF_ENDPOINT/,
+      );
+    } finally {
+      page.closeAllConnections();
+      page.close();
+    }
   });
 
   it("that cannot be reached, or have no parquet, say what to do", async () => {
