@@ -19,7 +19,7 @@ export interface Outcome {
 /**
  * The objective at `features`, draws · m × d, on the real rows `indices`.
  * @param purpose tells the random numbers of several evaluations in one step apart
- * @throws NumericalError when the loss is not finite
+ * @throws NumericalError when the loss is not finite, and where every feature is zero
  */
 export async function evaluateObjective(
   parts: DistillParts,
@@ -29,6 +29,7 @@ export async function evaluateObjective(
   purpose = "objective",
 ): Promise<Outcome> {
   const { config, classes, real, batches, maps, gemm } = parts;
+  if (isZero(features)) throw deadFeatures(state.step);
   const m = state.parameters.count;
   const rows = features.length / real.featureSize;
   const y = Int32Array.from(indices, (i) => real.labels[i]!);
@@ -69,6 +70,15 @@ export async function evaluateObjective(
   }
   return { loss, batchAccuracy, tau, cotangents, dLabels, dLogTau };
 }
+
+/** Whether all numbers are zero. */
+export const isZero = (values: Float32Array): boolean => values.every((value) => value === 0);
+
+const deadFeatures = (step: number): NumericalError =>
+  new NumericalError(
+    `At step ${step + 1} the encoder gives features of zero for every synthetic image, from where no gradient leads ` +
+      "away. Give another --size, --init centroid, or another --feature.",
+  );
 
 /** The labels of `draws` augmented copies of the synthetic set, (draws · m) × C. */
 function tiled(labels: Float32Array, m: number, classes: number, draws: number): Matrix {

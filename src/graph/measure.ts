@@ -101,7 +101,10 @@ async function shapesOn(
     return shapes.map((node) => Array.from(results[node.name]!.data as BigInt64Array, Number));
   } catch (error) {
     const shown = inputs.map((i) => `"${i.name}" [${i.dims.join(", ")}]`).join(", ");
-    throw new ModelError(`The model cannot run on input ${shown}: ${messageOf(error)}`, { cause: error });
+    throw new ModelError(
+      `The model cannot run on input ${shown}: ${messageOf(error)}. Another --size may suit it.`,
+      { cause: error },
+    );
   }
 }
 
