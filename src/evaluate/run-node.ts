@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { type Artifact, readArtifact } from "../artifact/read-node.ts";
+import { hubReach, openDataSet } from "../data/open-node.ts";
 import { resampleFloat } from "../data/resample-float.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
 import type { Encoder } from "../encoder/encoder.ts";
@@ -86,6 +87,9 @@ export async function runEvaluation(params: EvaluateParams, context: JobContext)
 async function evaluateAll(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
+  // Before the long work.
+  const { classes } = await openDataSet(params.data, hubReach(params.hub, context));
+  for (const { manifest, folder } of artifacts) requireSameClasses(manifest, classes, folder);
   const results = new Map<Artifact, Evaluation[]>();
   const labels: string[] = [];
   for (const column of columnsOf(artifacts, params)) {
@@ -105,7 +109,6 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
         augmenter = await createFeatureAugmenter(place.runtime, place.encoder);
       const bench = await benchOf(place, augmenter, params, context);
       for (const artifact of own) {
-        requireSameClasses(artifact.manifest, place.source.classes, artifact.folder);
         const known = results.get(artifact) ?? [];
         results.set(artifact, [...known, await evaluateArtifact(artifact, label, bench)]);
       }

@@ -1,5 +1,5 @@
-import { cpSync, readdirSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cpSync, existsSync, readdirSync } from "node:fs";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -71,6 +71,16 @@ describe("an evaluation", { timeout: 60_000 }, () => {
     notes.length = 0;
     await evaluate(["pooled"], { pool: "cls" });
     expect(notes.join()).toContain("pooling: class token");
+  });
+
+  it("looks at the classes before any feature is computed", async () => {
+    await baseline("classes", at("a/vit"));
+    const others = await makePhotos(at("others"), 2, 40);
+    await rename(join(others, "red"), join(others, "crimson"));
+    await expect(evaluate(["classes"], { data: others, cacheFolder: at("unused") })).rejects.toThrow(
+      /classes .*same ones in the same order/s,
+    );
+    expect(existsSync(at("unused"))).toBe(false);
   });
 
   it("tells encoders of one name apart", async () => {
