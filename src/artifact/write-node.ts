@@ -46,7 +46,7 @@ const thumbnailSide = 96;
 
 /** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
 export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
-  await restoreOld(out);
+  await restoreReplaced(out);
   let entries: string[];
   try {
     entries = await readdir(out);
@@ -70,8 +70,9 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
 
 /**
  * Writes an artefact: everything into a temporary folder beside `out`, then renamed, so that a kill leaves
- * either nothing or all of it. An artefact that is replaced is set aside as `out`.old for the moment between two
- * renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk of images.
+ * either nothing or all of it. An artefact that is replaced is set aside under a name of this program's own for the
+ * moment between two renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk
+ * of images.
  * @throws DataError when `out` may not be written or the disk is full; nothing of `out` is changed then
  */
 export async function writeArtifact(
@@ -84,11 +85,12 @@ export async function writeArtifact(
   try {
     await removeAbandoned(out);
     const manifest = await writeFiles(temporary, content);
-    const old = oldOf(out);
-    await rm(old, { recursive: true, force: true });
-    if (existsSync(out)) await rename(out, old);
+    const replaced = replacedOf(out);
+    // There only where a kill kept it from being removed: `out` has what replaced it.
+    await rm(replaced, { recursive: true, force: true });
+    if (existsSync(out)) await rename(out, replaced);
     await rename(temporary, out);
-    await rm(old, { recursive: true, force: true });
+    await rm(replaced, { recursive: true, force: true });
     return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
@@ -96,18 +98,19 @@ export async function writeArtifact(
   }
 }
 
-/** An artefact that is being replaced. */
-const oldOf = (out: string): string => `${out}.old`;
+/** Where an artefact lies while it is replaced: a name that no person gives a folder of their own. */
+const replacedOf = (out: string): string => `${resolve(out)}.replaced-by-clp-dd`;
 
 /** Mends what a kill between the two renames of a replacement left. */
-async function restoreOld(out: string): Promise<void> {
+async function restoreReplaced(out: string): Promise<void> {
   const present = await presentFolder(out);
   if (present !== out) await rename(present, out);
 }
 
 /** Where the artefact `out` lies: in `out`, or set aside where a replacement was cut short between its renames. */
 export async function presentFolder(out: string): Promise<string> {
-  return !existsSync(out) && existsSync(join(oldOf(out), "manifest.json")) ? oldOf(out) : out;
+  const replaced = replacedOf(out);
+  return !existsSync(out) && existsSync(join(replaced, "manifest.json")) ? replaced : out;
 }
 
 /** Removes what killed processes left half written. */
@@ -116,6 +119,8 @@ async function removeAbandoned(out: string): Promise<void> {
   const prefix = `${basename(resolve(out))}.partial-`;
   const names = await readdir(folder).catch(() => []);
   for (const name of names.filter((n) => n.startsWith(prefix))) {
+    // Only names that a write gives: others are somebody's own.
+    if (!/^\d+$/.test(name.slice(prefix.length))) continue;
     const pid = Number(name.slice(prefix.length));
     if (pid !== process.pid && isRunning(pid)) continue;
     await rm(join(folder, name), { recursive: true, force: true });

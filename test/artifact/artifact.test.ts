@@ -166,6 +166,16 @@ test("a kill while an artefact is being replaced leaves the old one or the new o
   expect(sizes).toEqual(new Set([2, 4]));
 });
 
+test("folders beside it whose names a person may have given are left as they are", async () => {
+  await writeArtifact(`${out}.old`, sampleContent({ ipc: 1 }));
+  await mkdir(`${out}.partial-photos`);
+  await expect(readArtifact(out)).rejects.toThrow(/holds no manifest\.json/);
+  await writeArtifact(out, sampleContent());
+  await writeArtifact(out, sampleContent({ ipc: 3 }), { overwrite: true });
+  expect((await readArtifact(`${out}.old`)).labels).toHaveLength(3);
+  expect((await readdir(folder)).sort()).toEqual(["out", "out.old", "out.partial-photos"]);
+});
+
 test("a full disk is named with what is needed, and nothing is left of the attempt", async () => {
   disk.reset(6, { dies: false, code: "ENOSPC" });
   const attempt = writeArtifact(out, sampleContent());
