@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import sharp from "sharp";
 import { DataError, messageOf, UsageError } from "../errors.ts";
@@ -254,10 +254,20 @@ function writeProbe(path: string, { weight, map, lambda }: ClosedFormProbe): Pro
   );
 }
 
-/** Throws UsageError for an --out that would land inside of the data set. */
-export function requireOutside(out: string, data: string): void {
-  if (!`${out}/`.startsWith(`${data}/`)) return;
+/** Throws UsageError for an --out that would land inside of the data set, be it by way of a link. */
+export async function requireOutside(out: string, data: string): Promise<void> {
+  if (!`${await realPath(out)}/`.startsWith(`${await realPath(data)}/`)) return;
   throw new UsageError(`--out ${out} lies inside of the data set ${data}. Choose a folder elsewhere.`);
+}
+
+/** An absolute path without links; of what is not there yet, that of the nearest folder that is, and the rest. */
+async function realPath(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(await realPath(parent), basename(path));
+  }
 }
 
 /** The text of a file, or undefined when it is not there. */

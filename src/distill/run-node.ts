@@ -46,7 +46,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   const replaces = params.overwrite === true || params.resume === true;
   await requireWritableOut(out, replaces);
-  requireOutside(out, dataFolder(params.data));
+  await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>

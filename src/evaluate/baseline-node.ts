@@ -41,7 +41,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
-  requireOutside(out, dataFolder(params.data));
+  await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
     prepareWorkplace(params, context, config.ipc),
