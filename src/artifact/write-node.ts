@@ -39,6 +39,14 @@ export interface ArtifactContent {
   }[];
 }
 
+/** How an artefact is written. */
+export interface WriteOptions {
+  /** Replace an artefact that lies there. */
+  readonly overwrite?: boolean;
+  /** What a person does once a full disk has room again: completes "Make room, then …". */
+  readonly goOn?: string | undefined;
+}
+
 /** Images embedded in the report, at most, and the side that many of them are shrunk to. */
 const reportImages = 200;
 const manyImages = 32;
@@ -78,9 +86,9 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
 export async function writeArtifact(
   out: string,
   content: ArtifactContent,
-  options: { readonly overwrite?: boolean } = {},
+  { overwrite = false, goOn = "run the same command again" }: WriteOptions = {},
 ): Promise<Manifest> {
-  await requireWritableOut(out, options.overwrite ?? false);
+  await requireWritableOut(out, overwrite);
   const temporary = `${out}.partial-${process.pid}`;
   try {
     await removeAbandoned(out);
@@ -94,7 +102,7 @@ export async function writeArtifact(
     return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw explained(error, out, bytesNeeded(content));
+    throw explained(error, out, bytesNeeded(content), goOn);
   }
 }
 
@@ -144,13 +152,12 @@ function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactCo
 }
 
 /** A system's error in words for the person; others as they are. */
-function explained(error: unknown, out: string, needed: number): unknown {
+function explained(error: unknown, out: string, needed: number, goOn: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall === undefined || code === undefined) return error;
-  const goOn = "then run the same command again with --resume: the checkpoint is kept.";
   const message = ["ENOSPC", "EDQUOT"].includes(code)
-    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, ${goOn}`
-    : `Writing ${out} failed: ${messageOf(error)}. Mend that, ${goOn}`;
+    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, then ${goOn}.`
+    : `Writing ${out} failed: ${messageOf(error)}. Mend that, then ${goOn}.`;
   return new DataError(message, { cause: error });
 }
 

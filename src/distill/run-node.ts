@@ -124,7 +124,10 @@ export async function runDistillation(params: DistillParams, context: JobContext
           probe,
           curve,
         },
-        { overwrite: replaces },
+        {
+          overwrite: replaces,
+          goOn: "run the same command again with --resume: the checkpoint is kept",
+        },
       ),
     );
     await rm(checkpoints, { recursive: true, force: true });

@@ -205,11 +205,15 @@ test("a folder inside of the data set is refused, be it by way of a link", async
   await requireOutside(out, join(folder, "nowhere"));
 });
 
-test("a full disk is named with what is needed, and nothing is left of the attempt", async () => {
-  disk.reset(6, { dies: false, code: "ENOSPC" });
-  const attempt = writeArtifact(out, sampleContent());
-  await expect(attempt).rejects.toThrow(DataError);
-  await expect(attempt).rejects.toThrow(/disk is full: .*out needs up to 1\.0\d MiB\. Make room.*--resume/);
+test("a full disk is named with what is needed and how to go on, and nothing is left of the attempt", async () => {
+  const attempt = (goOn?: string) => {
+    disk.reset(6, { dies: false, code: "ENOSPC" });
+    return writeArtifact(out, sampleContent(), { goOn });
+  };
+  const needed = /disk is full: .*out needs up to 1\.0\d MiB\. Make room, then run the same command again\.$/;
+  await expect(attempt()).rejects.toThrow(DataError);
+  await expect(attempt()).rejects.toThrow(needed);
+  await expect(attempt("wait for a tape")).rejects.toThrow(/Make room, then wait for a tape\.$/);
   expect(await readdir(folder)).toEqual([]);
 });
 
