@@ -82,8 +82,8 @@ export function distillOptions(command: Command): Command {
       ).choices(["lgm", "geometric"]),
     )
     .option("--batch <n>", "real features in one step", integer(1))
-    .option("--learn-labels", "learn the synthetic labels too")
-    .option("--learn-temperature", "learn tau too")
+    .option("--learn-labels", "learn the synthetic labels too (not with sfm)")
+    .option("--learn-temperature", "learn tau too (with clp alone)")
     .option("--seed <n>", "seed of everything random (default: 0)", integer(0));
 }
 

@@ -9,6 +9,8 @@ import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { fitClosedForm } from "../evaluate/closed-form.ts";
 import { evaluateRun } from "../evaluate/run-evaluation.ts";
+import type { Objective } from "../objective/objective.ts";
+import { objectives } from "../objective/objectives.ts";
 import { matrix } from "../probe/matrix.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
 import {
@@ -18,7 +20,7 @@ import {
   requireSameRun,
   saveCheckpoint,
 } from "./checkpoint-node.ts";
-import { DistillConfig } from "./config.ts";
+import { DistillConfig, Method } from "./config.ts";
 import { describeRun, fingerprintsOf } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";
 import { prepareWorkplace } from "./prepare-node.ts";
@@ -143,14 +145,32 @@ export async function runDistillation(params: DistillParams, context: JobContext
   }
 }
 
-/** A configuration with its defaults filled in. Throws UsageError naming the wrong value. */
+/** A configuration with its defaults filled in. Throws UsageError naming the wrong value, or one that does nothing. */
 export function parseConfig(config: Partial<DistillConfig>): DistillConfig {
   const parsed = DistillConfig.safeParse(config);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    requireLearns(parsed.data, "learnLabels", "labels");
+    requireLearns(parsed.data, "learnTemperature", "temperature");
+    return parsed.data;
+  }
   const [issue] = parsed.error.issues;
   const path = issue!.path.join(".");
   const given = JSON.stringify(config[issue!.path[0] as keyof DistillConfig]);
   throw new UsageError(`The setting "${path}" cannot be ${given}: ${issue!.message}.`);
+}
+
+function requireLearns(
+  config: DistillConfig,
+  setting: "learnLabels" | "learnTemperature",
+  what: keyof Objective["learns"],
+): void {
+  const { method } = config;
+  if (!config[setting] || objectives[method].learns[what]) return;
+  const others = Method.options.filter((name) => objectives[name].learns[what]);
+  throw new UsageError(
+    `The setting "${setting}" does nothing with the method ${method}, whose loss has no gradient for the ${what}. ` +
+      `Leave it out, or choose another method: ${others.join(", ")}.`,
+  );
 }
 
 async function resumable(folder: string, identity: RunIdentity) {
