@@ -10,7 +10,7 @@ import { reportHtml } from "../report/report.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import { dataSetCard } from "./card.ts";
 import { classFolders } from "./class-folders.ts";
-import { Manifest } from "./manifest.ts";
+import { type CurvePoint, Manifest } from "./manifest.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-node.ts";
 
 /** A stretch of the synthetic images, [count, 3, size, size] in [0, 1]. */
@@ -32,11 +32,7 @@ export interface ArtifactContent {
   readonly levels?: readonly Level[];
   readonly probe: ClosedFormProbe;
   /** Lines of metrics.jsonl. */
-  readonly curve: readonly {
-    readonly step: number;
-    readonly loss: number;
-    readonly batchAccuracy?: number;
-  }[];
+  readonly curve: readonly CurvePoint[];
 }
 
 /** How an artefact is written. */

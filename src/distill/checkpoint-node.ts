@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { CurvePoint } from "../artifact/manifest.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../artifact/safetensors-node.ts";
 import { BatchSampler, BatchSamplerState } from "../data/batch-sampler.ts";
 import { onDisk } from "../data/disk.ts";
@@ -18,9 +19,6 @@ export const RunIdentity = z.object({
   data: z.string(),
 });
 export type RunIdentity = z.infer<typeof RunIdentity>;
-
-const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.number().optional() });
-export type CurvePoint = z.infer<typeof CurvePoint>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
 const format = "2";

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { Manifest } from "../artifact/manifest.ts";
+import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
 import { dataFolder } from "../data/open-node.ts";
 import type { DistillParams } from "../engine/params.ts";
@@ -13,13 +13,7 @@ import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import { matrix } from "../probe/matrix.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
-import {
-  type CurvePoint,
-  loadCheckpoint,
-  type RunIdentity,
-  requireSameRun,
-  saveCheckpoint,
-} from "./checkpoint-node.ts";
+import { loadCheckpoint, type RunIdentity, requireSameRun, saveCheckpoint } from "./checkpoint-node.ts";
 import { DistillConfig, Method } from "./config.ts";
 import { describeRun, fingerprintsOf } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";

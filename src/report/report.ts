@@ -1,4 +1,10 @@
-import { imageCount, kindNames, type Manifest, type ResultRow } from "../artifact/manifest.ts";
+import {
+  type CurvePoint,
+  imageCount,
+  kindNames,
+  type Manifest,
+  type ResultRow,
+} from "../artifact/manifest.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
@@ -9,13 +15,6 @@ export interface Thumbnail {
   readonly className: string;
   /** A data URI of an image, `data:image/…`. */
   readonly dataUri: string;
-}
-
-/** A step of the run, as in metrics.jsonl; the accuracy is a fraction of the step's batch of real images. */
-export interface CurvePoint {
-  readonly step: number;
-  readonly loss: number;
-  readonly batchAccuracy?: number | undefined;
 }
 
 /** What a report shows beside the manifest. */
