@@ -7,6 +7,7 @@ import { CurvePoint } from "../artifact/manifest.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../artifact/safetensors-node.ts";
 import { BatchSampler, BatchSamplerState } from "../data/batch-sampler.ts";
 import { onDisk } from "../data/disk.ts";
+import { Preprocessing } from "../data/preprocess.ts";
 import { DataError, UsageError } from "../errors.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import { DistillConfig } from "./config.ts";
@@ -15,13 +16,18 @@ import type { DistillState } from "./loop.ts";
 /** What a run is of: a checkpoint is only taken up by the same. */
 export const RunIdentity = z.object({
   config: DistillConfig,
+  /** The encoder's sha256. */
   encoder: z.string(),
+  /** The tensor that features are of, and how it is pooled. */
+  feature: z.string(),
+  preprocessing: Preprocessing,
+  /** Fingerprint of the training images. */
   data: z.string(),
 });
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "2";
+const format = "3";
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -169,12 +175,21 @@ export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: str
 
 /** What differs between the run that left a checkpoint and the one that would take it up; undefined if nothing. */
 export function describeMismatch(saved: RunIdentity, now: RunIdentity): string | undefined {
-  const differences: string[] = [];
-  if (saved.encoder !== now.encoder) differences.push("the encoder");
-  if (saved.data !== now.data) differences.push("the data set");
-  for (const key of Object.keys(now.config) as (keyof DistillConfig)[]) {
-    const [before, after] = [JSON.stringify(saved.config[key]), JSON.stringify(now.config[key])];
-    if (before !== after) differences.push(`${key} (${before} then, ${after} now)`);
-  }
+  const differences = [
+    ...(saved.encoder === now.encoder ? [] : ["the encoder"]),
+    ...(saved.data === now.data ? [] : ["the data set"]),
+    ...changes({ feature: saved.feature }, { feature: now.feature }),
+    ...changes(saved.preprocessing, now.preprocessing),
+    ...changes(saved.config, now.config),
+  ];
   return differences.length === 0 ? undefined : differences.join(", ");
+}
+
+/** "resize (32 then, 64 now)" of every key with another value. */
+function changes<Settings extends object>(before: Settings, after: Settings): string[] {
+  const keys = Object.keys({ ...before, ...after }) as (keyof Settings & string)[];
+  const shown = (value: unknown) => JSON.stringify(value) ?? "nothing";
+  return keys
+    .filter((key) => shown(before[key]) !== shown(after[key]))
+    .map((key) => `${key} (${shown(before[key])} then, ${shown(after[key])} now)`);
 }

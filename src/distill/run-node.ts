@@ -55,6 +55,8 @@ export async function runDistillation(params: DistillParams, context: JobContext
     const identity: RunIdentity = {
       config,
       encoder: encoder.provenance.sha256,
+      feature: `${encoder.feature.tensor} (${encoder.feature.pool})`,
+      preprocessing: encoder.preprocessing,
       data: fingerprints.train,
     };
     const checkpoints = `${out}.checkpoint`;

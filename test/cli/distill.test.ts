@@ -76,9 +76,15 @@ describe("clp-dd distill", () => {
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toMatch(/Stopped after step \d+ of 60\. .*--resume/);
     expect(existsSync(at("stopped"))).toBe(false);
-    const other = await clpdd([...args, "--out", at("stopped"), "--resume", "--lr", "0.5"]);
-    expect(other.code).toBe(2);
-    expect(other.stderr).toContain("learningRate");
+    for (const [option, value, named] of [
+      ["--lr", "0.5", "learningRate"],
+      ["--resize", "64", "resize (37 then, 64 now)"],
+      ["--size", "40", "crop ([32,32] then, [40,40] now)"],
+    ] as const) {
+      const other = await clpdd([...args, "--out", at("stopped"), "--resume", option, value]);
+      expect(other.stderr.replace(/\s+/g, " ")).toContain(named);
+      expect(other.code).toBe(2);
+    }
     const resumed = await clpdd([...args, "--out", at("stopped"), "--resume"]);
     expect(resumed.code).toBe(0);
     const [a, b] = await Promise.all(
