@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../artifact/safetensors-node.ts";
 import { BatchSampler, BatchSamplerState } from "../data/batch-sampler.ts";
 import { onDisk } from "../data/disk.ts";
+import { type FolderLock, lockFolder } from "../data/folder-lock.ts";
 import { Preprocessing } from "../data/preprocess.ts";
 import { DataError, UsageError } from "../errors.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
@@ -52,7 +53,39 @@ export interface Checkpoint {
 }
 
 const fileName = "checkpoint.safetensors";
+const temporaryName = `${fileName}.tmp`;
 const targetsName = "targets";
+
+/**
+ * Locks the folder of a run's checkpoint, made where it is not there, against another run that would write the same;
+ * the release removes it where it is empty.
+ * @throws DataError naming the process that has it
+ */
+export async function lockCheckpoints(folder: string): Promise<FolderLock> {
+  await onDisk(folder, () => mkdir(folder, { recursive: true }));
+  const lock = await lockFolder(folder);
+  return {
+    async release() {
+      await lock.release();
+      // Not where a checkpoint lies in it, or where another run has already made it its own.
+      await rmdir(folder).catch(() => {});
+    },
+  };
+}
+
+/** Throws UsageError for a checkpoint that a run would write over without having been told to. */
+export function requireNoCheckpoint(folder: string): void {
+  if (!existsSync(join(folder, fileName))) return;
+  throw new UsageError(
+    `A run that was stopped left its checkpoint in ${folder}. Go on from there with --resume, ` +
+      "or start again and replace it with --overwrite.",
+  );
+}
+
+/** Removes the checkpoint of a run that has ended, and half of one that a kill left. */
+export async function removeCheckpoint(folder: string): Promise<void> {
+  for (const name of [fileName, temporaryName]) await rm(join(folder, name), { force: true });
+}
 
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
@@ -89,7 +122,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     return { name, dtype: "F32", shape: [data.length], data };
   });
   const path = join(folder, fileName);
-  const temporary = `${path}.tmp`;
+  const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
     await mkdir(folder, { recursive: true });
     try {
@@ -169,7 +202,7 @@ export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: str
   if (difference === undefined) return;
   throw new UsageError(
     `The checkpoint in ${folder} is of another run. What differs: ${difference}. ` +
-      "Resume with the settings it was started with, or start again without --resume.",
+      "Resume with the settings it was started with, or start again with --overwrite instead of --resume.",
   );
 }
 

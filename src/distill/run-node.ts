@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
@@ -13,7 +12,15 @@ import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import { matrix } from "../probe/matrix.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
-import { loadCheckpoint, type RunIdentity, requireSameRun, saveCheckpoint } from "./checkpoint-node.ts";
+import {
+  loadCheckpoint,
+  lockCheckpoints,
+  type RunIdentity,
+  removeCheckpoint,
+  requireNoCheckpoint,
+  requireSameRun,
+  saveCheckpoint,
+} from "./checkpoint-node.ts";
 import { DistillConfig, Method } from "./config.ts";
 import { describeRun, fingerprintsOf } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";
@@ -35,14 +42,33 @@ const checkpointSeconds = 15;
 
 /**
  * The main job: features of the real images, distillation, comparison, artefact. Interrupted, it leaves a
- * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped.
+ * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped. One run at a time
+ * has an `out`, and a checkpoint that lies there is only written over where `overwrite` says so.
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
   const out = resolve(params.out);
-  const replaces = params.overwrite === true || params.resume === true;
-  await requireWritableOut(out, replaces);
   await requireOutside(out, dataFolder(params.data));
+  const checkpoints = `${out}.checkpoint`;
+  const lock = await lockCheckpoints(checkpoints);
+  try {
+    await requireWritableOut(out, mayReplace(params));
+    if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
+    return await distillTo(out, checkpoints, config, params, context);
+  } finally {
+    await lock.release();
+  }
+}
+
+const mayReplace = ({ overwrite, resume }: DistillParams): boolean => overwrite === true || resume === true;
+
+async function distillTo(
+  out: string,
+  checkpoints: string,
+  config: DistillConfig,
+  params: DistillParams,
+  context: JobContext,
+): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
@@ -59,7 +85,6 @@ export async function runDistillation(params: DistillParams, context: JobContext
       preprocessing: encoder.preprocessing,
       data: fingerprints.train,
     };
-    const checkpoints = `${out}.checkpoint`;
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
@@ -123,12 +148,12 @@ export async function runDistillation(params: DistillParams, context: JobContext
           curve,
         },
         {
-          overwrite: replaces,
+          overwrite: mayReplace(params),
           goOn: "run the same command again with --resume: the checkpoint is kept",
         },
       ),
     );
-    await rm(checkpoints, { recursive: true, force: true });
+    await removeCheckpoint(checkpoints);
     await synthesis.release();
     return {
       out,

@@ -94,6 +94,33 @@ describe("clp-dd distill", () => {
     expect(existsSync(at("stopped.checkpoint"))).toBe(false);
   }, 180_000);
 
+  it("keeps another run off its --out, and a forgotten --resume off its checkpoint", async () => {
+    const args = ["distill", photos, "--out", at("shared"), ...common.filter((a) => a !== "--quiet")];
+    const long = [...args, "--steps", "5000", "--level-every", "9"];
+    let second: Promise<Outcome> | undefined;
+    const first = await clpdd(long, {
+      started: (child) => {
+        child.stderr!.on("data", (data) => {
+          if (second !== undefined || !String(data).includes("synthetic images")) return;
+          second = clpdd(args);
+          second.finally(() => child.kill("SIGINT"));
+        });
+      },
+    });
+    const refused = await second!;
+    expect(refused.stderr).toMatch(/shared\.checkpoint is being written by process \d+/);
+    expect(refused.code).toBe(1);
+    expect(first.stderr).toMatch(/Stopped after step \d+ of 5000\. .*--resume/);
+    expect(first.code).toBe(130);
+
+    const forgotten = await clpdd(long);
+    expect(forgotten.stderr).toMatch(/shared\.checkpoint\. .*--resume, or .*--overwrite/);
+    expect(forgotten.code).toBe(2);
+    expect(existsSync(join(at("shared.checkpoint"), "checkpoint.safetensors"))).toBe(true);
+    expect((await clpdd([...args, "--steps", "6", "--overwrite"])).code).toBe(0);
+    expect(existsSync(at("shared.checkpoint"))).toBe(false);
+  }, 180_000);
+
   it.each([
     [["--loss", "mse"]],
     [["--method", "lgm"]],

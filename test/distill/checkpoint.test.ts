@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import {
   type Checkpoint,
   describeMismatch,
   loadCheckpoint,
+  lockCheckpoints,
+  removeCheckpoint,
+  requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
 } from "../../src/distill/checkpoint-node.ts";
@@ -112,6 +116,33 @@ test("a kill at any operation leaves the checkpoint before or the new one", asyn
     expect(await readdir(folder)).toEqual(["checkpoint.safetensors"]);
   }
   expect(steps).toEqual(new Set([4, 8]));
+});
+
+test("one run at a time has the folder, and what is left of it when it ends is not that run's", async () => {
+  const lock = await lockCheckpoints(folder);
+  await expect(lockCheckpoints(folder)).rejects.toThrow(DataError);
+  await expect(lockCheckpoints(folder)).rejects.toThrow(/out\.checkpoint is being written by process \d+/);
+  await lock.release();
+  expect(existsSync(folder)).toBe(false);
+
+  const other = await lockCheckpoints(folder);
+  await saveCheckpoint(folder, sampleCheckpoint(4));
+  // As a kill in the middle of a save leaves it.
+  await writeFile(join(folder, "checkpoint.safetensors.tmp"), "half");
+  await writeFile(join(folder, "notes.txt"), "mine");
+  await removeCheckpoint(folder);
+  await other.release();
+  expect(await readdir(folder)).toEqual(["notes.txt"]);
+});
+
+test("a checkpoint outlasts the run that was stopped, and is not to be written over without being asked", async () => {
+  const lock = await lockCheckpoints(folder);
+  expect(() => requireNoCheckpoint(folder)).not.toThrow();
+  await saveCheckpoint(folder, sampleCheckpoint(4));
+  await lock.release();
+  expect((await loadCheckpoint(folder))!.state.step).toBe(4);
+  expect(() => requireNoCheckpoint(folder)).toThrow(UsageError);
+  expect(() => requireNoCheckpoint(folder)).toThrow(/out\.checkpoint\. .*--resume, or .*--overwrite/);
 });
 
 test("a full disk is named, keeps the checkpoint before and leaves nothing else", async () => {
