@@ -28,6 +28,10 @@ export const Stage = z.object({
 });
 export type Stage = z.infer<typeof Stage>;
 
+/** A step of the run, a line of `metrics.jsonl`; the accuracy is a fraction of the step's batch of real images. */
+export const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.number().optional() });
+export type CurvePoint = z.infer<typeof CurvePoint>;
+
 /** A file's name inside of the artefact: relative, with "/" alone, without "..", a drive letter or control characters. */
 const InnerPath = z
   .string()

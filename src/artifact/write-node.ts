@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import sharp from "sharp";
 import { DataError, messageOf, UsageError } from "../errors.ts";
@@ -10,7 +10,7 @@ import { reportHtml } from "../report/report.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import { dataSetCard } from "./card.ts";
 import { classFolders } from "./class-folders.ts";
-import { Manifest } from "./manifest.ts";
+import { type CurvePoint, Manifest } from "./manifest.ts";
 import { type TensorToWrite, writeSafetensors } from "./safetensors-node.ts";
 
 /** A stretch of the synthetic images, [count, 3, size, size] in [0, 1]. */
@@ -32,11 +32,15 @@ export interface ArtifactContent {
   readonly levels?: readonly Level[];
   readonly probe: ClosedFormProbe;
   /** Lines of metrics.jsonl. */
-  readonly curve: readonly {
-    readonly step: number;
-    readonly loss: number;
-    readonly batchAccuracy?: number;
-  }[];
+  readonly curve: readonly CurvePoint[];
+}
+
+/** How an artefact is written. */
+export interface WriteOptions {
+  /** Replace an artefact that lies there. */
+  readonly overwrite?: boolean;
+  /** What a person does once a full disk has room again: completes "Make room, then …". */
+  readonly goOn?: string | undefined;
 }
 
 /** Images embedded in the report, at most, and the side that many of them are shrunk to. */
@@ -46,7 +50,7 @@ const thumbnailSide = 96;
 
 /** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
 export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
-  await restoreOld(out);
+  await restoreReplaced(out);
   let entries: string[];
   try {
     entries = await readdir(out);
@@ -70,44 +74,47 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
 
 /**
  * Writes an artefact: everything into a temporary folder beside `out`, then renamed, so that a kill leaves
- * either nothing or all of it. An artefact that is replaced is set aside as `out`.old for the moment between two
- * renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk of images.
+ * either nothing or all of it. An artefact that is replaced is set aside under a name of this program's own for the
+ * moment between two renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk
+ * of images.
  * @throws DataError when `out` may not be written or the disk is full; nothing of `out` is changed then
  */
 export async function writeArtifact(
   out: string,
   content: ArtifactContent,
-  options: { readonly overwrite?: boolean } = {},
+  { overwrite = false, goOn = "run the same command again" }: WriteOptions = {},
 ): Promise<Manifest> {
-  await requireWritableOut(out, options.overwrite ?? false);
+  await requireWritableOut(out, overwrite);
   const temporary = `${out}.partial-${process.pid}`;
   try {
     await removeAbandoned(out);
     const manifest = await writeFiles(temporary, content);
-    const old = oldOf(out);
-    await rm(old, { recursive: true, force: true });
-    if (existsSync(out)) await rename(out, old);
+    const replaced = replacedOf(out);
+    // There only where a kill kept it from being removed: `out` has what replaced it.
+    await rm(replaced, { recursive: true, force: true });
+    if (existsSync(out)) await rename(out, replaced);
     await rename(temporary, out);
-    await rm(old, { recursive: true, force: true });
+    await rm(replaced, { recursive: true, force: true });
     return manifest;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw explained(error, out, bytesNeeded(content));
+    throw explained(error, out, bytesNeeded(content), goOn);
   }
 }
 
-/** An artefact that is being replaced. */
-const oldOf = (out: string): string => `${out}.old`;
+/** Where an artefact lies while it is replaced: a name that no person gives a folder of their own. */
+const replacedOf = (out: string): string => `${resolve(out)}.replaced-by-clp-dd`;
 
 /** Mends what a kill between the two renames of a replacement left. */
-async function restoreOld(out: string): Promise<void> {
+async function restoreReplaced(out: string): Promise<void> {
   const present = await presentFolder(out);
   if (present !== out) await rename(present, out);
 }
 
 /** Where the artefact `out` lies: in `out`, or set aside where a replacement was cut short between its renames. */
 export async function presentFolder(out: string): Promise<string> {
-  return !existsSync(out) && existsSync(join(oldOf(out), "manifest.json")) ? oldOf(out) : out;
+  const replaced = replacedOf(out);
+  return !existsSync(out) && existsSync(join(replaced, "manifest.json")) ? replaced : out;
 }
 
 /** Removes what killed processes left half written. */
@@ -116,6 +123,8 @@ async function removeAbandoned(out: string): Promise<void> {
   const prefix = `${basename(resolve(out))}.partial-`;
   const names = await readdir(folder).catch(() => []);
   for (const name of names.filter((n) => n.startsWith(prefix))) {
+    // Only names that a write gives: others are somebody's own.
+    if (!/^\d+$/.test(name.slice(prefix.length))) continue;
     const pid = Number(name.slice(prefix.length));
     if (pid !== process.pid && isRunning(pid)) continue;
     await rm(join(folder, name), { recursive: true, force: true });
@@ -139,13 +148,12 @@ function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactCo
 }
 
 /** A system's error in words for the person; others as they are. */
-function explained(error: unknown, out: string, needed: number): unknown {
+function explained(error: unknown, out: string, needed: number, goOn: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall === undefined || code === undefined) return error;
-  const goOn = "then run the same command again with --resume: the checkpoint is kept.";
   const message = ["ENOSPC", "EDQUOT"].includes(code)
-    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, ${goOn}`
-    : `Writing ${out} failed: ${messageOf(error)}. Mend that, ${goOn}`;
+    ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, then ${goOn}.`
+    : `Writing ${out} failed: ${messageOf(error)}. Mend that, then ${goOn}.`;
   return new DataError(message, { cause: error });
 }
 
@@ -249,10 +257,20 @@ function writeProbe(path: string, { weight, map, lambda }: ClosedFormProbe): Pro
   );
 }
 
-/** Throws UsageError for an --out that would land inside of the data set. */
-export function requireOutside(out: string, data: string): void {
-  if (!`${out}/`.startsWith(`${data}/`)) return;
+/** Throws UsageError for an --out that would land inside of the data set, be it by way of a link. */
+export async function requireOutside(out: string, data: string): Promise<void> {
+  if (!`${await realPath(out)}/`.startsWith(`${await realPath(data)}/`)) return;
   throw new UsageError(`--out ${out} lies inside of the data set ${data}. Choose a folder elsewhere.`);
+}
+
+/** An absolute path without links; of what is not there yet, that of the nearest folder that is, and the rest. */
+async function realPath(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(await realPath(parent), basename(path));
+  }
 }
 
 /** The text of a file, or undefined when it is not there. */

@@ -82,8 +82,8 @@ export function distillOptions(command: Command): Command {
       ).choices(["lgm", "geometric"]),
     )
     .option("--batch <n>", "real features in one step", integer(1))
-    .option("--learn-labels", "learn the synthetic labels too")
-    .option("--learn-temperature", "learn tau too")
+    .option("--learn-labels", "learn the synthetic labels too (not with sfm)")
+    .option("--learn-temperature", "learn tau too (with clp alone)")
     .option("--seed <n>", "seed of everything random (default: 0)", integer(0));
 }
 
@@ -146,7 +146,7 @@ export function addDistill(program: Command): void {
     .argument("<dir>", "folder of images, or NAME:PATH (see `clp-dd datasets`)")
     .requiredOption("--out <folder>", "where the result goes; must be empty or not exist")
     .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
-    .option("--overwrite", "replace a distilled set that lies at --out")
+    .option("--overwrite", "replace a distilled set that lies at --out, or a stopped run's checkpoint")
     .option("--no-baselines", "do not measure full data, centroid and random images");
   commonOptions(encoderOptions(distillOptions(command))).addHelpText(
     "after",

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { CurvePoint } from "../artifact/manifest.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../artifact/safetensors-node.ts";
 import { BatchSampler, BatchSamplerState } from "../data/batch-sampler.ts";
 import { onDisk } from "../data/disk.ts";
+import { type FolderLock, lockFolder } from "../data/folder-lock.ts";
+import { Preprocessing } from "../data/preprocess.ts";
 import { DataError, UsageError } from "../errors.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import { DistillConfig } from "./config.ts";
@@ -14,16 +17,18 @@ import type { DistillState } from "./loop.ts";
 /** What a run is of: a checkpoint is only taken up by the same. */
 export const RunIdentity = z.object({
   config: DistillConfig,
+  /** The encoder's sha256. */
   encoder: z.string(),
+  /** The tensor that features are of, and how it is pooled. */
+  feature: z.string(),
+  preprocessing: Preprocessing,
+  /** Fingerprint of the training images. */
   data: z.string(),
 });
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
-const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.number().optional() });
-export type CurvePoint = z.infer<typeof CurvePoint>;
-
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "2";
+const format = "3";
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -48,7 +53,39 @@ export interface Checkpoint {
 }
 
 const fileName = "checkpoint.safetensors";
+const temporaryName = `${fileName}.tmp`;
 const targetsName = "targets";
+
+/**
+ * Locks the folder of a run's checkpoint, made where it is not there, against another run that would write the same;
+ * the release removes it where it is empty.
+ * @throws DataError naming the process that has it
+ */
+export async function lockCheckpoints(folder: string): Promise<FolderLock> {
+  await onDisk(folder, () => mkdir(folder, { recursive: true }));
+  const lock = await lockFolder(folder);
+  return {
+    async release() {
+      await lock.release();
+      // Not where a checkpoint lies in it, or where another run has already made it its own.
+      await rmdir(folder).catch(() => {});
+    },
+  };
+}
+
+/** Throws UsageError for a checkpoint that a run would write over without having been told to. */
+export function requireNoCheckpoint(folder: string): void {
+  if (!existsSync(join(folder, fileName))) return;
+  throw new UsageError(
+    `A run that was stopped left its checkpoint in ${folder}. Go on from there with --resume, ` +
+      "or start again and replace it with --overwrite.",
+  );
+}
+
+/** Removes the checkpoint of a run that has ended, and half of one that a kill left. */
+export async function removeCheckpoint(folder: string): Promise<void> {
+  for (const name of [fileName, temporaryName]) await rm(join(folder, name), { force: true });
+}
 
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
@@ -85,7 +122,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     return { name, dtype: "F32", shape: [data.length], data };
   });
   const path = join(folder, fileName);
-  const temporary = `${path}.tmp`;
+  const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
     await mkdir(folder, { recursive: true });
     try {
@@ -165,18 +202,27 @@ export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: str
   if (difference === undefined) return;
   throw new UsageError(
     `The checkpoint in ${folder} is of another run. What differs: ${difference}. ` +
-      "Resume with the settings it was started with, or start again without --resume.",
+      "Resume with the settings it was started with, or start again with --overwrite instead of --resume.",
   );
 }
 
 /** What differs between the run that left a checkpoint and the one that would take it up; undefined if nothing. */
 export function describeMismatch(saved: RunIdentity, now: RunIdentity): string | undefined {
-  const differences: string[] = [];
-  if (saved.encoder !== now.encoder) differences.push("the encoder");
-  if (saved.data !== now.data) differences.push("the data set");
-  for (const key of Object.keys(now.config) as (keyof DistillConfig)[]) {
-    const [before, after] = [JSON.stringify(saved.config[key]), JSON.stringify(now.config[key])];
-    if (before !== after) differences.push(`${key} (${before} then, ${after} now)`);
-  }
+  const differences = [
+    ...(saved.encoder === now.encoder ? [] : ["the encoder"]),
+    ...(saved.data === now.data ? [] : ["the data set"]),
+    ...changes({ feature: saved.feature }, { feature: now.feature }),
+    ...changes(saved.preprocessing, now.preprocessing),
+    ...changes(saved.config, now.config),
+  ];
   return differences.length === 0 ? undefined : differences.join(", ");
+}
+
+/** "resize (32 then, 64 now)" of every key with another value. */
+function changes<Settings extends object>(before: Settings, after: Settings): string[] {
+  const keys = Object.keys({ ...before, ...after }) as (keyof Settings & string)[];
+  const shown = (value: unknown) => JSON.stringify(value) ?? "nothing";
+  return keys
+    .filter((key) => shown(before[key]) !== shown(after[key]))
+    .map((key) => `${key} (${shown(before[key])} then, ${shown(after[key])} now)`);
 }

@@ -1,9 +1,10 @@
 import * as z from "zod";
+import { normalizations } from "../probe/feature-map.ts";
 
 const positive = z.number().positive();
 
 /** Feature maps g, applied to synthetic and real features alike (method: the normalisation matters most). */
-export const Normalization = z.enum(["none", "l2", "center-l2", "standardize", "standardize-l2"]);
+export const Normalization = z.enum(normalizations);
 export type Normalization = z.infer<typeof Normalization>;
 
 export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);

@@ -1,7 +1,6 @@
-import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { Manifest } from "../artifact/manifest.ts";
+import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
 import { dataFolder } from "../data/open-node.ts";
 import type { DistillParams } from "../engine/params.ts";
@@ -9,16 +8,20 @@ import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { fitClosedForm } from "../evaluate/closed-form.ts";
 import { evaluateRun } from "../evaluate/run-evaluation.ts";
+import type { Objective } from "../objective/objective.ts";
+import { objectives } from "../objective/objectives.ts";
 import { matrix } from "../probe/matrix.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
 import {
-  type CurvePoint,
   loadCheckpoint,
+  lockCheckpoints,
   type RunIdentity,
+  removeCheckpoint,
+  requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
 } from "./checkpoint-node.ts";
-import { DistillConfig } from "./config.ts";
+import { DistillConfig, Method } from "./config.ts";
 import { describeRun, fingerprintsOf } from "./describe-node.ts";
 import { syntheticLabels } from "./loop.ts";
 import { prepareWorkplace } from "./prepare-node.ts";
@@ -39,14 +42,33 @@ const checkpointSeconds = 15;
 
 /**
  * The main job: features of the real images, distillation, comparison, artefact. Interrupted, it leaves a
- * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped.
+ * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped. One run at a time
+ * has an `out`, and a checkpoint that lies there is only written over where `overwrite` says so.
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
   const out = resolve(params.out);
-  const replaces = params.overwrite === true || params.resume === true;
-  await requireWritableOut(out, replaces);
-  requireOutside(out, dataFolder(params.data));
+  await requireOutside(out, dataFolder(params.data));
+  const checkpoints = `${out}.checkpoint`;
+  const lock = await lockCheckpoints(checkpoints);
+  try {
+    await requireWritableOut(out, mayReplace(params));
+    if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
+    return await distillTo(out, checkpoints, config, params, context);
+  } finally {
+    await lock.release();
+  }
+}
+
+const mayReplace = ({ overwrite, resume }: DistillParams): boolean => overwrite === true || resume === true;
+
+async function distillTo(
+  out: string,
+  checkpoints: string,
+  config: DistillConfig,
+  params: DistillParams,
+  context: JobContext,
+): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
@@ -59,9 +81,10 @@ export async function runDistillation(params: DistillParams, context: JobContext
     const identity: RunIdentity = {
       config,
       encoder: encoder.provenance.sha256,
+      feature: `${encoder.feature.tensor} (${encoder.feature.pool})`,
+      preprocessing: encoder.preprocessing,
       data: fingerprints.train,
     };
-    const checkpoints = `${out}.checkpoint`;
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
@@ -124,10 +147,13 @@ export async function runDistillation(params: DistillParams, context: JobContext
           probe,
           curve,
         },
-        { overwrite: replaces },
+        {
+          overwrite: mayReplace(params),
+          goOn: "run the same command again with --resume: the checkpoint is kept",
+        },
       ),
     );
-    await rm(checkpoints, { recursive: true, force: true });
+    await removeCheckpoint(checkpoints);
     await synthesis.release();
     return {
       out,
@@ -140,14 +166,32 @@ export async function runDistillation(params: DistillParams, context: JobContext
   }
 }
 
-/** A configuration with its defaults filled in. Throws UsageError naming the wrong value. */
+/** A configuration with its defaults filled in. Throws UsageError naming the wrong value, or one that does nothing. */
 export function parseConfig(config: Partial<DistillConfig>): DistillConfig {
   const parsed = DistillConfig.safeParse(config);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    requireLearns(parsed.data, "learnLabels", "labels");
+    requireLearns(parsed.data, "learnTemperature", "temperature");
+    return parsed.data;
+  }
   const [issue] = parsed.error.issues;
   const path = issue!.path.join(".");
   const given = JSON.stringify(config[issue!.path[0] as keyof DistillConfig]);
   throw new UsageError(`The setting "${path}" cannot be ${given}: ${issue!.message}.`);
+}
+
+function requireLearns(
+  config: DistillConfig,
+  setting: "learnLabels" | "learnTemperature",
+  what: keyof Objective["learns"],
+): void {
+  const { method } = config;
+  if (!config[setting] || objectives[method].learns[what]) return;
+  const others = Method.options.filter((name) => objectives[name].learns[what]);
+  throw new UsageError(
+    `The setting "${setting}" does nothing with the method ${method}, whose loss has no gradient for the ${what}. ` +
+      `Leave it out, or choose another method: ${others.join(", ")}.`,
+  );
 }
 
 async function resumable(folder: string, identity: RunIdentity) {

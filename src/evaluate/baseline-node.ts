@@ -18,7 +18,6 @@ import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { centeredOneHot } from "../probe/labels.ts";
-import { matrix } from "../probe/matrix.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
 import { type ClosedFormProbe, fitClosedForm } from "./closed-form.ts";
 import { centroidImages, randomImages } from "./coresets.ts";
@@ -41,7 +40,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
-  requireOutside(out, dataFolder(params.data));
+  await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
     prepareWorkplace(params, context, config.ipc),
@@ -175,7 +174,7 @@ async function probeOf(
     Int32Array.from(rows, (row) => train.labels[row]!),
     source.classes.length,
   );
-  return fitClosedForm(features, matrix(labels.rows, labels.cols, labels.data), map, lambda, gemm);
+  return fitClosedForm(features, labels, map, lambda, gemm);
 }
 
 async function* realImages(

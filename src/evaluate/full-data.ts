@@ -2,15 +2,15 @@ import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { RidgeAccumulator } from "../probe/ridge-accumulator.ts";
-import { seededRandom } from "../random.ts";
 import type { ClosedFormProbe } from "./closed-form.ts";
 import { MetricsAccumulator } from "./metrics.ts";
+import { fewRows, splitOf } from "./split.ts";
 
 /** Ridge strengths, relative to tr(ZᵀZ)/n, that the full-data probe is chosen from. */
 const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 
-/** Share of the training features on which λ is chosen. */
-const validationShare = 0.1;
+/** One row in so many of the training features is held out, and λ chosen on those. */
+const validationShare = 10;
 
 /**
  * The closed-form probe of all training features: λ chosen on a held-out tenth of them, then solved on all.
@@ -22,10 +22,7 @@ export async function fitFullData(
   map: FeatureMap,
   gemm: Gemm,
 ): Promise<ClosedFormProbe> {
-  const random = seededRandom(0, "full-data validation");
-  const validation: number[] = [];
-  const fit: number[] = [];
-  for (let i = 0; i < train.count; i++) (random.uniform() < validationShare ? validation : fit).push(i);
+  const { fit, held } = splitOf(train.labels, validationShare, "full-data validation");
   const part = async (indices: readonly number[]): Promise<RidgeAccumulator> => {
     const sums = new RidgeAccumulator(train.featureSize, classes, gemm);
     for await (const batch of sequentialBatches(train, { indices: Int32Array.from(indices) })) {
@@ -37,18 +34,29 @@ export async function fitFullData(
   const candidates = await fitted.solve(fullDataLambdas);
   const scores = candidates.map(() => new MetricsAccumulator(classes));
   for await (const { features, labels } of sequentialBatches(train, {
-    indices: Int32Array.from(validation),
+    indices: Int32Array.from(held),
   })) {
     const { values } = map.apply(features, labels.length);
     for (const [k, { weight }] of candidates.entries()) {
       scores[k]!.add((await gemm.multiply(values, weight)).data, labels);
     }
   }
-  let best = 0;
-  const accuracies = scores.map((s) => s.result().top1);
-  for (const [k, accuracy] of accuracies.entries()) if (accuracy > accuracies[best]!) best = k;
-  const lambda = fullDataLambdas[best]!;
-  fitted.merge(await part(validation));
+  const lambda = bestLambda(
+    scores.map((s) => s.result().top1),
+    train.count,
+  );
+  // Of next to no rows none is held out: all were fitted.
+  if (fit.length < train.count) fitted.merge(await part(held));
   const [solution] = await fitted.solve([lambda]);
   return { weight: solution!.weight, map, lambda };
+}
+
+/**
+ * The λ of the highest accuracy. Of equally good ones, which few held-out rows leave many of, the largest: the small
+ * ones fit noise. Of many rows the smallest.
+ */
+function bestLambda(accuracies: readonly number[], rows: number): number {
+  const highest = Math.max(...accuracies);
+  const best = fullDataLambdas.filter((_, k) => accuracies[k] === highest);
+  return rows > fewRows ? best[0]! : best.at(-1)!;
 }

@@ -1,4 +1,7 @@
-/** What a probe's predictions on a labelled set amount to. Accuracies are fractions. */
+/**
+ * What a probe's predictions on a labelled set amount to. Accuracies are fractions. Of classes with equal scores the
+ * first is ahead, and a score that is not finite is behind all others: a true class with one is never right.
+ */
 export interface Metrics {
   readonly count: number;
   readonly top1: number;
@@ -32,17 +35,24 @@ export class MetricsAccumulator {
     for (let i = 0; i < labels.length; i++) {
       const truth = labels[i]!;
       const row = i * C;
-      const own = scores[row + truth]!;
-      let best = 0;
-      let above = 0;
+      const own = finiteOrLast(scores[row + truth]!);
+      let best = -1;
+      let highest = Number.NEGATIVE_INFINITY;
+      let ahead = 0;
       for (let c = 0; c < C; c++) {
-        if (scores[row + c]! > scores[row + best]!) best = c;
-        if (scores[row + c]! > own) above++;
+        const score = finiteOrLast(scores[row + c]!);
+        if (score > highest) {
+          best = c;
+          highest = score;
+        }
+        if (score > own || (score === own && c < truth)) ahead++;
       }
+      // No finite score predicts no class: counted as a wrong one.
+      if (best < 0) best = (truth + 1) % C;
       this.count++;
       const right = best === truth ? 1 : 0;
       this.right += right;
-      if (above < 5) this.rightInFive++;
+      if (ahead < 5 && own > Number.NEGATIVE_INFINITY) this.rightInFive++;
       this.confusion[truth * C + best]!++;
       if (groups !== undefined) {
         const group = this.groups.get(groups[i]!) ?? { right: 0, count: 0 };
@@ -68,6 +78,8 @@ export class MetricsAccumulator {
     };
   }
 }
+
+const finiteOrLast = (score: number): number => (Number.isFinite(score) ? score : Number.NEGATIVE_INFINITY);
 
 /** Mean and standard deviation (n − 1) over seeds; the deviation of one number is 0. */
 export function meanStd(values: readonly number[]): { mean: number; std: number } {

@@ -11,11 +11,11 @@ import {
 } from "../probe/head.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
-import { seededRandom } from "../random.ts";
 import { subsetOf } from "./class-rows.ts";
 import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
 import { fitFullData } from "./full-data.ts";
 import { type Metrics, MetricsAccumulator, meanStd } from "./metrics.ts";
+import { splitOf } from "./split.ts";
 
 /**
  * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's
@@ -147,7 +147,7 @@ export async function evaluateFullData(
   const all = ratesOf(train, protocol);
   let best = all.tuned[0]!;
   if (probes.includes("tuned-head")) {
-    const { fit, held } = splitOf(train.count, 10);
+    const { fit, held } = splitOf(train.labels, 10, learningRateSplit);
     const validation = await subsetOf(train, held);
     const part = await subsetOf(train, fit, 0);
     const tried = await trainAll(part, validation, seeds[0]!, { ...protocol, probes: ["tuned-head"] });
@@ -166,26 +166,18 @@ export async function evaluateFullData(
 
 /** Most real features that learning rates are chosen on. */
 const validationRows = 5000;
+const learningRateSplit = "learning rate validation";
 
 /** A seeded sample of real training features, held in memory, on which heads of small sets choose a rate. */
 export async function validationOf(train: FeatureRows): Promise<LabeledFeatures> {
   const share = Math.max(1, Math.ceil(train.count / validationRows));
-  return subsetOf(train, share === 1 ? everyRow(train.count) : splitOf(train.count, share).held);
+  return subsetOf(
+    train,
+    share === 1 ? everyRow(train.count) : splitOf(train.labels, share, learningRateSplit).held,
+  );
 }
 
 const everyRow = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-/** One row in `share`, drawn at random, and the others; both in order. */
-function splitOf(count: number, share: number): { fit: number[]; held: number[] } {
-  const random = seededRandom(0, "learning rate validation");
-  const fit: number[] = [];
-  const held: number[] = [];
-  for (let i = 0; i < count; i++) (random.uniform() * share < 1 ? held : fit).push(i);
-  // With next to no images the draw may leave one side empty.
-  if (held.length === 0) held.push(...fit);
-  if (fit.length === 0) fit.push(...held);
-  return { fit, held };
-}
 
 async function closedFormOf(
   set: TrainingSet,

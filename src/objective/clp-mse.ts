@@ -9,6 +9,7 @@ import type { Objective } from "./objective.ts";
  */
 export const clpMse: Objective = {
   needs: { batch: true, classMeans: false },
+  learns: { labels: true, temperature: false },
   async evaluate({ Zs, Ys, batch, lambda, gemm }) {
     const probe = await solveRidge(Zs, Ys, { lambda, gemm });
     const scores = await batch.Z.multiply(probe.weight);

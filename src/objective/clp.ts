@@ -12,6 +12,7 @@ import { type Objective, requireTau } from "./objective.ts";
  */
 export const clp: Objective = {
   needs: { batch: true, classMeans: false },
+  learns: { labels: true, temperature: true },
   async evaluate({ Zs, Ys, batch, lambda, tau, anchors, gemm }) {
     requireTau(tau);
     const probe = await solveRidge(Zs, Ys, { lambda, gemm });

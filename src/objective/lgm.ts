@@ -14,6 +14,7 @@ const headStd = 0.01;
  */
 export const lgm: Objective = {
   needs: { batch: true, classMeans: false },
+  learns: { labels: true, temperature: false },
   async evaluate({ Zs, Ys, batch, random, gemm }) {
     const { rows: m, cols: d } = Zs;
     const C = Ys.cols;

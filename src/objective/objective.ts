@@ -29,9 +29,9 @@ export interface Evaluation {
   readonly loss: number;
   /** dL/dZs, m × d. */
   readonly dZs: Matrix;
-  /** dL/dYs, m × C, of objectives through which labels can be learned. */
+  /** dL/dYs, m × C, of objectives with `learns.labels`. */
   readonly dYs?: Matrix;
-  /** dL/dτ, of objectives that have a temperature. */
+  /** dL/dτ, of objectives with `learns.temperature`. */
   readonly dTau?: number;
   /** Share of the batch that the step's closed-form probe classifies rightly, of objectives that have one. */
   readonly batchAccuracy?: number;
@@ -41,6 +41,8 @@ export interface Evaluation {
 export interface Objective {
   /** What of the input it reads beside Zs and Ys: the others may be empty. */
   readonly needs: { readonly batch: boolean; readonly classMeans: boolean };
+  /** What can be learned beside the images: it gives gradients for that. */
+  readonly learns: { readonly labels: boolean; readonly temperature: boolean };
   /** Throws UsageError for τ ≤ 0 or λ ≤ 0 where it has them, NumericalError for a singular ridge. */
   evaluate(input: ObjectiveInput): Promise<Evaluation>;
 }

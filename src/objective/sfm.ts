@@ -12,6 +12,7 @@ import type { Objective } from "./objective.ts";
  */
 export const sfm: Objective = {
   needs: { batch: false, classMeans: true },
+  learns: { labels: false, temperature: false },
   async evaluate({ Zs, Ys, classMeans }) {
     const C = Ys.cols;
     if (classMeans === undefined) throw new RangeError("sfm needs the class means of the real features");

@@ -1,4 +1,10 @@
-import { imageCount, kindNames, type Manifest, type ResultRow } from "../artifact/manifest.ts";
+import {
+  type CurvePoint,
+  imageCount,
+  kindNames,
+  type Manifest,
+  type ResultRow,
+} from "../artifact/manifest.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
@@ -9,13 +15,6 @@ export interface Thumbnail {
   readonly className: string;
   /** A data URI of an image, `data:image/…`. */
   readonly dataUri: string;
-}
-
-/** A step of the run, as in metrics.jsonl; the accuracy is a fraction of the step's batch of real images. */
-export interface CurvePoint {
-  readonly step: number;
-  readonly loss: number;
-  readonly batchAccuracy?: number | undefined;
 }
 
 /** What a report shows beside the manifest. */
@@ -156,7 +155,12 @@ function curvesSection(curve: readonly CurvePoint[]): Html | undefined {
 <div class="charts">${charts.map((chart) => html`<div>${trusted(chartSvg(chart))}</div>\n`)}</div>`;
 }
 
-function resultsSection({ metrics, config, kind, data }: Manifest): Html | undefined {
+function resultsSection({
+  metrics,
+  probe: { normalization, lambda },
+  kind,
+  data,
+}: Manifest): Html | undefined {
   const { rows, fullData, closedForm } = metrics;
   if (rows.length === 0) return undefined;
   const has = (key: "top5" | "worstGroup") => rows.some((row) => row[key] !== undefined);
@@ -189,7 +193,9 @@ ${rows.map((row) => {
   } real test images classified rightly, measured by this run.${
     closedForm === undefined
       ? ""
-      : ` Closed form: ridge regression on features after ${config.normalize[0]}, λ = ${config.lambda}`
+      : ` Closed form: ridge regression on features after ${normalization}, λ = ${lambda}${
+          kind === "full" ? ", chosen on a held-out tenth of the training images" : ""
+        }`
   }${fullData === undefined ? (closedForm === undefined ? "" : ".") : `; on the full data λ = ${fullData.lambda}, chosen on a held-out tenth of it.`}${
     metrics.random === undefined
       ? ""
@@ -221,13 +227,13 @@ ${stages.map(
 <p class="small soft">Peak memory: the most that the whole process held in memory during the stage. Bars: time.</p>`;
 }
 
-/** The settings that choosing real images has; the others are a distillation's. */
+/** The settings that choosing real images has; the others are a distillation's. The full data's probe has its own λ. */
 const baselineSettings: readonly string[] = ["ipc", "seed", "normalize", "lambda"];
+const fullSettings: readonly string[] = ["normalize"];
 
 function configSection({ kind, config, preset, command }: Manifest): Html {
-  const settings = Object.entries(config).filter(
-    ([name]) => kind === "distilled" || baselineSettings.includes(name),
-  );
+  const used = kind === "full" ? fullSettings : baselineSettings;
+  const settings = Object.entries(config).filter(([name]) => kind === "distilled" || used.includes(name));
   const entries = settings.map(
     ([name, value]) =>
       html`<tr><th scope="row">${name}</th><td><code>${

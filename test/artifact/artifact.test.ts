@@ -1,13 +1,23 @@
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { readArtifact } from "../../src/artifact/read-node.ts";
 import { openSafetensors } from "../../src/artifact/safetensors-node.ts";
-import { writeArtifact } from "../../src/artifact/write-node.ts";
-import { DataError } from "../../src/errors.ts";
+import { requireOutside, writeArtifact } from "../../src/artifact/write-node.ts";
+import { DataError, UsageError } from "../../src/errors.ts";
 import { sampleContent } from "../support/artifact-content.ts";
 import { disk } from "../support/failing-disk.ts";
 
@@ -166,11 +176,44 @@ test("a kill while an artefact is being replaced leaves the old one or the new o
   expect(sizes).toEqual(new Set([2, 4]));
 });
 
-test("a full disk is named with what is needed, and nothing is left of the attempt", async () => {
-  disk.reset(6, { dies: false, code: "ENOSPC" });
-  const attempt = writeArtifact(out, sampleContent());
-  await expect(attempt).rejects.toThrow(DataError);
-  await expect(attempt).rejects.toThrow(/disk is full: .*out needs up to 1\.0\d MiB\. Make room.*--resume/);
+test("folders beside it whose names a person may have given are left as they are", async () => {
+  await writeArtifact(`${out}.old`, sampleContent({ ipc: 1 }));
+  await mkdir(`${out}.partial-photos`);
+  await expect(readArtifact(out)).rejects.toThrow(/holds no manifest\.json/);
+  await writeArtifact(out, sampleContent());
+  await writeArtifact(out, sampleContent({ ipc: 3 }), { overwrite: true });
+  expect((await readArtifact(`${out}.old`)).labels).toHaveLength(3);
+  expect((await readdir(folder)).sort()).toEqual(["out", "out.old", "out.partial-photos"]);
+});
+
+test("a folder inside of the data set is refused, be it by way of a link", async () => {
+  const photos = join(folder, "photos");
+  const link = join(folder, "link");
+  await mkdir(photos);
+  await symlink(photos, link);
+  for (const [to, data] of [
+    [join(photos, "red", "o"), photos],
+    [join(photos, "o"), link],
+    [join(link, "o"), photos],
+    [link, photos],
+  ] as const) {
+    await expect(requireOutside(to, data)).rejects.toThrow(UsageError);
+    await expect(requireOutside(to, data)).rejects.toThrow(/lies inside of the data set/);
+  }
+  await requireOutside(out, photos);
+  await requireOutside(join(folder, "photos-small"), link);
+  await requireOutside(out, join(folder, "nowhere"));
+});
+
+test("a full disk is named with what is needed and how to go on, and nothing is left of the attempt", async () => {
+  const attempt = (goOn?: string) => {
+    disk.reset(6, { dies: false, code: "ENOSPC" });
+    return writeArtifact(out, sampleContent(), { goOn });
+  };
+  const needed = /disk is full: .*out needs up to 1\.0\d MiB\. Make room, then run the same command again\.$/;
+  await expect(attempt()).rejects.toThrow(DataError);
+  await expect(attempt()).rejects.toThrow(needed);
+  await expect(attempt("wait for a tape")).rejects.toThrow(/Make room, then wait for a tape\.$/);
   expect(await readdir(folder)).toEqual([]);
 });
 

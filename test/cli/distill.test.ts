@@ -76,9 +76,15 @@ describe("clp-dd distill", () => {
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toMatch(/Stopped after step \d+ of 60\. .*--resume/);
     expect(existsSync(at("stopped"))).toBe(false);
-    const other = await clpdd([...args, "--out", at("stopped"), "--resume", "--lr", "0.5"]);
-    expect(other.code).toBe(2);
-    expect(other.stderr).toContain("learningRate");
+    for (const [option, value, named] of [
+      ["--lr", "0.5", "learningRate"],
+      ["--resize", "64", "resize (37 then, 64 now)"],
+      ["--size", "40", "crop ([32,32] then, [40,40] now)"],
+    ] as const) {
+      const other = await clpdd([...args, "--out", at("stopped"), "--resume", option, value]);
+      expect(other.stderr.replace(/\s+/g, " ")).toContain(named);
+      expect(other.code).toBe(2);
+    }
     const resumed = await clpdd([...args, "--out", at("stopped"), "--resume"]);
     expect(resumed.code).toBe(0);
     const [a, b] = await Promise.all(
@@ -86,6 +92,33 @@ describe("clp-dd distill", () => {
     );
     expect(a!.equals(b!)).toBe(true);
     expect(existsSync(at("stopped.checkpoint"))).toBe(false);
+  }, 180_000);
+
+  it("keeps another run off its --out, and a forgotten --resume off its checkpoint", async () => {
+    const args = ["distill", photos, "--out", at("shared"), ...common.filter((a) => a !== "--quiet")];
+    const long = [...args, "--steps", "5000", "--level-every", "9"];
+    let second: Promise<Outcome> | undefined;
+    const first = await clpdd(long, {
+      started: (child) => {
+        child.stderr!.on("data", (data) => {
+          if (second !== undefined || !String(data).includes("synthetic images")) return;
+          second = clpdd(args);
+          second.finally(() => child.kill("SIGINT"));
+        });
+      },
+    });
+    const refused = await second!;
+    expect(refused.stderr).toMatch(/shared\.checkpoint is being written by process \d+/);
+    expect(refused.code).toBe(1);
+    expect(first.stderr).toMatch(/Stopped after step \d+ of 5000\. .*--resume/);
+    expect(first.code).toBe(130);
+
+    const forgotten = await clpdd(long);
+    expect(forgotten.stderr).toMatch(/shared\.checkpoint\. .*--resume, or .*--overwrite/);
+    expect(forgotten.code).toBe(2);
+    expect(existsSync(join(at("shared.checkpoint"), "checkpoint.safetensors"))).toBe(true);
+    expect((await clpdd([...args, "--steps", "6", "--overwrite"])).code).toBe(0);
+    expect(existsSync(at("shared.checkpoint"))).toBe(false);
   }, 180_000);
 
   it.each([

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import {
   type Checkpoint,
   describeMismatch,
   loadCheckpoint,
+  lockCheckpoints,
+  removeCheckpoint,
+  requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
 } from "../../src/distill/checkpoint-node.ts";
@@ -14,6 +18,7 @@ import { initialState } from "../../src/distill/loop.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
 import { addLevel, noiseParameters } from "../../src/synthetic/parameters.ts";
+import { sampleManifest } from "../support/artifact-content.ts";
 import { disk } from "../support/failing-disk.ts";
 
 vi.mock("node:fs/promises", async (original) =>
@@ -41,7 +46,10 @@ function sampleCheckpoint(step: number): Checkpoint {
   parameters.adamSteps = step - 1;
   for (let i = 0; i < step; i++) state.sampler.next();
   return {
-    identity: { config, encoder: "ab".repeat(32), data: "cd".repeat(32) },
+    identity: {
+      ...{ config, encoder: "ab".repeat(32), feature: "pooled (none)", data: "cd".repeat(32) },
+      preprocessing: sampleManifest().encoder.preprocessing,
+    },
     state,
     curve: Array.from({ length: step }, (_, i) => ({ step: i + 1, loss: 1 / (i + 3) })),
     seconds: 12.345678901234567,
@@ -110,6 +118,33 @@ test("a kill at any operation leaves the checkpoint before or the new one", asyn
   expect(steps).toEqual(new Set([4, 8]));
 });
 
+test("one run at a time has the folder, and what is left of it when it ends is not that run's", async () => {
+  const lock = await lockCheckpoints(folder);
+  await expect(lockCheckpoints(folder)).rejects.toThrow(DataError);
+  await expect(lockCheckpoints(folder)).rejects.toThrow(/out\.checkpoint is being written by process \d+/);
+  await lock.release();
+  expect(existsSync(folder)).toBe(false);
+
+  const other = await lockCheckpoints(folder);
+  await saveCheckpoint(folder, sampleCheckpoint(4));
+  // As a kill in the middle of a save leaves it.
+  await writeFile(join(folder, "checkpoint.safetensors.tmp"), "half");
+  await writeFile(join(folder, "notes.txt"), "mine");
+  await removeCheckpoint(folder);
+  await other.release();
+  expect(await readdir(folder)).toEqual(["notes.txt"]);
+});
+
+test("a checkpoint outlasts the run that was stopped, and is not to be written over without being asked", async () => {
+  const lock = await lockCheckpoints(folder);
+  expect(() => requireNoCheckpoint(folder)).not.toThrow();
+  await saveCheckpoint(folder, sampleCheckpoint(4));
+  await lock.release();
+  expect((await loadCheckpoint(folder))!.state.step).toBe(4);
+  expect(() => requireNoCheckpoint(folder)).toThrow(UsageError);
+  expect(() => requireNoCheckpoint(folder)).toThrow(/out\.checkpoint\. .*--resume, or .*--overwrite/);
+});
+
 test("a full disk is named, keeps the checkpoint before and leaves nothing else", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(4));
   disk.reset(5, { dies: false, code: "ENOSPC" });
@@ -143,9 +178,23 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
 test("a checkpoint of another format is refused as such", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"2"', '"format":"0"');
+  const text = (await readFile(path)).toString("latin1").replace('"format":"3"', '"format":"0"');
   await writeFile(path, text, "latin1");
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
+});
+
+test("a run with other features, or without a setting that was given, is refused with what differs", () => {
+  const { identity } = sampleCheckpoint(3);
+  const { preprocessing, config } = identity;
+  expect(describeMismatch(identity, { ...identity, feature: "pooled (mean)" })).toBe(
+    'feature ("pooled (none)" then, "pooled (mean)" now)',
+  );
+  const resized = { ...preprocessing, resize: 64, crop: [40, 40] as [number, number] };
+  expect(describeMismatch(identity, { ...identity, preprocessing: resized })).toBe(
+    "resize (10 then, 64 now), crop ([8,8] then, [40,40] now)",
+  );
+  const augmented = { ...identity, config: { ...config, augmentation: "geometric" as const } };
+  expect(describeMismatch(augmented, identity)).toBe('augmentation ("geometric" then, nothing now)');
 });
 
 test("a run with another configuration, encoder or data set is refused with what differs", () => {

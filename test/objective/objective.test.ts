@@ -104,6 +104,13 @@ describe.each(cases)("%s", (_, name, options) => {
     );
   });
 
+  it("has gradients of what it says can be learned, and of nothing else", async () => {
+    const input = inputOf({ C: 4, ipc: 2, d: 6, n: 12, seed: 5 }, options);
+    const { dYs, dTau } = await objectives[name].evaluate(input);
+    const given = { labels: dYs !== undefined, temperature: dTau !== undefined };
+    expect(given).toEqual(objectives[name].learns);
+  });
+
   it("goes down along its gradient", async () => {
     const shape = { C: 4, ipc: 2, d: 6, n: 12, seed: 5 };
     const input = inputOf(shape, options);

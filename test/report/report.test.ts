@@ -124,6 +124,19 @@ test("configuration, command, stages, provenance and licences are in it", () => 
   ]);
 });
 
+test("λ and feature map are those of the recorded probe; the full data, which choose their λ, show no other", () => {
+  const probe = { normalization: "l2", lambda: 0.003, tau: 1, usesStatistics: false } as const;
+  const { fullData: _, ...metrics } = whole().metrics;
+  const full = documentOf(reportHtml(whole({ kind: "full", probe, metrics }), content([], 0)));
+  expect(full.querySelector("main")!.textContent).toContain(
+    "features after l2, λ = 0.003, chosen on a held-out tenth of the training images.",
+  );
+  expect(texts(full.querySelectorAll("details th"))).toEqual(["normalize"]);
+  const random = documentOf(reportHtml(whole({ kind: "random", probe }), content()));
+  expect(random.querySelector("main")!.textContent).toContain("features after l2, λ = 0.003;");
+  expect(texts(random.querySelectorAll("details th"))).toEqual(["ipc", "lambda", "normalize", "seed"]);
+});
+
 test("a run without test images, curve or licences says so and has no empty tables", () => {
   const { data } = whole();
   const bare = whole({
