@@ -4,7 +4,7 @@ import type { Gemm } from "../probe/gemm.ts";
 import { RidgeAccumulator } from "../probe/ridge-accumulator.ts";
 import type { ClosedFormProbe } from "./closed-form.ts";
 import { MetricsAccumulator } from "./metrics.ts";
-import { fewRows, splitOf } from "./split.ts";
+import { splitOf } from "./split.ts";
 
 /** Ridge strengths, relative to tr(ZᵀZ)/n, that the full-data probe is chosen from. */
 const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -41,22 +41,14 @@ export async function fitFullData(
       scores[k]!.add((await gemm.multiply(values, weight)).data, labels);
     }
   }
-  const lambda = bestLambda(
-    scores.map((s) => s.result().top1),
-    train.count,
-  );
+  const lambda = bestLambda(scores.map((s) => s.result().top1));
   // Of next to no rows none is held out: all were fitted.
   if (fit.length < train.count) fitted.merge(await part(held));
   const [solution] = await fitted.solve([lambda]);
   return { weight: solution!.weight, map, lambda };
 }
 
-/**
- * The λ of the highest accuracy. Of equally good ones, which few held-out rows leave many of, the largest: the small
- * ones fit noise. Of many rows the smallest.
- */
-function bestLambda(accuracies: readonly number[], rows: number): number {
-  const highest = Math.max(...accuracies);
-  const best = fullDataLambdas.filter((_, k) => accuracies[k] === highest);
-  return rows > fewRows ? best[0]! : best.at(-1)!;
+/** The λ of the highest accuracy; of equally good ones the largest, which fits the training images least closely. */
+function bestLambda(accuracies: readonly number[]): number {
+  return fullDataLambdas[accuracies.lastIndexOf(Math.max(...accuracies))]!;
 }

@@ -7,7 +7,7 @@ export interface Split {
 }
 
 /** Of more rows, a draw for each alone leaves both parts with enough of every class. */
-export const fewRows = 2000;
+const fewRows = 2000;
 
 /**
  * One row in `share` is held out, drawn at random: row by row where there are many, of each class where there are
