@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { replaceFile } from "../data/disk.ts";
 import { hubReach, openDataSet } from "../data/open-node.ts";
 import type { HubReach } from "../data/sets/open-node.ts";
-import { writeAtomic } from "../data/write-atomic.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import type { CompareParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
@@ -66,7 +66,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
       if (known === undefined) {
         const { data, encoder, method, ipc, seed } = cell;
         const what = { data: data.data, encoder: encoder.encoder.text, method, ipc, seed };
-        await writeAtomic(path, `${JSON.stringify({ ...what, cell, evaluations })}\n`);
+        await replaceFile(path, `${JSON.stringify({ ...what, cell, evaluations })}\n`);
       }
       results.push({ cell, evaluations });
     } catch (error) {
