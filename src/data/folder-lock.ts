@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { threadId } from "node:worker_threads";
 import * as z from "zod";
 import { DataError } from "../errors.ts";
+import { onDisk } from "./disk.ts";
 
 /** The right to write in a folder, until released. */
 export interface FolderLock {
@@ -38,7 +39,7 @@ const heldHere = new Set<string>();
  * Locks `folder` against another process, thread or machine that would write the same files. A lock whose owner
  * has died is taken over: at once where its process is seen to be gone, else after a minute of silence.
  *
- * Throws DataError naming the owner when the folder is locked.
+ * Throws DataError naming the owner when the folder is locked, or saying why the disk cannot be written.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const file = join(folder, "lock.json");
@@ -47,7 +48,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   // First, so that whoever finds the lock in this thread finds it held.
   heldHere.add(id);
   try {
-    const holder = await take(file, text);
+    const holder = await onDisk(folder, () => take(file, text));
     if (holder !== undefined) throw isLocked(folder, file, holder);
   } catch (error) {
     heldHere.delete(id);
@@ -62,8 +63,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     async release() {
       clearInterval(heartbeat);
       try {
-        // Someone who took this owner for dead may have the folder by now.
-        if ((await find(file))?.text === text) await rm(file, { force: true });
+        await onDisk(folder, () => leave(file, text));
       } finally {
         heldHere.delete(id);
       }
@@ -91,6 +91,11 @@ async function take(file: string, text: string): Promise<Found | undefined> {
     }
     await rm(succession, { force: true });
   }
+}
+
+/** Gives the lock up, unless someone who took its owner for dead has it by now. */
+async function leave(file: string, text: string): Promise<void> {
+  if ((await find(file))?.text === text) await rm(file, { force: true });
 }
 
 /** Makes a file, with all of its text at once; false where there is one. */

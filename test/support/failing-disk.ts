@@ -28,6 +28,8 @@ const changing = new Set([
   "writeFile",
   "appendFile",
   "copyFile",
+  "link",
+  "symlink",
   "truncate",
 ]);
 const changingHandle = new Set(["write", "writeFile", "sync", "datasync", "truncate"]);
