@@ -147,10 +147,13 @@ export class FeatureCacheWriter {
         sha256: { features: this.#digests.features.digest("hex"), rows: this.#digests.rows.digest("hex") },
       };
       await replaceFile(join(this.#partial, headerFile), sealHeader({ ...this.#header, complete }));
-      await this.#closeFiles();
-      await publish(this.#partial, this.path);
     });
-    await this.#lock.release();
+    try {
+      await this.#closeFiles();
+      await onDisk(this.#partial, () => publish(this.#partial, this.path));
+    } finally {
+      await this.#lock.release();
+    }
     return this.path;
   }
 
@@ -160,8 +163,7 @@ export class FeatureCacheWriter {
     try {
       await this.#checkpoint();
     } finally {
-      await this.#closeFiles();
-      await this.#lock.release();
+      await this.#closeFiles().finally(() => this.#lock.release());
     }
   }
 
@@ -206,6 +208,8 @@ export class FeatureCacheWriter {
 
   async #checkpoint(): Promise<void> {
     const { records, bad } = this.#pending;
+    // After a `finish` that failed there is nothing left, and no hash to add to.
+    if (records.length === 0) return;
     const bytes = Buffer.concat(records);
     await onDisk(this.#partial, async () => {
       await this.#features.datasync();

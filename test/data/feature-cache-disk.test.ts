@@ -2,8 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { FeatureCacheSpec } from "../../src/data/feature-cache-format.ts";
+import { type FeatureCacheSpec, featureCachePath } from "../../src/data/feature-cache-format.ts";
 import { mergeFeatureCaches } from "../../src/data/feature-cache-merge.ts";
+import { openFeatureCache } from "../../src/data/feature-cache-reader.ts";
 import { FeatureCacheWriter } from "../../src/data/feature-cache-writer.ts";
 import { Preprocessing } from "../../src/data/preprocess.ts";
 import { DataError } from "../../src/errors.ts";
@@ -39,13 +40,17 @@ const spec: FeatureCacheSpec = {
   },
   ...{ storage: "float32", featureSize: 2, classes: ["cat"], groups: null, images: 6 },
 };
-/** Two images; the second cannot be read. */
-const batchOf = (index: number) => ({
-  features: Float32Array.of(index, -index),
-  indices: Int32Array.of(index),
-  labels: Int32Array.of(0),
-  bad: [{ id: `${index + 1}.png`, index: index + 1, reason: "broken" }],
-});
+/** The images from `first` up to the next of odd index, which cannot be read. */
+function batchOf(first: number) {
+  const indices = first % 2 === 0 ? Int32Array.of(first) : new Int32Array(0);
+  const index = first + indices.length;
+  return {
+    features: Float32Array.from(indices.length === 0 ? [] : [first, -first]),
+    indices,
+    labels: new Int32Array(indices.length),
+    bad: [{ id: `${index}.png`, index, reason: "broken" }],
+  };
+}
 
 async function extract(of: FeatureCacheSpec = spec): Promise<void> {
   const writer = await FeatureCacheWriter.open(root, of);
@@ -84,6 +89,18 @@ const isNamed = (error: unknown) => {
   expect(error).toBeInstanceOf(DataError);
   expect(String(error)).toMatch(/disk is full, writing .*features-/);
 };
+
+test("a full disk is named wherever an extraction meets it, and the same process goes on once there is room", async () => {
+  await withFullDisk(
+    async () => undefined,
+    () => extract(),
+    async (error) => {
+      isNamed(error);
+      await extract();
+      (await openFeatureCache(featureCachePath(root, spec), { expected: spec, verify: true })).close();
+    },
+  );
+});
 
 test("a full disk is named wherever a merge meets it", async () => {
   await withFullDisk(
