@@ -80,6 +80,7 @@ async function withFullDisk(
     disk.reset(k, { dies: false, code: "ENOSPC" });
     const error: unknown = await work().catch((thrown: unknown) => thrown);
     disk.reset();
+    expect(disk.handles).toBe(0);
     // A missing hard link is made up for.
     if (error !== undefined) await check(error);
   }

@@ -6,6 +6,8 @@
 export const disk = {
   /** Changing operations seen since the last `reset`. */
   operations: 0,
+  /** Files that are open for writing. */
+  handles: 0,
   /** Which of them fails first, from 1. */
   failAt: Number.POSITIVE_INFINITY,
   /** Whether everything after it fails too: a kill, and not a full disk. */
@@ -61,11 +63,19 @@ export function failing<Module extends object>(original: Module): Module {
   wrapped.open = async (...args: unknown[]) => {
     const writes = typeof args[1] === "string" && args[1] !== "r";
     if (writes && fails()) throw failure();
-    return new Proxy(await open(...args), {
+    const handle = await open(...args);
+    disk.handles += Number(writes);
+    return new Proxy(handle, {
       get(target, key) {
         const value = Reflect.get(target, key, target) as unknown;
         if (typeof value !== "function") return value;
         const bound = (value as Operation).bind(target);
+        if (key === "close") {
+          return () => {
+            disk.handles -= Number(writes);
+            return bound();
+          };
+        }
         if (!changingHandle.has(String(key))) return bound;
         return async (...given: unknown[]) => {
           if (!fails()) return bound(...given);
