@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BadImage } from "./decode-pool.ts";
-import { readOrEmpty, sizeOrZero } from "./disk.ts";
+import { readOrEmpty, replaceFile, sizeOrZero } from "./disk.ts";
 import {
   BadImageRecord,
   badFile,
@@ -56,7 +56,7 @@ export async function recover(partial: string, header: FeatureCacheHeader): Prom
   const bad = [...known.values()]
     .filter(({ index }) => index >= header.start && index < nextIndex)
     .sort((a, b) => a.index - b.index);
-  await writeFile(badPath, bad.map(badLine).join(""));
+  await replaceFile(badPath, bad.map(badLine).join(""));
   const rows = await openAtLength(rowsPath, rowCount * recordBytes);
   try {
     const features = await openAtLength(featuresPath, rowCount * rowBytes(header));

@@ -63,6 +63,28 @@ async function extract(of: FeatureCacheSpec = spec): Promise<void> {
   }
 }
 
+test("a kill while an extraction is taken up again costs no image that was done", async () => {
+  const opened = async () => {
+    const writer = await FeatureCacheWriter.open(root, spec);
+    const { nextIndex } = writer;
+    await writer.close();
+    return nextIndex;
+  };
+  const begin = await FeatureCacheWriter.open(root, spec);
+  for (const first of [0, 2]) await begin.append(batchOf(first));
+  await begin.append({ ...batchOf(4), bad: [] });
+  await begin.close();
+  disk.reset();
+  expect(await opened()).toBe(5);
+  const { operations } = disk;
+  for (let k = 1; k <= operations; k++) {
+    disk.reset(k);
+    await opened().catch(() => undefined);
+    disk.reset();
+    expect(await opened()).toBe(5);
+  }
+});
+
 /** Runs `work` with every one of its operations failing once, after `prepare` in an empty folder. */
 async function withFullDisk(
   prepare: () => Promise<unknown>,

@@ -51,9 +51,9 @@ export function failing<Module extends object>(original: Module): Module {
     if (changing.has(name)) {
       wrapped[name] = async (...args: unknown[]) => {
         if (!fails()) return (operation as Operation)(...args);
-        const [path, data] = args;
+        const [path, data, options] = args;
         if (name === "writeFile" && typeof data === "string") {
-          await (operation as Operation)(path, data.slice(0, data.length / 2));
+          await (operation as Operation)(path, data.slice(0, data.length / 2), options);
         }
         throw failure();
       };
