@@ -43,7 +43,9 @@ export async function runFeatures(params: FeaturesParams, context: JobContext): 
         results.push(await summary(split, path, whole));
         continue;
       }
-      const options = { cacheFolder, maxBad, ...(part ? { part } : {}), ...(storage ? { storage } : {}) };
+      // They are counted here, not read.
+      const opening = { cacheFolder, maxBad, memoryBytes: 0 };
+      const options = { ...opening, ...(part ? { part } : {}), ...(storage ? { storage } : {}) };
       const cache = await extractFeatures(source, split, encoder, options, context);
       results.push({ split, count: cache.count, featureSize: cache.featureSize, path: cache.path });
       cache.close();
