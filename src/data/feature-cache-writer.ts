@@ -23,7 +23,7 @@ import { toHalf } from "./half.ts";
 
 /** Features of the next images. */
 export interface FeatureBatch {
-  /** b × d. */
+  /** b × d, finite. */
   readonly features: Float32Array;
   /** Index in the split of each image, b. */
   readonly indices: Int32Array;
@@ -107,7 +107,7 @@ export class FeatureCacheWriter {
 
   /**
    * Adds the features of the next images: every image from `nextIndex` on is among the batch's or its bad ones.
-   * Throws NumericalError naming the image when a feature is not finite, or too large for half precision;
+   * Throws NumericalError naming the image when a feature is too large for half precision;
    * DataError when the disk is full (what was written stays).
    */
   async append(batch: FeatureBatch): Promise<void> {
@@ -190,16 +190,12 @@ export class FeatureCacheWriter {
   #encode({ features, indices }: FeatureBatch): Buffer {
     const { featureSize, storage, identity } = this.#header;
     const half = storage === "float16" ? toHalf(features) : undefined;
-    for (let i = 0; i < features.length; i++) {
-      // The bits of an infinity in half precision: all of the exponent's.
-      const overflows = half !== undefined && (half[i]! & 0x7c00) === 0x7c00;
-      if (Number.isFinite(features[i]) && !overflows) continue;
-      const image = `image ${indices[Math.floor(i / featureSize)]} of ${identity.data.name}`;
+    // The bits of an infinity in half precision: all of the exponent's.
+    const overflow = half?.findIndex((bits) => (bits & 0x7c00) === 0x7c00) ?? -1;
+    if (overflow >= 0) {
+      const image = `image ${indices[Math.floor(overflow / featureSize)]} of ${identity.data.name}`;
       throw new NumericalError(
-        Number.isFinite(features[i])
-          ? `The feature ${features[i]} of ${image} is too large for half precision. Cache features as float32.`
-          : `The encoder ${identity.encoder.id} gave the feature ${features[i]} for ${image}. ` +
-              "Look at that image, or use the encoder in single precision.",
+        `The feature ${features[overflow]} of ${image} is too large for half precision. Cache features as float32.`,
       );
     }
     const { buffer, byteOffset, byteLength } = half ?? features;

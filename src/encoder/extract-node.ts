@@ -120,7 +120,8 @@ async function writeCache(
           `Stopped after ${done} of ${indices.length} images; the next run goes on from there.`,
         );
       }
-      const features = await encoder.features(batch.pixels, batch.labels.length);
+      const nameOf = (i: number) => images.at(batch.indices[i]!).id;
+      const features = await encoder.features(batch.pixels, batch.labels.length, nameOf);
       await writer.append({
         features,
         indices: batch.indices,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ImageSource, Item } from "../../src/data/source.ts";
-import type { Encoder } from "../../src/encoder/encoder.ts";
+import { type Encoder, requireFinite } from "../../src/encoder/encoder.ts";
 import { extractFeatures } from "../../src/encoder/extract-node.ts";
 import type { JobContext } from "../../src/engine/protocol.ts";
 import { InterruptedError } from "../../src/errors.ts";
@@ -67,4 +67,20 @@ describe("an extraction that goes on", () => {
     expect(cache.count).toBe(count - unreadable.length);
     cache.close();
   });
+});
+
+it("an image whose feature is not finite is named as the data set names it", async () => {
+  let batches = 0;
+  const spoilt: Encoder = {
+    ...encoder,
+    async features(pixels, n, nameOf) {
+      const features = await encoder.features(pixels, n);
+      // The second batch: 32 to 39 are its rows 0 to 7, 40 cannot be read, 42 is row 9.
+      if (batches++ === 1) features[9 * smallFeatures] = Number.NaN;
+      requireFinite(features, smallFeatures, "small", nameOf);
+      return features;
+    },
+  };
+  const extracting = extractFeatures(source, "train", spoilt, { cacheFolder, maxBad: 5 }, context);
+  await expect(extracting).rejects.toThrow(/not finite \(NaN\) for 42\.png\./);
 });
