@@ -62,7 +62,8 @@ export async function transferFile(
       await symlink(relative(dirname(link), blob), link);
     } catch {
       // A system without links: a second copy, as huggingface_hub makes it.
-      await copyFile(blob, link);
+      await copyFile(blob, `${link}.incomplete`);
+      await rename(`${link}.incomplete`, link);
     }
   });
 }

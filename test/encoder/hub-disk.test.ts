@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -51,3 +51,22 @@ test("a cache that cannot be written from some operation on is named, and not th
     expect(error.message).not.toContain("HF_ENDPOINT");
   }
 });
+
+test("a kill at any operation leaves no half model that is taken for a whole one, also without symbolic links", async () => {
+  disk.symlinks = false;
+  const { folder: whole } = await fetch();
+  const { operations } = disk;
+  expect(await isLink(join(whole, "model.safetensors"))).toBe(false);
+  for (let k = 1; k <= operations; k++) {
+    await emptied();
+    disk.reset(k);
+    disk.symlinks = false;
+    await fetch().catch(() => undefined);
+    disk.reset();
+    // From the cache where it trusts what is there, else from the hub.
+    const { folder: at } = await fetch();
+    expect(await readFile(join(at, "model.safetensors"))).toEqual(weights);
+  }
+});
+
+const isLink = async (path: string) => (await lstat(path)).isSymbolicLink();

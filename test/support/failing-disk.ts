@@ -13,11 +13,14 @@ export const disk = {
   /** Whether everything after it fails too: a kill, and not a full disk. */
   dies: true,
   code: "EIO",
+  /** Whether there are symbolic links. */
+  symlinks: true,
   reset(failAt = Number.POSITIVE_INFINITY, options: { dies?: boolean; code?: string } = {}) {
     this.operations = 0;
     this.failAt = failAt;
     this.dies = options.dies ?? true;
     this.code = options.code ?? "EIO";
+    this.symlinks = true;
   },
 };
 
@@ -50,10 +53,14 @@ export function failing<Module extends object>(original: Module): Module {
   for (const [name, operation] of Object.entries(original)) {
     if (changing.has(name)) {
       wrapped[name] = async (...args: unknown[]) => {
-        if (!fails()) return (operation as Operation)(...args);
+        if (!fails() && (name !== "symlink" || disk.symlinks)) return (operation as Operation)(...args);
         const [path, data, options] = args;
         if (name === "writeFile" && typeof data === "string") {
           await (operation as Operation)(path, data.slice(0, data.length / 2), options);
+        }
+        if (name === "copyFile") {
+          const bytes = (await (wrapped.readFile as Operation)(path)) as Uint8Array;
+          await (original as { writeFile: Operation }).writeFile(data, bytes.subarray(0, bytes.length / 2));
         }
         throw failure();
       };
