@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { cacheLocation } from "../data/cache-location.ts";
-import { writeAtomic } from "../data/write-atomic.ts";
+import { replaceFile } from "../data/disk.ts";
 import { hubAccess } from "../encoder/hub-settings-node.ts";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
 import { checkedCompareConfig, readGrid } from "../evaluate/compare-config.ts";
@@ -86,8 +86,8 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const rows = comparisonRows(comparison.cells, published);
     const tables = comparisonTables(rows, published);
     const json = comparisonJson(comparison, rows);
-    await writeAtomic(join(out, "results.json"), `${JSON.stringify(json, null, 1)}\n`);
-    await writeAtomic(join(out, "results.md"), tables.map(markdownTable).join("\n"));
+    await replaceFile(join(out, "results.json"), `${JSON.stringify(json, null, 1)}\n`);
+    await replaceFile(join(out, "results.md"), tables.map(markdownTable).join("\n"));
     for (const { title, head, rows: lines } of tables) {
       process.stdout.write(`\n${title}\n\n${formatTable(head, lines)}\n`);
     }

@@ -36,6 +36,8 @@ export interface BatchOptions {
   readonly indices?: Int32Array;
   /** How many unreadable images are skipped before the rest is given up. By default none. */
   readonly maxBad?: number;
+  /** Unreadable images that were skipped before these: they count, too. By default none. */
+  readonly skipped?: readonly BadImage[];
   /** Decoding threads. By default 1. */
   readonly workers?: number;
   /** Batches that are decoded, or on their way, while the caller works on one. By default 2. */
@@ -58,7 +60,8 @@ export async function* imageBatches(
   preprocessing: Preprocessing,
   options: BatchOptions = {},
 ): AsyncGenerator<ImageBatch, void, undefined> {
-  const { batchSize = 32, indices, maxBad = 0, workers = 1, ahead = 2, fast = false, signal } = options;
+  const { batchSize = 32, indices, maxBad = 0, skipped = [] } = options;
+  const { workers = 1, ahead = 2, fast = false, signal } = options;
   for (const [name, value] of Object.entries({ batchSize, workers, ahead })) {
     if (!Number.isInteger(value) || value < 1)
       throw new RangeError(`${name} must be 1 or more, got ${value}`);
@@ -94,7 +97,7 @@ export async function* imageBatches(
     };
     // A slot is free again when the batch that lay in it is given up, so batch k + slotCount follows batch k.
     for (let batch = 0; batch < slotCount; batch++) start(batch);
-    const bad: BadImage[] = [];
+    const bad = [...skipped];
     for (let batch = 0; batch < batchCount; batch++) {
       const result = await under.shift()!;
       const wanted = indicesOf(batch);
@@ -119,7 +122,8 @@ export async function* imageBatches(
   }
 }
 
-function tooManyBad(name: string, bad: readonly BadImage[], maxBad: number): DataError {
+/** The error of a data set of which more images are unreadable than are to be skipped. */
+export function tooManyBad(name: string, bad: readonly BadImage[], maxBad: number): DataError {
   const first = bad.slice(0, 5).map(({ reason }) => `\n  ${reason}`);
   const allowed = maxBad === 0 ? "none is allowed" : `${maxBad} are allowed`;
   return new DataError(

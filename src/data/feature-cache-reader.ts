@@ -112,7 +112,7 @@ class RowStore {
   #descriptor: number | undefined;
   #ahead: Ahead | undefined;
   /** Ends when no read is under way. */
-  #reads: Promise<unknown> | undefined;
+  #reads: Promise<void> | undefined;
 
   constructor(file: string, header: FeatureCacheHeader, count: number, memoryBytes: number) {
     this.#file = file;
@@ -167,7 +167,8 @@ class RowStore {
       });
     const reads = Promise.all(Array.from(wanted, (_, place) => one(place)));
     this.#ahead = { wanted: wanted.slice(), bytes, done: reads.then((whole) => whole.every(Boolean)) };
-    this.#reads = Promise.all([this.#reads, reads]);
+    // Without its value, in which those of all reads before would be kept.
+    this.#reads = Promise.all([this.#reads, reads]).then(() => undefined);
   }
 
   /** Writes rows that were read ahead; false where they were not, or not all could be read. */

@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BadImage } from "./decode-pool.ts";
-import { readOrEmpty, sizeOrZero } from "./disk.ts";
+import { readOrEmpty, replaceFile, sizeOrZero } from "./disk.ts";
 import {
   BadImageRecord,
   badFile,
@@ -56,14 +56,19 @@ export async function recover(partial: string, header: FeatureCacheHeader): Prom
   const bad = [...known.values()]
     .filter(({ index }) => index >= header.start && index < nextIndex)
     .sort((a, b) => a.index - b.index);
-  await writeFile(badPath, bad.map(badLine).join(""));
+  await replaceFile(badPath, bad.map(badLine).join(""));
   const rows = await openAtLength(rowsPath, rowCount * recordBytes);
-  const features = await openAtLength(featuresPath, rowCount * rowBytes(header));
-  const digests = { features: createHash("sha256"), rows: createHash("sha256") };
-  digests.rows.update(records.subarray(0, rowCount * recordBytes));
-  const kept = features.createReadStream({ autoClose: false, start: 0, highWaterMark: 2 ** 20 });
-  for await (const chunk of kept) digests.features.update(chunk);
-  return { features, rows, digests, rowCount, nextIndex, bad };
+  try {
+    const features = await openAtLength(featuresPath, rowCount * rowBytes(header));
+    const digests = { features: createHash("sha256"), rows: createHash("sha256") };
+    digests.rows.update(records.subarray(0, rowCount * recordBytes));
+    const kept = features.createReadStream({ autoClose: false, start: 0, highWaterMark: 2 ** 20 });
+    for await (const chunk of kept) digests.features.update(chunk);
+    return { features, rows, digests, rowCount, nextIndex, bad };
+  } catch (error) {
+    await rows.close();
+    throw error;
+  }
 }
 
 /** A bad image's line in `bad.jsonl`. */

@@ -23,7 +23,7 @@ import { toHalf } from "./half.ts";
 
 /** Features of the next images. */
 export interface FeatureBatch {
-  /** b × d. */
+  /** b × d, finite. */
   readonly features: Float32Array;
   /** Index in the split of each image, b. */
   readonly indices: Int32Array;
@@ -107,7 +107,7 @@ export class FeatureCacheWriter {
 
   /**
    * Adds the features of the next images: every image from `nextIndex` on is among the batch's or its bad ones.
-   * Throws NumericalError naming the image when a feature is not finite, or too large for half precision;
+   * Throws NumericalError naming the image when a feature is too large for half precision;
    * DataError when the disk is full (what was written stays).
    */
   async append(batch: FeatureBatch): Promise<void> {
@@ -147,10 +147,13 @@ export class FeatureCacheWriter {
         sha256: { features: this.#digests.features.digest("hex"), rows: this.#digests.rows.digest("hex") },
       };
       await replaceFile(join(this.#partial, headerFile), sealHeader({ ...this.#header, complete }));
-      await this.#closeFiles();
-      await publish(this.#partial, this.path);
     });
-    await this.#lock.release();
+    try {
+      await this.#closeFiles();
+      await onDisk(this.#partial, () => publish(this.#partial, this.path));
+    } finally {
+      await this.#lock.release();
+    }
     return this.path;
   }
 
@@ -160,8 +163,7 @@ export class FeatureCacheWriter {
     try {
       await this.#checkpoint();
     } finally {
-      await this.#closeFiles();
-      await this.#lock.release();
+      await this.#closeFiles().finally(() => this.#lock.release());
     }
   }
 
@@ -188,16 +190,12 @@ export class FeatureCacheWriter {
   #encode({ features, indices }: FeatureBatch): Buffer {
     const { featureSize, storage, identity } = this.#header;
     const half = storage === "float16" ? toHalf(features) : undefined;
-    for (let i = 0; i < features.length; i++) {
-      // The bits of an infinity in half precision: all of the exponent's.
-      const overflows = half !== undefined && (half[i]! & 0x7c00) === 0x7c00;
-      if (Number.isFinite(features[i]) && !overflows) continue;
-      const image = `image ${indices[Math.floor(i / featureSize)]} of ${identity.data.name}`;
+    // The bits of an infinity in half precision: all of the exponent's.
+    const overflow = half?.findIndex((bits) => (bits & 0x7c00) === 0x7c00) ?? -1;
+    if (overflow >= 0) {
+      const image = `image ${indices[Math.floor(overflow / featureSize)]} of ${identity.data.name}`;
       throw new NumericalError(
-        Number.isFinite(features[i])
-          ? `The feature ${features[i]} of ${image} is too large for half precision. Cache features as float32.`
-          : `The encoder ${identity.encoder.id} gave the feature ${features[i]} for ${image}. ` +
-              "Look at that image, or use the encoder in single precision.",
+        `The feature ${features[overflow]} of ${image} is too large for half precision. Cache features as float32.`,
       );
     }
     const { buffer, byteOffset, byteLength } = half ?? features;
@@ -206,6 +204,8 @@ export class FeatureCacheWriter {
 
   async #checkpoint(): Promise<void> {
     const { records, bad } = this.#pending;
+    // After a `finish` that failed there is nothing left, and no hash to add to.
+    if (records.length === 0) return;
     const bytes = Buffer.concat(records);
     await onDisk(this.#partial, async () => {
       await this.#features.datasync();

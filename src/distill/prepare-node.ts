@@ -1,6 +1,7 @@
+import type { FeatureCache } from "../data/feature-cache-reader.ts";
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import { hubReach, openDataSet } from "../data/open-node.ts";
-import type { ImageSource } from "../data/source.ts";
+import type { ImageSource, Split } from "../data/source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { extractFeatures, requireEveryClass } from "../encoder/extract-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
@@ -38,32 +39,33 @@ export async function prepareWorkplace(
   const source = await openDataSet(params.data, hubReach(params.hub, context));
   for (const note of source.notes) context.note(note);
   const { runtime, encoder } = await openEncoder(params, context);
-  if (differentiates) encoder.requirePullback();
-  const { tensor, pool, reason } = encoder.feature;
-  context.note(
-    `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +
-      `at ${encoder.preprocessing.crop.join(" × ")} px.`,
-  );
-  const train = await extractFeatures(source, "train", encoder, params, context);
-  requireEveryClass(train.labels, source.classes, leastPerClass);
-  const test = source.splits.includes("test")
-    ? await extractFeatures(source, "test", encoder, params, context)
-    : undefined;
   const large = ortGemm(runtime);
-  return {
-    runtime,
-    encoder,
-    source,
-    train,
-    test,
-    gemm: chooseGemm(jsGemm, large),
-    async release() {
-      await train.close();
-      await test?.close();
-      await large.release();
-      await encoder.release();
-    },
+  const caches: FeatureCache[] = [];
+  const release = async () => {
+    for (const cache of caches) cache.close();
+    await large.release();
+    await encoder.release();
   };
+  const featuresOf = async (split: Split) => {
+    const cache = await extractFeatures(source, split, encoder, params, context);
+    caches.push(cache);
+    return cache;
+  };
+  try {
+    if (differentiates) encoder.requirePullback();
+    const { tensor, pool, reason } = encoder.feature;
+    context.note(
+      `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +
+        `at ${encoder.preprocessing.crop.join(" × ")} px.`,
+    );
+    const train = await featuresOf("train");
+    requireEveryClass(train.labels, source.classes, leastPerClass);
+    const test = source.splits.includes("test") ? await featuresOf("test") : undefined;
+    return { runtime, encoder, source, train, test, gemm: chooseGemm(jsGemm, large), release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** Feature maps fitted on the real training features, in one pass over them where any needs it. */

@@ -30,9 +30,14 @@ export interface Encoder {
   /**
    * Features of `count` images: n × d, row-major.
    * @param images planar RGB, n × 3 × H × W at the preprocessing's crop size; floats in [0, 1] or bytes in [0, 255]
+   * @param nameOf what an error calls image i of these (default: by its number)
    * @throws NumericalError when a feature is not finite
    */
-  features(images: Float32Array | Uint8Array, count: number): Promise<Float32Array>;
+  features(
+    images: Float32Array | Uint8Array,
+    count: number,
+    nameOf?: (i: number) => string,
+  ): Promise<Float32Array>;
   /** @throws ModelError naming every node that has no pullback rule, and a feature tensor that would work */
   requirePullback(): void;
   /** The pullback's plan at a static batch, for callers that drive memory themselves. */
@@ -74,7 +79,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
     },
     featureSize,
     fixedBatch,
-    async features(images, count) {
+    async features(images, count, nameOf) {
       if (images.length !== count * pixels) {
         throw new RangeError(
           `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
@@ -94,7 +99,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
         const rows = results[featuresOutput]!.data as Float32Array;
         out.set(rows.subarray(0, n * featureSize), start * featureSize);
       }
-      requireFinite(out, featureSize, model.provenance.id);
+      requireFinite(out, featureSize, model.provenance.id, nameOf);
       return out;
     },
     requirePullback,
@@ -110,12 +115,18 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
 }
 
 /** Throws a NumericalError naming the first image whose feature is not finite. */
-export function requireFinite(features: Float32Array, featureSize: number, encoder: string): void {
+export function requireFinite(
+  features: Float32Array,
+  featureSize: number,
+  encoder: string,
+  nameOf = (i: number) => `image ${i} of the batch`,
+): void {
   for (let i = 0; i < features.length; i++) {
     if (Number.isFinite(features[i])) continue;
     throw new NumericalError(
-      `The encoder ${encoder} gave a feature that is not finite (${features[i]}) for image ${Math.floor(i / featureSize)} ` +
-        "of the batch. Check the model's preprocessing (mean, std) and that its weights are whole.",
+      `The encoder ${encoder} gave a feature that is not finite (${features[i]}) for ` +
+        `${nameOf(Math.floor(i / featureSize))}. Check the model's preprocessing (mean, std) and that its weights ` +
+        "are whole.",
     );
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type BadImage, imageBatches } from "../data/decode-pool.ts";
+import { type BadImage, imageBatches, tooManyBad } from "../data/decode-pool.ts";
 import { type FeatureCacheSpec, featureCachePath } from "../data/feature-cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "../data/feature-cache-reader.ts";
 import { FeatureCacheWriter } from "../data/feature-cache-writer.ts";
@@ -62,7 +62,28 @@ export async function extractFeatures(
   const spec = options.storage === undefined ? asCached(options.cacheFolder, wanted) : wanted;
   const path = featureCachePath(options.cacheFolder, spec);
   if (!existsSync(path)) await writeCache(source, split, encoder, spec, options, context);
-  return openFeatureCache(path, { expected: spec, memoryBytes: options.memoryBytes ?? 2 ** 30 });
+  return openExtracted(path, spec, options, context);
+}
+
+/**
+ * Opens features that were extracted now or earlier, and notes the images that were passed over.
+ * @throws DataError when those are more than `maxBad`; the errors of `openFeatureCache`
+ */
+export async function openExtracted(
+  path: string,
+  spec: FeatureCacheSpec,
+  { maxBad, memoryBytes = 2 ** 30 }: Pick<ExtractOptions, "maxBad" | "memoryBytes">,
+  context: JobContext,
+): Promise<FeatureCache> {
+  const cache = await openFeatureCache(path, { expected: spec, memoryBytes });
+  const { data, split } = spec.identity;
+  const bad = cache.header.complete?.bad ?? [];
+  if (bad.length > maxBad) {
+    cache.close();
+    throw tooManyBad(data.name, bad, maxBad);
+  }
+  noteBad(bad, split, context);
+  return cache;
 }
 
 /** Whoever does not say how numbers are to be stored takes them as an earlier extraction stored them. */
@@ -91,14 +112,16 @@ async function writeCache(
     for await (const batch of imageBatches(source, split, encoder.preprocessing, {
       indices,
       batchSize,
-      maxBad: Math.max(0, options.maxBad - writer.bad.length),
+      maxBad: options.maxBad,
+      skipped: writer.bad,
     })) {
       if (context.signal.aborted) {
         throw new InterruptedError(
           `Stopped after ${done} of ${indices.length} images; the next run goes on from there.`,
         );
       }
-      const features = await encoder.features(batch.pixels, batch.labels.length);
+      const nameOf = (i: number) => images.at(batch.indices[i]!).id;
+      const features = await encoder.features(batch.pixels, batch.labels.length, nameOf);
       await writer.append({
         features,
         indices: batch.indices,
@@ -109,7 +132,6 @@ async function writeCache(
       done += batch.labels.length + batch.bad.length;
       context.progress({ stage, done, total: indices.length, unit: "images" });
     }
-    noteBad(writer.bad, split, context);
     await writer.finish();
   } catch (error) {
     await writer.close();

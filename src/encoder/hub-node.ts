@@ -4,10 +4,11 @@ import { dirname, join } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
 import { lockFolder } from "../data/folder-lock.ts";
 import { safePath } from "../data/sets/text-files.ts";
-import { ClpError, DownloadError, ModelError, messageOf } from "../errors.ts";
+import { ClpError, DownloadError, ModelError } from "../errors.ts";
 import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit-node.ts";
 import { causesOf, type HubContext, UnreachableError } from "./hub-request-node.ts";
 import type { HubAccess } from "./hub-settings-node.ts";
+import { inHubCache } from "./hub-transfer-node.ts";
 import { chooseOnnx, type Dtype, weightFiles } from "./layout.ts";
 import { shardsOf } from "./shards.ts";
 import { isKnownConfig } from "./vit/known.ts";
@@ -49,7 +50,7 @@ export async function fetchModel(
     );
   }
   try {
-    return await download(model, access, context);
+    return await inHubCache(repositoryFolder(model.id, access), () => download(model, access, context));
   } catch (error) {
     if (!(error instanceof ClpError)) {
       throw new DownloadError(
@@ -130,11 +131,7 @@ export async function localOnnx(folder: string): Promise<string[]> {
 async function download(model: HubModel, access: HubAccess, context: HubContext): Promise<HubFolder> {
   const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
-  await mkdir(repository, { recursive: true }).catch((error: unknown) => {
-    throw new DownloadError(
-      `${repository} cannot be made (${messageOf(error)}). Choose another folder: HF_HUB_CACHE or --hub-cache.`,
-    );
-  });
+  await mkdir(repository, { recursive: true });
   const lock = await lockFolder(repository);
   try {
     const main = await openCommit(id, revision ?? "main", repository, access, context);

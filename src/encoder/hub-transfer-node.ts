@@ -52,16 +52,32 @@ export async function transferFile(
   const blob = join(repository, "blobs", file.etag);
   const link = join(repository, "snapshots", commit, ...file.path.split("/"));
   if (await isThere(link)) return onBytes(file.size);
-  await mkdir(dirname(blob), { recursive: true });
-  await mkdir(dirname(link), { recursive: true });
-  if (!(await isThere(blob))) await download(id, commit, file, blob, access, context, onBytes);
-  onBytes(file.size);
-  await rm(link, { force: true });
+  await inHubCache(repository, async () => {
+    await mkdir(dirname(blob), { recursive: true });
+    await mkdir(dirname(link), { recursive: true });
+    if (!(await isThere(blob))) await download(id, commit, file, blob, access, context, onBytes);
+    onBytes(file.size);
+    await rm(link, { force: true });
+    try {
+      await symlink(relative(dirname(link), blob), link);
+    } catch {
+      // A system without links: a second copy, as huggingface_hub makes it.
+      await copyFile(blob, `${link}.incomplete`);
+      await rename(`${link}.incomplete`, link);
+    }
+  });
+}
+
+/** Runs work on a `folder` of the hub's cache, turning what the system refuses into an error for the person. */
+export async function inHubCache<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
-    await symlink(relative(dirname(link), blob), link);
-  } catch {
-    // A system without links: a second copy, as huggingface_hub makes it.
-    await copyFile(blob, link);
+    return await work();
+  } catch (error) {
+    if (!isDiskError(error)) throw error;
+    throw new DownloadError(
+      `${folder} cannot be used (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or --hub-cache.`,
+      { cause: error },
+    );
   }
 }
 
@@ -103,7 +119,7 @@ async function download(
       if (arrived < file.size) throw new Error("the connection ended early");
     } catch (error) {
       if (context.signal?.aborted) throw interrupted(id);
-      if (isDiskError(error)) throw cannotWrite(partial, error);
+      if (isDiskError(error)) throw error;
       arrived = await sizeOf(partial);
       fruitless = arrived > before ? 0 : fruitless + 1;
       if (fruitless >= fruitlessTransfers) {
@@ -124,9 +140,7 @@ async function download(
         "between here and the hub changes files.",
     );
   }
-  await rename(partial, blob).catch((error: unknown) => {
-    throw cannotWrite(blob, error);
-  });
+  await rename(partial, blob);
 }
 
 /** Where in the file an answer's bytes belong: a server that does not know ranges sends all of it. */
@@ -179,14 +193,7 @@ const sizeOf = (path: string): Promise<number> =>
     () => 0,
   );
 
+/** Errors of the system that come bare are the disk's: `fetch` wraps those of the network. */
 function isDiskError(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  return code !== undefined && ["ENOSPC", "EDQUOT", "EACCES", "EROFS", "EPERM", "EIO"].includes(code);
-}
-
-function cannotWrite(path: string, error: unknown): DownloadError {
-  return new DownloadError(
-    `${path} cannot be written (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or --hub-cache.`,
-    { cause: error },
-  );
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { type FeatureCacheSpec, featureCachePath } from "../data/feature-cache-format.ts";
 import { mergeFeatureCaches } from "../data/feature-cache-merge.ts";
-import { openFeatureCache } from "../data/feature-cache-reader.ts";
+import type { FeatureCache } from "../data/feature-cache-reader.ts";
 import { hubReach, openDataSet } from "../data/open-node.ts";
 import type { Split } from "../data/source.ts";
-import { extractFeatures, featureSpec } from "../encoder/extract-node.ts";
+import { extractFeatures, featureSpec, openExtracted } from "../encoder/extract-node.ts";
 import { openEncoder } from "../encoder/open-node.ts";
 import { ClpError } from "../errors.ts";
 import type { FeaturesParams } from "./params.ts";
@@ -28,6 +28,8 @@ export async function runFeatures(params: FeaturesParams, context: JobContext): 
   for (const note of source.notes) context.note(note);
   const { encoder } = await openEncoder(params, context);
   const { part, merge, storage, cacheFolder, maxBad } = params;
+  // They are counted here, not read.
+  const opening = { maxBad, memoryBytes: 0 };
   const results: FeaturesResult[] = [];
   try {
     for (const split of source.splits) {
@@ -35,18 +37,16 @@ export async function runFeatures(params: FeaturesParams, context: JobContext): 
       const path = featureCachePath(cacheFolder, whole);
       if (merge !== undefined) {
         if (!existsSync(path)) await mergeFeatureCaches(cacheFolder, whole, merge);
-        results.push(await summary(split, path, whole));
+        results.push(summary(split, await openExtracted(path, whole, opening, context)));
         continue;
       }
       if (part !== undefined && existsSync(path)) {
         context.note(`The features of ${split} are complete already: nothing to do for part ${part.index}.`);
-        results.push(await summary(split, path, whole));
+        results.push(summary(split, await openExtracted(path, whole, opening, context)));
         continue;
       }
-      const options = { cacheFolder, maxBad, ...(part ? { part } : {}), ...(storage ? { storage } : {}) };
-      const cache = await extractFeatures(source, split, encoder, options, context);
-      results.push({ split, count: cache.count, featureSize: cache.featureSize, path: cache.path });
-      cache.close();
+      const options = { ...opening, cacheFolder, ...(part ? { part } : {}), ...(storage ? { storage } : {}) };
+      results.push(summary(split, await extractFeatures(source, split, encoder, options, context)));
       if (part !== undefined) await mergeIfLast(cacheFolder, whole, part.count, split, context);
     }
   } finally {
@@ -72,8 +72,7 @@ async function mergeIfLast(
   }
 }
 
-async function summary(split: Split, path: string, expected: FeatureCacheSpec): Promise<FeaturesResult> {
-  const cache = await openFeatureCache(path, { expected });
+function summary(split: Split, cache: FeatureCache): FeaturesResult {
   cache.close();
-  return { split, count: cache.count, featureSize: cache.featureSize, path };
+  return { split, count: cache.count, featureSize: cache.featureSize, path: cache.path };
 }

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { replaceFile } from "../data/disk.ts";
 import { hubReach, openDataSet } from "../data/open-node.ts";
-import { writeAtomic } from "../data/write-atomic.ts";
 import { runDistillation } from "../distill/run-node.ts";
 import { loadEncoderModel } from "../encoder/load-node.ts";
 import type { CompareParams } from "../engine/params.ts";
@@ -69,7 +69,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
       if (known === undefined) {
         const { data, encoder, method, ipc, seed } = cell;
         const what = { data: data.data, encoder: encoder.encoder.text, method, ipc, seed };
-        await writeAtomic(path, `${JSON.stringify({ ...what, cell, evaluations })}\n`);
+        await replaceFile(path, `${JSON.stringify({ ...what, cell, evaluations })}\n`);
       }
       results.push({ cell, on: encodersOn(cell, config).map(({ text }) => text), evaluations });
     } catch (error) {

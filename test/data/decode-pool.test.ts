@@ -90,6 +90,15 @@ describe("decoding on threads", () => {
     await expect(all(folder, {})).rejects.toThrow(/none is allowed/);
   });
 
+  it("counts the images that were skipped before", async () => {
+    const before = { id: "a/earlier.png", index: 0, reason: "a/earlier.png is broken" };
+    await expect(all(folder, { maxBad: 2, skipped: [before] })).rejects.toThrow(
+      /3 of the images cannot be used and 2 are allowed.*a\/earlier\.png.*a\/0\.png.*b\/7\.jpg/s,
+    );
+    const batches = await all(folder, { maxBad: 3, skipped: [before] });
+    expect(batches.flatMap(({ bad }) => bad)).toHaveLength(2);
+  });
+
   it("takes chosen images in the order given, from a source that is no file too", async () => {
     const emoji = await openEmoji();
     const indices = Int32Array.of(4000, 3, 2500, 3);

@@ -79,6 +79,8 @@ describe("features", () => {
     const features = encoder.features(randomBytes(2), 2);
     await expect(features).rejects.toThrow(NumericalError);
     await expect(features).rejects.toThrow(/small gave a feature that is not finite \(NaN\) for image 0/);
+    const named = encoder.features(randomBytes(2), 2, (i) => ["cat.png", "dog.png"][i]!);
+    await expect(named).rejects.toThrow(/\(NaN\) for cat\.png\. Check/);
     await encoder.release();
   });
 });
