@@ -69,11 +69,10 @@ const broadcasting: NarrowRule = ({ node, out, dims }, part) => ({
   becomes: "itself",
 });
 
-/** Normalisations over all axes from one on, with parameters of those axes. */
+/** Normalisations over all axes from one on; their parameters may have axes before it, too. */
 const overTrailing: NarrowRule = ({ node, out, dims }, asked) => {
   const part = wholeFrom(asked, fromFront(intAttribute(node, "axis", -1), out.length));
-  const needs = node.inputs.map((_, i) => (i === 0 ? part : wholeOf(dims(i).length)));
-  return { part, needs, becomes: "itself" };
+  return { part, needs: node.inputs.map((_, i) => broadcastPart(part, out, dims(i))), becomes: "itself" };
 };
 
 const overAxis: NarrowRule = ({ node, out }, asked) => {
