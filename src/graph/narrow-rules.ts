@@ -1,5 +1,13 @@
 import { numbersOf } from "./constant.ts";
-import { intAttribute, intsAttribute, type Node, operatorOf, sizeOf, type TracedGraph } from "./ir.ts";
+import {
+  fromFront,
+  intAttribute,
+  intsAttribute,
+  type Node,
+  operatorOf,
+  sizeOf,
+  type TracedGraph,
+} from "./ir.ts";
 import { type Part, range, throughReshape, unlessAll, wholeOf } from "./part.ts";
 
 /** How a part of a node's output is computed. */
@@ -52,8 +60,6 @@ const elementwise = new Set(
     "com.microsoft.FastGelu com.microsoft.Gelu com.microsoft.QuickGelu",
   ].flatMap((line) => line.split(" ")),
 );
-
-const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 /** What a part of a broadcast value takes of an input of shape `dims`; `out` is the result's shape. */
 function broadcastPart(part: Part, out: readonly number[], dims: readonly number[]): Part {

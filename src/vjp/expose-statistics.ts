@@ -1,4 +1,4 @@
-import { intAttribute, type Node, type TensorType, type TracedGraph } from "../graph/ir.ts";
+import { fromFront, intAttribute, type Node, type TensorType, type TracedGraph } from "../graph/ir.ts";
 
 /**
  * Adds what the pullback would otherwise compute again to the outputs of the operators that can hand it out: the
@@ -28,8 +28,7 @@ function statisticsOf(
   const reduced = (...names: string[]) => {
     // ONNX has them as float32 alone, and ONNX Runtime refuses them of an input in double precision.
     if (dtype !== "float32") return [];
-    const axis = intAttribute(node, "axis", -1);
-    const first = axis < 0 ? axis + dims.length : axis;
+    const first = fromFront(intAttribute(node, "axis", -1), dims.length);
     const type: TensorType = { dtype, dims: dims.map((d, i) => (i < first ? d : 1)) };
     return names.map((name) => ({ name, type }));
   };

@@ -1,9 +1,9 @@
-import { int, intAttribute, sizeOf } from "../graph/ir.ts";
+import { fromFront, int, intAttribute, sizeOf } from "../graph/ir.ts";
 import { type Arithmetic, arithmetic } from "./arithmetic.ts";
 import { addElements } from "./gather.ts";
 import { reshaped } from "./layout.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
-import { fromFront, integersOf, uncovered } from "./static.ts";
+import { integersOf, uncovered } from "./static.ts";
 
 interface Reduced extends Arithmetic {
   readonly x: string;
