@@ -4,9 +4,8 @@ import { seededRandom } from "../random.ts";
 import { compileDerivative, planDerivative } from "../runtime/differentiable.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
 import { type AugmentationRecipe, augmentationGraph, drawAugmentation } from "./augment.ts";
-import { resizeMatrix } from "./interpolation.ts";
 
-/** What lies between rendering and encoder: augmented draws, or a plain resize where the sizes differ. */
+/** What lies between rendering and encoder: augmented draws. */
 export interface Augmenter {
   /** The chunk's images as the encoder sees them in this draw of this step. */
   apply(images: Float32Array, step: number, draw: number, chunk: number): Promise<Float32Array>;
@@ -21,13 +20,10 @@ export interface Augmenter {
   release(): Promise<void>;
 }
 
-/**
- * @param recipe how draws are made; undefined resizes without augmenting
- * @param size side of the rendered images; `out` the encoder's input
- */
+/** @param size side of the rendered images; `out` is the encoder's input */
 export async function createAugmenter(
   runtime: Runtime,
-  recipe: AugmentationRecipe | undefined,
+  recipe: AugmentationRecipe,
   seed: number,
   batch: number,
   size: number,
@@ -41,11 +37,10 @@ export async function createAugmenter(
     planDerivative(traced, ["images"], "augmented"),
     "recompute",
   );
-  const plain = recipe === undefined ? plainDraw(batch, size, out) : undefined;
   // A draw is made again for the pullback rather than kept: its stream is its own, so it comes out the same.
   const feedsOf = (images: Float32Array, step: number, draw: number, chunk: number): Feeds => {
     const random = seededRandom(seed, `augmentation ${step} ${draw} ${chunk}`);
-    const drawn = plain ?? drawAugmentation(random, recipe!, batch, size, out);
+    const drawn = drawAugmentation(random, recipe, batch, size, out);
     const values: Record<string, Float32Array> = { images, ...drawn };
     return Object.fromEntries(
       Object.entries(dims).map(([name, shape]) => [name, new Tensor("float32", values[name]!, shape)]),
@@ -58,16 +53,4 @@ export async function createAugmenter(
       (await compiled.pullback(feedsOf(images, step, draw, chunk), {}, cotangent)).images!,
     release: () => compiled.release(),
   };
-}
-
-function plainDraw(batch: number, size: number, out: number) {
-  const rows = new Float32Array(batch * out * size);
-  const columns = new Float32Array(batch * size * out);
-  const matrix = resizeMatrix(out, size);
-  for (let i = 0; i < batch; i++) {
-    rows.set(matrix, i * out * size);
-    for (let r = 0; r < out; r++)
-      for (let c = 0; c < size; c++) columns[(i * size + c) * out + r] = matrix[r * size + c]!;
-  }
-  return { rows, columns, noise: new Float32Array(batch * 3 * out * out) };
 }
