@@ -54,7 +54,7 @@ export interface DistillParts {
   readonly classMeans?: readonly Matrix[];
   readonly encoder: ChunkedEncoder;
   readonly renderer: Renderer;
-  /** Between rendering and encoder, when the configuration augments or the sizes differ. */
+  /** Between rendering and encoder, when the configuration augments. */
   readonly augmenter: Augmenter | undefined;
   readonly gemm: Gemm;
   /** What target features are chosen with; absent where none are. */
@@ -114,14 +114,20 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   // Rows on a disk come while the encoder works.
   batches.readAhead(indices);
   const features = new Float32Array(draws * m * d);
-  const kept: Float32Array[] = [];
-  const imagesOf = async (chunk: number) => kept[chunk] ?? (await renderer.render(parameters, chunk * batch));
+  // Images as they are rendered, and as the encoder sees them: kept where its far larger intermediates are kept too.
+  const keep = encoder.plan.activations === "save";
+  const rendered: Float32Array[] = [];
+  const seen: Float32Array[] = [];
+  const imagesOf = async (chunk: number) =>
+    rendered[chunk] ?? (await renderer.render(parameters, chunk * batch));
+  const inputOf = async (images: Float32Array, draw: number, chunk: number) =>
+    seen[chunk * draws + draw] ?? (await augmenter?.apply(images, state.step, draw, chunk)) ?? images;
   for (let chunk = 0; chunk < chunks; chunk++) {
     const images = await imagesOf(chunk);
-    // Rendered images are kept where the encoder's far larger intermediates are kept too.
-    if (encoder.plan.activations === "save") kept[chunk] = images;
+    if (keep) rendered[chunk] = images;
     for (let draw = 0; draw < draws; draw++) {
-      const input = augmenter ? await augmenter.apply(images, state.step, draw, chunk) : images;
+      const input = await inputOf(images, draw, chunk);
+      if (keep) seen[chunk * draws + draw] = input;
       const rows = await encoder.features(chunk * draws + draw, input);
       const count = Math.min(batch, m - chunk * batch);
       features.set(rows.subarray(0, count * d), (draw * m + chunk * batch) * d);
@@ -149,9 +155,9 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
       const cotangent = new Float32Array(batch * d);
       const at = (draw * m + chunk * batch) * d;
       cotangent.set(cotangents.subarray(at, at + count * d));
-      const input = augmenter ? await augmenter.apply(images, state.step, draw, chunk) : images;
+      const input = await inputOf(images, draw, chunk);
       let back = await encoder.pullback(chunk * draws + draw, input, cotangent);
-      if (augmenter) back = await augmenter.pullback(images, back, state.step, draw, chunk);
+      if (augmenter) back = await augmenter.pullback(back, state.step, draw, chunk);
       if (total === undefined) total = back;
       else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
     }

@@ -18,11 +18,6 @@ export function constantOf(dtype: DataType, dims: readonly number[], values: Arr
   return { dtype, dims, bytes };
 }
 
-/** A float32 constant; the common case of rules and builders. */
-export function floats(dims: readonly number[], values: ArrayLike<number>): Constant {
-  return constantOf("float32", dims, values);
-}
-
 /** The numbers of a constant, as doubles (int64 beyond 2^53 loses low bits, which no shape needs). */
 export function numbersOf(constant: Constant): Float64Array {
   const count = sizeOf(constant.dims);

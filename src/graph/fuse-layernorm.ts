@@ -1,5 +1,14 @@
 import { constantOf, numbersOf } from "./constant.ts";
-import { float, int, intAttribute, intsAttribute, type Node, sizeOf, type TracedGraph } from "./ir.ts";
+import {
+  float,
+  fromFront,
+  int,
+  intAttribute,
+  intsAttribute,
+  type Node,
+  sizeOf,
+  type TracedGraph,
+} from "./ir.ts";
 import { type Links, linksOf } from "./links.ts";
 import { withoutDeadNodes } from "./simplify.ts";
 
@@ -119,7 +128,7 @@ function trailingAxis(graph: TracedGraph, reduce: Node, rank: number): number | 
   const constant = graph.constants.get(reduce.inputs[1] ?? "");
   const axes = intsAttribute(reduce, "axes") ?? (constant ? Array.from(numbersOf(constant)) : undefined);
   if (axes === undefined || axes.length === 0) return undefined;
-  const sorted = axes.map((axis) => (axis < 0 ? axis + rank : axis)).sort((a, b) => a - b);
+  const sorted = axes.map((axis) => fromFront(axis, rank)).sort((a, b) => a - b);
   return sorted.every((axis, i) => axis === rank - sorted.length + i) ? sorted[0] : undefined;
 }
 

@@ -129,6 +129,11 @@ export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, d) => product * d, 1);
 }
 
+/** An axis of `size` axes, or an index of `size`, counted from the front: a negative one counts from the end. */
+export function fromFront(index: number, size: number): number {
+  return index < 0 ? index + size : index;
+}
+
 /** A node's key in tables by operator: its op, with its domain unless that is the standard one. */
 export function operatorOf(node: Node): string {
   return node.domain === "" ? node.op : `${node.domain}.${node.op}`;

@@ -1,5 +1,13 @@
 import { numbersOf } from "./constant.ts";
-import { intAttribute, intsAttribute, type Node, operatorOf, sizeOf, type TracedGraph } from "./ir.ts";
+import {
+  fromFront,
+  intAttribute,
+  intsAttribute,
+  type Node,
+  operatorOf,
+  sizeOf,
+  type TracedGraph,
+} from "./ir.ts";
 import { type Part, range, throughReshape, unlessAll, wholeOf } from "./part.ts";
 
 /** How a part of a node's output is computed. */
@@ -53,8 +61,6 @@ const elementwise = new Set(
   ].flatMap((line) => line.split(" ")),
 );
 
-const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
-
 /** What a part of a broadcast value takes of an input of shape `dims`; `out` is the result's shape. */
 function broadcastPart(part: Part, out: readonly number[], dims: readonly number[]): Part {
   const lead = out.length - dims.length;
@@ -69,11 +75,10 @@ const broadcasting: NarrowRule = ({ node, out, dims }, part) => ({
   becomes: "itself",
 });
 
-/** Normalisations over all axes from one on, with parameters of those axes. */
+/** Normalisations over all axes from one on; their parameters may have axes before it, too. */
 const overTrailing: NarrowRule = ({ node, out, dims }, asked) => {
   const part = wholeFrom(asked, fromFront(intAttribute(node, "axis", -1), out.length));
-  const needs = node.inputs.map((_, i) => (i === 0 ? part : wholeOf(dims(i).length)));
-  return { part, needs, becomes: "itself" };
+  return { part, needs: node.inputs.map((_, i) => broadcastPart(part, out, dims(i))), becomes: "itself" };
 };
 
 const overAxis: NarrowRule = ({ node, out }, asked) => {

@@ -1,5 +1,5 @@
 import { constantOf, numbersOf } from "./constant.ts";
-import { int, intAttribute, type Node, type TracedGraph } from "./ir.ts";
+import { fromFront, int, intAttribute, type Node, type TracedGraph } from "./ir.ts";
 
 /** A node that takes every `step`-th element of one axis of a value, from `start` on. */
 interface Part {
@@ -49,7 +49,6 @@ function partOf(node: Node, { types, constants }: TracedGraph): Part | undefined
   if (dims === undefined || out === undefined) return undefined;
   const given = node.inputs.slice(1).map((input) => (input === "" ? undefined : constants.get(input)));
   const numbers = given.map((constant) => (constant ? Array.from(numbersOf(constant)) : undefined));
-  const fromFront = (index: number, size: number) => (index < 0 ? index + size : index);
   if (node.op === "Gather") {
     if (numbers[0]?.length !== 1) return undefined;
     const axis = fromFront(intAttribute(node, "axis", 0), dims.length);

@@ -1,6 +1,5 @@
 import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
-import { ModelError, messageOf } from "../errors.ts";
 import { blockedDomain } from "../graph/blocked/layout.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int } from "../graph/ir.ts";
@@ -90,13 +89,6 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
         return await create(model, external, options);
       } catch (error) {
         throw refusal(graph, error);
-      }
-    },
-    async sessionOf(model, options = {}) {
-      try {
-        return await create(model, [], options);
-      } catch (error) {
-        throw new ModelError(`ONNX Runtime refused the graph: ${messageOf(error)}`, { cause: error });
       }
     },
   };

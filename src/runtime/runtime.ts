@@ -35,7 +35,7 @@ export interface SessionOptions {
   readonly profile?: string;
 }
 
-/** ONNX Runtime behind one interface: `runtime/node.ts` and `runtime/web.ts` implement it. */
+/** ONNX Runtime behind one interface, which `runtime/node.ts` implements. */
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
@@ -43,6 +43,4 @@ export interface Runtime {
   convolutionBlock?(): Promise<number>;
   /** Compiles a graph. Throws ModelError when ONNX Runtime refuses it. */
   session(graph: Graph, options?: SessionOptions): Promise<Session>;
-  /** Compiles a written model file's bytes as they are. */
-  sessionOf(model: Uint8Array, options?: SessionOptions): Promise<Session>;
 }

@@ -33,10 +33,18 @@ const recipes = { lgm: lgmAugmentation, geometric: geometricAugmentation } as co
 /** The recipe by the name that a configuration has for it; LGM's where it says nothing. */
 export const augmentationOf = (name: keyof typeof recipes = "lgm"): AugmentationRecipe => recipes[name];
 
-/** One draw for a batch: interpolation matrices [batch, out, in] of the rows and columns, noise [batch, 3, out, out]. */
+/** The part of an image that is taken, in pixels, and whether it is mirrored. */
+export interface Crop {
+  readonly flip: boolean;
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** One draw for a batch: a crop of each image, and noise [batch, 3, out, out]. */
 export interface AugmentationDraw {
-  readonly rows: Float32Array;
-  readonly columns: Float32Array;
+  readonly crops: readonly Crop[];
   readonly noise: Float32Array;
 }
 
@@ -63,17 +71,11 @@ export function drawAugmentation(
   size: number,
   out: number,
 ): AugmentationDraw {
-  const rows = new Float32Array(batch * out * size);
-  const columns = new Float32Array(batch * size * out);
+  const crops: Crop[] = [];
   const noise = new Float32Array(batch * 3 * out * out);
   for (let i = 0; i < batch; i++) {
     const flip = random.uniform() < recipe.flipProbability;
-    const { top, left, height, width } = drawCrop(random, recipe, size);
-    rows.set(cropMatrix(out, size, top, height, false), i * out * size);
-    const across = cropMatrix(out, size, left, width, flip);
-    const at = i * size * out;
-    for (let r = 0; r < out; r++)
-      for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c]!;
+    crops.push({ flip, ...drawCrop(random, recipe, size) });
     if (random.uniform() < recipe.noiseProbability) {
       const start = i * 3 * out * out;
       for (let k = 0; k < 3 * out * out; k++) {
@@ -81,11 +83,29 @@ export function drawAugmentation(
       }
     }
   }
-  return { rows, columns, noise };
+  return { crops, noise };
+}
+
+/** Interpolation matrices of a batch's crops: A_y [batch, out, size] of the rows, A_xᵀ [batch, size, out] of the columns. */
+export function cropMatrices(
+  crops: readonly Crop[],
+  size: number,
+  out: number,
+): { rows: Float32Array; columns: Float32Array } {
+  const rows = new Float32Array(crops.length * out * size);
+  const columns = new Float32Array(crops.length * size * out);
+  for (const [i, { flip, top, left, height, width }] of crops.entries()) {
+    rows.set(cropMatrix(out, size, top, height, false), i * out * size);
+    const across = cropMatrix(out, size, left, width, flip);
+    const at = i * size * out;
+    for (let r = 0; r < out; r++)
+      for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c]!;
+  }
+  return { rows, columns };
 }
 
 /** A crop of random area and aspect within a square image (torchvision's RandomResizedCrop: ten tries, then all). */
-function drawCrop(random: Random, recipe: AugmentationRecipe, size: number) {
+function drawCrop(random: Random, recipe: AugmentationRecipe, size: number): Omit<Crop, "flip"> {
   const [low, high] = recipe.scale;
   const [narrow, wide] = recipe.ratio.map(Math.log) as [number, number];
   for (let attempt = 0; attempt < 10; attempt++) {

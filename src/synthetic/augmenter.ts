@@ -3,31 +3,28 @@ import { prepareGraph } from "../graph/prepare.ts";
 import { seededRandom } from "../random.ts";
 import { compileDerivative, planDerivative } from "../runtime/differentiable.ts";
 import type { Feeds, Runtime } from "../runtime/runtime.ts";
-import { type AugmentationRecipe, augmentationGraph, drawAugmentation } from "./augment.ts";
-import { resizeMatrix } from "./interpolation.ts";
+import {
+  type AugmentationDraw,
+  type AugmentationRecipe,
+  augmentationGraph,
+  type Crop,
+  cropMatrices,
+  drawAugmentation,
+} from "./augment.ts";
 
-/** What lies between rendering and encoder: augmented draws, or a plain resize where the sizes differ. */
+/** What lies between rendering and encoder: augmented draws. */
 export interface Augmenter {
   /** The chunk's images as the encoder sees them in this draw of this step. */
   apply(images: Float32Array, step: number, draw: number, chunk: number): Promise<Float32Array>;
-  /** Takes the cotangent of `apply`'s result back to the images. */
-  pullback(
-    images: Float32Array,
-    cotangent: Float32Array,
-    step: number,
-    draw: number,
-    chunk: number,
-  ): Promise<Float32Array>;
+  /** Takes the cotangent of `apply`'s result back to the images, which it does not depend on. */
+  pullback(cotangent: Float32Array, step: number, draw: number, chunk: number): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
-/**
- * @param recipe how draws are made; undefined resizes without augmenting
- * @param size side of the rendered images; `out` the encoder's input
- */
+/** @param size side of the rendered images; `out` is the encoder's input */
 export async function createAugmenter(
   runtime: Runtime,
-  recipe: AugmentationRecipe | undefined,
+  recipe: AugmentationRecipe,
   seed: number,
   batch: number,
   size: number,
@@ -41,33 +38,31 @@ export async function createAugmenter(
     planDerivative(traced, ["images"], "augmented"),
     "recompute",
   );
-  const plain = recipe === undefined ? plainDraw(batch, size, out) : undefined;
-  // A draw is made again for the pullback rather than kept: its stream is its own, so it comes out the same.
-  const feedsOf = (images: Float32Array, step: number, draw: number, chunk: number): Feeds => {
-    const random = seededRandom(seed, `augmentation ${step} ${draw} ${chunk}`);
-    const drawn = plain ?? drawAugmentation(random, recipe!, batch, size, out);
-    const values: Record<string, Float32Array> = { images, ...drawn };
-    return Object.fromEntries(
-      Object.entries(dims).map(([name, shape]) => [name, new Tensor("float32", values[name]!, shape)]),
+  const tensors = (values: Readonly<Record<string, Float32Array>>): Feeds =>
+    Object.fromEntries(
+      Object.entries(values).map(([name, data]) => [name, new Tensor("float32", data, dims[name]!)]),
     );
-  };
+  // A draw's stream is its own, so it comes out the same again.
+  const drawn = (stream: string): AugmentationDraw =>
+    drawAugmentation(seededRandom(seed, stream), recipe, batch, size, out);
+  /** Crops of the draws whose pullback is to come: to draw them again would draw all the noise between them. */
+  const kept = new Map<string, readonly Crop[]>();
   return {
-    apply: async (images, step, draw, chunk) =>
-      (await compiled.forward(feedsOf(images, step, draw, chunk))).value,
-    pullback: async (images, cotangent, step, draw, chunk) =>
-      (await compiled.pullback(feedsOf(images, step, draw, chunk), {}, cotangent)).images!,
+    async apply(images, step, draw, chunk) {
+      const stream = streamOf(step, draw, chunk);
+      const { crops, noise } = drawn(stream);
+      if (recipe.noiseProbability > 0) kept.set(stream, crops);
+      return (await compiled.forward(tensors({ images, ...cropMatrices(crops, size, out), noise }))).value;
+    },
+    async pullback(cotangent, step, draw, chunk) {
+      const stream = streamOf(step, draw, chunk);
+      const crops = kept.get(stream) ?? drawn(stream).crops;
+      kept.delete(stream);
+      return (await compiled.pullback(tensors(cropMatrices(crops, size, out)), {}, cotangent)).images!;
+    },
     release: () => compiled.release(),
   };
 }
 
-function plainDraw(batch: number, size: number, out: number) {
-  const rows = new Float32Array(batch * out * size);
-  const columns = new Float32Array(batch * size * out);
-  const matrix = resizeMatrix(out, size);
-  for (let i = 0; i < batch; i++) {
-    rows.set(matrix, i * out * size);
-    for (let r = 0; r < out; r++)
-      for (let c = 0; c < size; c++) columns[(i * size + c) * out + r] = matrix[r * size + c]!;
-  }
-  return { rows, columns, noise: new Float32Array(batch * 3 * out * out) };
-}
+const streamOf = (step: number, draw: number, chunk: number): string =>
+  `augmentation ${step} ${draw} ${chunk}`;

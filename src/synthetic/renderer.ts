@@ -22,24 +22,32 @@ export interface Renderer {
 }
 
 /**
- * A renderer of `batch` images at a time. Its small graphs are compiled once for each number of levels. All that its
- * pullback needs of the forward are the images: the rest is linear, and the sigmoid's slope is known from its value.
+ * A renderer of `batch` images at a time. Its small graphs are compiled anew for each number of levels, and those of
+ * the one before are let go: ONNX Runtime keeps what a session's runs took for as long as the session lives. All that
+ * the pullback needs of the forward are the images: the rest is linear, and the sigmoid's slope is known from its value.
  */
 export function createRenderer(runtime: Runtime, batch: number): Renderer {
-  const compiled = new Map<string, Promise<Differentiable>>();
-  const functionOf = ({ size, levels }: SyntheticParameters): Promise<Differentiable> => {
-    const sides = levels.map((level) => level.side);
-    const key = `${size} ${sides.length}`;
-    let ready = compiled.get(key);
-    if (ready === undefined) {
-      const graph = pyramidGraph(batch, size, sides);
-      const inputs = Object.fromEntries(sides.map((side) => [levelInput(side), [batch, 3, side, side]]));
-      ready = prepareGraph(runtime, graph, inputs)
-        .then((traced) => planDerivative(traced, Object.keys(inputs), renderedImages))
-        .then((plan) => compileDerivative(runtime, plan, "save"));
-      compiled.set(key, ready);
+  let latest: { readonly key: string; readonly compiled: Differentiable } | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  /** Does `work` when all that came before is done, so that nothing is let go while it is in use. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
+  const release = async () => {
+    const before = latest;
+    latest = undefined;
+    await before?.compiled.release();
+  };
+  const functionOf = async ({ size, levels }: SyntheticParameters): Promise<Differentiable> => {
+    const key = `${size} ${levels.length}`;
+    if (latest?.key !== key) {
+      await release();
+      const sides = levels.map((level) => level.side);
+      latest = { key, compiled: await compilePyramid(runtime, batch, size, sides) };
     }
-    return ready;
+    return latest.compiled;
   };
   const feedsOf = (parameters: SyntheticParameters, start: number): Feeds =>
     Object.fromEntries(
@@ -57,20 +65,22 @@ export function createRenderer(runtime: Runtime, batch: number): Renderer {
       if (parameters.parametrization === "pixels") {
         return feedsOf(parameters, start)[levelInput(parameters.size)]!.data.slice() as Float32Array;
       }
-      return (await (await functionOf(parameters)).forward(feedsOf(parameters, start))).value;
+      return inTurn(async () => {
+        const { forward } = await functionOf(parameters);
+        return (await forward(feedsOf(parameters, start))).value;
+      });
     },
     async update(parameters, start, images, cotangent, learningRate) {
       const count = Math.min(batch, parameters.count - start);
       const gradients =
         parameters.parametrization === "pixels"
           ? { [levelInput(parameters.size)]: cotangent }
-          : await (await functionOf(parameters)).pullback(
-              feedsOf(parameters, start),
-              {
-                [renderedImages]: new Tensor("float32", images, [batch, 3, parameters.size, parameters.size]),
-              },
-              cotangent,
-            );
+          : await inTurn(async () => {
+              const { pullback } = await functionOf(parameters);
+              const dims = [batch, 3, parameters.size, parameters.size];
+              const rendered = { [renderedImages]: new Tensor("float32", images, dims) };
+              return pullback(feedsOf(parameters, start), rendered, cotangent);
+            });
       for (const level of parameters.levels) {
         const stride = 3 * level.side * level.side;
         const gradient = gradients[levelInput(level.side)]!.subarray(0, count * stride);
@@ -78,10 +88,20 @@ export function createRenderer(runtime: Runtime, batch: number): Renderer {
         if (parameters.parametrization === "pixels") clampUnit(level.values, start * stride, count * stride);
       }
     },
-    async release() {
-      for (const ready of compiled.values()) await (await ready).release();
-    },
+    release: () => inTurn(release),
   };
+}
+
+/** The rendering of a pyramid with levels of the given sides, with its pullback. */
+async function compilePyramid(
+  runtime: Runtime,
+  batch: number,
+  size: number,
+  sides: readonly number[],
+): Promise<Differentiable> {
+  const inputs = Object.fromEntries(sides.map((side) => [levelInput(side), [batch, 3, side, side]]));
+  const traced = await prepareGraph(runtime, pyramidGraph(batch, size, sides), inputs);
+  return compileDerivative(runtime, planDerivative(traced, Object.keys(inputs), renderedImages), "save");
 }
 
 function clampUnit(values: Float32Array, start: number, length: number): void {

@@ -1,6 +1,5 @@
-import { intAttribute } from "../graph/ir.ts";
+import { fromFront, intAttribute } from "../graph/ir.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
-import { fromFront } from "./static.ts";
 
 /** Softmax and its logarithm, both from their own output. */
 export const attentionRules: RuleTable = {

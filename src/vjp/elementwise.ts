@@ -214,7 +214,9 @@ function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
     if (p === -1) return neg(mul(dy, mul(y, y)));
   }
   const array = (values: Float64Array) => c.b.constant(constantOf(dtype, constant.dims, values));
-  return mul(dy, mul(pow(x, array(powers.map((p) => p - 1))), array(powers)));
+  // Of p = 0 nothing is left: x⁰ in place of x⁻¹, which is infinite at x = 0.
+  const lowered = powers.map((p) => (p === 0 ? 0 : p - 1));
+  return mul(dy, mul(pow(x, array(lowered)), array(powers)));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { intAttribute, type Node, type TensorType, type TracedGraph } from "../graph/ir.ts";
+import { fromFront, intAttribute, type Node, type TensorType, type TracedGraph } from "../graph/ir.ts";
 
 /**
  * Adds what the pullback would otherwise compute again to the outputs of the operators that can hand it out: the
@@ -25,16 +25,18 @@ function statisticsOf(
   { dtype, dims }: TensorType,
   graph: TracedGraph,
 ): { name: string; type: TensorType }[] {
-  const reduced = (): TensorType => {
-    const axis = intAttribute(node, "axis", -1);
-    const first = axis < 0 ? axis + dims.length : axis;
-    return { dtype, dims: dims.map((d, i) => (i < first ? d : 1)) };
+  const reduced = (...names: string[]) => {
+    // ONNX has them as float32 alone, and ONNX Runtime refuses them of an input in double precision.
+    if (dtype !== "float32") return [];
+    const first = fromFront(intAttribute(node, "axis", -1), dims.length);
+    const type: TensorType = { dtype, dims: dims.map((d, i) => (i < first ? d : 1)) };
+    return names.map((name) => ({ name, type }));
   };
   switch (node.op) {
     case "LayerNormalization":
-      return ["mean", "inverse-deviation"].map((name) => ({ name, type: reduced() }));
+      return reduced("mean", "inverse-deviation");
     case "SimplifiedLayerNormalization":
-      return [{ name: "inverse-deviation", type: reduced() }];
+      return reduced("inverse-deviation");
     case "MaxPool":
       if (intAttribute(node, "storage_order", 0) !== 0) return [];
       return [{ name: "positions", type: { dtype: "int64", dims: graph.types.get(node.outputs[0]!)!.dims } }];

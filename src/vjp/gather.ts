@@ -1,9 +1,9 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
+import { fromFront, int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { constantMatrix, contractAxis, padAxis, reshaped, zerosOf } from "./layout.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
-import { fromFront, uncovered } from "./static.ts";
+import { uncovered } from "./static.ts";
 
 export const gatherRules: RuleTable = {
   Gather: (c, [dy]) => {

@@ -1,5 +1,5 @@
 import { constantOf } from "../graph/constant.ts";
-import { int, intAttribute, intsAttribute, stringAttribute } from "../graph/ir.ts";
+import { fromFront, int, intAttribute, intsAttribute, stringAttribute } from "../graph/ir.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { gatherRules } from "./gather.ts";
 import {
@@ -14,7 +14,7 @@ import {
   zerosOf,
 } from "./layout.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
-import { fromFront, integersOf, uncovered } from "./static.ts";
+import { integersOf, uncovered } from "./static.ts";
 
 /** The gradient of the first input, and none for the others (shapes, axes, …). */
 function ofData(gradient: (c: RuleContext, dy: string) => string): Rule {

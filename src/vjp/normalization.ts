@@ -1,8 +1,8 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { floatAttribute, int, intAttribute } from "../graph/ir.ts";
+import { floatAttribute, fromFront, int, intAttribute } from "../graph/ir.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
-import { fromFront, uncovered } from "./static.ts";
+import { uncovered } from "./static.ts";
 
 /** Normalisations, of batch statistics that are constants and of statistics that depend on the input. */
 export const normalizationRules: RuleTable = {

@@ -4,6 +4,7 @@ import { int, intAttribute, intsAttribute, sizeOf } from "../graph/ir.ts";
 import { type Window, windowAttributes, windowCounts, windowOf } from "../graph/window.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { inputGradient } from "./convolution.ts";
+import { zerosOf } from "./layout.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 
 /** Every position gets its share of the mean's cotangent. */
@@ -73,7 +74,7 @@ const maxPool: Rule = (c, [dy]) => {
       ceil_mode: int(intAttribute(c.node, "ceil_mode", 0)),
     })[1]!;
   const count = sizeOf(inDims);
-  const zeros = c.b.op("Expand", [c.b.scalar(0), c.b.ints([count])]);
+  const zeros = zerosOf(c.b, [count], c.type(c.node.inputs[0]!).dtype);
   const flat = c.b.op("ScatterElements", [zeros, c.b.reshape(positions, [-1]), c.b.reshape(dy!, [-1])], {
     axis: int(0),
     reduction: { kind: "string", value: "add" },

@@ -1,9 +1,9 @@
-import { int, intAttribute, sizeOf } from "../graph/ir.ts";
+import { fromFront, int, intAttribute, sizeOf } from "../graph/ir.ts";
 import { type Arithmetic, arithmetic } from "./arithmetic.ts";
 import { addElements } from "./gather.ts";
 import { reshaped } from "./layout.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
-import { fromFront, integersOf, uncovered } from "./static.ts";
+import { integersOf, uncovered } from "./static.ts";
 
 interface Reduced extends Arithmetic {
   readonly x: string;
@@ -26,9 +26,7 @@ function reduction(derivative: (r: Reduced) => string): Rule {
 function gradientOfData(c: RuleContext, dy: string, derivative: (r: Reduced) => string): string {
   const { b, node } = c;
   const dims = c.inputDims(0);
-  const given = integersOf(c, 1) ?? [];
-  if (given.length === 0 && intAttribute(node, "noop_with_empty_axes", 0) === 1) return dy;
-  const axes = given.length === 0 ? [...dims.keys()] : given.map((axis) => fromFront(axis, dims.length));
+  const axes = reducedAxes(c, dims);
   const kept = dims.map((d, i) => (axes.includes(i) ? 1 : d));
   const keep = (value: string) => reshaped(b, value, c.outputDims(0), kept);
   return derivative({
@@ -39,9 +37,20 @@ function gradientOfData(c: RuleContext, dy: string, derivative: (r: Reduced) => 
     },
     dy: keep(dy),
     count: sizeOf(dims) / sizeOf(kept),
-    sum: (value) => b.reduceSum(value, axes, true),
-    product: (value) => b.op("ReduceProd", [value, b.ints(axes)], { keepdims: int(1) }),
+    sum: (value) => (axes.length === 0 ? value : b.reduceSum(value, axes, true)),
+    product: (value) =>
+      axes.length === 0 ? value : b.op("ReduceProd", [value, b.ints(axes)], { keepdims: int(1) }),
   });
+}
+
+/**
+ * The axes that a reduction runs over: all where none are given, or with noop_with_empty_axes none, where ONNX Runtime
+ * still takes each element's magnitude, square or logarithm.
+ */
+function reducedAxes(c: RuleContext, dims: readonly number[]): number[] {
+  const given = integersOf(c, 1) ?? [];
+  if (given.length > 0) return given.map((axis) => fromFront(axis, dims.length));
+  return intAttribute(c.node, "noop_with_empty_axes", 0) === 1 ? [] : [...dims.keys()];
 }
 
 /** Max and Min: equal shares to all elements that attain the extremum, as torch.amax does. */

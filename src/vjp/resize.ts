@@ -1,8 +1,8 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { type Attributes, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
+import { type Attributes, fromFront, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
 import { contractAxis, type Matrix, sameDims } from "./layout.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
-import { fromFront, integersOf, uncovered } from "./static.ts";
+import { integersOf, uncovered } from "./static.ts";
 
 export const resizeRules: RuleTable = {
   /**

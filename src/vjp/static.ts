@@ -19,8 +19,3 @@ export function integersOf(c: RuleContext, i: number): number[] | undefined {
   if (constant === undefined) throw uncovered(c.node, `computes its input ${i} ("${input}") from the image`);
   return Array.from(numbersOf(constant));
 }
-
-/** An axis counted from the front. */
-export function fromFront(axis: number, rank: number): number {
-  return axis < 0 ? axis + rank : axis;
-}

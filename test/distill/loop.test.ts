@@ -9,6 +9,9 @@ import { classMeans } from "../../src/evaluate/coresets.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { seededRandom } from "../../src/random.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import { augmentationOf } from "../../src/synthetic/augment.ts";
+import { createAugmenter } from "../../src/synthetic/augmenter.ts";
 import { noiseParameters } from "../../src/synthetic/parameters.ts";
 import { productInDouble } from "../support/matrices.ts";
 
@@ -131,4 +134,52 @@ test("an objective that looks at class means alone reads no real rows", async ()
   const { loss } = await distillStep(sfm, state);
   expect(read).toEqual([0]);
   expect((await distillStep(sfm, state)).loss).toBeLessThan(loss);
+});
+
+test("the pullback gets the images that the encoder saw, drawn once where its intermediates are kept", async () => {
+  const draws = 2;
+  const results = await Promise.all(
+    (["save", "recompute"] as const).map(async (activations) => {
+      const { parts, state } = await start();
+      const augmenter = await createAugmenter(
+        nodeRuntime({ threads: 1 }),
+        augmentationOf("lgm"),
+        ...([1, classes, size, size] as const),
+      );
+      let applied = 0;
+      const seen: Float32Array[] = [];
+      const augmented: DistillParts = {
+        ...parts,
+        config: { ...config, augment: draws },
+        targets: undefined,
+        augmenter: {
+          ...augmenter,
+          apply(...given) {
+            applied++;
+            return augmenter.apply(...given);
+          },
+        },
+        // Squares of the pixels: the pullback reads them.
+        encoder: {
+          ...parts.encoder,
+          plan: { ...parts.encoder.plan, activations },
+          async features(slot, images) {
+            seen[slot] = images;
+            return images.map((x) => x * x);
+          },
+          async pullback(slot, images, cotangent) {
+            expect(images).toEqual(seen[slot]);
+            return images.map((x, i) => 2 * x * cotangent[i]!);
+          },
+        },
+      };
+      for (let step = 0; step < 2; step++) await distillStep(augmented, state);
+      await augmenter.release();
+      return { applied, state };
+    }),
+  );
+  const [save, recompute] = results;
+  expect(save!.applied).toBe(2 * draws);
+  expect(recompute!.applied).toBe(4 * draws);
+  expect(save!.state).toEqual(recompute!.state);
 });

@@ -135,6 +135,15 @@ describe("a part moves up", () => {
     }
   });
 
+  it("through a normalisation, with the part's own rows of a scale that has some", async () => {
+    const b = new GraphBuilder();
+    const x = b.op("Neg", [b.input("x", [2, 4, 6])]);
+    const y = b.op("LayerNormalization", [x, floats(b, 4, 6), floats(b, 1, 6)], { axis: int(-1) });
+    b.output(b.op("Exp", [slice(b, y, 1, 1, 2)]), { dims: [] });
+    const { before, after } = await narrowed(b);
+    expect(after).not.toBe(before);
+  });
+
   it("of whatever is cut out of whatever shape", async () => {
     const size = fc.integer({ min: 1, max: 3 });
     const steps = fc.array(

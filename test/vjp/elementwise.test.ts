@@ -150,6 +150,14 @@ describe("elementwise rules of two inputs", () => {
     );
   });
 
+  it("Pow of 0 with constant exponents of 0 and above", async () => {
+    await checkRule({
+      op: "Pow",
+      inputs: [{ ...array64([4]), variable: true }, array64([4], [0, 1, 2, 3])],
+      reference: ([x, p]) => zip((a, b) => a ** b, x!, p!),
+    });
+  });
+
   it("Pow of a negative base with an integer exponent", async () => {
     await checkRule({
       op: "Pow",

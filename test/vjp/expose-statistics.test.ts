@@ -1,8 +1,12 @@
+import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../src/graph/builder.ts";
+import { constantOf } from "../../src/graph/constant.ts";
+import { protoOfDataType } from "../../src/graph/data-type.ts";
 import { int } from "../../src/graph/ir.ts";
 import { withoutDeadNodes } from "../../src/graph/simplify.ts";
 import { trace } from "../../src/graph/trace.ts";
+import { compileDerivative, planDerivative } from "../../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 import { derive } from "../../src/vjp/derive.ts";
 import { exposeStatistics } from "../../src/vjp/expose-statistics.ts";
@@ -43,6 +47,33 @@ describe("exposeStatistics", () => {
         );
         expect([...statistic!.dims]).toEqual([2, 1, 1]);
       }
+    },
+  );
+
+  // ONNX Runtime refuses them as outputs: ONNX has statistics in float32 alone.
+  it.each(["LayerNormalization", "SimplifiedLayerNormalization"])(
+    "leaves the statistics of %s in double precision to its pullback",
+    async (op) => {
+      const scale = randomArray([4], randomNumbers(1));
+      const image = randomArray(dims, randomNumbers(2));
+      const cotangent = Float32Array.from(randomArray(dims, randomNumbers(3)).data);
+      const feeds = { image: new Tensor("float32", Float32Array.from(image.data), dims) };
+      const [double, single] = await Promise.all(
+        (["float64", "float32"] as const).map(async (dtype) => {
+          const b = new GraphBuilder();
+          const x = b.op("Cast", [b.input("image", dims)], { to: int(protoOfDataType(dtype)) });
+          const normalized = b.op(op, [x, b.constant(constantOf(dtype, [4], scale.data))]);
+          const y = b.op("Cast", [normalized], { to: int(1) });
+          b.output(y, { dims });
+          const plan = planDerivative(await trace(runtime, b.graph, { image: dims }), ["image"], y);
+          const compiled = await compileDerivative(runtime, plan, "save");
+          const { saved } = await compiled.forward(feeds);
+          const gradients = await compiled.pullback(feeds, saved, cotangent);
+          await compiled.release();
+          return gradients.image!;
+        }),
+      );
+      expect(relativeError(double!, single!)).toBeLessThan(1e-5);
     },
   );
 });

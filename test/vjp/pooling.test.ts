@@ -1,7 +1,9 @@
 import fc from "fast-check";
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { GraphBuilder } from "../../src/graph/builder.ts";
 import { int, ints, sizeOf } from "../../src/graph/ir.ts";
 import { type Array64, array64, checkRule, randomArray, randomNumbers } from "../support/check-rule.ts";
+import { pullbackOf } from "../support/pullback.ts";
 import { at, build } from "../support/reference.ts";
 
 /** A pooling window over one or two spatial axes. */
@@ -152,6 +154,15 @@ describe("pooling rules", () => {
       outputs: 2,
       reference: ([x]) => pooled(p, x!, max),
     });
+  });
+
+  it("MaxPool in double precision", async () => {
+    const b = new GraphBuilder();
+    const pooled = b.op("MaxPool", [b.input("x", [1, 1, 4], "float64")], { kernel_shape: ints([2]) });
+    b.output(b.op("Cast", [pooled], { to: int(1) }), { dims: [1, 1, 3] });
+    const x = array64([1, 1, 4], [3, 1, 4, 2]);
+    const { gradients } = await pullbackOf(b.graph, { x }, ["x"], [array64([1, 1, 3], [1, 10, 100])]);
+    expect(gradients).toEqual([[1, 0, 110, 0]]);
   });
 
   it("AveragePool: each position gets its share, with and without the padding counted", async () => {

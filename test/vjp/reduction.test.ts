@@ -134,14 +134,18 @@ describe("rules of reductions", () => {
     );
   });
 
-  it("no axes and noop_with_empty_axes change nothing", async () => {
-    await checkRule({
-      op: "ReduceMean",
-      attributes: { noop_with_empty_axes: int(1) },
-      inputs: [{ ...randomArray([2, 3], randomNumbers(1)), variable: true }],
-      reference: ([x]) => x!,
-    });
-  });
+  it.each(cases)(
+    "$op of each element by itself, with no axes and noop_with_empty_axes",
+    async ({ op, f, positive }) => {
+      const { dims, data } = awayFrom([0], [2, 3], 1, 2, 0.1);
+      await checkRule({
+        op,
+        attributes: { noop_with_empty_axes: int(1) },
+        inputs: [{ ...array64(dims, positive ? data.map(Math.abs) : data), variable: true }],
+        reference: ([x]) => reduce(x!, [], true, f),
+      });
+    },
+  );
 
   it.each(["ReduceMax", "ReduceMin"])("%s shares the cotangent evenly among equal extrema", async (op) => {
     const b = new GraphBuilder();

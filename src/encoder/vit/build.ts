@@ -12,7 +12,7 @@ import type { Weights } from "./weights.ts";
 /** Names of the graph's image input, of the chosen feature [batch, d], and of all tokens [batch, tokens, d]. */
 export const pixelsInput = "pixel_values";
 export const featureOutput = "features";
-export const tokensOutput = "last_hidden_state";
+const tokensOutput = "last_hidden_state";
 
 /** What `buildTransformer` hands back: a graph with a symbolic batch, and what its feature is. */
 export interface BuiltTransformer {

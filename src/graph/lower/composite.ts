@@ -4,6 +4,7 @@ import { protoOfDataType } from "../data-type.ts";
 import {
   float,
   floatAttribute,
+  fromFront,
   int,
   intAttribute,
   intsAttribute,
@@ -126,5 +127,3 @@ function groupNormalization({ node, b, type, opset }: LoweringContext): string {
   const scaled = b.op("Mul", [b.reshape(normalized, dims), perChannel(scale)]);
   return b.op("Add", [scaled, perChannel(bias)]);
 }
-
-const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);

@@ -1,6 +1,14 @@
 import { constantOf } from "../constant.ts";
-import { type Attribute, intAttribute, ints, intsAttribute, sizeOf, stringAttribute } from "../ir.ts";
-import { reachOf, windowAttributes, windowCounts, windowOf } from "../window.ts";
+import {
+  type Attribute,
+  intAttribute,
+  ints,
+  intsAttribute,
+  type Node,
+  sizeOf,
+  stringAttribute,
+} from "../ir.ts";
+import { reachOf, type Window, windowAttributes, windowCounts, windowOf } from "../window.ts";
 import type { Lowering, LoweringTable } from "./lowering.ts";
 
 /**
@@ -39,24 +47,55 @@ const explicitPads: Lowering = ({ node, b, type }) => {
   return b.ops(node.op, node.inputs, node.outputs.length, attributes);
 };
 
-/** Dilations are newer than the target: a dilated mean is a convolution with ones, divided by what it counts. */
+/** Pads at the ends that the windows reach: with ceil_mode the last may reach behind the declared ones. */
+function reachedEnd(window: Window, space: readonly number[], out: readonly number[]): number[] {
+  return reachOf(window).map((reach, i) =>
+    Math.max(0, (out[i]! - 1) * window.strides[i]! + reach + 1 - space[i]! - window.begin[i]!),
+  );
+}
+
+const isSet = (node: Node, key: string): boolean => intAttribute(node, key, 0) === 1;
+
+/**
+ * ceil_mode as pads up to where the windows reach. A last window that would begin behind the image is dropped by
+ * ONNX Runtime's kernels, as by PyTorch's, but not by its shape inference, which then finds dimensions that do not fit.
+ */
+const withoutCeilMode: Lowering = ({ node, b, type }) => {
+  if (!isSet(node, "ceil_mode")) return undefined;
+  const window = windowOf(node, intsAttribute(node, "kernel_shape")!);
+  const end = reachedEnd(window, type(node.inputs[0]!).dims.slice(2), type(node.outputs[0]!).dims.slice(2));
+  // ONNX Runtime takes no pads of a whole kernel, beyond which dilated windows may reach.
+  if (end.some((pad, i) => pad >= window.kernel[i]!)) return undefined;
+  const { ceil_mode: _, ...attributes } = node.attributes;
+  return b.ops(node.op, node.inputs, node.outputs.length, {
+    ...attributes,
+    pads: ints([...window.begin, ...end]),
+  });
+};
+
+const pool: Lowering = (context) => explicitPads(context) ?? withoutCeilMode(context);
+
+/**
+ * A convolution with ones, divided by what it counts, for two means: dilations are newer than the target, and where
+ * padding counts but what ceil_mode adds does not, ONNX Runtime's blocked kernel divides by the whole window.
+ */
 const averagePool: Lowering = (context) => {
   const { node, b, type } = context;
   const { dilations, ...attributes } = node.attributes;
-  const plain = { ...node, attributes };
-  if (dilations === undefined) return explicitPads(context);
-  if (intsAttribute(node, "dilations")!.every((d) => d === 1)) {
-    return explicitPads({ ...context, node: plain }) ?? [b.op(node.op, node.inputs, attributes)];
-  }
-  const padded = explicitPads(context) === undefined ? node : b.graph.nodes.pop()!;
+  const dilated = intsAttribute(node, "dilations")?.some((d) => d !== 1) ?? false;
+  const plain = { ...context, node: dilated ? node : { ...node, attributes } };
+  const explicit = explicitPads(plain);
+  if (explicit && !dilated) return explicit;
+  const padded = explicit ? b.graph.nodes.pop()! : node;
   const [, channels, ...space] = type(node.inputs[0]!).dims as [number, number, ...number[]];
   const out = type(node.outputs[0]!).dims.slice(2);
   const window = windowOf(padded, intsAttribute(node, "kernel_shape")!);
-  const counts = windowCounts(window, space, out, intAttribute(node, "count_include_pad", 0) === 1);
-  // With ceil_mode the last window may reach behind the declared padding.
-  const end = reachOf(window).map((reach, i) =>
-    Math.max(0, (out[i]! - 1) * window.strides[i]! + reach + 1 - space[i]! - window.begin[i]!),
-  );
+  const end = reachedEnd(window, space, out);
+  const padding = isSet(node, "count_include_pad");
+  const countsLess = padding && end.some((pad, i) => pad > window.end[i]!);
+  if (!dilated && !countsLess)
+    return withoutCeilMode(plain) ?? (dilations && [b.op(node.op, node.inputs, attributes)]);
+  const counts = windowCounts(window, space, out, padding);
   const dims = [channels, 1, ...window.kernel];
   const ones = b.constant(constantOf("float32", dims, new Float32Array(sizeOf(dims)).fill(1)));
   const sums = b.op("Conv", [node.inputs[0]!, ones], windowAttributes({ ...window, end }, channels));
@@ -70,7 +109,7 @@ const averagePool: Lowering = (context) => {
 export const convolutionLowerings: LoweringTable = {
   Conv: explicitPads,
   ConvTranspose: explicitPads,
-  MaxPool: explicitPads,
+  MaxPool: pool,
   AveragePool: averagePool,
-  LpPool: explicitPads,
+  LpPool: pool,
 };

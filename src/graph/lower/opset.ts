@@ -1,6 +1,6 @@
 import { ModelError } from "../../errors.ts";
 import { numbersOf } from "../constant.ts";
-import { describeNode, int, intAttribute, intsAttribute, sizeOf, stringAttribute } from "../ir.ts";
+import { describeNode, fromFront, int, intAttribute, intsAttribute, sizeOf, stringAttribute } from "../ir.ts";
 import type { Lowering, LoweringContext, LoweringTable } from "./lowering.ts";
 
 /**
@@ -66,8 +66,7 @@ function lastAxisOfRows({ node, b, type, opset }: LoweringContext): readonly str
   if (opset >= 13) return undefined;
   const x = node.inputs[0]!;
   const { dims } = type(x);
-  const given = intAttribute(node, "axis", 1);
-  const axis = given < 0 ? given + dims.length : given;
+  const axis = fromFront(intAttribute(node, "axis", 1), dims.length);
   const rows = { axis: int(-1) };
   if (axis === dims.length - 1) return [b.op(node.op, [x], rows)];
   const flat = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis))];
@@ -80,7 +79,7 @@ function lowerSplit({ node, b, type, opset }: LoweringContext): readonly string[
   if (opset >= 18 || sizes !== "") return undefined;
   const axis = intAttribute(node, "axis", 0);
   const { dims } = type(x);
-  const whole = dims.at(axis < 0 ? axis : axis - dims.length)!;
+  const whole = dims[fromFront(axis, dims.length)]!;
   const split = intsAttribute(node, "split") ?? node.outputs.map(() => whole / node.outputs.length);
   return b.ops("Split", [x, b.ints(split)], node.outputs.length, { axis: int(axis) });
 }
@@ -97,7 +96,7 @@ function lowerPad({ node, b, type, constant }: LoweringContext): readonly string
   const begins = numbersOf(amounts);
   let value = x;
   for (const [k, given] of padded.entries()) {
-    const axis = given < 0 ? given + dims.length : given;
+    const axis = fromFront(given, dims.length);
     const size = dims[axis]!;
     const [begin, end] = [begins[k]!, begins[k + padded.length]!];
     if (begin === 0 && end === 0) continue;

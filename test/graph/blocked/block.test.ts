@@ -9,6 +9,7 @@ import { seededRandom } from "../../../src/random.ts";
 import { compileDerivative, planDerivative } from "../../../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../../../src/runtime/node.ts";
 import { relativeError } from "../../support/check-rule.ts";
+import { build } from "../../support/reference.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const { convolutionBlock: _, ...plainRuntime } = runtime;
@@ -115,6 +116,36 @@ describe("blocked convolutions", () => {
     const inDomain = graph.nodes.filter((node) => node.domain === blockedDomain).map((node) => node.op);
     expect(inDomain).toEqual(["Conv", "Conv", "Conv", "Conv", "ReorderOutput"]);
     expect(graph.nodes.map((node) => node.op)).not.toContain("Clip");
+  });
+
+  // As PyTorch's AvgPool2d(2, 2, ceil_mode=True) is exported: 7 × 7 ends in windows of 2 and of 1.
+  it("feed a mean over windows that reach over the end", async () => {
+    const dims = [1, 3, 7, 7];
+    const b = new GraphBuilder();
+    const weight = numbers([16, 3, 1, 1]);
+    const convolved = b.op("Conv", [b.input("image", dims), b.floats([16, 3, 1, 1], weight)]);
+    const pooled = b.op("AveragePool", [convolved], {
+      kernel_shape: ints([2, 2]),
+      strides: ints([2, 2]),
+      ceil_mode: int(1),
+      count_include_pad: int(1),
+    });
+    b.output(pooled, { dims: [1, 16, 4, 4] });
+    const image = numbers(dims);
+    const prepared = await prepareGraph(runtime, b.graph, { image: dims });
+    const compiled = await compileDerivative(runtime, planDerivative(prepared, ["image"], pooled), "save");
+    const { value } = await compiled.forward({ image: new Tensor("float32", image, dims) });
+    await compiled.release();
+    const expected = build([1, 16, 4, 4], ([, k, row, column]) => {
+      const ends = (at: number) => [2 * at, 2 * at + 1].filter((i) => i < 7);
+      const values = ends(row!).flatMap((i) =>
+        ends(column!).map((j) =>
+          [0, 1, 2].reduce((sum, c) => sum + weight[3 * k! + c]! * image[(7 * c + i) * 7 + j]!, 0),
+        ),
+      );
+      return values.reduce((sum, v) => sum + v, 0) / values.length;
+    });
+    expect(relativeError(value, expected.data)).toBeLessThan(1e-6);
   });
 
   it("are left to ONNX Runtime where it has no blocked layout", async () => {

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { seededRandom } from "../../src/random.ts";
+import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { colorMatrix } from "../../src/synthetic/color.ts";
+import { resizeMatrix } from "../../src/synthetic/interpolation.ts";
+import {
+  addLevel,
+  canGrow,
+  noiseParameters,
+  type SyntheticParameters,
+} from "../../src/synthetic/parameters.ts";
+import { createRenderer } from "../../src/synthetic/renderer.ts";
+import { relativeError } from "../support/check-rule.ts";
+
+const runtime = nodeRuntime({ threads: 1 });
+
+/** A runtime that counts the sessions that are alive. */
+function countingRuntime(): Runtime & { alive: number } {
+  const counting = {
+    ...runtime,
+    alive: 0,
+    async session(...given: Parameters<Runtime["session"]>) {
+      const session = await runtime.session(...given);
+      counting.alive++;
+      return {
+        ...session,
+        async release() {
+          counting.alive--;
+          await session.release();
+        },
+      };
+    },
+  };
+  return counting;
+}
+
+const pyramid = (size: number, levels: number, count = 2): SyntheticParameters => {
+  const random = seededRandom(size, "pyramid");
+  const parameters = noiseParameters("pyramid", count, size, random);
+  while (parameters.levels.length < levels) addLevel(parameters, random);
+  return parameters;
+};
+
+describe("a renderer", () => {
+  it("keeps the sessions of the latest levels alone, and none once it is released", async () => {
+    const counting = countingRuntime();
+    const renderer = createRenderer(counting, 2);
+    const random = seededRandom(1, "levels");
+    const parameters = noiseParameters("pyramid", 2, 8, random);
+    for (;;) {
+      const images = await renderer.render(parameters, 0);
+      await renderer.update(parameters, 0, images, images, 0.01);
+      // The forward's and the pullback's.
+      expect(counting.alive).toBe(2);
+      if (!canGrow(parameters)) break;
+      addLevel(parameters, random);
+    }
+    await renderer.release();
+    expect(counting.alive).toBe(0);
+  });
+
+  it("renders images of another size in between, also at once", async () => {
+    const renderer = createRenderer(runtime, 2);
+    const sets = [pyramid(8, 3), pyramid(6, 2), pyramid(8, 4), pyramid(8, 3)];
+    const rendered = await Promise.all(sets.map((parameters) => renderer.render(parameters, 0)));
+    for (const [i, parameters] of sets.entries()) {
+      const own = createRenderer(runtime, 2);
+      expect(rendered[i]).toEqual(await own.render(parameters, 0));
+      await own.release();
+    }
+    await renderer.release();
+  });
+
+  it("sums the levels, each resized, before colours are mixed", async () => {
+    const [size, count] = [4, 3];
+    const parameters = pyramid(size, 3, count);
+    const renderer = createRenderer(runtime, 2);
+    // The second chunk is not full.
+    const images = await renderer.render(parameters, 2);
+    await renderer.release();
+    const summed = new Float64Array(3 * size * size);
+    for (const { side, values } of parameters.levels) {
+      const resize = resizeMatrix(size, side);
+      for (let c = 0; c < 3; c++)
+        for (let i = 0; i < size; i++)
+          for (let j = 0; j < size; j++)
+            for (let r = 0; r < side; r++)
+              for (let k = 0; k < side; k++)
+                summed[(c * size + i) * size + j]! +=
+                  resize[i * side + r]! *
+                  resize[j * side + k]! *
+                  values[((2 * 3 + c) * side + r) * side + k]!;
+    }
+    const expected = summed.map((_, at) => {
+      const [c, pixel] = [Math.floor(at / size ** 2), at % size ** 2];
+      const mixed = [0, 1, 2].reduce(
+        (sum, from) => sum + colorMatrix[3 * c + from]! * summed[from * size ** 2 + pixel]!,
+        0,
+      );
+      return 1 / (1 + Math.exp(-2 * mixed));
+    });
+    expect(relativeError(images.subarray(0, expected.length), expected)).toBeLessThan(1e-6);
+  });
+});
