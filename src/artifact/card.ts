@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatMeanStd, formatSeconds } from "../format.ts";
+import { formatBytes, formatCount, formatCountOf, formatMeanStd, formatSeconds } from "../format.ts";
 import { imageCount, type Manifest } from "./manifest.ts";
 
 /** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
@@ -60,7 +60,7 @@ It uses statistics of the real training features (${probe.normalization.startsWi
       : `
 On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
   }
-Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${manifest.machine.threads} threads).
+Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatCountOf(manifest.machine.threads, "thread")}).
 
 ## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
@@ -73,8 +73,11 @@ Resize: ${
         ? `shorter edge to ${preprocessing.resize} px, ${preprocessing.interpolation}`
         : `to ${preprocessing.resize.join(" × ")} px, ${preprocessing.interpolation}`
   }; centre crop ${preprocessing.crop.join(" × ")}; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}
-(rounded; \`manifest.json\` has every digit).
-The synthetic images are used as they are; mean and deviation apply to them too.
+(rounded; \`manifest.json\` has every digit).${
+    kind === "full"
+      ? ""
+      : "\nThe images of this set are used as they are; mean and deviation apply to them too."
+  }
 
 ## Where it comes from
 - Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, licence ${
@@ -95,10 +98,10 @@ ${Object.entries(data.fingerprints)
 }
 
 function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: Manifest, m: number): string {
-  return `${formatCount(m)} ${
-    kind === "distilled" ? "synthetic images, distilled by" : `real images (${kind}), chosen by`
-  } clp-dd ${tool.version} from
-${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images: ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px. They are made for one purpose:
+  return `${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images, ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px, ${
+    kind === "distilled" ? "distilled" : `chosen (${kind})`
+  } by clp-dd ${tool.version}
+from ${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images. They are made for one purpose:
 a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
 real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
 }
@@ -116,7 +119,8 @@ import { readArtifact, loadEncoder } from "clp-dd";
 
 const set = await readArtifact("."); // checks every file's hash
 const images = await set.images(); // Float32Array [${m}, 3, ${imageSize}, ${imageSize}] in [0, 1]
-const encoder = await loadEncoder(set.manifest.encoder.id, { size: ${imageSize} });
+const { id, feature, askedPool: pool } = set.manifest.encoder;
+const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
 const features = await encoder.features(images); // ${m} × ${encoder.featureSize}
 const { weight, map } = await set.probe(); // scores = map.apply(features) · weight
 console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.normalization);
@@ -139,7 +143,8 @@ function probeUse({ imageSize, encoder }: Manifest): string {
 import { readArtifact, loadEncoder } from "clp-dd";
 
 const { manifest, probe } = await readArtifact("."); // checks every file's hash
-const encoder = await loadEncoder(manifest.encoder.id, { size: ${imageSize} });
+const { id, feature, askedPool: pool } = manifest.encoder;
+const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
 const { weight, map } = await probe(); // scores = map.apply(features) · weight, features n × ${encoder.featureSize}
 \`\`\``;
 }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import sharp from "sharp";
+import { processRuns } from "../data/folder-lock.ts";
 import { DataError, messageOf, UsageError } from "../errors.ts";
 import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
 import { formatBytes } from "../format.ts";
@@ -126,17 +127,8 @@ async function removeAbandoned(out: string): Promise<void> {
     // Only names that a write gives: others are somebody's own.
     if (!/^\d+$/.test(name.slice(prefix.length))) continue;
     const pid = Number(name.slice(prefix.length));
-    if (pid !== process.pid && isRunning(pid)) continue;
+    if (pid !== process.pid && processRuns(pid)) continue;
     await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -149,7 +149,8 @@ async function isAlive({ owner }: Found, file: string): Promise<boolean> {
   return heard !== undefined && Date.now() - heard.mtimeMs < silenceSeconds * 1000;
 }
 
-function processRuns(pid: number): boolean {
+/** Whether a process of this machine runs. */
+export function processRuns(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -3,7 +3,7 @@ import { env } from "onnxruntime-node";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
 import type { Metrics } from "../evaluate/metrics.ts";
-import type { Comparison } from "../evaluate/result.ts";
+import type { RealReferences } from "../evaluate/result.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import { version } from "../version.ts";
 import type { DistillConfig } from "./config.ts";
@@ -23,7 +23,7 @@ export interface RunFacts {
   readonly tau: number;
   readonly stages: readonly Stage[];
   readonly own?: Metrics | undefined;
-  readonly comparison?: Comparison | undefined;
+  readonly comparison?: RealReferences | undefined;
   /** Seconds spent making the images. */
   readonly seconds: number;
   readonly fingerprints: Readonly<Record<string, string>>;
@@ -114,7 +114,7 @@ function resultRows(
   classes: number,
   trainCount: number,
   own: Metrics,
-  comparison: Comparison | undefined,
+  comparison: RealReferences | undefined,
 ): ResultRow[] {
   const images = classes * config.ipc;
   const closedForm = "closed form";

@@ -6,7 +6,7 @@ import { lockFolder } from "../data/folder-lock.ts";
 import { safePath } from "../data/sets/text-files.ts";
 import { ClpError, DownloadError, ModelError } from "../errors.ts";
 import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit-node.ts";
-import { causesOf, type HubContext, UnreachableError } from "./hub-request-node.ts";
+import { type HubContext, notUnderstood, UnreachableError } from "./hub-request-node.ts";
 import type { HubAccess } from "./hub-settings-node.ts";
 import { inHubCache } from "./hub-transfer-node.ts";
 import { chooseOnnx, type Dtype, weightFiles } from "./layout.ts";
@@ -52,13 +52,7 @@ export async function fetchModel(
   try {
     return await inHubCache(repositoryFolder(model.id, access), () => download(model, access, context));
   } catch (error) {
-    if (!(error instanceof ClpError)) {
-      throw new DownloadError(
-        `The answers of ${access.hubUrl} for ${model.id} cannot be understood (${causesOf(error)}). Is it a hub? ` +
-          "Check HF_ENDPOINT and the network, and try again.",
-        { cause: error },
-      );
-    }
+    if (!(error instanceof ClpError)) throw notUnderstood(model.id, access, error);
     if (!(error instanceof UnreachableError)) throw error;
     if (cached !== undefined) {
       context.note?.(`${error.message} The files that are there are used, of commit ${cached.commit}.`);

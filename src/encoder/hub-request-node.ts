@@ -88,6 +88,15 @@ export function interrupted(id: string): InterruptedError {
   return new InterruptedError(`Stopped fetching ${id}. What has arrived is kept; the same command goes on.`);
 }
 
+/** What answers is no hub: a network's login page, say, or a wrong HF_ENDPOINT. */
+export function notUnderstood(id: string, { hubUrl }: HubAccess, error: unknown): DownloadError {
+  return new DownloadError(
+    `The answers of ${hubUrl} for ${id} cannot be understood (${causesOf(error)}). Is it a hub? ` +
+      "Check HF_ENDPOINT and the network, and try again.",
+    { cause: error },
+  );
+}
+
 /** The chain of causes in one line: `fetch failed` alone tells nobody anything. */
 export function causesOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;

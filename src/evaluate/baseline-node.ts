@@ -9,6 +9,7 @@ import {
 } from "../artifact/write-node.ts";
 import { dataFolder } from "../data/open-node.ts";
 import { pickImages } from "../data/pick-node.ts";
+import { listed } from "../data/source.ts";
 import type { DistillConfig } from "../distill/config.ts";
 import { describeRun, fingerprintsOf } from "../distill/describe-node.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../distill/prepare-node.ts";
@@ -16,10 +17,11 @@ import { type DistillSummary, parseConfig } from "../distill/run-node.ts";
 import type { BaselineParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import { formatCountOf } from "../format.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
-import { type ClosedFormProbe, fitClosedForm } from "./closed-form.ts";
+import { fitClosedFormOnRows } from "./closed-form.ts";
 import { centroidImages, randomImages } from "./coresets.ts";
 import { fitFullData } from "./full-data.ts";
 import { herdingImages } from "./herding.ts";
@@ -54,7 +56,10 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
         return { rows: new Int32Array(0), probe: await fitFullData(train, classes, map, gemm) };
       }
       const chosen = await choose(params, config, place, context);
-      return { rows: chosen, probe: await probeOf(chosen, place, map, config.lambda) };
+      return {
+        rows: chosen,
+        probe: await fitClosedFormOnRows(train, chosen, classes, map, config.lambda, gemm),
+      };
     });
     const { seconds } = stages.at(-1)!;
     const labels = Int32Array.from(rows, (row) => train.labels[row]!);
@@ -137,7 +142,7 @@ async function distilledFeatures(
   const [height, width] = encoder.preprocessing.crop;
   if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
     throw new UsageError(
-      `${of} has ${artifact.manifest.config.ipc} images per class, --ipc is ${ipc}. Give the same number.`,
+      `${of} has ${formatCountOf(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
     );
   }
   if (artifact.manifest.imageSize !== height || height !== width) {
@@ -157,24 +162,9 @@ export function requireSameClasses(
 ): void {
   if (expected.join("\0") === classes.join("\0")) return;
   throw new DataError(
-    `${where} has the classes ${classes.slice(0, 4).join(", ")}…, the data set ${expected.slice(0, 4).join(", ")}…: ` +
+    `${where} has the classes ${listed(classes, 4)}, the data set ${listed(expected, 4)}: ` +
       "expected the same ones in the same order.",
   );
-}
-
-async function probeOf(
-  rows: Int32Array,
-  { train, source, gemm }: Workplace,
-  map: FeatureMap,
-  lambda: number,
-): Promise<ClosedFormProbe> {
-  const features = new Float32Array(rows.length * train.featureSize);
-  await train.rows(rows, features);
-  const labels = centeredOneHot(
-    Int32Array.from(rows, (row) => train.labels[row]!),
-    source.classes.length,
-  );
-  return fitClosedForm(features, labels, map, lambda, gemm);
 }
 
 async function* realImages(

@@ -1,6 +1,7 @@
 import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
+import { centeredOneHot } from "../probe/labels.ts";
 import type { Matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { type Metrics, MetricsAccumulator } from "./metrics.ts";
@@ -27,6 +28,24 @@ export async function fitClosedForm(
   const { values } = map.apply(features, labels.rows);
   const { weight } = await solveRidge(values, labels, { lambda, gemm });
   return { weight, map, lambda };
+}
+
+/** Solves the probe of some of the real training features. */
+export async function fitClosedFormOnRows(
+  train: FeatureRows,
+  rows: Int32Array,
+  classes: number,
+  map: FeatureMap,
+  lambda: number,
+  gemm: Gemm,
+): Promise<ClosedFormProbe> {
+  const features = new Float32Array(rows.length * train.featureSize);
+  await train.rows(rows, features);
+  const labels = centeredOneHot(
+    Int32Array.from(rows, (row) => train.labels[row]!),
+    classes,
+  );
+  return fitClosedForm(features, labels, map, lambda, gemm);
 }
 
 /** Metrics of a probe on labelled features, streamed; by the rows' own groups where they have some. */

@@ -1,9 +1,7 @@
 import type { FeatureRows } from "../data/feature-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
-import { centeredOneHot } from "../probe/labels.ts";
-import type { Matrix } from "../probe/matrix.ts";
-import { evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
+import { evaluateClosedForm, fitClosedFormOnRows } from "./closed-form.ts";
 import { centroidImages, randomImages } from "./coresets.ts";
 import { fitFullData } from "./full-data.ts";
 import { type Metrics, meanStd } from "./metrics.ts";
@@ -12,7 +10,7 @@ import { type Metrics, meanStd } from "./metrics.ts";
 const baselineSeeds = [0, 1, 2, 3, 4] as const;
 
 /** What a synthetic set is measured beside, all by closed-form probes on the same feature map. */
-export interface Comparison {
+export interface RealReferences {
   readonly fullData: { readonly metrics: Metrics; readonly lambda: number };
   readonly centroid: Metrics;
   readonly random: { readonly mean: number; readonly std: number; readonly seeds: readonly number[] };
@@ -34,18 +32,12 @@ export async function compareWithReal(
   lambda: number,
   gemm: Gemm,
   onPart: (name: string) => void = () => {},
-): Promise<Comparison> {
+): Promise<RealReferences> {
   const full = await fitFullData(train, classes, map, gemm);
   const fullMetrics = await evaluateClosedForm(full, test, gemm);
   onPart("full data");
   const onRealImages = async (rows: Int32Array): Promise<Metrics> => {
-    const features = new Float32Array(rows.length * train.featureSize);
-    await train.rows(rows, features);
-    const labels: Matrix = centeredOneHot(
-      Int32Array.from(rows, (i) => train.labels[i]!),
-      classes,
-    );
-    return evaluateClosedForm(await fitClosedForm(features, labels, map, lambda, gemm), test, gemm);
+    return evaluateClosedForm(await fitClosedFormOnRows(train, rows, classes, map, lambda, gemm), test, gemm);
   };
   const centroid = await onRealImages(await centroidImages(train, classes, ipc));
   onPart("centroid");

@@ -3,13 +3,13 @@ import type { JobContext } from "../engine/protocol.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { type ClosedFormProbe, evaluateClosedForm } from "./closed-form.ts";
 import type { Metrics } from "./metrics.ts";
-import { type Comparison, compareWithReal, comparisonParts } from "./result.ts";
+import { compareWithReal, comparisonParts, type RealReferences } from "./result.ts";
 
 /** What a run's images are worth, and what they are compared with. */
 export interface RunEvaluation {
   readonly own: Metrics;
   /** Absent where no comparison was asked for. */
-  readonly comparison?: Comparison;
+  readonly comparison?: RealReferences;
 }
 
 /**

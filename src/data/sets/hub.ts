@@ -4,7 +4,12 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
-import { causesOf, type HubContext, hubFetch, UnreachableError } from "../../encoder/hub-request-node.ts";
+import {
+  type HubContext,
+  hubFetch,
+  notUnderstood,
+  UnreachableError,
+} from "../../encoder/hub-request-node.ts";
 import type { HubAccess } from "../../encoder/hub-settings-node.ts";
 import { type HubFile, hubFile, transferFile } from "../../encoder/hub-transfer-node.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
@@ -99,7 +104,7 @@ async function download(
   }
   try {
     const { commit, files } = await parquetFiles(text, wanted, access, context).catch((error: unknown) => {
-      throw error instanceof ClpError ? error : notUnderstood(text, access, error);
+      throw error instanceof ClpError ? error : notUnderstood(`hf:${text}`, access, error);
     });
     await onDisk(repository, () => mkdir(join(repository, "clp-dd"), { recursive: true }));
     const lock = await lockFolder(repository);
@@ -125,15 +130,6 @@ async function download(
     if (!(error instanceof UnreachableError)) throw error;
     throw new DownloadError(`${error.message} ${byHand}`, { cause: error });
   }
-}
-
-/** What answers is no hub: a network's login page, say, or a wrong HF_ENDPOINT. */
-function notUnderstood(text: string, { hubUrl }: HubAccess, error: unknown): DownloadError {
-  return new DownloadError(
-    `The answers of ${hubUrl} for hf:${text} cannot be understood (${causesOf(error)}). Is it a hub? ` +
-      "Check HF_ENDPOINT and the network, and try again.",
-    { cause: error },
-  );
 }
 
 /** The parquet files that a name stands for, in order, and the commit that they are of. */
