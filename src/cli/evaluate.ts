@@ -1,10 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ClpError } from "../errors.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import type { Evaluation } from "../evaluate/run-node.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
 import { evaluationHtml } from "../report/evaluation.ts";
 import { commonOptions, encoderOptions, integer } from "./options.ts";
+import { requireWritableFile, unwritten } from "./output-file.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 import { wrapText } from "./width.ts";
@@ -72,6 +74,9 @@ Examples:
   clp-dd evaluate a b --data photos --encoder efficientnet-lite0@128,other.onnx@128`,
   );
   command.action(async (artifacts: string[], options: EvaluateOptions) => {
+    const { markdown, html } = options;
+    if (markdown !== undefined) await requireWritableFile("--markdown", markdown);
+    if (html !== undefined) await requireWritableFile("--html", html);
     const given = (name: string) => command.getOptionValueSource(name) === "cli";
     const { encoder, ...params } = encoderParams(options);
     const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
@@ -97,9 +102,14 @@ Examples:
       const text = notes.flatMap((note) => wrapText(note, 80));
       process.stdout.write(`\n${[title, "", formatTable(head, rows), "", ...text].join("\n")}\n`);
     }
-    if (options.markdown) await writeFile(options.markdown, tables.map(markdownTable).join("\n"));
-    if (options.html) await writeFile(options.html, evaluationHtml(tables, results, classes));
+    const failures = await unwritten({
+      ...(markdown === undefined
+        ? {}
+        : { [markdown]: writeFile(markdown, tables.map(markdownTable).join("\n")) }),
+      ...(html === undefined ? {} : { [html]: writeFile(html, evaluationHtml(tables, results, classes)) }),
+    });
     if (options.json) printJson(results.map(evaluationJson));
+    if (failures.length > 0) throw new ClpError(failures.join("\n"));
   });
 }
 
