@@ -39,6 +39,17 @@ export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
 }
 
+/** A number with what may follow it: a deviation, a unit. */
+const number = /^[-+]?\d[\d.,]*(\s*(±\s*\S+)?\s*(%|[KMGT]i?B|B|s|ms|px|min( \d+ s)?|h( \d+ min)?)?)?$/;
+/** Several numbers with what joins them: "64.3 ± 0.6 (50.0 ± 1.2)", "67 %; 33.3 / -0.5". */
+const numbers = /^(?=.*\d)[-+\d.,\s±%/;()–]+$/;
+
+/** Whether the texts of a table's column are figures, to be aligned right; empty ones and dashes may be among them. */
+export function isFigures(cells: readonly string[]): boolean {
+  const filled = cells.filter((cell) => cell !== "" && cell !== "–");
+  return filled.length > 0 && filled.every((cell) => number.test(cell) || numbers.test(cell));
+}
+
 function threeDigits(value: number): string {
   if (value < 9.995) return value.toFixed(2);
   return value < 99.95 ? value.toFixed(1) : value.toFixed(0);

@@ -14,7 +14,7 @@ import { markdownTable } from "../evaluate/tables.ts";
 import { bytes, commonOptions, integer } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
-import { formatTable } from "./table.ts";
+import { describeTable } from "./table.ts";
 
 interface CompareOptions extends CommonOptions {
   readonly out: string;
@@ -93,9 +93,9 @@ A grid, with every field there is; only data, encoders and methods are needed:
       [results]: writeAtomic(results, `${JSON.stringify(json, null, 1)}\n`),
       [markdown]: writeAtomic(markdown, tables.map(markdownTable).join("\n")),
     });
-    for (const { title, head, rows: lines } of tables) {
-      process.stdout.write(`\n${title}\n\n${formatTable(head, lines)}\n`);
-    }
+    // Where a table is split, probes on augmented images stay side by side.
+    const section = (title: string) => title.includes("+aug");
+    for (const table of tables) process.stdout.write(`\n${describeTable(table, { section })}\n`);
     if (problems.length === 0) process.stdout.write(`\n${markdown}, ${results}\n`);
     if (options.json) printJson(json);
     const { failures } = comparison;

@@ -8,8 +8,7 @@ import { evaluationHtml } from "../report/evaluation.ts";
 import { commonOptions, encoderOptions, integer } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
-import { formatTable } from "./table.ts";
-import { wrapText } from "./width.ts";
+import { describeTable } from "./table.ts";
 
 interface EvaluateOptions extends EncoderOptions {
   readonly data: string;
@@ -98,10 +97,7 @@ Examples:
       options,
     );
     const tables = evaluationTables(results);
-    for (const { title, head, rows, notes } of tables) {
-      const text = notes.flatMap((note) => wrapText(note, 80));
-      process.stdout.write(`\n${[title, "", formatTable(head, rows), "", ...text].join("\n")}\n`);
-    }
+    for (const table of tables) process.stdout.write(`\n${describeTable(table)}\n`);
     const failures = await unwritten({
       ...(markdown === undefined
         ? {}
