@@ -4,7 +4,7 @@ import { hubAccess } from "../encoder/hub-settings-node.ts";
 import type { Pool } from "../encoder/model.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
-import { createProgress } from "./progress.ts";
+import { createProgress, onlyNews } from "./progress.ts";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -69,7 +69,7 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
     return await callEngine<Result>(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
-      onNote: (text) => progress.note(text),
+      onNote: onlyNews((text) => progress.note(text)),
     });
   } finally {
     progress.stop();
