@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { ClpError } from "../errors.ts";
+import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
+import { ClpError, UsageError } from "../errors.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import type { Evaluation } from "../evaluate/run-node.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
@@ -77,14 +78,20 @@ Examples:
     if (markdown !== undefined) await requireWritableFile("--markdown", markdown);
     if (html !== undefined) await requireWritableFile("--html", html);
     const given = (name: string) => command.getOptionValueSource(name) === "cli";
-    const { encoder, ...params } = encoderParams(options);
+    const encoders = given("encoder") ? options.encoder.split(",") : [];
+    const specs = encoders.map(parseEncoderSpec);
+    for (const option of ["size", "feature"] as const) requireRoomFor(option, specs, options);
+    const { encoder: _, ...params } = encoderParams(
+      options,
+      specs.map((spec) => spec.encoder),
+    );
     const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
       "evaluate.described",
       {
         ...params,
         artifacts,
         data: options.data,
-        encoders: given("encoder") ? encoder.split(",") : [],
+        encoders,
         probes: options.probes,
         seeds: firstSeeds(options.seeds),
         epochs: options.epochs,
@@ -107,6 +114,20 @@ Examples:
     if (options.json) printJson(results.map(evaluationJson));
     if (failures.length > 0) throw new ClpError(failures.join("\n"));
   });
+}
+
+/** Throws UsageError for --size or --feature where each of the encoders is given with its own. */
+function requireRoomFor(
+  option: "size" | "feature",
+  specs: readonly EncoderSpec[],
+  options: EvaluateOptions,
+): void {
+  const asked = options[option];
+  if (asked === undefined || specs.length === 0 || specs.some((spec) => spec[option] === undefined)) return;
+  throw new UsageError(
+    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has a ${option} of its own. Leave ` +
+      "one of the two out.",
+  );
 }
 
 /** What `--json` prints of an evaluation: `top1` of the closed form first, then every probe with its figures. */

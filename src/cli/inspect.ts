@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Inspection } from "../encoder/inspect-node.ts";
+import { requireEffect } from "./no-effect.ts";
 import { commonOptions, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
@@ -15,6 +16,7 @@ export function addInspect(program: Command): void {
     .option("--size <px>", "side of the input where the model leaves it open", integer(8));
   commonOptions(hubOptions(command));
   command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
+    requireEffect([encoder], options);
     const found = await runJob<Inspection>(
       "inspect",
       { encoder, size: options.size, ...hubParams(options) },

@@ -2,8 +2,9 @@ import { totalmem } from "node:os";
 import type { Command } from "commander";
 import type { StepProfile } from "../distill/profile-node.ts";
 import { formatPercent } from "./format.ts";
+import { requireEffect } from "./no-effect.ts";
 import { commonOptions, integer, runOptions } from "./options.ts";
-import { printJson, type RunOptions, runJob } from "./run.ts";
+import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface ProfileOptions extends RunOptions {
@@ -28,11 +29,13 @@ export function addProfile(program: Command): void {
     .option("--top <n>", "operators and nodes to show", integer(1), 10);
   commonOptions(runOptions(command));
   command.action(async (encoder: string, options: ProfileOptions) => {
+    requireEffect([encoder], options);
     const { feature, pool, size, resize, device, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
+    const run = { feature, pool, size, resize, device, threads, ...hubParams(options) };
     const found = await runJob<StepProfile>(
       "profile",
-      { encoder, feature, pool, size, resize, device, threads, images, classes, steps, memoryBytes },
+      { encoder, ...run, images, classes, steps, memoryBytes },
       options,
     );
     process.stdout.write(`${describeProfile(found, options.top)}\n`);
