@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { ClpError, UsageError } from "../errors.ts";
@@ -89,7 +90,8 @@ Examples:
       "evaluate.described",
       {
         ...params,
-        artifacts,
+        // The same set twice is measured once.
+        artifacts: [...new Set(artifacts.map((folder) => resolve(folder)))],
         data: options.data,
         encoders,
         probes: options.probes,

@@ -34,16 +34,18 @@ const points = (value: number | undefined): string => (value === undefined ? "â€
 /** One table for each encoder evaluated on, and one for each probe across encoders where there are several. */
 export function evaluationTables(results: readonly Evaluation[]): Table[] {
   const encoders = [...new Set(results.map((r) => r.encoder))];
+  const labelOf = labeller(results);
   const tables = encoders.map((encoder) =>
     encoderTable(
       encoder,
       results.filter((r) => r.encoder === encoder),
+      labelOf,
     ),
   );
-  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders)] : tables;
+  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders, labelOf)] : tables;
 }
 
-function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
+function encoderTable(encoder: string, results: readonly Evaluation[], labelOf: Labeller): Table {
   const [first] = results as [Evaluation, ...Evaluation[]];
   const all = results.flatMap((r) => [...r.probes, ...r.full, ...r.random]);
   const worst = all.some((r) => r.worstGroup !== undefined);
@@ -137,7 +139,11 @@ const headSeeds = (results: readonly ProbeResult[]): number | undefined =>
 const memory = ({ peakMemoryBytes }: Evaluation): string => `${(peakMemoryBytes / 2 ** 30).toFixed(2)} GiB`;
 
 /** Rows: what each set was made with; columns: the encoders it is evaluated on. */
-function acrossEncoders(results: readonly Evaluation[], encoders: readonly string[]): Table[] {
+function acrossEncoders(
+  results: readonly Evaluation[],
+  encoders: readonly string[],
+  labelOf: Labeller,
+): Table[] {
   const sets = [...new Set(results.map((r) => r.artifact))];
   const kinds = new Map(results.flatMap((r) => r.probes).map((p) => [probeTitle(p), p]));
   return [...kinds].map(([title, { probe, augmented }]) => ({
@@ -160,12 +166,27 @@ function acrossEncoders(results: readonly Evaluation[], encoders: readonly strin
   }));
 }
 
-/** The artefact's folder. */
-export const labelOf = ({ artifact }: Pick<Evaluation, "artifact">): string =>
-  artifact
-    .replace(/[\\/]+$/, "")
-    .split(/[\\/]/)
-    .at(-1)!;
+/** What tables and pages call an artefact. */
+export type Labeller = (of: Pick<Evaluation, "artifact">) => string;
+
+/** Artefacts are called by their folders' names, and by as much of the path before these as tells them apart. */
+export function labeller(all: readonly Pick<Evaluation, "artifact">[]): Labeller {
+  const paths = [...new Set(all.map(({ artifact }) => artifact))];
+  const ending = (path: string, count: number) =>
+    path
+      .replace(/[\\/]+$/, "")
+      .split(/[\\/]/)
+      .slice(-count)
+      .join("/");
+  return ({ artifact }) => {
+    const most = artifact.split(/[\\/]/).length;
+    let count = 1;
+    const isShared = (other: string) =>
+      other !== artifact && ending(other, count) === ending(artifact, count);
+    while (count < most && paths.some(isShared)) count++;
+    return ending(artifact, count);
+  };
+}
 
 /** A table in Markdown. */
 export function markdownTable({ title, head, rows, notes }: Table): string {

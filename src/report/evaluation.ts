@@ -1,5 +1,5 @@
 import type { Evaluation } from "../evaluate/run-node.ts";
-import { probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
+import { type Labeller, labeller, probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
 import { formatPercent } from "../format.ts";
 import { type Html, html, trusted } from "./html.ts";
 import { style } from "./style.ts";
@@ -13,6 +13,7 @@ export function evaluationHtml(
   results: readonly Evaluation[],
   classes: readonly string[],
 ): string {
+  const labelOf = labeller(results);
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -26,7 +27,7 @@ export function evaluationHtml(
 <main>
 <h1>Evaluation on ${results[0]?.data ?? "a data set"}</h1>
 ${tables.map(tableHtml)}
-${results.map((result) => detailsHtml(result, classes))}
+${results.map((result) => detailsHtml(result, labelOf, classes))}
 </main>
 </body>
 </html>
@@ -43,10 +44,11 @@ ${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>\n
 ${notes.map((note) => html`<p class="small soft">${note}</p>\n`)}`;
 }
 
-function detailsHtml({ artifact, encoder, probes }: Evaluation, classes: readonly string[]): Html {
+function detailsHtml(evaluation: Evaluation, labelOf: Labeller, classes: readonly string[]): Html {
+  const { encoder, probes } = evaluation;
   return html`${probes.map(
     (result) => html`<details>
-<summary>${artifact} on ${encoder}: ${probeTitle(result)}, ${spreadText(result.top1)} %, by class</summary>
+<summary>${labelOf(evaluation)} on ${encoder}: ${probeTitle(result)}, ${spreadText(result.top1)} %, by class</summary>
 <div class="scroll"><table>
 <thead><tr><th>Class</th><th class="number">Accuracy</th>${
       classes.length <= mostClasses ? html`<th>Taken for (test images, all seeds)</th>` : undefined
