@@ -39,6 +39,11 @@ export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
 }
 
+/** A number of things: "1 seed", "1,000 epochs". */
+export function formatMany(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** A number with what may follow it: a deviation, a unit. */
 const number = /^[-+]?\d[\d.,]*(\s*(±\s*\S+)?\s*(%|[KMGT]i?B|B|s|ms|px|min( \d+ s)?|h( \d+ min)?)?)?$/;
 /** Several numbers with what joins them: "64.3 ± 0.6 (50.0 ± 1.2)", "67 %; 33.3 / -0.5". */

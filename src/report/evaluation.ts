@@ -1,6 +1,6 @@
 import type { Evaluation } from "../evaluate/run-node.ts";
 import { type Labeller, labeller, probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
-import { formatPercent } from "../format.ts";
+import { formatPercent, isFigures } from "../format.ts";
 import { type Html, html, trusted } from "./html.ts";
 import { style } from "./style.ts";
 
@@ -35,11 +35,12 @@ ${results.map((result) => detailsHtml(result, labelOf, classes))}
 }
 
 function tableHtml({ title, head, rows, notes }: Table): Html {
+  const classes = head.map((_, c) => (isFigures(rows.map((row) => row[c]!)) ? "number" : ""));
   return html`<h2>${title}</h2>
 <div class="scroll"><table>
-<thead><tr>${head.map((name) => html`<th>${name}</th>`)}</tr></thead>
+<thead><tr>${head.map((name, c) => html`<th class="${classes[c]}">${name}</th>`)}</tr></thead>
 <tbody>
-${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+${rows.map((row) => html`<tr>${row.map((cell, c) => html`<td class="${classes[c]}">${cell}</td>`)}</tr>\n`)}</tbody>
 </table></div>
 ${notes.map((note) => html`<p class="small soft">${note}</p>\n`)}`;
 }
