@@ -11,6 +11,7 @@ import { checkedCompareConfig, readGrid } from "../evaluate/compare-config.ts";
 import type { Comparison } from "../evaluate/compare-node.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
 import { markdownTable } from "../evaluate/tables.ts";
+import { formatMany } from "./format.ts";
 import { bytes, commonOptions, integer } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
@@ -101,7 +102,8 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const { failures } = comparison;
     if (failures.length > 0) {
       const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
-      problems.push(`${failures.length} cells failed; the others are in the tables.\n${named}`);
+      const others = comparison.cells.length > 0 ? "; the others are in the tables" : "";
+      problems.push(`${formatMany(failures.length, "cell")} failed${others}.\n${named}`);
     }
     if (problems.length > 0) throw new ClpError(problems.join("\n"));
   });

@@ -34,7 +34,7 @@ function probesOf(value: string): ProbeName[] {
 }
 
 const drawsOf = (value: string): number | "each epoch" =>
-  value === "epoch" ? "each epoch" : integer(1)(value);
+  value === "epoch" ? "each epoch" : integer(1, "a whole number of at least 1, or epoch")(value);
 
 const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 

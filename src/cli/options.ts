@@ -3,11 +3,14 @@ import { asDtype } from "../encoder/layout.ts";
 import { pools } from "../encoder/model.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
-export function integer(minimum: number): (value: string) => number {
+export function integer(
+  minimum: number,
+  expected = `a whole number of at least ${minimum}`,
+): (value: string) => number {
   return (value) => {
     const number = Number(value);
     if (!Number.isInteger(number) || number < minimum) {
-      throw new InvalidArgumentError(`Expected a whole number of at least ${minimum}.`);
+      throw new InvalidArgumentError(`Expected ${expected}.`);
     }
     return number;
   };

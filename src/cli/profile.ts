@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
 import type { StepProfile } from "../distill/profile-node.ts";
-import { formatPercent } from "./format.ts";
+import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, integer, runOptions } from "./options.ts";
 import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
@@ -73,8 +73,8 @@ function describeProfile(found: StepProfile, top: number): string {
     ]);
   return [
     `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} a call,`,
-    `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ${found.threads} threads, ` +
-      `mean of ${found.steps} steps, profiler on`,
+    `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ` +
+      `${formatMany(found.threads, "thread")}, mean of ${formatMany(found.steps, "step")}, profiler on`,
     "",
     formatTable(
       ["part of a step", "ms", "share"],
