@@ -21,7 +21,7 @@ export function addDemo(program: Command): void {
     .option("--overwrite", `replace a set that lies at --out, as one at ${demoOut} always is`)
     .option("--resume", "go on from the checkpoint of a stopped demo")
     .option("--no-baselines", "do not measure full data, centroid and random images");
-  commonOptions(encoderOptions(distillOptions(command)));
+  commonOptions(encoderOptions(distillOptions(command), { size: String(demoSize), resize: "--size" }));
   command.action((options) =>
     distill("emoji", {
       size: demoSize,

@@ -64,7 +64,8 @@ export function addEvaluate(program: Command): void {
     .option("--full-seeds <n>", "seeds of the heads on the full data (default: --seeds)", integer(1))
     .option("--markdown <file>", "write the tables as Markdown")
     .option("--html <file>", "write the tables, accuracy by class and confusions as a page");
-  commonOptions(encoderOptions(command)).addHelpText(
+  const ofSets = { encoder: "each set's own", size: "that of each set", resize: "as for the sets" };
+  commonOptions(encoderOptions(command, ofSets)).addHelpText(
     "after",
     `
 --encoder takes several, with commas: NAME, NAME@SIZE or NAME@SIZE#TENSOR.

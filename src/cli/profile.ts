@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { StepProfile } from "../distill/profile-node.ts";
 import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
-import { commonOptions, integer, runOptions } from "./options.ts";
+import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";
 import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
@@ -22,7 +22,7 @@ export function addProfile(program: Command): void {
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
         "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
     )
-    .argument("[model]", "an embedded name or an .onnx file", "efficientnet-lite0")
+    .argument("[model]", encoderForms, "efficientnet-lite0")
     .option("--images <n>", "synthetic images", integer(2), 8)
     .option("--classes <n>", "classes that they are of (default: one an image)", integer(2))
     .option("--steps <n>", "steps to measure", integer(1), 5)
