@@ -39,9 +39,20 @@ export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en-US");
 }
 
-/** A number of things: "1 thread", "1,000 threads". */
-export function formatCountOf(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+/** A number of things: "1 seed", "1,000 epochs". */
+export function formatMany(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** A number with what may follow it: a deviation, a unit. */
+const number = /^[-+]?\d[\d.,]*(\s*(±\s*\S+)?\s*(%|[KMGT]i?B|B|s|ms|px|min( \d+ s)?|h( \d+ min)?)?)?$/;
+/** Several numbers with what joins them: "64.3 ± 0.6 (50.0 ± 1.2)", "67 %; 33.3 / -0.5". */
+const numbers = /^(?=.*\d)[-+\d.,\s±%/;()–]+$/;
+
+/** Whether the texts of a table's column are figures, to be aligned right; empty ones and dashes may be among them. */
+export function isFigures(cells: readonly string[]): boolean {
+  const filled = cells.filter((cell) => cell !== "" && cell !== "–");
+  return filled.length > 0 && filled.every((cell) => number.test(cell) || numbers.test(cell));
 }
 
 function threeDigits(value: number): string {

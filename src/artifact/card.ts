@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatCountOf, formatMeanStd, formatSeconds } from "../format.ts";
+import { formatBytes, formatCount, formatMany, formatMeanStd, formatSeconds } from "../format.ts";
 import { imageCount, type Manifest } from "./manifest.ts";
 
 /** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
@@ -60,7 +60,7 @@ It uses statistics of the real training features (${probe.normalization.startsWi
       : `
 On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
   }
-Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatCountOf(manifest.machine.threads, "thread")}).
+Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
 ## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}

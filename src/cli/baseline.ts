@@ -1,5 +1,8 @@
-import { Argument, type Command } from "commander";
-import { baselineKinds } from "../engine/params.ts";
+import { Argument, type Command, Option } from "commander";
+import { listed } from "../data/source.ts";
+import { type BaselineKind, baselineKinds } from "../engine/params.ts";
+import { UsageError } from "../errors.ts";
+import { normalizations } from "../probe/feature-map.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";
@@ -13,6 +16,24 @@ interface BaselineOptions extends EncoderOptions {
   readonly lambda?: number;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+}
+
+/** The kinds that an option means something to, where that is not all of them. */
+const meantFor: { readonly [option in "of" | "ipc" | "seed" | "lambda"]: readonly BaselineKind[] } = {
+  of: ["neighbors"],
+  ipc: baselineKinds.filter((kind) => kind !== "full"),
+  seed: ["random", "kmeans"],
+  lambda: baselineKinds.filter((kind) => kind !== "full"),
+};
+
+/** Throws UsageError for an option that changes nothing about a baseline of that kind. */
+function requireMeaning(kind: BaselineKind, options: BaselineOptions): void {
+  for (const [option, kinds] of Object.entries(meantFor)) {
+    if (options[option as keyof typeof meantFor] === undefined || kinds.includes(kind)) continue;
+    throw new UsageError(
+      `--${option} means nothing to the baseline ${kind}, only to ${listed(kinds)}. Leave it out.`,
+    );
+  }
 }
 
 export function addBaseline(program: Command): void {
@@ -34,7 +55,12 @@ export function addBaseline(program: Command): void {
     .option("--of <folder>", "the distilled set whose neighbours are taken (neighbors)")
     .option("--ipc <n>", "images per class (default: 1)", integer(1))
     .option("--seed <n>", "seed of random and kmeans (default: 0)", integer(0))
-    .option("--normalize <map>", "feature map of the closed-form probe (default: that of distill)")
+    .addOption(
+      new Option(
+        "--normalize <map>",
+        "feature map of the closed-form probe (default: that of distill)",
+      ).choices(normalizations),
+    )
     .option(
       "--lambda <x>",
       "ridge strength relative to tr(K)/m (default: that of distill; full chooses its own)",
@@ -43,7 +69,8 @@ export function addBaseline(program: Command): void {
     .option("--overwrite", "replace a set that lies at --out")
     .option("--no-baselines", "do not measure full data, centroid and random images beside it");
   commonOptions(encoderOptions(command));
-  command.action(async (kind: string, data: string, options: BaselineOptions) => {
+  command.action(async (kind: BaselineKind, data: string, options: BaselineOptions) => {
+    requireMeaning(kind, options);
     const { ipc, seed, normalize, lambda } = options;
     await makeSet(
       "baseline",

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
@@ -11,9 +11,11 @@ import { checkedCompareConfig, readGrid } from "../evaluate/compare-config.ts";
 import type { Comparison } from "../evaluate/compare-node.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
 import { markdownTable } from "../evaluate/tables.ts";
+import { formatMany } from "./format.ts";
 import { bytes, commonOptions, integer } from "./options.ts";
+import { makeFolder, unwritten } from "./output-file.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
-import { formatTable } from "./table.ts";
+import { describeTable } from "./table.ts";
 
 interface CompareOptions extends CommonOptions {
   readonly out: string;
@@ -72,7 +74,9 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const config = readGrid(text, file);
     checkedCompareConfig(config, file);
     const { out, device, threads, maxBad } = options;
-    await mkdir(out, { recursive: true });
+    // Whatever is wrong with these is told before the cells are run.
+    const published = options.published === undefined ? undefined : readPublished(options.published);
+    await makeFolder("--out", out);
     const comparison = await runJob<Comparison>(
       "compare",
       {
@@ -82,22 +86,26 @@ A grid, with every field there is; only data, encoders and methods are needed:
       },
       options,
     );
-    const published = options.published === undefined ? undefined : readPublished(options.published);
     const rows = comparisonRows(comparison.cells, published);
     const tables = comparisonTables(rows, published);
     const json = comparisonJson(comparison, rows);
-    await replaceFile(join(out, "results.json"), `${JSON.stringify(json, null, 1)}\n`);
-    await replaceFile(join(out, "results.md"), tables.map(markdownTable).join("\n"));
-    for (const { title, head, rows: lines } of tables) {
-      process.stdout.write(`\n${title}\n\n${formatTable(head, lines)}\n`);
-    }
-    process.stdout.write(`\n${join(out, "results.md")}, ${join(out, "results.json")}\n`);
+    const [results, markdown] = [join(out, "results.json"), join(out, "results.md")];
+    const problems = await unwritten({
+      [results]: replaceFile(results, `${JSON.stringify(json, null, 1)}\n`),
+      [markdown]: replaceFile(markdown, tables.map(markdownTable).join("\n")),
+    });
+    // Where a table is split, probes on augmented images stay side by side.
+    const section = (title: string) => title.includes("+aug");
+    for (const table of tables) process.stdout.write(`\n${describeTable(table, { section })}\n`);
+    if (problems.length === 0) process.stdout.write(`\n${markdown}, ${results}\n`);
     if (options.json) printJson(json);
     const { failures } = comparison;
     if (failures.length > 0) {
       const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
-      throw new ClpError(`${failures.length} cells failed; the others are in the tables.\n${named}`);
+      const others = comparison.cells.length > 0 ? "; the others are in the tables" : "";
+      problems.push(`${formatMany(failures.length, "cell")} failed${others}.\n${named}`);
     }
+    if (problems.length > 0) throw new ClpError(problems.join("\n"));
   });
 }
 

@@ -19,7 +19,7 @@ export function addDatasets(program: Command): void {
     .command("datasets")
     .summary("list the known data sets, and how their files must lie")
     .description(
-      "Lists the data sets that are read as published: images, classes, page with files and terms. With a name:\n" +
+      "Lists the data sets that are read as published: images, classes, page with files and terms. With a name: " +
         "how its files must lie. Nothing is downloaded but what hf: names.",
     )
     .argument("[name]", "show one")

@@ -5,6 +5,9 @@ import { commonOptions, encoderOptions } from "./options.ts";
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
 const demoSize = 128;
 
+/** The demo's own folder, which the next demo replaces. */
+const demoOut = "out-demo";
+
 export function addDemo(program: Command): void {
   const command = program
     .command("demo")
@@ -14,16 +17,17 @@ export function addDemo(program: Command): void {
         "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first " +
         "time, for the features of the real images.",
     )
-    .option("--out <folder>", "where the result goes", "out-demo")
+    .option("--out <folder>", "where the result goes", demoOut)
+    .option("--overwrite", `replace a set that lies at --out, as one at ${demoOut} always is`)
     .option("--resume", "go on from the checkpoint of a stopped demo")
     .option("--no-baselines", "do not measure full data, centroid and random images");
-  commonOptions(encoderOptions(distillOptions(command)));
+  commonOptions(encoderOptions(distillOptions(command), { size: String(demoSize), resize: "--size" }));
   command.action((options) =>
     distill("emoji", {
       size: demoSize,
       resize: options.size ?? demoSize,
       ...options,
-      overwrite: true,
+      overwrite: options.overwrite ?? options.out === demoOut,
     }),
   );
 }

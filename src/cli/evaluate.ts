@@ -1,13 +1,16 @@
 import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
+import { ClpError, UsageError } from "../errors.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import type { Evaluation } from "../evaluate/run-node.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
 import { evaluationHtml } from "../report/evaluation.ts";
 import { commonOptions, encoderOptions, integer } from "./options.ts";
+import { requireWritableFile, unwritten } from "./output-file.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
-import { formatTable } from "./table.ts";
-import { wrapText } from "./width.ts";
+import { describeTable } from "./table.ts";
 
 interface EvaluateOptions extends EncoderOptions {
   readonly data: string;
@@ -31,7 +34,7 @@ function probesOf(value: string): ProbeName[] {
 }
 
 const drawsOf = (value: string): number | "each epoch" =>
-  value === "epoch" ? "each epoch" : integer(1)(value);
+  value === "epoch" ? "each epoch" : integer(1, "a whole number of at least 1, or epoch")(value);
 
 const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 
@@ -61,7 +64,8 @@ export function addEvaluate(program: Command): void {
     .option("--full-seeds <n>", "seeds of the heads on the full data (default: --seeds)", integer(1))
     .option("--markdown <file>", "write the tables as Markdown")
     .option("--html <file>", "write the tables, accuracy by class and confusions as a page");
-  commonOptions(encoderOptions(command)).addHelpText(
+  const ofSets = { encoder: "each set's own", size: "that of each set", resize: "as for the sets" };
+  commonOptions(encoderOptions(command, ofSets)).addHelpText(
     "after",
     `
 --encoder takes several, with commas: NAME, NAME@SIZE or NAME@SIZE#TENSOR.
@@ -72,15 +76,25 @@ Examples:
   clp-dd evaluate a b --data photos --encoder efficientnet-lite0@128,other.onnx@128`,
   );
   command.action(async (artifacts: string[], options: EvaluateOptions) => {
+    const { markdown, html } = options;
+    if (markdown !== undefined) await requireWritableFile("--markdown", markdown);
+    if (html !== undefined) await requireWritableFile("--html", html);
     const given = (name: string) => command.getOptionValueSource(name) === "cli";
-    const { encoder, ...params } = encoderParams(options);
+    const encoders = given("encoder") ? options.encoder.split(",") : [];
+    const specs = encoders.map(parseEncoderSpec);
+    for (const option of ["size", "feature"] as const) requireRoomFor(option, specs, options);
+    const { encoder: _, ...params } = encoderParams(
+      options,
+      specs.map((spec) => spec.encoder),
+    );
     const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
       "evaluate.described",
       {
         ...params,
-        artifacts,
+        // The same set twice is measured once.
+        artifacts: [...new Set(artifacts.map((folder) => resolve(folder)))],
         data: options.data,
-        encoders: given("encoder") ? encoder.split(",") : [],
+        encoders,
         probes: options.probes,
         seeds: firstSeeds(options.seeds),
         epochs: options.epochs,
@@ -93,14 +107,30 @@ Examples:
       options,
     );
     const tables = evaluationTables(results);
-    for (const { title, head, rows, notes } of tables) {
-      const text = notes.flatMap((note) => wrapText(note, 80));
-      process.stdout.write(`\n${[title, "", formatTable(head, rows), "", ...text].join("\n")}\n`);
-    }
-    if (options.markdown) await writeFile(options.markdown, tables.map(markdownTable).join("\n"));
-    if (options.html) await writeFile(options.html, evaluationHtml(tables, results, classes));
+    for (const table of tables) process.stdout.write(`\n${describeTable(table)}\n`);
+    const failures = await unwritten({
+      ...(markdown === undefined
+        ? {}
+        : { [markdown]: writeFile(markdown, tables.map(markdownTable).join("\n")) }),
+      ...(html === undefined ? {} : { [html]: writeFile(html, evaluationHtml(tables, results, classes)) }),
+    });
     if (options.json) printJson(results.map(evaluationJson));
+    if (failures.length > 0) throw new ClpError(failures.join("\n"));
   });
+}
+
+/** Throws UsageError for --size or --feature where each of the encoders is given with its own. */
+function requireRoomFor(
+  option: "size" | "feature",
+  specs: readonly EncoderSpec[],
+  options: EvaluateOptions,
+): void {
+  const asked = options[option];
+  if (asked === undefined || specs.length === 0 || specs.some((spec) => spec[option] === undefined)) return;
+  throw new UsageError(
+    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has a ${option} of its own. Leave ` +
+      "one of the two out.",
+  );
 }
 
 /** What `--json` prints of an evaluation: `top1` of the closed form first, then every probe with its figures. */

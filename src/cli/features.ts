@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { formatBytes } from "./format.ts";
+import { formatBytes, formatCount } from "./format.ts";
 import { commonOptions, encoderOptions, integer } from "./options.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
 import { parseShard, type Shard } from "./shard.ts";
@@ -48,7 +48,7 @@ export function addFeatures(program: Command): void {
       const width = options.storage === "float16" ? 2 : 4;
       const rows = results.map((r) => [
         r.split,
-        String(r.count),
+        formatCount(r.count),
         formatBytes(r.count * r.featureSize * width),
         r.path,
       ]);

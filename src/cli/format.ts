@@ -1,1 +1,8 @@
-export { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
+export {
+  formatBytes,
+  formatCount,
+  formatMany,
+  formatMeanStd,
+  formatPercent,
+  formatSeconds,
+} from "../format.ts";

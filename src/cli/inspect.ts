@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Inspection } from "../encoder/inspect-node.ts";
-import { commonOptions, hubOptions, integer } from "./options.ts";
+import { requireEffect } from "./no-effect.ts";
+import { commonOptions, encoderForms, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
@@ -11,10 +12,11 @@ export function addInspect(program: Command): void {
     .description(
       "Lists a model's inputs, the tensors that can serve as features, and its operators with their rules.",
     )
-    .argument("<model>", "a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file")
+    .argument("<model>", encoderForms)
     .option("--size <px>", "side of the input where the model leaves it open", integer(8));
   commonOptions(hubOptions(command));
   command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
+    requireEffect([encoder], options);
     const found = await runJob<Inspection>(
       "inspect",
       { encoder, size: options.size, ...hubParams(options) },

@@ -3,11 +3,14 @@ import { asDtype } from "../encoder/layout.ts";
 import { pools } from "../encoder/model.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
-export function integer(minimum: number): (value: string) => number {
+export function integer(
+  minimum: number,
+  expected = `a whole number of at least ${minimum}`,
+): (value: string) => number {
   return (value) => {
     const number = Number(value);
     if (!Number.isInteger(number) || number < minimum) {
-      throw new InvalidArgumentError(`Expected a whole number of at least ${minimum}.`);
+      throw new InvalidArgumentError(`Expected ${expected}.`);
     }
     return number;
   };
@@ -29,14 +32,27 @@ export function bytes(value: string): number {
   return Math.round(number * units[match[2]!.toLowerCase()]!);
 }
 
+/** What can be given for an encoder. */
+export const encoderForms =
+  "a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file";
+
+/** What the help says of what holds where an option is not given. */
+interface Defaults {
+  readonly encoder?: string;
+  readonly size: string;
+  readonly resize: string;
+}
+const usualDefaults: Defaults = { size: "the encoder's own", resize: "the encoder's own ratio" };
+
 /** Which encoder, how it is run, and where features of real images go. */
-export function encoderOptions(command: Command): Command {
-  command.option(
-    "--encoder <name|path>",
-    "frozen encoder: a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file",
-    "efficientnet-lite0",
+export function encoderOptions(command: Command, defaults = usualDefaults): Command {
+  command.addOption(
+    new Option("--encoder <name|path>", `frozen encoder: ${encoderForms}`).default(
+      "efficientnet-lite0",
+      defaults.encoder,
+    ),
   );
-  return runOptions(command)
+  return runOptions(command, defaults)
     .option(
       "--cache-dir <dir>",
       "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
@@ -45,7 +61,7 @@ export function encoderOptions(command: Command): Command {
 }
 
 /** How an encoder is run: shared by every command that runs one. */
-export function runOptions(command: Command): Command {
+export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
   return hubOptions(command)
     .option(
       "--feature <tensor>",
@@ -54,14 +70,10 @@ export function runOptions(command: Command): Command {
     .addOption(new Option("--pool <how>", "how tokens become one feature vector").choices(pools))
     .option(
       "--size <px>",
-      "side of the images the encoder sees and that are distilled (default: the encoder's own)",
+      `side of the images the encoder sees and that are distilled (default: ${size})`,
       integer(8),
     )
-    .option(
-      "--resize <px>",
-      "shorter edge before the crop to --size (default: the encoder's own ratio)",
-      integer(8),
-    )
+    .option("--resize <px>", `shorter edge before the crop to --size (default: ${resize})`, integer(8))
     .addOption(
       new Option("--device <device>", "where the encoder runs")
         .choices(["cpu", "webgpu", "cuda"])

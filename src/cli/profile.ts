@@ -1,9 +1,10 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
 import type { StepProfile } from "../distill/profile-node.ts";
-import { formatPercent } from "./format.ts";
-import { commonOptions, integer, runOptions } from "./options.ts";
-import { printJson, type RunOptions, runJob } from "./run.ts";
+import { formatMany, formatPercent } from "./format.ts";
+import { requireEffect } from "./no-effect.ts";
+import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";
+import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface ProfileOptions extends RunOptions {
@@ -21,18 +22,20 @@ export function addProfile(program: Command): void {
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
         "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
     )
-    .argument("[model]", "an embedded name or an .onnx file", "efficientnet-lite0")
+    .argument("[model]", encoderForms, "efficientnet-lite0")
     .option("--images <n>", "synthetic images", integer(2), 8)
     .option("--classes <n>", "classes that they are of (default: one an image)", integer(2))
     .option("--steps <n>", "steps to measure", integer(1), 5)
     .option("--top <n>", "operators and nodes to show", integer(1), 10);
   commonOptions(runOptions(command));
   command.action(async (encoder: string, options: ProfileOptions) => {
+    requireEffect([encoder], options);
     const { feature, pool, size, resize, device, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
+    const run = { feature, pool, size, resize, device, threads, ...hubParams(options) };
     const found = await runJob<StepProfile>(
       "profile",
-      { encoder, feature, pool, size, resize, device, threads, images, classes, steps, memoryBytes },
+      { encoder, ...run, images, classes, steps, memoryBytes },
       options,
     );
     process.stdout.write(`${describeProfile(found, options.top)}\n`);
@@ -70,8 +73,8 @@ function describeProfile(found: StepProfile, top: number): string {
     ]);
   return [
     `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} a call,`,
-    `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ${found.threads} threads, ` +
-      `mean of ${found.steps} steps, profiler on`,
+    `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ` +
+      `${formatMany(found.threads, "thread")}, mean of ${formatMany(found.steps, "step")}, profiler on`,
     "",
     formatTable(
       ["part of a step", "ms", "share"],

@@ -130,3 +130,13 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
     },
   };
 }
+
+/** Passes notes on, each once: what a data set or an encoder is would be told again for every cell of a grid. */
+export function onlyNews(say: (text: string) => void): (text: string) => void {
+  const told = new Set<string>();
+  return (text) => {
+    // That another cell failed is news, whatever it failed of.
+    if (!told.has(text) || text.startsWith("Failed: ")) say(text);
+    told.add(text);
+  };
+}

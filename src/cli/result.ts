@@ -1,6 +1,6 @@
 import type { DistillConfig } from "../distill/config.ts";
 import type { DistillSummary } from "../distill/run-node.ts";
-import { formatBytes, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
+import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
@@ -26,7 +26,7 @@ function printResult({ manifest, out }: DistillSummary): void {
   const full = manifest.metrics.fullData?.top1;
   const rows = manifest.metrics.rows.map((row) => [
     row.name,
-    String(row.images),
+    formatCount(row.images),
     row.std === undefined ? formatPercent(row.top1) : formatMeanStd(row.top1, row.std),
     full === undefined ? "" : formatPercent(row.top1 / full),
   ]);

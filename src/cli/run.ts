@@ -4,7 +4,8 @@ import { hubAccess } from "../encoder/hub-settings-node.ts";
 import type { Pool } from "../encoder/model.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
-import { createProgress } from "./progress.ts";
+import { requireEffect } from "./no-effect.ts";
+import { createProgress, onlyNews } from "./progress.ts";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -43,8 +44,12 @@ export interface EncoderOptions extends RunOptions {
   readonly maxBad: number;
 }
 
-/** The encoder's and the cache's part of a job's parameters. */
-export function encoderParams(options: EncoderOptions) {
+/**
+ * The encoder's and the cache's part of a job's parameters.
+ * @param encoders the encoders that are named; an option of which none of them has a use is refused
+ */
+export function encoderParams(options: EncoderOptions, encoders: readonly string[] = [options.encoder]) {
+  requireEffect(encoders, options);
   const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
   const run = { device, threads, maxBad, cacheFolder };
@@ -69,7 +74,7 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
     return await callEngine<Result>(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
-      onNote: (text) => progress.note(text),
+      onNote: onlyNews((text) => progress.note(text)),
     });
   } finally {
     progress.stop();

@@ -34,6 +34,9 @@ export function truncate(text: string, columns: number): string {
   return `${kept.trimEnd()}…`;
 }
 
+/** What `wrapText` keeps on one line where there is room for it. */
+export const wordsOf = (text: string): string[] => text.split(/(?<=[ /])/).map((word) => word.trimEnd());
+
 /** The text in lines of at most `columns`, broken after a space or a slash where there is one. */
 export function wrapText(text: string, columns: number): string[] {
   const lines: string[] = [];

@@ -210,7 +210,7 @@ function heldOut(
   if (single.length > 0) {
     throw new DataError(
       `${name} has no test folder, and holding images out for testing needs at least two of each class, but ` +
-        `${listed(single)} has one. Add images, give a test folder, or hold none out.`,
+        `${listed(single)} ${single.length === 1 ? "has" : "have"} one. Add images, or give a test folder.`,
     );
   }
   const train = new Map<string, ClassFiles>();

@@ -11,28 +11,39 @@ export interface FeatureChoice {
 }
 
 /**
- * The obvious feature tensor of a graph: an output that is named like one, or what goes into the last linear
- * layer of a classifier, or the only output.
+ * The feature tensor of a graph: the one that is asked for, else the obvious one.
  *
- * @param asked a tensor's name given by the user; must exist
+ * @param asked a tensor's name given by the user, or by the description that a model comes with; must exist
  * @throws ModelError naming the nearest candidates when `asked` does not exist
  */
 export function selectFeature(graph: Graph, asked?: string): FeatureChoice {
   const producers = producersOf(graph);
-  if (asked !== undefined) {
-    if (producers.has(asked)) return { value: asked, reason: "as asked" };
-    const candidates = featureCandidates(graph);
-    throw new ModelError(
-      `The model has no tensor "${asked}". Candidates: ${candidates.slice(0, 8).join(", ")} ` +
-        "(`clp-dd inspect` lists them with their shapes).",
-    );
+  const obvious = obviousFeature(graph, producers);
+  if (asked === undefined) {
+    if (obvious === undefined) throw new ModelError("The model has no output.");
+    return obvious;
   }
+  // A model's own description mostly names the obvious one, which nobody had to ask for.
+  if (asked === obvious?.value) return obvious;
+  if (producers.has(asked)) return { value: asked, reason: "as asked" };
+  const candidates = featureCandidates(graph);
+  throw new ModelError(
+    `The model has no tensor "${asked}". Candidates: ${candidates.slice(0, 8).join(", ")} ` +
+      "(`clp-dd inspect` lists them with their shapes).",
+  );
+}
+
+/**
+ * An output that is named like a feature, or what goes into the last linear layer of a classifier, or the first
+ * output; undefined where there is none.
+ */
+function obviousFeature(graph: Graph, producers: ReadonlyMap<string, Node>): FeatureChoice | undefined {
   for (const name of featureNames) {
     if (graph.outputs.some((o) => o.name === name))
       return { value: name, reason: `the output named ${name}` };
   }
   const output = graph.outputs[0];
-  if (output === undefined) throw new ModelError("The model has no output.");
+  if (output === undefined) return undefined;
   const classifier = classifierOf(graph, output.name, producers);
   if (classifier) return { value: classifier, reason: "what goes into the last linear layer" };
   return { value: output.name, reason: `the output "${output.name}"` };

@@ -17,7 +17,7 @@ import { type DistillSummary, parseConfig } from "../distill/run-node.ts";
 import type { BaselineParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { formatCountOf } from "../format.ts";
+import { formatMany } from "../format.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { stageCollector } from "../runtime/memory-node.ts";
@@ -142,7 +142,7 @@ async function distilledFeatures(
   const [height, width] = encoder.preprocessing.crop;
   if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
     throw new UsageError(
-      `${of} has ${formatCountOf(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
+      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
     );
   }
   if (artifact.manifest.imageSize !== height || height !== width) {

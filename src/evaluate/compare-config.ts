@@ -34,17 +34,31 @@ export interface MethodEntry {
   readonly published?: string;
 }
 
-const MethodObject = z.strictObject({
-  /** How tables call it; default: the preset's or baseline's name. */
-  name: word.optional(),
-  preset: z.enum(presetNames as [PresetName, ...PresetName[]]).optional(),
-  baseline: z.enum(baselineKinds).optional(),
-  /** Of the baseline neighbors: name of the method, listed before it, whose images' neighbours are taken. */
-  of: word.optional(),
-  /** Settings of a distillation that are not to be the preset's; checked when the grid is laid out. */
-  config: z.record(z.string(), z.unknown()).default({}),
-  published,
-});
+/** What is said of keys that a method does not have: settings are easily put beside "preset" instead of under "config". */
+function unknownKeys(keys: readonly string[]): string {
+  const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).join(", ");
+  // Images per class and seeds are the whole grid's.
+  const settings = keys.filter(
+    (key) => Object.hasOwn(DistillConfig.shape, key) && !["ipc", "seed"].includes(key),
+  );
+  const hint = settings.length > 0 ? `. Under "config" go a method's settings: ${quoted(settings)}` : "";
+  return `Unrecognized key${keys.length === 1 ? "" : "s"}: ${quoted(keys)}${hint}`;
+}
+
+const MethodObject = z.strictObject(
+  {
+    /** How tables call it; default: the preset's or baseline's name. */
+    name: word.optional(),
+    preset: z.enum(presetNames as [PresetName, ...PresetName[]]).optional(),
+    baseline: z.enum(baselineKinds).optional(),
+    /** Of the baseline neighbors: name of the method, listed before it, whose images' neighbours are taken. */
+    of: word.optional(),
+    /** Settings of a distillation that are not to be the preset's; checked when the grid is laid out. */
+    config: z.record(z.string(), z.unknown()).default({}),
+    published,
+  },
+  { error: (issue) => (issue.code === "unrecognized_keys" ? unknownKeys(issue.keys) : undefined) },
+);
 const MethodEntry = z.union(
   [
     z

@@ -1,4 +1,4 @@
-import { formatCount, formatPercent, formatSeconds } from "../format.ts";
+import { formatMany, formatPercent, formatSeconds } from "../format.ts";
 import { type ProbeName, type ProbeResult, rankingOf, type Spread } from "./protocol.ts";
 import type { Evaluation } from "./run-node.ts";
 
@@ -29,21 +29,24 @@ export function spreadText({ mean, std, values }: Spread): string {
 }
 
 /** Differences of accuracies, in points. */
-const points = (value: number | undefined): string => (value === undefined ? "–" : (100 * value).toFixed(1));
+const points = (value: number | undefined): string =>
+  value === undefined ? "–" : (100 * value).toFixed(1).replace(/^-(0\.0)$/, "$1");
 
 /** One table for each encoder evaluated on, and one for each probe across encoders where there are several. */
 export function evaluationTables(results: readonly Evaluation[]): Table[] {
   const encoders = [...new Set(results.map((r) => r.encoder))];
+  const labelOf = labeller(results);
   const tables = encoders.map((encoder) =>
     encoderTable(
       encoder,
       results.filter((r) => r.encoder === encoder),
+      labelOf,
     ),
   );
-  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders)] : tables;
+  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders, labelOf)] : tables;
 }
 
-function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
+function encoderTable(encoder: string, results: readonly Evaluation[], labelOf: Labeller): Table {
   const [first] = results as [Evaluation, ...Evaluation[]];
   const all = results.flatMap((r) => [...r.probes, ...r.full, ...r.random]);
   const worst = all.some((r) => r.worstGroup !== undefined);
@@ -56,68 +59,102 @@ function encoderTable(encoder: string, results: readonly Evaluation[]): Table {
     ...(worst ? [result.worstGroup ? spreadText(result.worstGroup) : "–"] : []),
     ...ranking,
   ];
+  // What no result was compared with has no column.
+  const [full, random] = [results.some((r) => r.full.length > 0), results.some((r) => r.random.length > 0)];
   const rows: string[][] = [];
   for (const result of results) {
     for (const probe of result.probes) {
       const { hlr, ior } = rankingOf(probe, result.full, result.random);
       const whole = result.full.find((f) => f.probe === probe.probe);
       const share = whole ? formatPercent(probe.top1.mean / whole.top1.mean, 0) : "–";
-      rows.push(line(labelOf(result), probe, [share, points(hlr), points(ior)]));
+      rows.push(
+        line(labelOf(result), probe, [
+          ...(full ? [share, points(hlr)] : []),
+          ...(random ? [points(ior)] : []),
+        ]),
+      );
     }
   }
   // References are the same for all sets that share a recipe: each is told once.
   const told = new Set<string>();
   const severalIpc = new Set(results.filter((r) => r.kind !== "full").map((r) => r.ipc)).size > 1;
   for (const result of results) {
-    const random = severalIpc ? `${result.images} random images` : "random images";
+    const blind = severalIpc ? `${result.images} random images` : "random images";
     for (const [name, references] of [
       ["full data", result.full],
-      [random, result.random],
+      [blind, result.random],
     ] as const) {
       for (const reference of references) {
-        const row = line(name, reference, ["", "", ""]);
+        const row = line(name, reference, [...(full ? ["", ""] : []), ...(random ? [""] : [])]);
         const key = row.join("\0");
         if (!told.has(key)) rows.push(row);
         told.add(key);
       }
     }
   }
-  const seeds = Math.max(...all.map((r) => r.seeds.length));
-  const head = ["trained on", "probe", "top-1"];
   return {
     title: `${first.data}, evaluated on ${encoder}`,
     head: [
-      ...head,
+      ...["trained on", "probe", "top-1"],
       ...(top5 ? ["top-5"] : []),
       ...(worst ? ["worst group"] : []),
-      ...["of full", "HLR", "IOR"],
+      ...(full ? ["of full", "HLR"] : []),
+      ...(random ? ["IOR"] : []),
     ],
     rows,
     notes: [
-      `Percent of ${formatCount(first.count)} real test images; mean ± deviation over ${seeds} seed${seeds === 1 ? "" : "s"} ` +
-        "where there are several.",
-      "HLR: points below the full data under the same probe; IOR: points above as many random real images.",
-      `Heads: ${formatCount(first.epochs)} epochs on raw features; the tuned one's learning rate is chosen on real training features.`,
-      ...fullHeadsNote(
-        { epochs: first.fullEpochs ?? first.epochs, seeds: headSeeds(first.full) },
-        { epochs: first.epochs, seeds: headSeeds(first.probes) },
-      ),
-      ...(all.some((r) => r.augmented)
-        ? [
-            first.draws === "each epoch"
-              ? "+aug: flip and random resized crop, drawn anew each epoch; the full data are not augmented."
-              : `+aug: flip and random resized crop, ${first.draws} draws of each image and seed, of which each epoch takes one ` +
-                "(LGM draws anew each epoch); the full data are not augmented.",
-          ]
-        : []),
+      ...notesOf(first, all, { full, random }),
       ...results
         .filter((r) => r.kind !== "full")
         .map(
           (r) =>
-            `${labelOf(r)}: ${formatCount(r.images)} images, made with ${r.distilledWith} in ${formatSeconds(r.seconds)}, at most ${memory(r)}.`,
+            `${labelOf(r)}: ${formatMany(r.images, "image")}, made with ${r.distilledWith} in ${formatSeconds(r.seconds)}, at most ${memory(r)}.`,
         ),
     ],
   };
+}
+
+/** What the figures of a table are: only of what is in it. */
+function notesOf(
+  { count, epochs, fullEpochs, draws, full, probes }: Evaluation,
+  all: readonly ProbeResult[],
+  has: { readonly full: boolean; readonly random: boolean },
+): string[] {
+  const seeds = Math.max(...all.map((r) => r.seeds.length));
+  const heads = all.some((r) => r.probe !== "closed-form");
+  const tuned = all.some((r) => r.probe === "tuned-head");
+  const augmented = all.some((r) => r.augmented);
+  const legend = [
+    ...(has.full ? ["HLR: points below the full data under the same probe"] : []),
+    ...(has.random ? ["IOR: points above as many random real images"] : []),
+  ];
+  const drawn =
+    draws === "each epoch"
+      ? "drawn anew each epoch"
+      : `${formatMany(draws, "draw")} of each image and seed` +
+        (heads ? ", of which each epoch takes one (LGM draws anew each epoch)" : "");
+  return [
+    `Percent of ${formatMany(count, "real test image")}` +
+      (seeds > 1
+        ? `; mean ± deviation over ${seeds} seeds where there are several.`
+        : `${heads || augmented ? "; one seed" : ""}.`),
+    ...(legend.length > 0 ? [`${legend.join("; ")}.`] : []),
+    ...(heads
+      ? [
+          `Heads: ${formatMany(epochs, "epoch")} on raw features` +
+            (tuned ? "; the tuned one's learning rate is chosen on real training features." : "."),
+        ]
+      : []),
+    ...fullHeadsNote(
+      { epochs: fullEpochs ?? epochs, seeds: headSeeds(full) },
+      { epochs, seeds: headSeeds(probes) },
+    ),
+    ...(augmented
+      ? [
+          `+aug: flip and random resized crop, ${drawn}${has.full ? "; the full data are not augmented" : ""}.`,
+        ]
+      : []),
+  ];
 }
 
 /** Heads of fewer epochs or seeds on the full data, which every set beside them is measured by. */
@@ -127,8 +164,7 @@ export function fullHeadsNote(
 ): string[] {
   const { epochs, seeds } = full;
   if (seeds === undefined || (epochs === others.epochs && seeds === others.seeds)) return [];
-  const many = (count: number, what: string) => `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
-  return [`The full data's heads: ${many(epochs, "epoch")}, ${many(seeds, "seed")}.`];
+  return [`The full data's heads: ${formatMany(epochs, "epoch")}, ${formatMany(seeds, "seed")}.`];
 }
 
 const headSeeds = (results: readonly ProbeResult[]): number | undefined =>
@@ -137,7 +173,11 @@ const headSeeds = (results: readonly ProbeResult[]): number | undefined =>
 const memory = ({ peakMemoryBytes }: Evaluation): string => `${(peakMemoryBytes / 2 ** 30).toFixed(2)} GiB`;
 
 /** Rows: what each set was made with; columns: the encoders it is evaluated on. */
-function acrossEncoders(results: readonly Evaluation[], encoders: readonly string[]): Table[] {
+function acrossEncoders(
+  results: readonly Evaluation[],
+  encoders: readonly string[],
+  labelOf: Labeller,
+): Table[] {
   const sets = [...new Set(results.map((r) => r.artifact))];
   const kinds = new Map(results.flatMap((r) => r.probes).map((p) => [probeTitle(p), p]));
   return [...kinds].map(([title, { probe, augmented }]) => ({
@@ -160,12 +200,27 @@ function acrossEncoders(results: readonly Evaluation[], encoders: readonly strin
   }));
 }
 
-/** The artefact's folder. */
-export const labelOf = ({ artifact }: Pick<Evaluation, "artifact">): string =>
-  artifact
-    .replace(/[\\/]+$/, "")
-    .split(/[\\/]/)
-    .at(-1)!;
+/** What tables and pages call an artefact. */
+export type Labeller = (of: Pick<Evaluation, "artifact">) => string;
+
+/** Artefacts are called by their folders' names, and by as much of the path before these as tells them apart. */
+export function labeller(all: readonly Pick<Evaluation, "artifact">[]): Labeller {
+  const paths = [...new Set(all.map(({ artifact }) => artifact))];
+  const ending = (path: string, count: number) =>
+    path
+      .replace(/[\\/]+$/, "")
+      .split(/[\\/]/)
+      .slice(-count)
+      .join("/");
+  return ({ artifact }) => {
+    const most = artifact.split(/[\\/]/).length;
+    let count = 1;
+    const isShared = (other: string) =>
+      other !== artifact && ending(other, count) === ending(artifact, count);
+    while (count < most && paths.some(isShared)) count++;
+    return ending(artifact, count);
+  };
+}
 
 /** A table in Markdown. */
 export function markdownTable({ title, head, rows, notes }: Table): string {

@@ -1,6 +1,6 @@
 import type { Evaluation } from "../evaluate/run-node.ts";
-import { probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
-import { formatPercent } from "../format.ts";
+import { type Labeller, labeller, probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
+import { formatPercent, isFigures } from "../format.ts";
 import { type Html, html, trusted } from "./html.ts";
 import { style } from "./style.ts";
 
@@ -13,6 +13,7 @@ export function evaluationHtml(
   results: readonly Evaluation[],
   classes: readonly string[],
 ): string {
+  const labelOf = labeller(results);
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -26,7 +27,7 @@ export function evaluationHtml(
 <main>
 <h1>Evaluation on ${results[0]?.data ?? "a data set"}</h1>
 ${tables.map(tableHtml)}
-${results.map((result) => detailsHtml(result, classes))}
+${results.map((result) => detailsHtml(result, labelOf, classes))}
 </main>
 </body>
 </html>
@@ -34,19 +35,21 @@ ${results.map((result) => detailsHtml(result, classes))}
 }
 
 function tableHtml({ title, head, rows, notes }: Table): Html {
+  const classes = head.map((_, c) => (isFigures(rows.map((row) => row[c]!)) ? "number" : ""));
   return html`<h2>${title}</h2>
 <div class="scroll"><table>
-<thead><tr>${head.map((name) => html`<th>${name}</th>`)}</tr></thead>
+<thead><tr>${head.map((name, c) => html`<th class="${classes[c]}">${name}</th>`)}</tr></thead>
 <tbody>
-${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+${rows.map((row) => html`<tr>${row.map((cell, c) => html`<td class="${classes[c]}">${cell}</td>`)}</tr>\n`)}</tbody>
 </table></div>
 ${notes.map((note) => html`<p class="small soft">${note}</p>\n`)}`;
 }
 
-function detailsHtml({ artifact, encoder, probes }: Evaluation, classes: readonly string[]): Html {
+function detailsHtml(evaluation: Evaluation, labelOf: Labeller, classes: readonly string[]): Html {
+  const { encoder, probes } = evaluation;
   return html`${probes.map(
     (result) => html`<details>
-<summary>${artifact} on ${encoder}: ${probeTitle(result)}, ${spreadText(result.top1)} %, by class</summary>
+<summary>${labelOf(evaluation)} on ${encoder}: ${probeTitle(result)}, ${spreadText(result.top1)} %, by class</summary>
 <div class="scroll"><table>
 <thead><tr><th>Class</th><th class="number">Accuracy</th>${
       classes.length <= mostClasses ? html`<th>Taken for (test images, all seeds)</th>` : undefined

@@ -5,7 +5,7 @@ import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int } from "../graph/ir.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
 import { SessionOutputs, withSentinel } from "./outputs-node.ts";
-import { refusal } from "./refusal.ts";
+import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";
 
 export interface NodeRuntimeOptions {
@@ -73,6 +73,11 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     });
     return wrap(session, external);
   };
+  /** The error of a device that runs no graph, where a session was refused for that; undefined else. */
+  const deviceError = async (error: unknown) => {
+    if (device === "cpu") return undefined;
+    return isOfDevice(error) || !(await runsAnything(base)) ? unusableDevice(device, error) : undefined;
+  };
   return {
     device,
     threads,
@@ -88,10 +93,26 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       try {
         return await create(model, external, options);
       } catch (error) {
-        throw refusal(graph, error);
+        throw (await deviceError(error)) ?? refusal(graph, error);
       }
     },
   };
+}
+
+/** Whether a session of these options can be had at all: for the least of graphs. */
+async function runsAnything(options: ort.InferenceSession.SessionOptions): Promise<boolean> {
+  const b = new GraphBuilder();
+  b.output(b.op("Identity", [b.input("x", [1])]), { dims: [1] });
+  try {
+    const session = await ort.InferenceSession.create(writeOnnx(b.graph).model, {
+      ...options,
+      logSeverityLevel: 4,
+    });
+    await session.release();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 let knownBlock: Promise<number> | undefined;

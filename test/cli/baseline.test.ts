@@ -123,6 +123,11 @@ describe("clp-dd baseline", { timeout: 240_000 }, () => {
     ["neighbors", [], 2, /--of/],
     ["random", ["--ipc", "50"], 1, /--ipc/],
     ["best", [], 2, /random, centroid/],
+    ["random", ["--of", "d1"], 2, /--of means nothing to the baseline random, only to neighbors/],
+    ["full", ["--ipc", "4"], 2, /--ipc means nothing/],
+    ["centroid", ["--seed", "1"], 2, /--seed means nothing .* only to random and kmeans/],
+    ["random", ["--dtype", "fp16"], 2, /--dtype fp16 was given/],
+    ["random", ["--normalize", "l2,center-l2"], 2, /choices are none, l2/],
   ] as const)("%s with %j is refused with what to do", async (kind, options, code, message) => {
     const outcome = await baseline(kind, "x", ...options);
     expect(outcome.stderr.replace(/\s+/g, " ")).toMatch(message);

@@ -134,6 +134,16 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
   });
 
   it.each([
+    [["--published", "nowhere.json"], /nowhere\.json/],
+    [["--out", "package.json"], /--out package\.json .*file of that name/],
+  ])("refuses %j before it runs a cell", async (options, message) => {
+    const outcome = await compare("early", grid, ...options);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).not.toContain("[1/");
+    expect(outcome.code).toBe(2);
+  });
+
+  it.each([
     [{ methods: ["best"] }, /lgm-paper.*herding.*methods/s],
     [{ methods: [{ preset: "clp", config: { stpes: 3 } }] }, /stpes/],
     [{ methods: ["clp", "clp"] }, /"name"/],

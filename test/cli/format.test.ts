@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   formatBytes,
   formatCount,
+  formatMany,
   formatMeanStd,
   formatPercent,
   formatSeconds,
@@ -36,4 +37,12 @@ test("shares are shown in percent, with a deviation where there is one", () => {
   expect(formatMeanStd(0.2, 0.0125)).toBe("20.0 ± 1.3 %");
   expect(formatMeanStd(0.2, undefined)).toBe("20.0 %");
   expect(formatCount(1234567)).toBe("1,234,567");
+});
+
+test("one thing is not several", () => {
+  expect([0, 1, 1000].map((count) => formatMany(count, "cell"))).toEqual([
+    "0 cells",
+    "1 cell",
+    "1,000 cells",
+  ]);
 });

@@ -4,7 +4,9 @@ import { clpdd } from "../support/command.ts";
 describe("clp-dd profile", () => {
   it("shows the dearest operators and nodes in 80 columns and ends with JSON", async () => {
     const { code, stdout, stderr } = await clpdd(
-      "profile efficientnet-lite0 --size 32 --images 2 --steps 1 --top 3 --quiet --json".split(" "),
+      "profile efficientnet-lite0 --size 32 --images 2 --steps 1 --threads 1 --top 3 --quiet --json".split(
+        " ",
+      ),
     );
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -13,6 +15,7 @@ describe("clp-dd profile", () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(lines.some((line) => /^rendering +[\d.]+ +[\d.]+ %$/.test(line))).toBe(true);
     expect(lines.some((line) => /^Conv +\d+ +\d+ +[\d.]+ +[\d.]+ %$/.test(line))).toBe(true);
+    expect(lines[1]).toContain("1 thread, mean of 1 step, ");
     expect(json.ops).toHaveLength(3);
     expect(json.nodes).toHaveLength(3);
     expect(json.stepMs).toBeGreaterThan(json.encoderMs);

@@ -1,7 +1,7 @@
 import { Writable } from "node:stream";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createProgress } from "../../src/cli/progress.ts";
+import { createProgress, onlyNews } from "../../src/cli/progress.ts";
 import { progressLine, Rate } from "../../src/cli/progress-line.ts";
 import { displayWidth } from "../../src/cli/width.ts";
 
@@ -177,4 +177,12 @@ test("the rate is that of the last quarter of a minute", () => {
   expect(rate.perSecond).toBe(10);
   for (let second = 1; second <= 20; second++) rate.add(1000 + 1000 * second, 50 + second);
   expect(rate.perSecond).toBe(1);
+});
+
+test("a note is made once, but every failure is told", () => {
+  const told: string[] = [];
+  const note = onlyNews((text) => told.push(text));
+  for (const text of ["[1/2] a", "6 held out.", "Failed: disk", "[2/2] b", "6 held out.", "Failed: disk"])
+    note(text);
+  expect(told).toEqual(["[1/2] a", "6 held out.", "Failed: disk", "[2/2] b", "Failed: disk"]);
 });

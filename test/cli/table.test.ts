@@ -70,3 +70,56 @@ test("truncation leaves room for its ellipsis", () => {
   expect(truncate("abcdef", 4)).toBe("abc…");
   expect(truncate("文字文字", 4)).toBe("文…");
 });
+
+const spread = "64.3 ± 10.6";
+
+test("heads wrap before figures do, and a head that is wrapped stands on the line under it", () => {
+  const table = formatTable(
+    ["method", "images a class", "tuned head"],
+    [
+      ["neighbors", "1", spread],
+      ["centroid", "10", "7.5"],
+    ],
+    { width: 32 },
+  );
+  expect(table.split("\n")).toEqual([
+    "           images a",
+    "method        class   tuned head",
+    "─────────  ────────  ───────────",
+    `neighbors         1  ${spread}`,
+    "centroid         10          7.5",
+  ]);
+});
+
+test("columns that do not fit go into a table below, with the columns that tell the rows apart", () => {
+  const probes = ["closed form", "LGM head", "closed form +aug", "LGM head +aug"];
+  const row = (method: string, ipc: string) => [method, ipc, ...probes.map(() => spread)];
+  const rows = [row("clp", "1"), row("clp", "10"), row("random", "1"), row("random", "10")];
+  const tables = (width: number) =>
+    formatTable(["method", "ipc", ...probes], rows, { width, section: (title) => title.includes("+aug") })
+      .split("\n\n")
+      .map((table) => table.split("\n"));
+  // Three probes would fit into the first; those on augmented images stay together.
+  const [first, second, ...others] = tables(52);
+  expect(others).toEqual([]);
+  expect(first!.slice(0, 3)).toEqual([
+    "method  ipc  closed form     LGM head",
+    "──────  ───  ───────────  ───────────",
+    `clp       1  ${spread}  ${spread}`,
+  ]);
+  expect(second!.at(-1)).toBe(`random   10       ${spread}    ${spread}`);
+  expect(second![0]).toBe("method  ipc  closed form +aug  LGM head +aug");
+  expect(tables(26)).toHaveLength(4);
+  expect(tables(80)).toHaveLength(1);
+});
+
+test("words are not broken, but for those that are long", () => {
+  const broken = "a".repeat(40);
+  const lines = formatTable(["name", "probe"], [[`neighbors of ${broken}`, "closed form"]], {
+    width: 34,
+  }).split("\n");
+  for (const line of lines) expect(displayWidth(line)).toBeLessThanOrEqual(34);
+  const words = lines.slice(2).flatMap((line) => line.trim().split(/ +/));
+  expect(words).toEqual(expect.arrayContaining(["neighbors", "of", "closed", "form"]));
+  expect(words.filter((word) => /^a+$/.test(word)).join("")).toBe(broken);
+});

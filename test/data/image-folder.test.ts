@@ -167,9 +167,12 @@ describe("holding out a test split", () => {
     expect(after).toEqual(before);
   });
 
-  it("refuses a class of one image, naming it", async () => {
+  it("refuses classes of one image, naming them, with what can be done", async () => {
     await files("a/1.png", "b/1.png", "b/2.png");
-    await expect(open()).rejects.toThrow(/at least two of each class, but a has one/);
+    const advice = "Add images, or give a test folder.";
+    await expect(open()).rejects.toThrow(`at least two of each class, but a has one. ${advice}`);
+    await files("c/1.png");
+    await expect(open()).rejects.toThrow(`but a and c have one. ${advice}`);
   });
 });
 

@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
+import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { ModelError, NumericalError } from "../../src/errors.ts";
 import { constantOf } from "../../src/graph/constant.ts";
 import { compileDerivative } from "../../src/runtime/differentiable.ts";
@@ -25,6 +26,16 @@ function randomBytes(count: number): Uint8Array {
   return Uint8Array.from({ length: count * pixels }, () => Math.floor(128 * (random() + 1)));
 }
 const asFloats = (bytes: Uint8Array) => Float32Array.from(bytes, (v) => v / 255);
+
+test("a feature is said to be asked for only where it is not the obvious one", () => {
+  const graph = smallGraph();
+  const named = { value: "features", reason: "the output named features" };
+  expect(selectFeature(graph)).toEqual(named);
+  // The description that comes with a model names it too.
+  expect(selectFeature(graph, "features")).toEqual(named);
+  expect(selectFeature(graph, "map")).toEqual({ value: "map", reason: "as asked" });
+  expect(() => selectFeature(graph, "nothing")).toThrow('no tensor "nothing"');
+});
 
 describe("features", () => {
   it("of bytes are those of the same images as floats", async () => {

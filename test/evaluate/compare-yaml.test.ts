@@ -46,4 +46,13 @@ describe("a grid's configuration", () => {
   it("names an unknown key", () => {
     expect(() => parsed(`${yaml}\nmethod: clp\n`, "grid.yaml")).toThrow(/method/);
   });
+
+  it("says where a method's settings go that were put beside its preset", () => {
+    const grid = (method: string) => () =>
+      parsed(`{data: [a], encoders: [e], methods: [${method}]}`, "grid.yaml");
+    expect(grid("{preset: clp, steps: 3, foo: 1}")).toThrow(
+      /Unrecognized keys: "steps", "foo"\. Under "config" go a method's settings: "steps"\n/,
+    );
+    expect(grid("{preset: clp, foo: 1}")).toThrow(/Unrecognized key: "foo"\n/);
+  });
 });

@@ -182,6 +182,15 @@ test("a chart keeps the first and last of many points, in the frame", () => {
   expect(coordinates.at(-1)![1]).toBe(Math.min(...coordinates.map(([, y]) => y!)));
 });
 
+test.each([1, 2, 3, 5, 8, 25, 300])("the steps of a chart of %i are whole and told once", (steps) => {
+  const points = Array.from({ length: steps }, (_, i) => ({ step: i + 1, value: i }));
+  const document = documentOf(chartSvg({ title: "t", label: "l", points, fromZero: true }));
+  const labels = texts(document.querySelectorAll('[aria-label="x-axis tick label"] text'));
+  expect(labels.length).toBeGreaterThan(0);
+  expect(new Set(labels).size).toBe(labels.length);
+  for (const label of labels) expect(points.map(({ step }) => String(step))).toContain(label);
+});
+
 test("templates escape values, keep HTML, and link to the web alone", () => {
   expect(escapeHtml(`<a b="c">'&`)).toBe("&lt;a b=&quot;c&quot;&gt;&#39;&amp;");
   expect(html`<p>${"<"}${[html`<b>${1}</b>`, undefined, "&"]}</p>`.html).toBe("<p>&lt;<b>1</b>&amp;</p>");

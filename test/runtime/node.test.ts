@@ -1,5 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, test } from "vitest";
+import { UsageError } from "../../src/errors.ts";
 import { GraphBuilder } from "../../src/graph/builder.ts";
 import { int, ints, text } from "../../src/graph/ir.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
@@ -144,3 +145,22 @@ test("large outputs are not copied", async () => {
   expect((y.data as Float32Array).every((v) => v === 1)).toBe(true);
   await session.release();
 });
+
+test.each(["cuda", "webgpu"] as const)(
+  "on a machine without it, the device %s is to be left out",
+  async (device) => {
+    const b = new GraphBuilder();
+    b.output(b.op("Neg", [b.input("x", [2])]), { dims: [2] });
+    await nodeRuntime({ device, threads: 1 })
+      .session(b.graph)
+      .then(
+        (session) => session.release(),
+        (error: Error) => {
+          expect(error).toBeInstanceOf(UsageError);
+          expect(error.message).toMatch(`--device ${device} cannot be used here: `);
+          expect(error.message).toContain("Leave it out for the CPU");
+          expect(error.message).not.toMatch(/onnxruntime_src|OrtSession|\n/);
+        },
+      );
+  },
+);
