@@ -13,7 +13,7 @@ import type { Augmenter } from "../synthetic/augmenter.ts";
 import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
-import { evaluateObjective } from "./evaluate-objective.ts";
+import { evaluateObjective, isZero } from "./evaluate-objective.ts";
 import type { RealBatches } from "./real-batches.ts";
 import { addPull, chooseTargets, type TargetBasis } from "./target-features.ts";
 
@@ -98,12 +98,11 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
 export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
   const { config, encoder, renderer, augmenter, batches } = parts;
   const { parameters } = state;
+  const grow = () => addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
   const before = state.sampler.state;
   // Features of images that are little more than noise are no start for new targets: the last level waits too.
   const settled = !canGrow(parameters) && parameters.adamSteps >= config.targets;
-  if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) {
-    addLevel(parameters, seededRandom(config.seed, `level ${parameters.levels.length}`));
-  }
+  if (state.step > 0 && state.step % config.levelEvery === 0 && canGrow(parameters)) grow();
   const m = parameters.count;
   const d = encoder.featureSize;
   const { batch, chunks } = encoder.plan;
@@ -113,30 +112,17 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const indices = realRows(parts, state);
   // Rows on a disk come while the encoder works.
   batches.readAhead(indices);
-  const features = new Float32Array(draws * m * d);
-  // Images as they are rendered, and as the encoder sees them: kept where its far larger intermediates are kept too.
-  const keep = encoder.plan.activations === "save";
-  const rendered: Float32Array[] = [];
-  const seen: Float32Array[] = [];
-  const imagesOf = async (chunk: number) =>
-    rendered[chunk] ?? (await renderer.render(parameters, chunk * batch));
-  const inputOf = async (images: Float32Array, draw: number, chunk: number) =>
-    seen[chunk * draws + draw] ?? (await augmenter?.apply(images, state.step, draw, chunk)) ?? images;
-  for (let chunk = 0; chunk < chunks; chunk++) {
-    const images = await imagesOf(chunk);
-    if (keep) rendered[chunk] = images;
-    for (let draw = 0; draw < draws; draw++) {
-      const input = await inputOf(images, draw, chunk);
-      if (keep) seen[chunk * draws + draw] = input;
-      const rows = await encoder.features(chunk * draws + draw, input);
-      const count = Math.min(batch, m - chunk * batch);
-      features.set(rows.subarray(0, count * d), (draw * m + chunk * batch) * d);
-    }
+  let pass = await encodeImages(parts, state);
+  // From features of zero, as plain colours may have behind a last ReLU, no gradient leads away.
+  while (isZero(pass.features) && canGrow(parameters)) {
+    grow();
+    pass = await encodeImages(parts, state);
   }
+  const { features } = pass;
 
   const outcome = await evaluateObjective(parts, state, features, indices);
   const { cotangents, dLabels, dLogTau, loss, batchAccuracy } = outcome;
-  // No level is added in a step that may be stopped here.
+  // No level is due in a step that may be stopped here; one that was added against zeros is there when it is run again.
   if (parts.targets && (state.targets === undefined || (settled && state.step % config.targets === 0))) {
     try {
       state.targets = await nextTargets(parts, parts.targets, state, features);
@@ -148,14 +134,14 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
 
   for (let chunk = 0; chunk < chunks; chunk++) {
-    const images = await imagesOf(chunk);
+    const images = await pass.imagesOf(chunk);
     const count = Math.min(batch, m - chunk * batch);
     let total: Float32Array | undefined;
     for (let draw = 0; draw < draws; draw++) {
       const cotangent = new Float32Array(batch * d);
       const at = (draw * m + chunk * batch) * d;
       cotangent.set(cotangents.subarray(at, at + count * d));
-      const input = await inputOf(images, draw, chunk);
+      const input = await pass.inputOf(images, draw, chunk);
       let back = await encoder.pullback(chunk * draws + draw, input, cotangent);
       if (augmenter) back = await augmenter.pullback(back, state.step, draw, chunk);
       if (total === undefined) total = back;
@@ -170,6 +156,45 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
     adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
   }
   return { step: state.step, loss, batchAccuracy, levels: parameters.levels.length, tau: outcome.tau };
+}
+
+/** The synthetic images of a step, as they are rendered and as the encoder sees them, and their features. */
+interface Pass {
+  /** draws · m × d. */
+  readonly features: Float32Array;
+  imagesOf(chunk: number): Promise<Float32Array>;
+  inputOf(images: Float32Array, draw: number, chunk: number): Promise<Float32Array>;
+}
+
+/** Renders and encodes all images. They are kept where the encoder's far larger intermediates are kept too. */
+async function encodeImages(
+  { config, encoder, renderer, augmenter }: DistillParts,
+  { parameters, step }: DistillState,
+): Promise<Pass> {
+  const m = parameters.count;
+  const d = encoder.featureSize;
+  const { batch, chunks } = encoder.plan;
+  const draws = Math.max(1, config.augment);
+  const keep = encoder.plan.activations === "save";
+  const features = new Float32Array(draws * m * d);
+  const rendered: Float32Array[] = [];
+  const seen: Float32Array[] = [];
+  const imagesOf = async (chunk: number) =>
+    rendered[chunk] ?? (await renderer.render(parameters, chunk * batch));
+  const inputOf = async (images: Float32Array, draw: number, chunk: number) =>
+    seen[chunk * draws + draw] ?? (await augmenter?.apply(images, step, draw, chunk)) ?? images;
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    const images = await imagesOf(chunk);
+    if (keep) rendered[chunk] = images;
+    for (let draw = 0; draw < draws; draw++) {
+      const input = await inputOf(images, draw, chunk);
+      if (keep) seen[chunk * draws + draw] = input;
+      const rows = await encoder.features(chunk * draws + draw, input);
+      const count = Math.min(batch, m - chunk * batch);
+      features.set(rows.subarray(0, count * d), (draw * m + chunk * batch) * d);
+    }
+  }
+  return { features, imagesOf, inputOf };
 }
 
 /** The next batch of real rows; none for an objective that looks at class means alone. */

@@ -9,16 +9,9 @@ import { seededRandom } from "../random.ts";
 import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
 import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
-import {
-  addLevel,
-  canGrow,
-  noiseParameters,
-  parametersFromImages,
-  type SyntheticParameters,
-} from "../synthetic/parameters.ts";
+import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { DistillConfig } from "./config.ts";
-import { isZero } from "./evaluate-objective.ts";
 import {
   type DistillParts,
   type DistillState,
@@ -84,7 +77,6 @@ export async function startSynthesis(
       : undefined;
   const state =
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
-  if (saved === undefined) await growAlive(chunked, renderer, state.parameters, config.seed);
   const product = ortFeatureProduct(runtime);
   const batches = openRealBatches(train, maps, product);
   const needsMeans = objectives[config.method].needs.classMeans;
@@ -134,21 +126,6 @@ async function firstParameters(
   const inSplit = train.imageIndices ? Int32Array.from(picked, (row) => train.imageIndices![row]!) : picked;
   const images = await pickImages(source, "train", inSplit, encoder.preprocessing);
   return parametersFromImages(config.parametrization, images, m, size);
-}
-
-/**
- * Adds levels to a start at which every feature is zero, as those of plain colours may be behind a last ReLU: from there
- * no gradient leads away.
- */
-async function growAlive(
-  chunked: ChunkedEncoder,
-  renderer: Renderer,
-  parameters: SyntheticParameters,
-  seed: number,
-): Promise<void> {
-  while (canGrow(parameters) && isZero(await syntheticFeatures(chunked, renderer, parameters, 1))) {
-    addLevel(parameters, seededRandom(seed, `level ${parameters.levels.length}`));
-  }
 }
 
 /** Runs steps until the configuration's number is done. `afterStep` may save a checkpoint. */
