@@ -5,7 +5,7 @@ import type { CellResult, Comparison } from "./compare-node.ts";
 import { meanStd } from "./metrics.ts";
 import { type ProbeName, type ProbeResult, probeNames, type Spread } from "./protocol.ts";
 import type { Evaluation } from "./run-node.ts";
-import { fullHeadsNote, probeTitle, spreadText, type Table } from "./tables.ts";
+import { fullHeadsNote, points, probeTitle, spreadText, type Table } from "./tables.ts";
 
 /** `docs/published.json`: figures of others, in percent. */
 export const Published = z.object({
@@ -225,9 +225,8 @@ function rankingTables(title: string, rows: readonly Row[]): Table[] {
             const whole = outcomeOf(full, p);
             const blind = random && outcomeOf(random, p);
             if (own === undefined || whole === undefined) return "–";
-            const points = (x: number) => (100 * x).toFixed(1);
             const share = `${((100 * own.top1.mean) / whole.top1.mean).toFixed(0)} %`;
-            const ior = blind ? points(own.top1.mean - blind.top1.mean) : "–";
+            const ior = points(blind && own.top1.mean - blind.top1.mean);
             return `${share}; ${points(whole.top1.mean - own.top1.mean)} / ${ior}`;
           }),
         ];

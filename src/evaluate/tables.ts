@@ -29,7 +29,7 @@ export function spreadText({ mean, std, values }: Spread): string {
 }
 
 /** Differences of accuracies, in points. */
-const points = (value: number | undefined): string =>
+export const points = (value: number | undefined): string =>
   value === undefined ? "–" : (100 * value).toFixed(1).replace(/^-(0\.0)$/, "$1");
 
 /** One table for each encoder evaluated on, and one for each probe across encoders where there are several. */

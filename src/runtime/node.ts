@@ -40,8 +40,8 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     interOpNumThreads: 1,
     // A pattern is a second allocation of a run's whole peak, beside what the first run took; it saves no time here.
     enableMemPattern: false,
-    // Errors are thrown; ONNX Runtime would write them to the terminal, too.
-    logSeverityLevel: 4,
+    // Errors are thrown; ONNX Runtime would write them to the terminal, too. Only there does it name a card's missing library.
+    logSeverityLevel: device === "cpu" ? 4 : 3,
     ...(device === "cpu"
       ? {
           extra: {
