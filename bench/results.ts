@@ -188,6 +188,7 @@ const fewSettings = settings.filter(({ name }) =>
     "no target features",
     "λ 0.1",
     "λ 3",
+    "λ 10",
     "τ 0.05",
     "τ 0.1",
     "constant learning rate",

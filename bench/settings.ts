@@ -31,6 +31,7 @@ export const settings: readonly Setting[] = [
   { name: "λ 0.1", config: { lambda: 0.1 } },
   { name: "λ 0.3", config: { lambda: 0.3 } },
   { name: "λ 3", config: { lambda: 3 } },
+  { name: "λ 10", config: { lambda: 10 } },
   { name: "τ 0.05", config: { tau: 0.05 } },
   { name: "τ 0.1", config: { tau: 0.1 } },
   { name: "constant learning rate", config: { schedule: "constant" } },
