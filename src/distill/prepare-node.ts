@@ -25,18 +25,24 @@ export interface Workplace {
   release(): Promise<void>;
 }
 
-/**
- * Opens encoder and data set, and sees to their features.
- * @param differentiates whether the encoder's pullback will be needed: what has none is refused before the long work
- */
+/** What a job asks of its workplace. */
+interface WorkplaceOptions {
+  /** Readable training images that each class must have (default: 1). */
+  readonly leastPerClass?: number;
+  /** Whether the encoder's pullback will be needed: what has none is refused before the long work. */
+  readonly differentiates?: boolean;
+  /** The data set, where it is open already. */
+  readonly source?: ImageSource;
+}
+
+/** Opens encoder and data set, and sees to their features. */
 export async function prepareWorkplace(
   params: EncoderParams & DataParams,
   context: JobContext,
-  leastPerClass = 1,
-  differentiates = false,
+  { leastPerClass = 1, differentiates = false, source: opened }: WorkplaceOptions = {},
 ): Promise<Workplace> {
   // The data set first: a mistyped folder should not cost the loading of a model.
-  const source = await openDataSet(params.data, hubReach(params.hub, context));
+  const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
   for (const note of source.notes) context.note(note);
   const { runtime, encoder } = await openEncoder(params, context);
   const large = ortGemm(runtime);

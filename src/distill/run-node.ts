@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
 import { dataFolder } from "../data/open-node.ts";
+import { featureName } from "../encoder/encoder.ts";
 import type { DistillParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
@@ -72,7 +73,7 @@ async function distillTo(
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, config.ipc, true),
+    prepareWorkplace(params, context, { leastPerClass: config.ipc, differentiates: true }),
   );
   try {
     const { source, encoder, test, gemm } = place;
@@ -81,7 +82,7 @@ async function distillTo(
     const identity: RunIdentity = {
       config,
       encoder: encoder.provenance.sha256,
-      feature: `${encoder.feature.tensor} (${encoder.feature.pool})`,
+      feature: featureName(encoder),
       preprocessing: encoder.preprocessing,
       data: fingerprints.train,
     };

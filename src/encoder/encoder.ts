@@ -45,6 +45,10 @@ export interface Encoder {
   release(): Promise<void>;
 }
 
+/** What names an encoder's features: the tensor that they are of, and how it is pooled. */
+export const featureName = ({ feature }: Pick<Encoder, "feature">): string =>
+  `${feature.tensor} (${feature.pool})`;
+
 /** Largest batch of the session that computes features alone. */
 const featureBatch = 16;
 

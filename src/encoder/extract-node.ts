@@ -6,7 +6,7 @@ import { FeatureCacheWriter } from "../data/feature-cache-writer.ts";
 import { type ImageSource, listed, type Split } from "../data/source.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { DataError, InterruptedError } from "../errors.ts";
-import type { Encoder } from "./encoder.ts";
+import { type Encoder, featureName } from "./encoder.ts";
 
 export interface ExtractOptions {
   readonly cacheFolder: string;
@@ -28,11 +28,11 @@ export async function featureSpec(
   encoder: Encoder,
   options: Pick<ExtractOptions, "part" | "storage">,
 ): Promise<FeatureCacheSpec> {
-  const { provenance, preprocessing, feature, featureSize } = encoder;
+  const { provenance, preprocessing, featureSize } = encoder;
   return {
     identity: {
       encoder: { id: provenance.id, sha256: provenance.sha256 },
-      feature: `${feature.tensor} (${feature.pool})`,
+      feature: featureName(encoder),
       preprocessing,
       fast: false,
       data: { name: source.name, fingerprint: await source.fingerprint(split) },

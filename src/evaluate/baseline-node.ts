@@ -45,7 +45,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, config.ipc),
+    prepareWorkplace(params, context, { leastPerClass: config.ipc }),
   );
   try {
     const { source, train, test, gemm } = place;

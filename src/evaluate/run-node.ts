@@ -88,14 +88,14 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
   // Before the long work.
-  const { classes } = await openDataSet(params.data, hubReach(params.hub, context));
-  for (const { manifest, folder } of artifacts) requireSameClasses(manifest, classes, folder);
+  const source = await openDataSet(params.data, hubReach(params.hub, context));
+  for (const { manifest, folder } of artifacts) requireSameClasses(manifest, source.classes, folder);
   const results = new Map<Artifact, Evaluation[]>();
   const labels: string[] = [];
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
     const resize = resizeOf(own, spec, params);
-    const place = await prepareWorkplace({ ...params, ...spec, resize }, context);
+    const place = await prepareWorkplace({ ...params, ...spec, resize }, context, { source });
     const label = newLabel(place.encoder, labels);
     labels.push(label);
     let augmenter: FeatureAugmenter | undefined;

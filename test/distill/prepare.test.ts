@@ -56,7 +56,9 @@ it("a workplace that cannot be prepared leaves neither caches nor the encoder op
     },
     note: () => undefined,
   };
-  await expect(prepareWorkplace(params, context, 1000)).rejects.toThrow(/fewer than 1000 readable/);
+  await expect(prepareWorkplace(params, context, { leastPerClass: 1000 })).rejects.toThrow(
+    /fewer than 1000 readable/,
+  );
   expect([...open]).toEqual([]);
   await expect(prepareWorkplace(params, context)).rejects.toThrow(/Stopped after 0/);
   expect([...open]).toEqual([]);
