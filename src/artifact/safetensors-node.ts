@@ -1,5 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import { readExactly } from "../data/read-exactly-node.ts";
 import {
   parseSafetensorsHeader,
   type SafetensorsEntry,
@@ -90,20 +91,8 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   }
   try {
     const { size } = await file.stat();
-    const bytesAt = async (
-      offset: number,
-      length: number,
-      what: string,
-    ): Promise<Uint8Array<ArrayBuffer>> => {
-      const bytes = new Uint8Array(length);
-      // A read may give less than was asked for, and gives at most 2 GiB.
-      for (let at = 0; at < length; ) {
-        const { bytesRead } = await file.read(bytes, at, Math.min(length - at, 2 ** 30), offset + at);
-        if (bytesRead === 0) throw damaged(`${what} ends early`);
-        at += bytesRead;
-      }
-      return bytes;
-    };
+    const bytesAt = (offset: number, length: number, what: string) =>
+      readExactly(file, new Uint8Array(length), offset, () => damaged(`${what} ends early`));
     const length = safetensorsHeaderLength(path, await bytesAt(0, Math.min(8, size), "it"), size);
     const header = await bytesAt(8, length, "its header");
     const { metadata, tensors } = parseSafetensorsHeader(path, header, size);

@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import type { DistillConfig } from "../distill/config.ts";
 import { presetNames } from "../distill/presets.ts";
-import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
+import { normalizations } from "../probe/feature-map.ts";
+import { commonOptions, encoderOptions, integer, listOf, positive } from "./options.ts";
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";
 
@@ -56,8 +57,8 @@ export function distillOptions(command: Command): Command {
     )
     .option(
       "--normalize <map[,map]>",
-      "feature map: none, l2, center-l2, standardize, standardize-l2; several are summed in the loss",
-      (value) => value.split(","),
+      `feature map: ${normalizations.join(", ")}; several are summed in the loss`,
+      listOf(normalizations),
     )
     .addOption(new Option("--parametrization <how>", "what is optimised").choices(["pyramid", "pixels"]))
     .addOption(

@@ -1,13 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { ClpError, UsageError } from "../errors.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import type { Evaluation } from "../evaluate/run-node.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
 import { evaluationHtml } from "../report/evaluation.ts";
-import { commonOptions, encoderOptions, integer } from "./options.ts";
+import { commonOptions, encoderOptions, integer, listOf } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
@@ -24,13 +24,6 @@ interface EvaluateOptions extends EncoderOptions {
   readonly fullSeeds?: number;
   readonly markdown?: string;
   readonly html?: string;
-}
-
-function probesOf(value: string): ProbeName[] {
-  const names = value.split(",");
-  const wrong = names.find((name) => !(probeNames as readonly string[]).includes(name));
-  if (wrong !== undefined) throw new InvalidArgumentError(`Expected some of ${probeNames.join(", ")}.`);
-  return names as ProbeName[];
 }
 
 const drawsOf = (value: string): number | "each epoch" =>
@@ -50,7 +43,7 @@ export function addEvaluate(program: Command): void {
     )
     .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote")
     .requiredOption("--data <dir>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
-    .option("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, probesOf)
+    .option("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, listOf(probeNames))
     .option("--seeds <n>", "seeds to take mean and deviation over", integer(1), 5)
     .option("--epochs <n>", "epochs of a head", integer(1), 1000)
     .addOption(new Option("--no-augmentation", "only on images as they are"))

@@ -22,6 +22,16 @@ export function positive(value: string): number {
   return number;
 }
 
+/** "a,b": some of `choices`. */
+export function listOf<Choice extends string>(choices: readonly Choice[]): (value: string) => Choice[] {
+  return (value) =>
+    value.split(",").map((name) => {
+      const choice = choices.find((known) => known === name);
+      if (choice === undefined) throw new InvalidArgumentError(`Expected some of ${choices.join(", ")}.`);
+      return choice;
+    });
+}
+
 const units: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 
 /** "512M", "4G", "2.5GiB" or plain bytes. */

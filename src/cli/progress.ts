@@ -135,8 +135,7 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
 export function onlyNews(say: (text: string) => void): (text: string) => void {
   const told = new Set<string>();
   return (text) => {
-    // That another cell failed is news, whatever it failed of.
-    if (!told.has(text) || text.startsWith("Failed: ")) say(text);
+    if (!told.has(text)) say(text);
     told.add(text);
   };
 }

@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { DataError, messageOf } from "../errors.ts";
 import { type DecodeOptions, decodeImage } from "./decode.ts";
 import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
+import { readExactly } from "./read-exactly-node.ts";
 import type { RgbImage } from "./resample.ts";
 import type { Encoding, FileRange } from "./source.ts";
 
@@ -46,14 +47,8 @@ async function read(item: DecodeItem): Promise<Uint8Array> {
   if (bytes.length === undefined) return readFile(bytes.path);
   const file = await open(bytes.path);
   try {
-    const { buffer, bytesRead } = await file.read(
-      Buffer.alloc(bytes.length),
-      0,
-      bytes.length,
-      bytes.start ?? 0,
-    );
-    if (bytesRead < bytes.length) throw new DataError(`${bytes.path} ends within ${item.id}`);
-    return buffer;
+    const ended = () => new DataError(`${bytes.path} ends within ${item.id}`);
+    return await readExactly(file, Buffer.alloc(bytes.length), bytes.start ?? 0, ended);
   } finally {
     await file.close();
   }

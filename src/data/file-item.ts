@@ -1,6 +1,7 @@
 import type { Hash } from "node:crypto";
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
+import { readExactly } from "./read-exactly-node.ts";
 import type { Encoding, FileRange, ImageList, Item } from "./source.ts";
 
 /** The image that is the whole of the file at `path`. */
@@ -60,9 +61,7 @@ async function readRange(id: string, { path, start, length }: Required<FileRange
   let file: FileHandle | undefined;
   try {
     file = await open(path);
-    const { bytesRead } = await file.read(bytes, 0, length, start);
-    if (bytesRead < length) throw new Error(`${path} ends within it`);
-    return bytes;
+    return await readExactly(file, bytes, start, () => new Error(`${path} ends within it`));
   } catch (cause) {
     throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
   } finally {

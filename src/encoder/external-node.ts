@@ -1,10 +1,8 @@
 import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
+import { readExactly } from "../data/read-exactly-node.ts";
 import { ModelError, messageOf } from "../errors.ts";
 import type { ReadExternal } from "../graph/read.ts";
-
-/** One call to the system reads at most 2 GiB. */
-const mostAtOnce = 2 ** 30;
 
 /**
  * Reads the files beside an ONNX model that hold its weights. A location that leads out of the model's folder is
@@ -49,22 +47,9 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
             "One of the two files is damaged or of another model: download both again.",
         );
       }
-      const bytes = new Uint8Array(wanted);
-      for (let read = 0; read < wanted; ) {
-        const { bytesRead } = await file.read(
-          bytes,
-          read,
-          Math.min(wanted - read, mostAtOnce),
-          offset + read,
-        );
-        if (bytesRead === 0) {
-          throw new ModelError(
-            `"${location}" became shorter while it was read. Start again when it is whole.`,
-          );
-        }
-        read += bytesRead;
-      }
-      return bytes;
+      const shorter = () =>
+        new ModelError(`"${location}" became shorter while it was read. Start again when it is whole.`);
+      return await readExactly(file, new Uint8Array(wanted), offset, shorter);
     } finally {
       await file.close();
     }

@@ -81,7 +81,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
       }
       if (!(error instanceof ClpError)) throw error;
       failures.push({ cell: name, message: error.message });
-      context.note(`Failed: ${error.message}`);
+      context.note(`[${k + 1}/${cells.length}] failed: ${error.message}`);
     }
   }
   return { config, cells: results, failures };

@@ -196,14 +196,15 @@ function gateSlope(c: RuleContext, x: string, gate: string): (() => string) | un
 
 /** dx = dy·p·x^(p−1), without a power where the exponent is a usual constant. */
 function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
-  const { mul, div, neg, pow, sub, float } = math;
+  const { mul, div, neg, pow, sub, equal, where, float } = math;
   const [x, exponent] = c.node.inputs as [string, string];
   const y = c.node.outputs[0]!;
   const { dtype } = c.type(x);
   const constant = c.constant(exponent);
+  // Of p = 0 nothing is left: x⁰ in place of x⁻¹, which is infinite at x = 0.
   if (constant === undefined) {
     const p = c.type(exponent).dtype === dtype ? exponent : float(exponent);
-    return mul(mul(dy, p), pow(x, sub(p, 1)));
+    return mul(mul(dy, p), pow(x, where(equal(p, 0), 0, sub(p, 1))));
   }
   const powers = numbersOf(constant);
   if (powers.length === 1) {
@@ -214,7 +215,6 @@ function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
     if (p === -1) return neg(mul(dy, mul(y, y)));
   }
   const array = (values: Float64Array) => c.b.constant(constantOf(dtype, constant.dims, values));
-  // Of p = 0 nothing is left: x⁰ in place of x⁻¹, which is infinite at x = 0.
   const lowered = powers.map((p) => (p === 0 ? 0 : p - 1));
   return mul(dy, mul(pow(x, array(lowered)), array(powers)));
 }

@@ -13,6 +13,7 @@ import {
 } from "hyparquet";
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
+import { readExactly } from "../read-exactly-node.ts";
 import { type ImageSource, type Item, listed, type Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
@@ -183,11 +184,7 @@ function fileBuffer(path: string, size: number): AsyncBuffer {
       const bytes = new Uint8Array(end - start);
       const file = await open(path);
       try {
-        for (let done = 0; done < bytes.length; ) {
-          const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
-          if (bytesRead === 0) throw new Error(`it ends at byte ${start + done}`);
-          done += bytesRead;
-        }
+        await readExactly(file, bytes, start, (at) => new Error(`it ends at byte ${at}`));
       } finally {
         await file.close();
       }

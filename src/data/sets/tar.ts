@@ -1,6 +1,7 @@
 /** The headers of a tar archive (POSIX ustar and pax, GNU long names), read without their files' contents. */
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError, messageOf } from "../../errors.ts";
+import { readExactly } from "../read-exactly-node.ts";
 
 /** A regular file in an archive. */
 export interface TarEntry {
@@ -88,25 +89,19 @@ class Window {
   /** A copy of `length` bytes at `start`, which lie within the file. */
   async read(start: number, length: number): Promise<Uint8Array> {
     if (length > windowBytes) {
-      const bytes = new Uint8Array(length);
-      await this.#fill(bytes, start, length);
-      return bytes;
+      return this.#fill(new Uint8Array(length), start);
     }
     if (start < this.#start || start + length > this.#end) {
       const wanted = Math.min(windowBytes, this.#size - start);
-      await this.#fill(this.#buffer, start, wanted);
+      await this.#fill(this.#buffer.subarray(0, wanted), start);
       this.#start = start;
       this.#end = start + wanted;
     }
     return this.#buffer.slice(start - this.#start, start - this.#start + length);
   }
 
-  async #fill(bytes: Uint8Array, start: number, length: number): Promise<void> {
-    for (let done = 0; done < length; ) {
-      const { bytesRead } = await this.#file.read(bytes, done, length - done, start + done);
-      if (bytesRead === 0) throw new Error(`it ends at byte ${start + done}`);
-      done += bytesRead;
-    }
+  #fill(bytes: Uint8Array, start: number): Promise<Uint8Array> {
+    return readExactly(this.#file, bytes, start, (at) => new Error(`it ends at byte ${at}`));
   }
 }
 
