@@ -2,6 +2,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { inlineBranches } from "./branches.ts";
 import { toFloat32 } from "./float32.ts";
 import { foldBatchNormalization } from "./fold-batchnorm.ts";
+import { foldLayerNormalization } from "./fold-layernorm.ts";
 import { fuseGelu } from "./fuse-gelu.ts";
 import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import type { Graph, TracedGraph } from "./ir.ts";
@@ -14,7 +15,8 @@ import { retrace, traceBatches } from "./trace.ts";
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
  * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
- * chains that exporters write for them, batch normalisations in the weights before them, no part computed that no
+ * chains that exporters write for them, batch normalisations in the weights before them, layer normalisations' scale and
+ * bias in the weights behind them, no part computed that no
  * output needs. The graph's outputs, and every value that an operator still makes whole, keep their names.
  *
  * @param inputs static dims by input name; the first dimension is the batch
@@ -52,6 +54,6 @@ export function prepareBatches(
       traced = await retrace(runtime, lowered, traced.types);
     }
     const simple = simplify(splitSlices(simplify(traced)));
-    return narrow(foldBatchNormalization(fuseGelu(fuseLayerNormalization(simple))));
+    return narrow(foldBatchNormalization(foldLayerNormalization(fuseGelu(fuseLayerNormalization(simple)))));
   };
 }

@@ -64,7 +64,15 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
     return type;
   };
 
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((o) => [o, node] as const)));
+  const producers = new Map<string, Node>();
+  let seen = 0;
+  const producer = (value: string) => {
+    for (; seen < b.graph.nodes.length; seen++) {
+      const node = b.graph.nodes[seen]!;
+      for (const output of node.outputs) producers.set(output, node);
+    }
+    return producers.get(value);
+  };
 
   const cotangents = of.map((value) => {
     const name = b.input(`cotangent/${value}`, typeOf(value).dims, typeOf(value).dtype);
@@ -84,7 +92,7 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
       inputDims: (k) => typeOf(node.inputs[k]!).dims,
       outputDims: (k) => typeOf(node.outputs[k]!).dims,
       constant: (value) => graph.constants.get(value),
-      producer: (value) => producers.get(value),
+      producer,
       needs: (k) => needs[k] === true,
     };
     const gradients = rules[operatorOf(node)]!(context, outputs);

@@ -1,4 +1,5 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
+import { givesCentredRows } from "../graph/fold-layernorm.ts";
 import { floatAttribute, fromFront, int, intAttribute } from "../graph/ir.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
@@ -15,11 +16,18 @@ export const normalizationRules: RuleTable = {
     const axes = range(fromFront(intAttribute(c.node, "axis", -1), dims.length), dims.length);
     const epsilon = floatAttribute(c.node, "epsilon", 1e-5);
     const [mean, deviation] = c.node.outputs.slice(1);
+    // Without scale and bias the output is the normalised value (graph/fold-layernorm.ts).
+    const plain = c.node.inputs.length === 2 && isOne(c, scale);
     const centred = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
     const rstd = once(() => deviation || inverseDeviation(c, centred(), axes, epsilon));
-    const normalized = once(() => c.b.op("Mul", [centred(), rstd()]));
+    const normalized = once(() => (plain ? c.node.outputs[0]! : c.b.op("Mul", [centred(), rstd()])));
+    const pulled = (): string => {
+      if (!plain) return normalizationPullback(c, c.b.op("Mul", [dy!, scale]), normalized(), rstd(), axes);
+      const isCentred = axes.length === 1 && hasCentredRows(c, dy!, dims.at(-1)!);
+      return normalizationPullback(c, dy!, normalized(), rstd(), axes, isCentred);
+    };
     const gradients: (string | null)[] = [
-      c.needs(0) ? normalizationPullback(c, c.b.op("Mul", [dy!, scale]), normalized(), rstd(), axes) : null,
+      c.needs(0) ? pulled() : null,
       c.needs(1) ? sumTo(c.b, c.b.op("Mul", [dy!, normalized()]), dims, c.inputDims(1)) : null,
     ];
     if (c.node.inputs.length > 2) {
@@ -110,15 +118,58 @@ export const normalizationRules: RuleTable = {
   },
 };
 
-/** dx = factor·(g − mean(g) − x̂·mean(g∘x̂)), with x̂ = (x − mean)/deviation and means along `axes`. */
+function isOne(c: RuleContext, value: string): boolean {
+  const constant = c.constant(value);
+  return constant !== undefined && numbersOf(constant).every((number) => number === 1);
+}
+
+/**
+ * Whether `value` has rows of `width` numbers that add up to zero: what products with centred weights
+ * (graph/fold-layernorm.ts) hand back, sums of such, and rows of zeros.
+ */
+function hasCentredRows(c: RuleContext, value: string, width: number): boolean {
+  const node = c.producer(value);
+  if (node === undefined || node.domain !== "") return false;
+  const constant = (i: number) => c.b.graph.constants.get(node.inputs[i] ?? "");
+  const [first, second = ""] = node.inputs as readonly [string, string?];
+  switch (node.op) {
+    case "Gemm": {
+      const weight = constant(1);
+      const transposed = intAttribute(node, "transB", 0) === 0;
+      if (weight?.dims[transposed ? 1 : 0] !== width || node.inputs.length > 2) return false;
+      return givesCentredRows(weight, transposed);
+    }
+    case "Reshape": {
+      const shape = constant(1);
+      return shape !== undefined && numbersOf(shape).at(-1) === width && hasCentredRows(c, first, width);
+    }
+    case "Add":
+      return hasCentredRows(c, first, width) && hasCentredRows(c, second, width);
+    case "Pad": {
+      const pads = constant(1);
+      const ends = pads && [...numbersOf(pads)];
+      const rank = (ends?.length ?? 0) / 2;
+      const zeros = node.inputs.length === 2 && ends?.[rank - 1] === 0 && ends[2 * rank - 1] === 0;
+      return zeros && hasCentredRows(c, first, width);
+    }
+    default:
+      return false;
+  }
+}
+
+/**
+ * dx = factor·(g − mean(g) − x̂·mean(g∘x̂)), with x̂ = (x − mean)/deviation and means along `axes`.
+ * @param isCentred whether mean(g) is known to be zero
+ */
 function normalizationPullback(
   c: RuleContext,
   g: string,
   normalized: string,
   factor: string,
   axes: readonly number[],
+  isCentred = false,
 ): string {
-  const centred = c.b.op("Sub", [g, average(c, g, axes)]);
+  const centred = isCentred ? g : c.b.op("Sub", [g, average(c, g, axes)]);
   const along = c.b.op("Mul", [normalized, average(c, c.b.op("Mul", [g, normalized]), axes)]);
   return c.b.op("Mul", [c.b.op("Sub", [centred, along]), factor]);
 }

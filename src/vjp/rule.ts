@@ -14,7 +14,7 @@ export interface RuleContext {
   outputDims(i: number): readonly number[];
   /** The constant behind a value, or undefined where it is computed. */
   constant(value: string): Constant | undefined;
-  /** The forward node that makes a value, or undefined for inputs and constants. */
+  /** The node that makes a value, of the forward or of the pullback so far; undefined for inputs and constants. */
   producer(value: string): Node | undefined;
   /** Whether input `i` is on the differentiated path: gradients of the others must be null. */
   needs(i: number): boolean;
