@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import type { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, NumericalError } from "../errors.ts";
+import { blockGraph } from "../graph/blocked/block.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import type { Graph, TracedGraph } from "../graph/ir.ts";
 import { narrow } from "../graph/narrow.ts";
@@ -89,7 +90,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
           `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
         );
       }
-      session ??= traceAt(sessionBatch).then(({ traced }) => runtime.session(traced));
+      session ??= traceAt(sessionBatch).then(({ traced }) => sessionOf(runtime, traced));
       const ready = await session;
       const out = new Float32Array(count * featureSize);
       const chunk = new Float32Array(sessionBatch * pixels);
@@ -278,4 +279,10 @@ function pooled(
     `The tensor "${feature}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
       "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",
   );
+}
+
+/** A session of a graph whose convolutions are blocked, where the runtime has that. */
+async function sessionOf(runtime: Runtime, graph: TracedGraph): Promise<Session> {
+  const block = (await runtime.convolutionBlock?.()) ?? 1;
+  return runtime.session(blockGraph(graph, graph.types, block).graph);
 }

@@ -8,3 +8,12 @@ export function elementwiseType(node: Node, like: DataType): DataType | undefine
   if (logical.has(node.op)) return "bool";
   return node.op === "Cast" ? dataTypeOfProto(intAttribute(node, "to", 0)) : like;
 }
+
+/** NumPy's result shape of broadcasting. */
+export function broadcast(shapes: readonly (readonly number[])[]): number[] {
+  const rank = Math.max(...shapes.map((dims) => dims.length));
+  return Array.from({ length: rank }, (_, i) => {
+    const sizes = shapes.map((dims) => dims[i - rank + dims.length] ?? 1);
+    return sizes.find((size) => size !== 1) ?? 1;
+  });
+}

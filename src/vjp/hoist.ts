@@ -1,4 +1,4 @@
-import { elementwiseType } from "../graph/elementwise-type.ts";
+import { broadcast, elementwiseType } from "../graph/elementwise-type.ts";
 import type { Node, TensorType } from "../graph/ir.ts";
 
 /** Nodes of a derived graph, those before any cotangent is known apart from the others. */
@@ -50,13 +50,4 @@ function typeOf(node: Node, inputs: readonly TensorType[]): TensorType | undefin
   if (node.domain !== "" || !cheap.has(node.op) || like === undefined) return undefined;
   const dtype = elementwiseType(node, like.dtype);
   return dtype && { dtype, dims: broadcast(inputs.map((t) => t.dims)) };
-}
-
-/** NumPy's result shape of broadcasting. */
-function broadcast(shapes: readonly (readonly number[])[]): number[] {
-  const rank = Math.max(...shapes.map((dims) => dims.length));
-  return Array.from({ length: rank }, (_, i) => {
-    const sizes = shapes.map((dims) => dims[i - rank + dims.length] ?? 1);
-    return sizes.find((size) => size !== 1) ?? 1;
-  });
 }

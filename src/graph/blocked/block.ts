@@ -1,9 +1,10 @@
-import { elementwiseType } from "../elementwise-type.ts";
+import { broadcast, elementwiseType } from "../elementwise-type.ts";
 import {
   type Constant,
   type Graph,
   int,
   intAttribute,
+  intsAttribute,
   type Node,
   sizeOf,
   type TensorType,
@@ -72,11 +73,13 @@ class BlockingPass extends Values {
       this.sum(node) ||
       this.elementwise(node) ||
       this.interleave(node) ||
-      this.pool(node);
+      this.pool(node) ||
+      this.channelsToTheEnd(node);
     if (blocked) return;
     for (const input of node.inputs) if (input !== "") this.plainOf(input);
     this.nodes.push(node);
     for (const output of node.outputs) this.plain.add(output);
+    if (isTransposition(node, [0, 3, 1, 2])) this.channelsLast.set(node.outputs[0]!, node.inputs[0]!);
     const dims = imageShape(node, this.constants, this.types);
     if (dims && !this.types.has(node.outputs[0]!))
       this.types.set(node.outputs[0]!, { dtype: "float32", dims });
@@ -211,10 +214,9 @@ class BlockingPass extends Values {
     };
     const images = node.inputs.filter((input) => !isScalar(input));
     if (!images.some((input) => this.blocked.has(input))) {
-      const [first] = images;
-      const dims = first === undefined ? undefined : this.imageDims(first);
-      if (dims && images.every((input) => String(this.imageDims(input)) === String(dims)))
-        this.typed(node, first!);
+      const shapes = node.inputs.flatMap((input) => (input === "" ? [] : [this.types.get(input)?.dims]));
+      const last = images.at(-1);
+      if (last && shapes.every((dims) => dims !== undefined)) this.typed(node, last, broadcast(shapes));
       return false;
     }
     const dims = String(this.imageDims(images[0]!));
@@ -226,10 +228,10 @@ class BlockingPass extends Values {
   }
 
   /** Notes the type of an element-wise operator's output, where the trace does not know it. */
-  private typed(node: Node, like: string): void {
+  private typed(node: Node, like: string, dims = this.types.get(like)!.dims): void {
     const output = node.outputs[0]!;
     if (this.types.has(output)) return;
-    const { dims, dtype } = this.types.get(like)!;
+    const { dtype } = this.types.get(like)!;
     const own = elementwiseType(node, dtype);
     if (own) this.types.set(output, { dtype: own, dims });
   }
@@ -270,6 +272,22 @@ class BlockingPass extends Values {
     return true;
   }
 
+  /** A transposition of a blocked image to one with the channels last. */
+  private channelsToTheEnd(node: Node): boolean {
+    const input = node.inputs[0]!;
+    const output = node.outputs[0]!;
+    if (!isTransposition(node, [0, 2, 3, 1])) return false;
+    this.beforeUse(input);
+    const { dtype, dims } = this.types.get(input) ?? {};
+    if (!this.blocked.has(input) || dtype !== "float32" || dims === undefined) return false;
+    const attributes = { channels: int(dims[1]!), channels_last: int(1) };
+    this.node("ReorderOutput", [nameOf(input)], output, attributes, blockedDomain);
+    this.plain.add(output);
+    const [n, C, h, w] = dims as [number, number, number, number];
+    this.types.set(output, { dtype, dims: [n, h, w, C] });
+    return true;
+  }
+
   /** Pooling of a blocked image. */
   private pool(node: Node): boolean {
     const [input, output] = [node.inputs[0] ?? "", node.outputs[0]!];
@@ -280,3 +298,6 @@ class BlockingPass extends Values {
     return true;
   }
 }
+
+const isTransposition = (node: Node, perm: readonly number[]): boolean =>
+  node.op === "Transpose" && node.domain === "" && String(intsAttribute(node, "perm")) === String(perm);

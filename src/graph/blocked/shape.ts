@@ -1,5 +1,5 @@
 import { numbersOf } from "../constant.ts";
-import { type Constant, intAttribute, intsAttribute, type Node, type TensorType } from "../ir.ts";
+import { type Constant, fromFront, intAttribute, intsAttribute, type Node, type TensorType } from "../ir.ts";
 import { reachOf, windowOf } from "../window.ts";
 
 /** The output's shape of the operators between a pullback's convolutions, which no trace has seen; else undefined. */
@@ -10,6 +10,7 @@ export function imageShape(
 ): readonly number[] | undefined {
   if (node.domain !== "") return undefined;
   const dims = types.get(node.inputs[0] ?? "")?.dims;
+  if (node.op === "Transpose") return dims && intsAttribute(node, "perm")?.map((axis) => dims[axis]!);
   const second = constants.get(node.inputs[1] ?? "");
   if (!second) return undefined;
   switch (node.op) {
@@ -38,6 +39,11 @@ export function imageShape(
     case "Reshape": {
       const shape = Array.from(numbersOf(second));
       return shape.length === 4 && shape.every((size) => size > 0) ? shape : undefined;
+    }
+    case "ReduceMean": {
+      if (!dims || intAttribute(node, "keepdims", 1) !== 1) return undefined;
+      const axes = Array.from(numbersOf(second), (axis) => fromFront(axis, dims.length));
+      return dims.map((size, axis) => (axes.includes(axis) ? 1 : size));
     }
     default:
       return undefined;

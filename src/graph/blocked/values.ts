@@ -21,6 +21,8 @@ export class Values {
   protected readonly types: Map<string, TensorType>;
   protected readonly plain = new Set<string>();
   protected readonly blocked = new Set<string>();
+  /** Images that come of a value with the channels last, by that value: they are blocked from there. */
+  protected readonly channelsLast = new Map<string, string>();
 
   constructor(graph: Graph, types: ReadonlyMap<string, TensorType>, block: number) {
     this.graph = graph;
@@ -77,10 +79,12 @@ export class Values {
     this.beforeUse(value);
     if (this.blocked.has(value)) return nameOf(value);
     const { dtype } = this.types.get(value)!;
-    const float = dtype === "float32" ? value : this.cast(value, `${value}/float`, "float32");
-    if (dtype === "float32")
-      this.make("ReorderInput", [float], value, { channels_last: int(0) }, blockedDomain);
-    else {
+    const last = this.channelsLast.get(value);
+    if (dtype === "float32") {
+      const attributes = { channels_last: int(last === undefined ? 0 : 1) };
+      this.make("ReorderInput", [last ?? value], value, attributes, blockedDomain);
+    } else {
+      const float = this.cast(value, `${value}/float`, "float32");
       this.node("ReorderInput", [float], `${value}/float/blocked`, { channels_last: int(0) }, blockedDomain);
       this.make("Cast", [`${value}/float/blocked`], value, { to: int(protoOfDataType(dtype)) });
     }
