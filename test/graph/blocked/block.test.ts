@@ -38,6 +38,20 @@ function conv(b: GraphBuilder, x: string, from: number, layer: Layer): string {
 
 const relu6 = (b: GraphBuilder, x: string) => b.op("Clip", [x, b.scalar(0), b.scalar(6)]);
 
+/** ConvNeXt's blocks: a depthwise convolution, then layers of its own for each place, added to what there was. */
+function mixed(b: GraphBuilder, image: string, widths: readonly number[]): string {
+  let [x, from] = [image, 3];
+  for (const width of widths) {
+    x = conv(b, x, from, { out: width, kernel: 3, stride: 2 });
+    const deep = b.transpose(conv(b, x, width, { out: width, kernel: 7, group: width }), [0, 2, 3, 1]);
+    const norm = b.op("LayerNormalization", [deep, b.floats([width], numbers([width]))]);
+    const weight = b.floats([width, width], numbers([width, width]));
+    x = b.op("Add", [b.transpose(b.op("Sigmoid", [b.op("MatMul", [norm, weight])]), [0, 3, 1, 2]), x]);
+    from = width;
+  }
+  return x;
+}
+
 /** Networks whose channels do and do not fill blocks of 8 and 16, with sums, strides and gates. */
 const networks: Readonly<Record<string, (b: GraphBuilder, image: string) => string>> = {
   "an inverted residual": (b, image) => {
@@ -72,6 +86,8 @@ const networks: Readonly<Record<string, (b: GraphBuilder, image: string) => stri
     const squeezed = conv(b, b.op("GlobalAveragePool", [stem]), 24, { out: 24, kernel: 1 });
     return conv(b, b.op("Mul", [stem, b.op("HardSigmoid", [squeezed])]), 24, { out: 30, kernel: 1 });
   },
+  "blocks with the channels last between their convolutions": (b, image) => mixed(b, image, [24, 40]),
+  "channels last that are no multiple of four": (b, image) => mixed(b, image, [18, 22]),
   "channels that are no multiple of four": (b, image) => {
     const stem = b.op("Relu", [conv(b, image, 3, { out: 18, kernel: 3 })]);
     return b.op("Relu", [conv(b, stem, 18, { out: 22, kernel: 3 })]);
@@ -116,6 +132,25 @@ describe("blocked convolutions", () => {
     const inDomain = graph.nodes.filter((node) => node.domain === blockedDomain).map((node) => node.op);
     expect(inDomain).toEqual(["Conv", "Conv", "Conv", "Conv", "ReorderOutput"]);
     expect(graph.nodes.map((node) => node.op)).not.toContain("Clip");
+  });
+
+  it("take values with the channels last, and give such, without transpositions", async () => {
+    const graph = networkGraph((b, image) => conv(b, mixed(b, image, [16, 32]), 32, { out: 16, kernel: 1 }));
+    const prepared = await prepareGraph(runtime, graph, { image: [2, 3, 16, 16] });
+    const plan = planDerivative(prepared, ["image"], "features");
+    const written: Graph[] = [];
+    const watching = {
+      ...runtime,
+      session: (given: Graph) => {
+        written.push(given);
+        return runtime.session(given);
+      },
+    };
+    await (await compileDerivative(watching, plan, "save")).release();
+    expect(written).toHaveLength(2);
+    const count = (op: string) => written.map(({ nodes }) => nodes.filter((node) => node.op === op).length);
+    if ((await runtime.convolutionBlock!()) > 1) expect(count("Transpose")).toEqual([0, 0]);
+    else expect(count("Transpose")[0]).toBe(4);
   });
 
   // As PyTorch's AvgPool2d(2, 2, ceil_mode=True) is exported: 7 × 7 ends in windows of 2 and of 1.
