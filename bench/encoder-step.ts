@@ -21,6 +21,7 @@ import { messageOf } from "../src/errors.ts";
 import { GraphBuilder } from "../src/graph/builder.ts";
 import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { seededRandom } from "../src/random.ts";
+import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { Device, Runtime } from "../src/runtime/runtime.ts";
 import { countFlops } from "./flops.ts";
@@ -157,7 +158,7 @@ try {
     const plan = await encoder.plan(at);
     const flops = countFlops(plan.plain, [imagesInput], [featuresOutput]);
     const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
-    const alone = await runtime.session(withoutDeadNodes({ ...plan.plain, outputs }));
+    const alone = await blockedSession(runtime, withoutDeadNodes({ ...plan.plain, outputs }));
     const chunked = await createChunkedEncoder(runtime, encoder, largest, 1, 2 ** 50, {
       batch: at,
       activations: "save",

@@ -21,6 +21,7 @@ import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import type { EncoderModel } from "../src/encoder/model.ts";
 import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
 import { withoutDeadNodes } from "../src/graph/simplify.ts";
+import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { compileDerivative } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { fullSizeFamilies } from "./encoders-page.ts";
@@ -87,7 +88,7 @@ async function measure(model: string): Promise<FullSize> {
     );
     const plan = await encoder.plan(batch);
     const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
-    const alone = await runtime.session(withoutDeadNodes({ ...plan.plain, outputs }));
+    const alone = await blockedSession(runtime, withoutDeadNodes({ ...plan.plain, outputs }));
     const compiled = await compileDerivative(runtime, plan, "save");
     const loadSeconds = (performance.now() - start) / 1000;
     const feeds = { [imagesInput]: new Tensor("float32", await floats("images"), [batch, 3, size, size]) };

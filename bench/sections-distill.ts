@@ -34,7 +34,7 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
       ),
   );
   const table = formatTable(
-    ["encoder", "images", "method", "ms a step", "ratio", "peak memory", "ratio"],
+    ["encoder", "images", "method", "ms a step", "ratio", "memory", "ratio"],
     results.flatMap((r) => {
       const theirs = r.ratio === undefined ? undefined : r.sides.at(-1);
       return r.sides.map((side) => [

@@ -1,12 +1,12 @@
 import { Tensor } from "onnxruntime-common";
 import type { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, NumericalError } from "../errors.ts";
-import { blockGraph } from "../graph/blocked/block.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import type { Graph, TracedGraph } from "../graph/ir.ts";
 import { narrow } from "../graph/narrow.ts";
 import { prepareBatches } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
+import { blockedSession } from "../runtime/blocked-session.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
@@ -90,7 +90,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
           `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
         );
       }
-      session ??= traceAt(sessionBatch).then(({ traced }) => sessionOf(runtime, traced));
+      session ??= traceAt(sessionBatch).then(({ traced }) => blockedSession(runtime, traced));
       const ready = await session;
       const out = new Float32Array(count * featureSize);
       const chunk = new Float32Array(sessionBatch * pixels);
@@ -279,10 +279,4 @@ function pooled(
     `The tensor "${feature}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
       "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",
   );
-}
-
-/** A session of a graph whose convolutions are blocked, where the runtime has that. */
-async function sessionOf(runtime: Runtime, graph: TracedGraph): Promise<Session> {
-  const block = (await runtime.convolutionBlock?.()) ?? 1;
-  return runtime.session(blockGraph(graph, graph.types, block).graph);
 }
