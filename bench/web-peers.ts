@@ -21,6 +21,7 @@ import { messageOf } from "../src/errors.ts";
 import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { writeOnnx } from "../src/graph/write.ts";
 import { seededRandom } from "../src/random.ts";
+import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
 import { Peer, runPeer, webPeers } from "./peer.ts";
@@ -83,7 +84,7 @@ async function measureBatch(encoder: Encoder, libraries: Libraries, batch: numbe
   const runtime = nodeRuntime({ threads });
   const { plain } = await encoder.plan(batch);
   const outputs = [{ name: featuresOutput, ...plain.types.get(featuresOutput)! }];
-  const alone = await runtime.session(withoutDeadNodes({ ...plain, outputs }));
+  const alone = await blockedSession(runtime, withoutDeadNodes({ ...plain, outputs }));
   const chunked = await createChunkedEncoder(runtime, encoder, batch, 1, 2 ** 50, {
     batch,
     activations: "save",
