@@ -54,7 +54,8 @@ export async function runComparison(params: CompareParams, context: JobContext):
   const sets = new Map<string, string>();
   for (const [k, cell] of cells.entries()) {
     const name = describeCell(cell);
-    context.note(`[${k + 1}/${cells.length}] ${name}`);
+    const place = `[${k + 1}/${cells.length}]`;
+    context.note(`${place} ${name}`);
     try {
       const of = cell.of && sets.get(placeOf(cell, cell.of.method, cell.of.seed));
       const keys = await identify(cell, of);
@@ -81,7 +82,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
       }
       if (!(error instanceof ClpError)) throw error;
       failures.push({ cell: name, message: error.message });
-      context.note(`[${k + 1}/${cells.length}] failed: ${error.message}`);
+      context.note(`${place} failed: ${error.message}`);
     }
   }
   return { config, cells: results, failures };

@@ -1,6 +1,8 @@
 import { constantOf, float32Of, numbersOf } from "./constant.ts";
 import { type Constant, floatAttribute, fromFront, intAttribute, type Node, type TracedGraph } from "./ir.ts";
-import { capturedNames, withoutDeadNodes } from "./simplify.ts";
+import { type Linear, linearOf, written } from "./linear.ts";
+import { type Links, linksOf } from "./links.ts";
+import { withoutDeadNodes } from "./simplify.ts";
 
 /**
  * Takes scale and bias of layer normalisations into the products with constant weights that are their only readers,
@@ -9,13 +11,13 @@ import { capturedNames, withoutDeadNodes } from "./simplify.ts";
  * normalisation is what its pullback is written with. Weights are computed in double and rounded once.
  */
 export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
-  const readers = readersOf(graph);
+  const links = linksOf(graph);
   const constants = new Map(graph.constants);
   const types = new Map(graph.types);
   const replaced = new Map<Node, readonly Node[]>();
   for (const node of graph.nodes) {
     const affine = affineOf(graph, node);
-    const behind = affine && productsBehind(graph, readers, node.outputs[0]!, affine.scale.length);
+    const behind = affine && productsBehind(graph, links, node.outputs[0]!, affine.scale.length);
     if (affine === undefined || behind === undefined) continue;
     const note = (name: string, constant: Constant): string => {
       constants.set(name, constant);
@@ -40,27 +42,20 @@ export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
       const inputs = [renamed(reshape.inputs[0]!), ...reshape.inputs.slice(1)];
       replaced.set(reshape, [{ ...reshape, inputs, outputs: [renamed(reshape.outputs[0]!)] }]);
     }
-    for (const product of behind.products) {
-      const value = product.outputs[0]!;
-      const folded = foldedWeight(graph.constants.get(product.inputs[1]!)!, product, affine);
-      const { weight } = folded;
-      const own = product.op === "Gemm" && product.inputs[2] ? biasOf(graph, product)! : undefined;
-      const shift = own ? folded.shift.map((s, i) => s + own[i]!) : folded.shift;
-      const inputs = [renamed(product.inputs[0]!), note(`${value}/normalized/weight`, weight)];
-      if (shift.every((s) => s === 0)) {
-        replaced.set(product, [{ ...product, inputs }]);
-        continue;
-      }
-      const bias = note(`${value}/normalized/bias`, constantOf("float32", [shift.length], shift));
-      if (product.op === "Gemm") {
-        replaced.set(product, [{ ...product, inputs: [...inputs, bias] }]);
-        continue;
-      }
-      const made = renamed(value);
-      replaced.set(product, [
-        { ...product, inputs, outputs: [made] },
-        { op: "Add", domain: "", name: bias, inputs: [made, bias], outputs: [value], attributes: {} },
-      ]);
+    for (const linear of behind.products) {
+      const value = linear.node.outputs[0]!;
+      const { weight, shift } = foldedWeight(linear, affine);
+      const bias = linear.bias.map((b, i) => b + shift[i]!);
+      const made = written(
+        { ...linear.node, inputs: [renamed(linear.node.inputs[0]!)] },
+        note(`${value}/normalized/weight`, weight),
+        bias.some((b) => b !== 0)
+          ? note(`${value}/normalized/bias`, constantOf("float32", [bias.length], bias))
+          : undefined,
+        value,
+      );
+      for (const { outputs } of made) types.set(outputs[0]!, graph.types.get(value)!);
+      replaced.set(linear.node, made);
     }
   }
   if (replaced.size === 0) return graph;
@@ -130,24 +125,19 @@ function affineOf(graph: TracedGraph, node: Node): Affine | undefined {
 
 interface Behind {
   readonly reshapes: readonly Node[];
-  readonly products: readonly Node[];
+  readonly products: readonly Linear[];
 }
 
 /** What reads a value, where that is nothing but products with constant weights, and reshapes that keep its rows. */
-function productsBehind(
-  graph: TracedGraph,
-  readers: ReadonlyMap<string, readonly (Node | undefined)[]>,
-  value: string,
-  width: number,
-): Behind | undefined {
+function productsBehind(graph: TracedGraph, links: Links, value: string, width: number): Behind | undefined {
   const reshapes: Node[] = [];
-  const products: Node[] = [];
-  for (const reader of readers.get(value) ?? []) {
-    if (reader === undefined || reader.domain !== "" || reader.inputs.lastIndexOf(value) !== 0)
-      return undefined;
-    if (isProduct(graph, reader)) products.push(reader);
+  const products: Linear[] = [];
+  for (const reader of links.onlyReaders(value) ?? []) {
+    if (reader.domain !== "" || reader.inputs.lastIndexOf(value) !== 0) return undefined;
+    const linear = isPlainProduct(reader) ? linearOf(graph, reader) : undefined;
+    if (linear) products.push(linear);
     else if (reader.op === "Reshape" && graph.types.get(reader.outputs[0]!)!.dims.at(-1) === width) {
-      const behind = productsBehind(graph, readers, reader.outputs[0]!, width);
+      const behind = productsBehind(graph, links, reader.outputs[0]!, width);
       if (behind === undefined) return undefined;
       reshapes.push(reader, ...behind.reshapes);
       products.push(...behind.products);
@@ -156,21 +146,10 @@ function productsBehind(
   return products.length === 0 ? undefined : { reshapes, products };
 }
 
-function isProduct(graph: TracedGraph, node: Node): boolean {
-  const weight = graph.constants.get(node.inputs[1] ?? "");
-  if (weight?.dtype !== "float32" || weight.dims.length !== 2) return false;
-  if (node.op === "MatMul") return true;
-  const plain = intAttribute(node, "transA", 0) === 0 && floatAttribute(node, "alpha", 1) === 1;
-  return node.op === "Gemm" && plain && (!node.inputs[2] || biasOf(graph, node) !== undefined);
-}
-
-/** A Gemm's bias of one number a column. */
-function biasOf(graph: TracedGraph, node: Node): Float64Array | undefined {
-  const constant = graph.constants.get(node.inputs[2]!);
-  const width = graph.types.get(node.outputs[0]!)!.dims[1]!;
-  if (constant?.dtype !== "float32" || constant.dims.at(-1) !== width) return undefined;
-  const numbers = numbersOf(constant);
-  return numbers.length === width && floatAttribute(node, "beta", 1) === 1 ? numbers : undefined;
+/** Whether a node multiplies the rows of its first input as they are. */
+function isPlainProduct(node: Node): boolean {
+  if (node.op !== "Gemm") return node.op === "MatMul";
+  return intAttribute(node, "transA", 0) === 0 && floatAttribute(node, "alpha", 1) === 1;
 }
 
 interface Folded extends Affine {
@@ -183,8 +162,8 @@ interface Folded extends Affine {
 /** A weight is folded once for all batches that a graph is prepared for. */
 const folds = new WeakMap<Constant, Folded[]>();
 
-function foldedWeight(weight: Constant, product: Node, affine: Affine): Folded {
-  const transposed = product.op === "Gemm" && intAttribute(product, "transB", 0) === 1;
+function foldedWeight({ node, weight }: Linear, affine: Affine): Folded {
+  const transposed = node.op === "Gemm" && intAttribute(node, "transB", 0) === 1;
   const same = (a: Float64Array, b: Float64Array) => a.every((value, i) => value === b[i]);
   const known = folds.get(weight) ?? [];
   const found = known.find(
@@ -206,20 +185,4 @@ function foldedWeight(weight: Constant, product: Node, affine: Affine): Folded {
   const folded = { ...affine, transposed, weight: constantOf("float32", weight.dims, values), shift };
   folds.set(weight, [...known, folded]);
   return folded;
-}
-
-/** The nodes that read each value; undefined among them where it leaves the graph, or a body reads it. */
-function readersOf(graph: TracedGraph): Map<string, (Node | undefined)[]> {
-  const readers = new Map<string, (Node | undefined)[]>();
-  const add = (value: string, reader: Node | undefined) => {
-    const sofar = readers.get(value);
-    if (sofar) sofar.push(reader);
-    else readers.set(value, [reader]);
-  };
-  for (const node of graph.nodes) {
-    for (const input of new Set(node.inputs)) add(input, node);
-    for (const name of capturedNames(node.attributes)) add(name, undefined);
-  }
-  for (const { name } of graph.outputs) add(name, undefined);
-  return readers;
 }

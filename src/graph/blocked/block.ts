@@ -81,8 +81,8 @@ class BlockingPass extends Values {
     for (const output of node.outputs) this.plain.add(output);
     if (isTransposition(node, [0, 3, 1, 2])) this.channelsLast.set(node.outputs[0]!, node.inputs[0]!);
     const dims = imageShape(node, this.constants, this.types);
-    if (dims && !this.types.has(node.outputs[0]!))
-      this.types.set(node.outputs[0]!, { dtype: "float32", dims });
+    const { dtype = "float32" } = this.types.get(node.inputs[0] ?? "") ?? {};
+    if (dims && !this.types.has(node.outputs[0]!)) this.types.set(node.outputs[0]!, { dtype, dims });
   }
 
   finish(handOver: ReadonlySet<string>): Blocked {
@@ -214,9 +214,7 @@ class BlockingPass extends Values {
     };
     const images = node.inputs.filter((input) => !isScalar(input));
     if (!images.some((input) => this.blocked.has(input))) {
-      const shapes = node.inputs.flatMap((input) => (input === "" ? [] : [this.types.get(input)?.dims]));
-      const last = images.at(-1);
-      if (last && shapes.every((dims) => dims !== undefined)) this.typed(node, last, broadcast(shapes));
+      if (images.length > 0) this.typed(node, images.at(-1)!);
       return false;
     }
     const dims = String(this.imageDims(images[0]!));
@@ -227,13 +225,13 @@ class BlockingPass extends Values {
     return true;
   }
 
-  /** Notes the type of an element-wise operator's output, where the trace does not know it. */
-  private typed(node: Node, like: string, dims = this.types.get(like)!.dims): void {
+  /** Notes the type of an element-wise operator's output, where the trace does not know it and its inputs' are known. */
+  private typed(node: Node, like: string): void {
     const output = node.outputs[0]!;
-    if (this.types.has(output)) return;
-    const { dtype } = this.types.get(like)!;
-    const own = elementwiseType(node, dtype);
-    if (own) this.types.set(output, { dtype: own, dims });
+    const shapes = node.inputs.flatMap((input) => (input === "" ? [] : [this.types.get(input)?.dims]));
+    if (this.types.has(output) || !shapes.every((dims) => dims !== undefined)) return;
+    const dtype = elementwiseType(node, this.types.get(like)!.dtype);
+    if (dtype) this.types.set(output, { dtype, dims: broadcast(shapes) });
   }
 
   /** Images interleaved along height or width (the phases of a strided convolution's cotangent). */
@@ -283,8 +281,7 @@ class BlockingPass extends Values {
     const attributes = { channels: int(dims[1]!), channels_last: int(1) };
     this.node("ReorderOutput", [nameOf(input)], output, attributes, blockedDomain);
     this.plain.add(output);
-    const [n, C, h, w] = dims as [number, number, number, number];
-    this.types.set(output, { dtype, dims: [n, h, w, C] });
+    this.types.set(output, { dtype, dims: imageShape(node, this.constants, this.types)! });
     return true;
   }
 
