@@ -19,11 +19,10 @@ import { createEncoder, featuresOutput, imagesInput } from "../src/encoder/encod
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import { messageOf } from "../src/errors.ts";
 import { GraphBuilder } from "../src/graph/builder.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { seededRandom } from "../src/random.ts";
-import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import type { Device, Runtime } from "../src/runtime/runtime.ts";
+import { featuresSession } from "./features-session.ts";
 import { countFlops } from "./flops.ts";
 import { elapsed, inTurn, leastError, median, relativeError, type Timed } from "./measure.ts";
 import { Peer, peerPython, runPeer } from "./peer.ts";
@@ -157,8 +156,7 @@ try {
   for (const [at, largest] of chunks) {
     const plan = await encoder.plan(at);
     const flops = countFlops(plan.plain, [imagesInput], [featuresOutput]);
-    const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
-    const alone = await blockedSession(runtime, withoutDeadNodes({ ...plan.plain, outputs }));
+    const alone = await featuresSession(runtime, plan);
     const chunked = await createChunkedEncoder(runtime, encoder, largest, 1, 2 ** 50, {
       batch: at,
       activations: "save",

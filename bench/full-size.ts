@@ -16,15 +16,14 @@ import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../src/cli/table.ts";
 import type { Preprocessing } from "../src/data/preprocess.ts";
-import { createEncoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
+import { createEncoder, imagesInput } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import type { EncoderModel } from "../src/encoder/model.ts";
 import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
-import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { compileDerivative } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { fullSizeFamilies } from "./encoders-page.ts";
+import { featuresSession } from "./features-session.ts";
 import { elapsed, inTurn, leastError, median, relativeError } from "./measure.ts";
 import { Peer, peerPython } from "./peer.ts";
 
@@ -87,8 +86,7 @@ async function measure(model: string): Promise<FullSize> {
         : await exported(join(folder, "model.onnx")),
     );
     const plan = await encoder.plan(batch);
-    const outputs = [{ name: featuresOutput, ...plan.plain.types.get(featuresOutput)! }];
-    const alone = await blockedSession(runtime, withoutDeadNodes({ ...plan.plain, outputs }));
+    const alone = await featuresSession(runtime, plan);
     const compiled = await compileDerivative(runtime, plan, "save");
     const loadSeconds = (performance.now() - start) / 1000;
     const feeds = { [imagesInput]: new Tensor("float32", await floats("images"), [batch, 3, size, size]) };

@@ -18,11 +18,10 @@ import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder, type Encoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import { messageOf } from "../src/errors.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
 import { writeOnnx } from "../src/graph/write.ts";
 import { seededRandom } from "../src/random.ts";
-import { blockedSession } from "../src/runtime/blocked-session.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
+import { featuresSession } from "./features-session.ts";
 import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
 import { Peer, runPeer, webPeers } from "./peer.ts";
 import { portable } from "./portable.ts";
@@ -82,9 +81,8 @@ async function measureBatch(encoder: Encoder, libraries: Libraries, batch: numbe
   const loaded = await loadPeers(encoder, libraries, batch, images, cotangent);
 
   const runtime = nodeRuntime({ threads });
-  const { plain } = await encoder.plan(batch);
-  const outputs = [{ name: featuresOutput, ...plain.types.get(featuresOutput)! }];
-  const alone = await blockedSession(runtime, withoutDeadNodes({ ...plain, outputs }));
+  const plan = await encoder.plan(batch);
+  const alone = await featuresSession(runtime, plan);
   const chunked = await createChunkedEncoder(runtime, encoder, batch, 1, 2 ** 50, {
     batch,
     activations: "save",
