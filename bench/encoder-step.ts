@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder, featuresOutput, imagesInput } from "../src/encoder/encoder.ts";
+import { chunkSize } from "../src/encoder/images-a-call.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import { messageOf } from "../src/errors.ts";
 import { GraphBuilder } from "../src/graph/builder.ts";
@@ -77,8 +78,8 @@ const { values: options } = parseArgs({
 });
 const numbers = (list: string): number[] => list.split(",").filter(Boolean).map(Number);
 
-/** Images in one call of ours: what the distiller takes (docs/performance.md); more go in chunks. */
-const chunk = 8;
+/** The largest batch whose numbers are compared with PyTorch's. */
+const mostCompared = 8;
 /** The products whose rate is the machine's peak: large enough to reach it. */
 const productSide = 1024;
 const productRepeats = 4;
@@ -147,10 +148,11 @@ try {
     };
     console.log(JSON.stringify(result));
   };
+  const callSize = (batch: number) => chunkSize(batch, encoder.imagesACall);
   // Batches that are cut into chunks of the same size share their sessions.
   const chunks = new Map<number, number>();
   for (const batch of batches) {
-    const at = Math.min(batch, chunk);
+    const at = callSize(batch);
     chunks.set(at, Math.max(chunks.get(at) ?? 0, batch));
   }
   for (const [at, largest] of chunks) {
@@ -163,7 +165,7 @@ try {
     });
     savedBytesAnImage = plan.savedBytes / at;
     const part = (i: number) => images.subarray(i * at * pixels, (i + 1) * at * pixels);
-    for (const batch of batches.filter((b) => Math.min(b, chunk) === at)) {
+    for (const batch of batches.filter((b) => callSize(b) === at)) {
       const count = Math.ceil(batch / at);
       const featuresOnly = async () => {
         for (let i = 0; i < count; i++) {
@@ -193,7 +195,7 @@ try {
         product: product.time,
         ...(peerProduct === undefined ? {} : { peerProduct: peerProduct.time }),
       });
-      const known = rows.find((row) => row.batch < batch && Math.min(row.batch, chunk) === at);
+      const known = rows.find((row) => row.batch < batch && callSize(row.batch) === at);
       const compare = async (mode: "features" | "step", ours: () => Promise<void>) => {
         const long = known !== undefined && ((2 * batch) / known.batch) * known[mode].ms > longRound;
         const turns = { least: long ? 1 : 2, warmUp: known === undefined ? 1 : 0 };
@@ -224,7 +226,7 @@ try {
       };
       const compiling = peer !== undefined && numbers(options.compile).includes(batch);
       if (!compiling || options.early) rows.push(await measureRow());
-      if (peer !== undefined && batch === Math.max(...batches.filter((b) => b <= chunk))) {
+      if (peer !== undefined && batch === Math.max(...batches.filter((b) => b <= mostCompared))) {
         const [f, g] = [join(folder, "features.f32"), join(folder, "gradient.f32")];
         await peer.ask("save", { features: f, gradient: g });
         await step();

@@ -246,18 +246,19 @@ const acrossEncoders: Section = {
   ],
 };
 
-/** LGM's recipe takes a hundred times as many images through the encoder as the default: small ones. */
+/** These recipes take a hundred times as many images through the encoder as the default: small ones. */
 const publishedRecipe: Section = {
   name: "published-recipe",
-  title: "LGM by its own recipe",
+  title: "LGM and SFM by their own recipes",
   text:
-    `The 8 emoji groups at ${experimentSize} px: LGM's published recipe (10 augmented draws a step, 5,000 steps) beside the ` +
+    `The 8 emoji groups at ${experimentSize} px: the published recipes (10 augmented draws a step, 5,000 steps) beside the ` +
     "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
       ...{ ...small, seeds: seedsOf("published-recipe"), data: ["emoji"] },
       methods: [
         recipe("lgm-paper"),
+        recipe("sfm-paper"),
         augmented("lgm"),
         recipe("clp"),
         recipe("clp-long"),
@@ -292,11 +293,11 @@ const fashionSet = `fashion-mnist:${fashion}`;
 const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", { variants }),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", {
-    ...{ steps: 200, beside: [strongerRidge({ steps: 200 })] },
-    variants: [
-      recipe("clp", {}, "clp, 500 steps (the default)"),
-      recipe("clp-long", {}, "clp-long, 1,500 steps"),
-    ],
+    ...{
+      steps: 200,
+      beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
+    },
+    variants: [recipe("clp-long", {}, "clp-long, 1,500 steps")],
   }),
   {
     ...main("fashion-mnist", "Fashion-MNIST", fashionSet, { variants: [strongerRidge()] }),

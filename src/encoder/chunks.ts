@@ -8,6 +8,7 @@ import {
 } from "../runtime/differentiable.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
+import { chunkSize } from "./images-a-call.ts";
 
 /** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */
 export interface ChunkPlan {
@@ -30,9 +31,6 @@ export interface ChunkedEncoder {
   release(): Promise<void>;
 }
 
-/** Images a call, where memory allows: more gains nothing on a CPU (docs/performance.md). */
-const preferredBatch = 8;
-
 /**
  * Compiles an encoder for `count` images, each in `draws` augmented copies, within about `memoryBytes` of intermediates: saves the forward's
  * intermediates for the pullback where those of all images fit, recomputes them chunk by chunk elsewhere.
@@ -45,10 +43,7 @@ export async function createChunkedEncoder(
   memoryBytes: number,
   force?: { batch?: number; activations?: Activations },
 ): Promise<ChunkedEncoder> {
-  let batch = Math.min(count, force?.batch ?? encoder.fixedBatch ?? preferredBatch);
-  // Chunks of equal size waste least on the last one.
-  if (encoder.fixedBatch === undefined) batch = Math.ceil(count / Math.ceil(count / batch));
-  else batch = encoder.fixedBatch;
+  let batch = encoder.fixedBatch ?? chunkSize(count, force?.batch ?? encoder.imagesACall);
   let plan: DerivedPlan = await encoder.plan(batch);
   while (plan.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
     batch = Math.max(1, Math.floor(batch / Math.ceil(plan.savedBytes / memoryBytes)));

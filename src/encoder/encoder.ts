@@ -9,8 +9,9 @@ import { withoutDeadNodes } from "../graph/simplify.ts";
 import { blockedSession } from "../runtime/blocked-session.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
+import { imagesACall } from "./images-a-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
-import { requireRules } from "./require-rules.ts";
+import { pullbackRefusal } from "./pullback-refusal.ts";
 import { selectFeature } from "./select-feature.ts";
 
 /** A frozen encoder ready to run: images in [0, 1] to features, and the pullback of features to images. */
@@ -28,6 +29,8 @@ export interface Encoder {
   readonly featureSize: number;
   /** The only batch the model runs at, where its file fixes one. */
   readonly fixedBatch: number | undefined;
+  /** Images in one call: as many as the file fixes, else as are quickest here. */
+  readonly imagesACall: number;
   /**
    * Features of `count` images: n × d, row-major.
    * @param images planar RGB, n × 3 × H × W at the preprocessing's crop size; floats in [0, 1] or bytes in [0, 255]
@@ -50,9 +53,6 @@ export interface Encoder {
 export const featureName = ({ feature }: Pick<Encoder, "feature">): string =>
   `${feature.tensor} (${feature.pool})`;
 
-/** Largest batch of the session that computes features alone. */
-const featureBatch = 16;
-
 /** A byte in [0, 1]: looking it up takes half the time of dividing, on the thread that all others wait for. */
 const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
@@ -66,24 +66,30 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
   const [height, width] = model.preprocessing.crop;
   const declared = imageInputOf(model.graph).dims[0];
   const fixedBatch = typeof declared === "number" ? declared : undefined;
-  const sessionBatch = fixedBatch ?? featureBatch;
   const traceAt = tracer(runtime, model, choice.value, fixedBatch ?? 1);
-  const probe = await traceAt();
-  const featureSize = probe.traced.types.get(featuresOutput)!.dims[1]!;
+  // Of this first trace only what is known by it stays, not its weights.
+  const { pool, featureSize, refusal, sessionBatch } = await traceAt().then(({ traced, pool }) => ({
+    pool,
+    featureSize: traced.types.get(featuresOutput)!.dims[1]!,
+    sessionBatch: fixedBatch ?? imagesACall(runtime, traced),
+    refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
+  }));
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
-  const requirePullback = () =>
-    requireRules(probe.traced, model.graph, imagesInput, featuresOutput, choice.value);
+  const requirePullback = () => {
+    if (refusal) throw refusal;
+  };
 
   return {
     provenance: model.provenance,
     preprocessing: model.preprocessing,
     feature: {
-      ...{ tensor: choice.value, pool: probe.pool, reason: choice.reason },
+      ...{ tensor: choice.value, pool, reason: choice.reason },
       askedPool: model.pool ?? "auto",
     },
     featureSize,
     fixedBatch,
+    imagesACall: sessionBatch,
     async features(images, count, nameOf) {
       if (images.length !== count * pixels) {
         throw new RangeError(

@@ -25,7 +25,10 @@ export function foldBatchNormalization(graph: TracedGraph): TracedGraph {
       types.set(name, { dtype: "float32", dims });
       return name;
     };
-    const weight = note(`${output}/weight`, linear.weight.dims, scaledWeight(linear, scale));
+    // Sums alone leave the weight what it is: no second copy of it.
+    const weight = scale.every((s) => s === 1)
+      ? node.inputs[1]!
+      : note(`${output}/weight`, linear.weight.dims, scaledWeight(linear, scale));
     const bias = linear.bias.map((b, i) => b * scale[i]! + shift[i]!);
     // Values before the end of the chain are others than they were: they get names of their own.
     const between = (i: number) => (i === transpositions.length ? output : `${output}/folded${i}`);

@@ -22,20 +22,23 @@ export function measure(
 ): (batch?: number) => Promise<Map<string, TensorType>> {
   const runs = new Map<number, Map<string, TensorType>>();
   const given = inputs[0]?.dims[0] ?? 1;
+  let dtypes: readonly DataType[] | undefined;
   const batchIsFixed = graph.inputs.some((i) => typeof i.dims[0] === "number");
 
   const runAt = async (batches: readonly number[]): Promise<void> => {
     const missing = batches.filter((batch) => !runs.has(batch));
     if (missing.length === 0) return;
+    dtypes ??= await dtypesOf(runtime, graph, values);
+    // Shapes alone are outputs: what they are of can go during the run. ONNX Runtime takes leaves from the last to the
+    // first, each with all that leads to it: written backwards, a shape is read right after the value is made.
     const shapes = values.map(shapeOf);
-    const known = new Set(graph.outputs.map((o) => o.name));
-    // Fetching the shapes alone spares copying every intermediate; element types are known without running.
     const session = await runtime.session(
-      { ...graph, nodes: [...graph.nodes, ...shapes] },
       {
-        optimize: "off",
-        extraOutputs: [...values.filter((v) => !known.has(v)), ...shapes.map((node) => node.name)],
+        ...graph,
+        nodes: [...graph.nodes, ...shapes.toReversed()],
+        outputs: shapes.map(({ name }) => ({ name, dtype: "int64", dims: [] })),
       },
+      { optimize: "off" },
     );
     try {
       for (const batch of missing) {
@@ -47,7 +50,7 @@ export function measure(
         const types = new Map<string, TensorType>();
         for (const { name, dtype, dims } of at) types.set(name, { dtype, dims });
         for (const [i, name] of values.entries()) {
-          types.set(name, { dtype: session.graph.outputTypes.get(name)!.dtype, dims: dims[i]! });
+          types.set(name, { dtype: dtypes[i]!, dims: dims[i]! });
         }
         for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });
         runs.set(batch, types);
@@ -76,6 +79,18 @@ export function measure(
     }
     return types;
   };
+}
+
+/** The element type of each value, which ONNX Runtime knows without running. */
+async function dtypesOf(runtime: Runtime, graph: Graph, values: readonly string[]): Promise<DataType[]> {
+  const declared = new Set(graph.outputs.map((output) => output.name));
+  const session = await runtime.session(graph, {
+    optimize: "off",
+    extraOutputs: values.filter((value) => !declared.has(value)),
+  });
+  const { outputTypes } = session.graph;
+  await session.release();
+  return values.map((value) => outputTypes.get(value)!.dtype);
 }
 
 /** A node that gives the shape of a value, under a name of its own. */

@@ -37,7 +37,8 @@ export type ReadExternal = (
 const readableOpsets = { from: 7, to: 23 } as const;
 
 /**
- * Reads an ONNX file. Constants stay views of `bytes` (or of the external data); nothing is decoded.
+ * Reads an ONNX file. Constants are copies of their bytes as stored: a file seldom has them where their numbers may lie,
+ * and its own bytes can go. Nothing is decoded.
  * Throws ModelError for a file that is no ONNX model, is truncated, or whose external data is missing.
  * @param name how the file is called in messages
  */
@@ -166,7 +167,7 @@ async function constantFrom(
   } else if (dtype === "string") {
     return { dtype, dims, bytes: new Uint8Array() };
   } else if (tensor.rawData.byteLength > 0 || expected === 0) {
-    bytes = tensor.rawData;
+    bytes = tensor.rawData.slice();
   } else {
     bytes = typedBytes(tensor, dtype, dims, name);
   }

@@ -87,19 +87,27 @@ export async function compileDerivative(
   activations: Activations,
   options: SessionOptions = {},
 ): Promise<Differentiable> {
+  const sessions = await sessionsOf(runtime, plan, activations, options);
   const { wrt, of, cotangent, gradients } = plan;
-  const inputs = new Map(plan.traced.inputs.map(({ name }) => [name, plan.traced.types.get(name)!]));
-  const output = plan.traced.types.get(of)!;
-  const { forward, pullback, saved } = await sessionsOf(runtime, plan, activations, options);
+  return differentiable(sessions, {
+    ...{ wrt, of, cotangent, gradients, activations },
+    savedBytes: activations === "save" ? plan.savedBytes : 0,
+  });
+}
+
+/** What is known of a function besides its sessions: no graph, no weights. A plan's go as soon as the caller lets them. */
+type Outline = Pick<DerivedPlan, "wrt" | "of" | "cotangent" | "gradients" | "savedBytes"> &
+  Pick<Differentiable, "activations">;
+
+function differentiable(
+  { forward, pullback, saved, inputs, output }: Sessions,
+  outline: Outline,
+): Differentiable {
+  const { wrt, of, cotangent, gradients, activations, savedBytes } = outline;
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
-
-  // Nothing below refers to the plan: its graphs and their weights go as soon as the caller lets them.
   return {
-    inputs,
-    output,
-    activations,
-    savedBytes: activations === "save" ? plan.savedBytes : 0,
+    ...{ inputs, output, activations, savedBytes },
     async forward(feeds, reuse) {
       const results = await forward.run(pick(feeds, forward), reuse ? { into: reuse } : {});
       const value = results[of]!.data as Float32Array;
@@ -117,13 +125,19 @@ export async function compileDerivative(
   };
 }
 
-/** The sessions of a plan, with the names of the outputs of the first that are inputs of the second. */
+interface Sessions extends Pick<Differentiable, "inputs" | "output"> {
+  readonly forward: Session;
+  readonly pullback: Session;
+  /** Names of the outputs of the forward that are inputs of the pullback. */
+  readonly saved: readonly string[];
+}
+
 async function sessionsOf(
   runtime: Runtime,
   plan: DerivedPlan,
   activations: Activations,
   options: SessionOptions,
-): Promise<{ forward: Session; pullback: Session; saved: string[] }> {
+): Promise<Sessions> {
   const { traced, wrt, of, joint, gradients } = plan;
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
@@ -153,6 +167,8 @@ async function sessionsOf(
     forward: await runtime.session(forward, options),
     pullback: await runtime.session(onlyReadInputs(pullback), options),
     saved: saved.map((name) => handed.get(name)?.name ?? name),
+    inputs: new Map(traced.inputs.map(({ name }) => [name, typeOf(name)])),
+    output: typeOf(of),
   };
 }
 

@@ -79,8 +79,8 @@ describe("tracing", () => {
       expect(types.get("active")!.dims).toEqual([batches[i]!, 8, 3]);
       expect(inputs[0]!.dims).toEqual([batches[i]!, 3, 2, 4]);
     }
-    // One run of the graph for all, and one fold of its shape arithmetic each.
-    expect(sessions).toBe(1 + batches.length);
+    // Element types and one run of the graph for all, and one fold of its shape arithmetic each.
+    expect(sessions).toBe(2 + batches.length);
   });
 
   it("runs a graph of a fixed batch at that batch", async () => {

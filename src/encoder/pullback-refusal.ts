@@ -8,27 +8,27 @@ import { featureCandidates } from "./select-feature.ts";
 const mostListed = 20;
 
 /**
- * Refuses a feature that cannot be differentiated with respect to the image.
+ * The error about a feature that cannot be differentiated with respect to the image; undefined for one that can.
  *
  * @param traced the graph from `input` to `output`, at static shapes
  * @param model the graph as it was read: its names are those that --feature takes
  * @param feature the name of the feature that was chosen
- * @throws ModelError naming every node without a pullback rule between the two, and the nearest tensor before the
+ * @returns a ModelError naming every node without a pullback rule between the two, and the nearest tensor before the
  *   feature that can be differentiated
  */
-export function requireRules(
+export function pullbackRefusal(
   traced: TracedGraph,
   model: Graph,
   input: string,
   output: string,
   feature: string,
-): void {
+): ModelError | undefined {
   const missing = nodesWithoutRule(traced, [input], [output]);
-  if (missing.length === 0) return;
+  if (missing.length === 0) return undefined;
   const listed = missing.slice(0, mostListed).map(describeNode).join(", ");
   const more = missing.length > mostListed ? ` and ${missing.length - mostListed} more` : "";
   const nearest = nearestDifferentiable(traced, model, input, feature);
-  throw new ModelError(
+  return new ModelError(
     `The feature "${feature}" cannot be differentiated: there is no pullback rule for ${listed}${more}. ` +
       (nearest === undefined
         ? "No tensor before them can serve as a feature: choose another encoder."
