@@ -91,77 +91,80 @@ async function distillTo(
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
 
     const synthesis = await startSynthesis(place, config, memoryBytes, context, saved?.state);
-    let distillSeconds = saved?.seconds ?? 0;
-    await staged("distillation", async () => {
-      const began = performance.now();
-      let lastSave = began;
-      const save = () =>
-        saveCheckpoint(checkpoints, {
-          identity,
-          state: synthesis.state,
-          curve,
-          seconds: distillSeconds + (performance.now() - began) / 1000,
-        });
-      try {
-        await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
-          curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
-          // After the last step always: should writing the artefact fail, nothing is to be computed again.
-          if (performance.now() - lastSave < checkpointSeconds * 1000 && step < config.steps) return;
+    try {
+      let distillSeconds = saved?.seconds ?? 0;
+      await staged("distillation", async () => {
+        const began = performance.now();
+        let lastSave = began;
+        const save = () =>
+          saveCheckpoint(checkpoints, {
+            identity,
+            state: synthesis.state,
+            curve,
+            seconds: distillSeconds + (performance.now() - began) / 1000,
+          });
+        try {
+          await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
+            curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
+            // After the last step always: should writing the artefact fail, nothing is to be computed again.
+            if (performance.now() - lastSave < checkpointSeconds * 1000 && step < config.steps) return;
+            await save();
+            lastSave = performance.now();
+          });
+        } catch (error) {
+          if (!(error instanceof InterruptedError)) throw error;
           await save();
-          lastSave = performance.now();
-        });
-      } catch (error) {
-        if (!(error instanceof InterruptedError)) throw error;
-        await save();
-        throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
-          cause: error,
-        });
-      }
-      distillSeconds += (performance.now() - began) / 1000;
-    });
+          throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
+            cause: error,
+          });
+        }
+        distillSeconds += (performance.now() - began) / 1000;
+      });
 
-    const [map] = synthesis.parts.maps;
-    const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
-    const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
-    const compared =
-      params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
-    const evaluation =
-      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+      const [map] = synthesis.parts.maps;
+      const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
+      const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
+      const compared =
+        params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+      const evaluation =
+        test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
 
-    const manifest = await staged("artefact", () =>
-      writeArtifact(
+      const manifest = await staged("artefact", () =>
+        writeArtifact(
+          out,
+          {
+            manifest: describeRun(place, {
+              ...{ kind: "distilled", config, preset: params.preset, command: params.command },
+              ...{
+                threads: params.threads,
+                lambda: config.lambda,
+                tau: Math.exp(synthesis.state.logTau.values[0]!),
+              },
+              ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
+            }),
+            images: () => synthesis.images(),
+            labels: syntheticLabels(classes, config.ipc),
+            softLabels: synthesis.state.labels.values,
+            levels: synthesis.state.parameters.levels,
+            probe,
+            curve,
+          },
+          {
+            overwrite: mayReplace(params),
+            goOn: "run the same command again with --resume: the checkpoint is kept",
+          },
+        ),
+      );
+      await removeCheckpoint(checkpoints);
+      return {
         out,
-        {
-          manifest: describeRun(place, {
-            ...{ kind: "distilled", config, preset: params.preset, command: params.command },
-            ...{
-              threads: params.threads,
-              lambda: config.lambda,
-              tau: Math.exp(synthesis.state.logTau.values[0]!),
-            },
-            ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
-          }),
-          images: () => synthesis.images(),
-          labels: syntheticLabels(classes, config.ipc),
-          softLabels: synthesis.state.labels.values,
-          levels: synthesis.state.parameters.levels,
-          probe,
-          curve,
-        },
-        {
-          overwrite: mayReplace(params),
-          goOn: "run the same command again with --resume: the checkpoint is kept",
-        },
-      ),
-    );
-    await removeCheckpoint(checkpoints);
-    await synthesis.release();
-    return {
-      out,
-      manifest: { ...manifest, stages },
-      seconds: distillSeconds,
-      peakMemoryBytes: manifest.peakMemoryBytes,
-    };
+        manifest: { ...manifest, stages },
+        seconds: distillSeconds,
+        peakMemoryBytes: manifest.peakMemoryBytes,
+      };
+    } finally {
+      await synthesis.release();
+    }
   } finally {
     await place.release();
   }

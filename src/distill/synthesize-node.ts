@@ -57,6 +57,8 @@ export async function startSynthesis(
   }
   const draws = Math.max(1, config.augment);
   const maps = await fitFeatureMaps(config.normalize, train);
+  // The real features are there: what computed them makes room for what the steps need.
+  await encoder.release();
   const chunked = await createChunkedEncoder(runtime, encoder, m, draws, memoryBytes);
   const { batch, chunks, activations, activationBytes } = chunked.plan;
   context.note(

@@ -46,6 +46,7 @@ export interface Encoder {
   requirePullback(): void;
   /** The pullback's plan at a static batch, for callers that drive memory themselves. */
   plan(batch: number): Promise<DerivedPlan>;
+  /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
   release(): Promise<void>;
 }
 
@@ -120,7 +121,9 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
       return planDerivative(traced, [imagesInput], featuresOutput);
     },
     async release() {
-      if (session) await (await session).release();
+      const made = session;
+      session = undefined;
+      if (made) await (await made).release();
     },
   };
 }
