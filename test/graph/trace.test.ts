@@ -5,6 +5,7 @@ import { emptyGraph, GraphBuilder } from "../../src/graph/builder.ts";
 import { constantOf, numbersOf } from "../../src/graph/constant.ts";
 import { type Graph, int, ints } from "../../src/graph/ir.ts";
 import { retrace, trace, traceBatches } from "../../src/graph/trace.ts";
+import { measureStage } from "../../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../../src/runtime/node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -81,6 +82,19 @@ describe("tracing", () => {
     }
     // Element types and one run of the graph for all, and one fold of its shape arithmetic each.
     expect(sessions).toBe(2 + batches.length);
+  });
+
+  it("lets values go while it measures: memory does not grow with the depth of a graph", async () => {
+    const side = 1024;
+    const value = 4 * 3 * side ** 2;
+    const depth = 40;
+    const b = new GraphBuilder();
+    let x = b.input("x", ["n", 3, side, side]);
+    for (let i = 0; i < depth; i++) x = b.op("Erf", [x]);
+    b.output(x, { dims: ["n", 3, side, side] });
+    const before = process.memoryUsage().rss;
+    const { stage } = await measureStage("trace", () => trace(runtime, b.graph, { x: [1, 3, side, side] }));
+    expect(stage.peakMemoryBytes - before).toBeLessThan((depth / 4) * value);
   });
 
   it("runs a graph of a fixed batch at that batch", async () => {
