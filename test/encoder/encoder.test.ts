@@ -45,6 +45,16 @@ describe("features", () => {
     await encoder.release();
   });
 
+  it("are computed again after the session for them was let go", async () => {
+    const encoder = await open();
+    const images = asFloats(randomBytes(2));
+    const before = await encoder.features(images, 2);
+    await encoder.release();
+    expect(await encoder.features(images, 2)).toEqual(before);
+    await encoder.release();
+    await encoder.release();
+  });
+
   it("are normalised pixels through the model", async () => {
     const encoder = await open();
     const images = asFloats(randomBytes(1));
