@@ -2,12 +2,10 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import sharp from "sharp";
 import { processRuns } from "../data/folder-lock.ts";
 import { DataError, messageOf, UsageError } from "../errors.ts";
 import type { ClosedFormProbe } from "../evaluate/closed-form.ts";
 import { formatBytes } from "../format.ts";
-import { reportHtml } from "../report/report.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import { dataSetCard } from "./card.ts";
 import { classFolders } from "./class-folders.ts";
@@ -153,6 +151,9 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   const { classes, imageSize: size } = content.manifest;
   const folders = classFolders(classes);
   const files: Record<string, string> = {};
+  // Not before they are needed: together they take 40 MB.
+  const { default: sharp } = await import("sharp");
+  const { reportHtml } = await import("../report/report.ts");
   await mkdir(folder, { recursive: true });
 
   const thumbnails: { className: string; dataUri: string }[] = [];
@@ -163,7 +164,10 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
     for (let i = 0; i < count; i++) {
       const label = content.labels[start + i]!;
       const inside = `images/${folders[label]}/${numbers[label]!++}.png`;
-      const png = await encodePng(images.subarray(i * 3 * size * size, (i + 1) * 3 * size * size), size);
+      const bytes = interleaved(images.subarray(i * 3 * size * size, (i + 1) * 3 * size * size));
+      const png = await sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
+        .png()
+        .toBuffer();
       await mkdir(join(folder, "images", folders[label]!), { recursive: true });
       await writeFile(join(folder, inside), png);
       files[inside] = createHash("sha256").update(png).digest("hex");
@@ -216,18 +220,16 @@ async function* floatsOf(chunks: AsyncIterable<ImageChunk>): AsyncGenerator<Floa
   for await (const { images } of chunks) yield images;
 }
 
-/** Planar floats in [0, 1] as an 8-bit PNG. */
-async function encodePng(planar: Float32Array, size: number): Promise<Buffer> {
-  const pixels = size * size;
-  const bytes = new Uint8Array(3 * pixels);
+/** Planar floats in [0, 1] as bytes, the three of a pixel side by side. */
+function interleaved(planar: Float32Array): Uint8Array {
+  const pixels = planar.length / 3;
+  const bytes = new Uint8Array(planar.length);
   for (let p = 0; p < pixels; p++) {
     for (let c = 0; c < 3; c++) {
       bytes[p * 3 + c] = Math.round(255 * Math.min(1, Math.max(0, planar[c * pixels + p]!)));
     }
   }
-  return sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
-    .png()
-    .toBuffer();
+  return bytes;
 }
 
 /** The probe's weight (F64, d × C) and feature map. */

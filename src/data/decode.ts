@@ -1,8 +1,10 @@
-import sharp from "sharp";
 import { DataError, messageOf } from "../errors.ts";
 import type { Preprocessing } from "./preprocess.ts";
 import type { RgbImage } from "./resample.ts";
 import type { Encoding } from "./source.ts";
+
+/** The library takes 17 MB, which a run whose features are cached has other use for. */
+const loadSharp = async () => (await import("sharp")).default;
 
 /** How `decodeImage` reads an image. */
 export interface DecodeOptions {
@@ -41,6 +43,7 @@ export async function decodeImage(
 ): Promise<RgbImage> {
   if (encoding.kind === "pixels") return fromPixels(id, bytes, encoding);
   const limitInputPixels = options.maxPixels ?? defaultMaxPixels;
+  const sharp = await loadSharp();
   try {
     const density =
       encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
@@ -75,6 +78,7 @@ export async function decodeImage(
 
 /** The density at which the shorter edge of the document is `edge` pixels long. */
 async function densityFor(svg: Uint8Array, edge: number): Promise<number> {
+  const sharp = await loadSharp();
   const { width, height } = await sharp(svg, { density: ownDensity }).metadata();
   const density = (ownDensity * edge) / Math.min(width, height);
   return Math.min(100_000, Math.max(1, density));
