@@ -50,8 +50,6 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Steps of a quick distillation: fewer than the default's 500, so that ten minutes are enough on slower machines too. */
-const quickSteps = 300;
 /** Heads on the full data are trained for fewer epochs than on eight images, and once: they have far more steps. */
 const full = { fullEpochs: Number(options["full-epochs"]), fullSeeds: [0] };
 const quickDraws = 10;
@@ -67,7 +65,7 @@ function seedsOf(section: string): number[] {
   return numbers(Number(own ?? all ?? 5));
 }
 
-const steps = options.steps ?? (options.quick ? String(quickSteps) : undefined);
+const { steps } = options;
 const withSteps = (config: Partial<DistillConfig>): Partial<DistillConfig> =>
   steps === undefined ? config : { steps: Number(steps), ...config };
 
