@@ -1,5 +1,6 @@
-import { bytesPerElement, sizeOf, type TracedGraph } from "../graph/ir.ts";
+import type { TracedGraph } from "../graph/ir.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { bytesOfValues } from "../vjp/partition.ts";
 
 /** Fewer leave threads without work, more take memory and gain nothing. */
 const fewest = 2;
@@ -16,11 +17,8 @@ const bytesAThread = 64 * 2 ** 20;
 export function imagesACall({ device, threads }: Runtime, traced: TracedGraph): number {
   if (device !== "cpu") return most;
   const batch = Number(traced.inputs[0]!.dims[0]);
-  const values = traced.nodes.flatMap((node) => node.outputs).map((value) => traced.types.get(value));
-  const bytes = values.reduce(
-    (sum, type) => sum + (type ? sizeOf(type.dims) * bytesPerElement[type.dtype] : 0),
-    0,
-  );
+  const made = traced.nodes.flatMap((node) => node.outputs).filter((value) => traced.types.has(value));
+  const bytes = bytesOfValues(made, traced.types);
   const ideal = Math.round((bytesAThread * threads * batch) / bytes);
   return Math.min(most, Math.max(fewest, Math.min(threads, most / 2), ideal));
 }

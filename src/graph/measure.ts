@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { ModelError, messageOf } from "../errors.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { OutputType, Runtime } from "../runtime/runtime.ts";
 import { type DataType, type Graph, type Node, sizeOf, type TensorType } from "./ir.ts";
 
 /** A graph input at a static shape. */
@@ -22,13 +22,14 @@ export function measure(
 ): (batch?: number) => Promise<Map<string, TensorType>> {
   const runs = new Map<number, Map<string, TensorType>>();
   const given = inputs[0]?.dims[0] ?? 1;
-  let dtypes: readonly DataType[] | undefined;
+  let inferred: ReadonlyMap<string, OutputType> | undefined;
   const batchIsFixed = graph.inputs.some((i) => typeof i.dims[0] === "number");
 
   const runAt = async (batches: readonly number[]): Promise<void> => {
     const missing = batches.filter((batch) => !runs.has(batch));
     if (missing.length === 0) return;
-    dtypes ??= await dtypesOf(runtime, graph, values);
+    // Element types are known without running.
+    inferred ??= await inferredTypes(runtime, graph, values);
     // Shapes alone are outputs: what they are of can go during the run. ONNX Runtime takes leaves from the last to the
     // first, each with all that leads to it: written backwards, a shape is read right after the value is made.
     const shapes = values.map(shapeOf);
@@ -50,7 +51,7 @@ export function measure(
         const types = new Map<string, TensorType>();
         for (const { name, dtype, dims } of at) types.set(name, { dtype, dims });
         for (const [i, name] of values.entries()) {
-          types.set(name, { dtype: dtypes[i]!, dims: dims[i]! });
+          types.set(name, { dtype: inferred.get(name)!.dtype, dims: dims[i]! });
         }
         for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });
         runs.set(batch, types);
@@ -81,8 +82,12 @@ export function measure(
   };
 }
 
-/** The element type of each value, which ONNX Runtime knows without running. */
-async function dtypesOf(runtime: Runtime, graph: Graph, values: readonly string[]): Promise<DataType[]> {
+/** What ONNX Runtime infers of `values` without running the graph. */
+export async function inferredTypes(
+  runtime: Runtime,
+  graph: Graph,
+  values: readonly string[],
+): Promise<ReadonlyMap<string, OutputType>> {
   const declared = new Set(graph.outputs.map((output) => output.name));
   const session = await runtime.session(graph, {
     optimize: "off",
@@ -90,7 +95,7 @@ async function dtypesOf(runtime: Runtime, graph: Graph, values: readonly string[
   });
   const { outputTypes } = session.graph;
   await session.release();
-  return values.map((value) => outputTypes.get(value)!.dtype);
+  return outputTypes;
 }
 
 /** A node that gives the shape of a value, under a name of its own. */

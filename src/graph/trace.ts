@@ -12,7 +12,7 @@ import {
   type TensorType,
   type TracedGraph,
 } from "./ir.ts";
-import { measure, type StaticInput } from "./measure.ts";
+import { inferredTypes, measure, type StaticInput } from "./measure.ts";
 import { capturedNames, withoutDeadNodes } from "./simplify.ts";
 
 /**
@@ -89,15 +89,9 @@ export async function retrace(
   for (const name of made) if (known.has(name)) types.set(name, known.get(name)!);
   const missing = made.filter((name) => !types.has(name));
   if (missing.length > 0) {
-    const declared = new Set(live.outputs.map((o) => o.name));
-    const session = await runtime.session(live, {
-      optimize: "off",
-      extraOutputs: missing.filter((name) => !declared.has(name)),
-    });
-    const { outputTypes } = session.graph;
-    await session.release();
+    const inferred = await inferredTypes(runtime, live, missing);
     for (const name of missing) {
-      const type = outputTypes.get(name);
+      const type = inferred.get(name);
       // No dimensions: a scalar, or nothing known.
       const known = type && type.dims.length > 0 && type.dims.every((d) => typeof d === "number" && d >= 0);
       if (known) types.set(name, type as TensorType);
