@@ -3,6 +3,7 @@
  * image size, in one run, in turn, each in a process of its own: medians of the time, peak memory, ratios.
  *
  *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--classes 10] [--seconds 10] [--pair]
+ *                        [--device cpu|webgpu|cuda] [--precision float32|float16]
  *
  * Ends with one line of JSON: `DistillSteps`.
  */
@@ -25,6 +26,7 @@ export interface DistillSteps {
   readonly size: number;
   readonly m: number;
   readonly classes: number;
+  readonly precision: string;
   readonly rounds: number;
   readonly notes: readonly string[];
   /** Ours; ours with LGM's objective and its 10 augmentations unless `--pair`; LGM in PyTorch where there are peers. */
@@ -46,6 +48,8 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "10" },
     threads: { type: "string", default: "2" },
     pair: { type: "boolean", default: false },
+    device: { type: "string", default: "cpu" },
+    precision: { type: "string", default: "float32" },
   },
 });
 /** LGM's number (arXiv 2511.16674). */
@@ -64,7 +68,8 @@ try {
     runPeer("models.py", [options.model, String(size), model]);
   }
   const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${classes}`];
-  own.push("--real", `${real}`, "--threads", `${threads}`);
+  own.push("--real", `${real}`, "--threads", `${threads}`, "--device", options.device);
+  own.push("--precision", options.precision);
   sides.set("CLP-DD", Peer.own("own-step.js", own));
   if (!options.pair) {
     const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
@@ -73,7 +78,8 @@ try {
   if (peerPython() !== undefined) {
     const peer = Peer.python("lgm.py");
     try {
-      const shape = { name: options.model, size, m, classes, real, augmentations, threads };
+      const device = options.device === "cpu" ? "cpu" : "cuda";
+      const shape = { name: options.model, size, m, classes, real, augmentations, threads, device };
       await peer.ask("load", shape);
       sides.set(lgmPeer, peer);
     } catch (error) {
@@ -104,7 +110,7 @@ try {
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
-    ...{ model: options.model, size, m, classes, notes, sides: measured },
+    ...{ model: options.model, size, m, classes, precision: options.precision, notes, sides: measured },
     rounds: times["CLP-DD"]!.length,
     ...(theirs
       ? {

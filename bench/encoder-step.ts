@@ -3,7 +3,11 @@
  * one run, in turn: medians, ratios, and the share of the machine's own matrix-product rate.
  *
  *   node encoder-step.js --model vit-s16 [--size 224] [--batches 1,8,32] [--compile 8] [--threads 2]
- *                        [--seconds 8] [--device cpu|cuda|webgpu] [--dtype float32|bfloat16]
+ *                        [--seconds 8] [--device cpu|cuda|webgpu] [--precision float32|float16]
+ *                        [--dtype float32|tf32|bfloat16|float16]
+ *
+ * `--precision` is ours, `--dtype` PyTorch's: on a card its tf32 is float32 with products that the card's units for
+ * matrices round, as ONNX Runtime has them unless NVIDIA_TF32_OVERRIDE=0.
  *
  * The model comes from PyTorch (bench/peers/models.py) by export; without the peers an own model is measured
  * where there is one (the embedded EfficientNet-Lite0). Ends with one line of JSON: `EncoderStep`; with `--early`
@@ -20,9 +24,11 @@ import { chunkSize } from "../src/encoder/images-a-call.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import { messageOf } from "../src/errors.ts";
 import { GraphBuilder } from "../src/graph/builder.ts";
+import { int } from "../src/graph/ir.ts";
 import { seededRandom } from "../src/random.ts";
+import type { Activations } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
-import type { Device, Runtime } from "../src/runtime/runtime.ts";
+import type { Device, Precision, Runtime } from "../src/runtime/runtime.ts";
 import { featuresSession } from "./features-session.ts";
 import { countFlops } from "./flops.ts";
 import { elapsed, inTurn, leastError, median, relativeError, type Timed } from "./measure.ts";
@@ -51,11 +57,15 @@ export interface EncoderStep {
   readonly size: number;
   readonly device: string;
   readonly dtype: string;
+  readonly precision: string;
+  readonly activations: Activations;
   readonly versions: Readonly<Record<string, string>>;
   readonly peakGflops: number;
   /** PyTorch's rate of the same products on the processor. */
   readonly peerPeakGflops?: number;
   readonly savedBytesAnImage: number;
+  /** Of the largest batch on a card: taking its images there twice and their gradient back once. */
+  readonly copiesMs?: number;
   /** ‖ours − PyTorch's‖ / ‖PyTorch's‖; of the gradient in the image where it is least. */
   readonly agreement?: { readonly features: number; readonly gradient: number };
   readonly compileSeconds?: number;
@@ -73,6 +83,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "8" },
     device: { type: "string", default: "cpu" },
     dtype: { type: "string", default: "float32" },
+    precision: { type: "string", default: "float32" },
     early: { type: "boolean", default: false },
   },
 });
@@ -119,7 +130,8 @@ try {
     }
   } else notes.push("the peers are not installed (bench/peers/setup)");
   const model = await loadEncoderModel(peerPython() === undefined ? options.model : file, { size });
-  const encoder = await createEncoder(runtime, model);
+  const precision = options.precision as Precision;
+  const encoder = await createEncoder(runtime, model, { precision });
   const d = encoder.featureSize;
   const random = seededRandom(0, "encoder bench");
   const pixels = 3 * size * size;
@@ -128,7 +140,7 @@ try {
   const imagesFile = join(folder, "images.f32");
   const cotangentFile = join(folder, "cotangent.f32");
   await writeFile(imagesFile, images);
-  const ofCard = peer && device !== "cpu" ? productByPeer(peer, cardSide, cardRepeats) : undefined;
+  const ofCard = peer && device !== "cpu" ? productByPeer(peer, cardSide, cardRepeats, precision) : undefined;
   const product = ofCard ?? (await matrixProduct(runtime));
   const peerProduct = peer && device === "cpu" ? productByPeer(peer, productSide, productRepeats) : undefined;
 
@@ -138,9 +150,21 @@ try {
   let savedBytesAnImage = 0;
   let agreement: EncoderStep["agreement"];
   let compileSeconds: number | undefined;
+  let activations: Activations = "save";
+  let copiesMs: number | undefined;
   const print = (): void => {
     const result: EncoderStep = {
-      ...{ model: options.model, size, device, dtype: options.dtype, versions, savedBytesAnImage },
+      ...{
+        model: options.model,
+        size,
+        device,
+        dtype: options.dtype,
+        precision,
+        activations,
+        versions,
+        savedBytesAnImage,
+      },
+      ...(copiesMs === undefined ? {} : { copiesMs }),
       ...(agreement ? { agreement } : {}),
       ...(compileSeconds === undefined ? {} : { compileSeconds }),
       ...(peerPeaks.length > 0 ? { peerPeakGflops: median(peerPeaks) } : {}),
@@ -158,11 +182,9 @@ try {
   for (const [at, largest] of chunks) {
     const plan = await encoder.plan(at);
     const flops = countFlops(plan.plain, [imagesInput], [featuresOutput]);
-    const alone = await featuresSession(runtime, plan);
-    const chunked = await createChunkedEncoder(runtime, encoder, largest, 1, 2 ** 50, {
-      batch: at,
-      activations: "save",
-    });
+    const alone = await featuresSession(runtime, plan, precision);
+    const chunked = await createChunkedEncoder(runtime, encoder, largest, 1, 2 ** 50, { batch: at });
+    activations = chunked.plan.activations;
     savedBytesAnImage = plan.savedBytes / at;
     const part = (i: number) => images.subarray(i * at * pixels, (i + 1) * at * pixels);
     for (const batch of batches.filter((b) => callSize(b) === at)) {
@@ -204,6 +226,7 @@ try {
         const peak = product.flops / median(times.product!) / 1e6;
         peaks.push(peak);
         if (peerProduct) peerPeaks.push(peerProduct.flops / median(times.peerProduct!) / 1e6);
+        // The work that the result takes: what is computed twice for want of memory is not counted twice.
         const work = count * (mode === "step" ? flops.forward + flops.pullback : flops.forward);
         const eager = times.eager && median(times.eager);
         const compiled = times.compiled && median(times.compiled);
@@ -252,6 +275,7 @@ try {
     await alone.release();
     await chunked.release();
   }
+  if (device !== "cpu") copiesMs = await copies(runtime, [most, 3, size, size]);
   if (!options.early) print();
 } finally {
   await peer?.end();
@@ -263,11 +287,41 @@ async function floats(file: string): Promise<Float32Array> {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
+/** Milliseconds that a batch of `dims` takes to a card twice and back once, as in a step that computes again. */
+async function copies(runtime: Runtime, dims: number[]): Promise<number> {
+  const b = new GraphBuilder();
+  const x = b.input("x", dims);
+  const least = b.input("least", [1, 1, 1, 1]);
+  b.output(b.op("Mul", [x, least]), { dims });
+  const there = new GraphBuilder();
+  there.output(there.op("ReduceMax", [there.input("x", dims)], { keepdims: int(0) }), { dims: [] });
+  const [both, one] = [await runtime.session(b.graph), await runtime.session(there.graph)];
+  const images = { x: new Tensor("float32", new Float32Array(dims.reduce((n, d) => n * d, 1)), dims) };
+  const unit = { least: new Tensor("float32", Float32Array.of(1), [1, 1, 1, 1]) };
+  const times: number[] = [];
+  for (let i = 0; i < 12; i++) {
+    times.push(
+      await elapsed(async () => {
+        await both.run({ ...images, ...unit });
+        await one.run(images);
+      }),
+    );
+  }
+  await both.release();
+  await one.release();
+  return median(times.slice(2));
+}
+
 /** Products by PyTorch, on its device. */
-function productByPeer(peer: Peer, size: number, repeats: number): { flops: number; time: Timed } {
+function productByPeer(
+  peer: Peer,
+  size: number,
+  repeats: number,
+  dtype: Precision = "float32",
+): { flops: number; time: Timed } {
   return {
     flops: repeats * 2 * size ** 3,
-    time: () => peer.ask<number>("product", { size, repeats }),
+    time: () => peer.ask<number>("product", { size, repeats, dtype }),
   };
 }
 

@@ -4,6 +4,7 @@
  *
  *   node own-step.js --m 100 --classes 10 [--encoder efficientnet-lite0] [--size 128] [--real 512] [--d 1280]
  *                    [--method clp] [--augment 0] [--parametrization pyramid] [--activations save|recompute]
+ *                    [--device cpu|webgpu|cuda] [--precision float32|float16]
  */
 import { totalmem } from "node:os";
 import { createInterface } from "node:readline";
@@ -29,6 +30,7 @@ import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
 import { ortGemm } from "../src/runtime/ort-gemm.ts";
+import type { Device, Precision } from "../src/runtime/runtime.ts";
 import { augmentationOf } from "../src/synthetic/augment.ts";
 import { createAugmenter } from "../src/synthetic/augmenter.ts";
 import { addLevel, canGrow, noiseParameters } from "../src/synthetic/parameters.ts";
@@ -47,6 +49,8 @@ const { values: options } = parseArgs({
     parametrization: { type: "string", default: "pyramid" },
     activations: { type: "string" },
     threads: { type: "string", default: "2" },
+    device: { type: "string", default: "cpu" },
+    precision: { type: "string", default: "float32" },
   },
 });
 const method = Method.parse(options.method);
@@ -58,9 +62,11 @@ const augment = Number(options.augment);
 const draws = Math.max(1, augment);
 const random = seededRandom(0, "own step");
 
-const runtime = nodeRuntime({ threads });
+const runtime = nodeRuntime({ threads, device: options.device as Device });
 const model = await loadEncoderModel(options.encoder, { size });
-const encoder = await createEncoder(runtime, options.d ? projected(model, Number(options.d)) : model);
+const encoder = await createEncoder(runtime, options.d ? projected(model, Number(options.d)) : model, {
+  precision: options.precision as Precision,
+});
 const count = Number(options.real);
 const real = randomFeatures(random, count, encoder.featureSize, classes);
 // As a distillation has it: whether target features are chosen depends on method and augmentation.

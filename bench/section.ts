@@ -51,6 +51,7 @@ export function child<T>(
   script: string,
   args: readonly (string | number)[],
   seconds = Number.POSITIVE_INFINITY,
+  variables: Readonly<Record<string, string>> = {},
 ): T {
   const left = Math.ceil(Math.min(1000 * seconds, deadline - performance.now()));
   if (left < 1000) throw Object.assign(new Error("no time is left"), { code: "ETIMEDOUT" });
@@ -59,6 +60,7 @@ export function child<T>(
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
     maxBuffer: 2 ** 26,
+    env: { ...process.env, ...variables },
     ...(Number.isFinite(left) ? { timeout: left } : {}),
   };
   let text: string;

@@ -12,6 +12,11 @@ state = {}
 
 def load(name, size, threads, device="cpu", dtype="float32"):
     torch.set_num_threads(threads)
+    # float32 on a card is exact, or rounded by its units for matrices.
+    torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+    torch.backends.cudnn.benchmark = True
+    dtype = "float32" if dtype == "tf32" else dtype
     model = Normalized(name, size).to(device, getattr(torch, dtype))
     # The layout that PyTorch recommends for convolutions.
     state["layout"] = torch.channels_last if MODELS[name][1] else torch.contiguous_format
@@ -71,9 +76,12 @@ def save(features, gradient):
         tensor.float().cpu().contiguous().numpy().tofile(file)
 
 
-def product(size, repeats):
-    """Milliseconds of some products of two square matrices on the device, in the model's number type."""
-    a, b, result = (torch.rand(size, size, device=state["device"], dtype=state["dtype"]) for _ in range(3))
+def product(size, repeats, dtype="float32"):
+    """Milliseconds of some products of two square matrices on the device."""
+    a, b, result = (torch.rand(size, size, device=state["device"], dtype=getattr(torch, dtype)) for _ in range(3))
+    torch.mm(a, b, out=result)
+    if state["device"] != "cpu":
+        torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(repeats):
         torch.mm(a, b, out=result)

@@ -25,21 +25,25 @@ COLOR = COLOR / COLOR.norm(dim=0).max()
 state = {}
 
 
-def load(name, size, m, classes, real, augmentations, threads):
-    limit_memory()
+def load(name, size, m, classes, real, augmentations, threads, device="cpu"):
+    if device == "cpu":
+        limit_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    encoder = Normalized(name, size)
+    if device != "cpu":
+        # Its units for matrices may round products in float32, as they do ONNX Runtime's.
+        torch.set_float32_matmul_precision("high")
+    encoder = Normalized(name, size).to(device)
     sides = [2**k for k in range(20) if 2**k < size] + [size]
-    levels = [(torch.randn(m, 3, s, s) / len(sides)).requires_grad_(True) for s in sides]
-    d = encoder(torch.zeros(1, 3, size, size)).shape[1]
+    levels = [(torch.randn(m, 3, s, s, device=device) / len(sides)).requires_grad_(True) for s in sides]
+    d = encoder(torch.zeros(1, 3, size, size, device=device)).shape[1]
     state.update(
         encoder=encoder,
         size=size,
         levels=levels,
         optimizer=torch.optim.Adam(levels, lr=2e-3),
-        labels=torch.arange(m) * classes // m,
-        real=(torch.randn(real, d), torch.arange(real) % classes),
+        labels=torch.arange(m, device=device) * classes // m,
+        real=(torch.randn(real, d, device=device), torch.arange(real, device=device) % classes),
         classes=classes,
         augmentations=augmentations,
     )
@@ -109,7 +113,7 @@ def save(path):
 def render():
     size = state["size"]
     total = sum(F.interpolate(level, size=(size, size), mode="bilinear", align_corners=False) for level in state["levels"])
-    return torch.sigmoid(2 * torch.einsum("ij,bjhw->bihw", COLOR, total))
+    return torch.sigmoid(2 * torch.einsum("ij,bjhw->bihw", COLOR.to(total.device), total))
 
 
 def crop_of(size):
@@ -134,9 +138,10 @@ def augment(images):
         flip = -1 if torch.rand(()) < 0.5 else 1
         theta[i, 0, 0], theta[i, 1, 1] = flip * width / size, height / size
         theta[i, 0, 2], theta[i, 1, 2] = (2 * left + width) / size - 1, (2 * top + height) / size - 1
+    theta = theta.to(images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    noisy = (torch.rand(count, 1, 1, 1) < 0.5).float()
+    noisy = (torch.rand(count, 1, 1, 1, device=images.device) < 0.5).float()
     return warped + noisy * (0.5 + 0.2 * torch.randn_like(warped))
 
 
@@ -144,7 +149,7 @@ def run():
     """Milliseconds of one step."""
     start = time.perf_counter()
     features, labels = state["real"]
-    W = (0.01 * torch.randn(features.shape[1], state["classes"])).requires_grad_(True)
+    W = (0.01 * torch.randn(features.shape[1], state["classes"], device=features.device)).requires_grad_(True)
     (real,) = torch.autograd.grad(F.cross_entropy(features @ W, labels), W)
     images = render()
     copies = torch.cat([augment(images) for _ in range(state["augmentations"])])
@@ -155,6 +160,8 @@ def run():
     state["optimizer"].zero_grad(set_to_none=True)
     distance.backward()
     state["optimizer"].step()
+    if features.is_cuda:
+        torch.cuda.synchronize()
     return 1000 * (time.perf_counter() - start)
 
 

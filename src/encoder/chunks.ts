@@ -4,6 +4,7 @@ import {
   compileDerivative,
   type DerivedPlan,
   type Differentiable,
+  letGo,
   type Saved,
 } from "../runtime/differentiable.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -33,7 +34,8 @@ export interface ChunkedEncoder {
 
 /**
  * Compiles an encoder for `count` images, each in `draws` augmented copies, within about `memoryBytes` of intermediates: saves the forward's
- * intermediates for the pullback where those of all images fit, recomputes them chunk by chunk elsewhere.
+ * intermediates for the pullback where those of all images fit and need not be copied from a card and back,
+ * recomputes them chunk by chunk elsewhere.
  */
 export async function createChunkedEncoder(
   runtime: Runtime,
@@ -51,8 +53,10 @@ export async function createChunkedEncoder(
   }
   const chunks = Math.ceil(count / batch);
   const activations =
-    force?.activations ?? (plan.savedBytes * chunks * draws <= memoryBytes ? "save" : "recompute");
-  const compiled: Differentiable = await compileDerivative(runtime, plan, activations);
+    force?.activations ??
+    (runtime.handsOver && plan.savedBytes * chunks * draws <= memoryBytes ? "save" : "recompute");
+  const { precision } = encoder;
+  const compiled: Differentiable = await compileDerivative(runtime, plan, activations, { precision });
   const saved: Saved[] = [];
   const d = encoder.featureSize;
   const [height, width] = encoder.preprocessing.crop;
@@ -76,6 +80,9 @@ export async function createChunkedEncoder(
     async pullback(index, images, cotangent) {
       return (await compiled.pullback(feedsOf(images), saved[index] ?? {}, cotangent))[imagesInput]!;
     },
-    release: () => compiled.release(),
+    async release() {
+      for (const kept of saved) letGo(kept ?? {});
+      await compiled.release();
+    },
   };
 }

@@ -6,9 +6,9 @@ import type { Graph, TracedGraph } from "../graph/ir.ts";
 import { narrow } from "../graph/narrow.ts";
 import { prepareBatches } from "../graph/prepare.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
-import { blockedSession } from "../runtime/blocked-session.ts";
 import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
-import type { Runtime, Session } from "../runtime/runtime.ts";
+import { forwardSession } from "../runtime/forward-session.ts";
+import type { Precision, Runtime, Session } from "../runtime/runtime.ts";
 import { imagesACall } from "./images-a-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";
@@ -27,6 +27,8 @@ export interface Encoder {
   };
   /** d. */
   readonly featureSize: number;
+  /** What its products are computed in. */
+  readonly precision: Precision;
   /** The only batch the model runs at, where its file fixes one. */
   readonly fixedBatch: number | undefined;
   /** Images in one call: as many as the file fixes, else as are quickest here. */
@@ -62,7 +64,11 @@ export const imagesInput = "images";
 export const featuresOutput = "clp-dd/features";
 
 /** Makes an encoder from a model that was read. Nothing runs until it is asked for. */
-export async function createEncoder(runtime: Runtime, model: EncoderModel): Promise<Encoder> {
+export async function createEncoder(
+  runtime: Runtime,
+  model: EncoderModel,
+  { precision = "float32" }: { readonly precision?: Precision } = {},
+): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
   const declared = imageInputOf(model.graph).dims[0];
@@ -89,6 +95,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
       askedPool: model.pool ?? "auto",
     },
     featureSize,
+    precision,
     fixedBatch,
     imagesACall: sessionBatch,
     async features(images, count, nameOf) {
@@ -97,7 +104,7 @@ export async function createEncoder(runtime: Runtime, model: EncoderModel): Prom
           `${count} images of 3 × ${height} × ${width} are ${count * pixels} numbers, got ${images.length}`,
         );
       }
-      session ??= traceAt(sessionBatch).then(({ traced }) => blockedSession(runtime, traced));
+      session ??= traceAt(sessionBatch).then(({ traced }) => forwardSession(runtime, traced, precision));
       const ready = await session;
       const out = new Float32Array(count * featureSize);
       const chunk = new Float32Array(sessionBatch * pixels);

@@ -6,6 +6,9 @@ import { bytesOfValues } from "../vjp/partition.ts";
 const fewest = 2;
 const most = 16;
 
+/** A card has thousands of units to keep at work, and a call's cost is that of starting some hundred programs on it. */
+const mostOnCard = 32;
+
 /** What the values of a call's graph take together, for each thread, where a call is quickest. */
 const bytesAThread = 64 * 2 ** 20;
 
@@ -15,7 +18,7 @@ const bytesAThread = 64 * 2 ** 20;
  * @param traced the encoder at some batch, its first dimension
  */
 export function imagesACall({ device, threads }: Runtime, traced: TracedGraph): number {
-  if (device !== "cpu") return most;
+  if (device !== "cpu") return mostOnCard;
   const batch = Number(traced.inputs[0]!.dims[0]);
   const made = traced.nodes.flatMap((node) => node.outputs).filter((value) => traced.types.has(value));
   const bytes = bytesOfValues(made, traced.types);

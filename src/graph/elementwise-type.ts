@@ -1,7 +1,17 @@
 import { dataTypeOfProto } from "./data-type.ts";
 import { type DataType, intAttribute, type Node } from "./ir.ts";
 
-const logical = new Set(["Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Not"]);
+/** Operators whose results are true or false. */
+export const logical = new Set([
+  "Greater",
+  "Less",
+  "Equal",
+  "GreaterOrEqual",
+  "LessOrEqual",
+  "And",
+  "Or",
+  "Not",
+]);
 
 /** The type of an element-wise operator's output where its last input has type `like`; undefined if it is not known. */
 export function elementwiseType(node: Node, like: DataType): DataType | undefined {

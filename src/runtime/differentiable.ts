@@ -1,12 +1,16 @@
 import { Tensor } from "onnxruntime-common";
+import { NumericalError } from "../errors.ts";
 import { blockGraph } from "../graph/blocked/block.ts";
+import { type HalfOptions, toHalfPrecision } from "../graph/half-precision.ts";
 import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
+import { gradientSize, scaleCotangent, scaleInput } from "../graph/scale-cotangent.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { derive } from "../vjp/derive.ts";
 import { exposeStatistics } from "../vjp/expose-statistics.ts";
 import { hoist } from "../vjp/hoist.ts";
 import { bytesOfValues, partition } from "../vjp/partition.ts";
-import type { Feeds, Runtime, Session, SessionOptions } from "./runtime.ts";
+import { wideOn } from "./half-precision.ts";
+import type { Feeds, Precision, Runtime, Session, SessionOptions } from "./runtime.ts";
 
 /**
  * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
@@ -80,42 +84,51 @@ export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: s
   };
 }
 
+export interface CompileOptions extends SessionOptions {
+  /** What products are computed in (default: float32). Features, cotangents and gradients are float32 either way. */
+  readonly precision?: Precision;
+}
+
 /** Compiles a plan into its sessions. */
 export async function compileDerivative(
   runtime: Runtime,
   plan: DerivedPlan,
   activations: Activations,
-  options: SessionOptions = {},
+  { precision = "float32", ...options }: CompileOptions = {},
 ): Promise<Differentiable> {
-  const sessions = await sessionsOf(runtime, plan, activations, options);
+  const sessions = await sessionsOf(runtime, plan, activations, precision, options);
   const { wrt, of, cotangent, gradients } = plan;
   return differentiable(sessions, {
-    ...{ wrt, of, cotangent, gradients, activations },
+    ...{ wrt, of, cotangent, gradients, activations, precision },
     savedBytes: activations === "save" ? plan.savedBytes : 0,
   });
 }
 
 /** What is known of a function besides its sessions: no graph, no weights. A plan's go as soon as the caller lets them. */
 type Outline = Pick<DerivedPlan, "wrt" | "of" | "cotangent" | "gradients" | "savedBytes"> &
-  Pick<Differentiable, "activations">;
+  Pick<Differentiable, "activations"> & { readonly precision: Precision };
 
 function differentiable(
   { forward, pullback, saved, inputs, output }: Sessions,
   outline: Outline,
 ): Differentiable {
-  const { wrt, of, cotangent, gradients, activations, savedBytes } = outline;
+  const { wrt, of, cotangent, gradients, activations, savedBytes, precision } = outline;
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
   return {
     ...{ inputs, output, activations, savedBytes },
     async forward(feeds, reuse) {
-      const results = await forward.run(pick(feeds, forward), reuse ? { into: reuse } : {});
+      const onDevice = Object.values(reuse ?? {}).some((tensor) => tensor.location !== "cpu");
+      if (onDevice) letGo(reuse!);
+      const results = await forward.run(pick(feeds, forward), reuse && !onDevice ? { into: reuse } : {});
       const value = results[of]!.data as Float32Array;
       return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
     },
     async pullback(feeds, kept, values) {
       const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
-      const results = await pullback.run(pick({ ...feeds, ...kept, ...cotangents }, pullback));
+      const inputs = pick({ ...feeds, ...kept, ...cotangents }, pullback);
+      const results =
+        precision === "float32" ? await pullback.run(inputs) : await scaledRun(pullback, inputs, values);
       return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
     },
     async release() {
@@ -123,6 +136,37 @@ function differentiable(
       await pullback.release();
     },
   };
+}
+
+/** Lets go of values on a device: JavaScript would not know how much memory they hold. */
+export function letGo(saved: Saved): void {
+  for (const tensor of Object.values(saved)) if (tensor.location !== "cpu") tensor.dispose();
+}
+
+/** The largest number of a cotangent on its way through half precision: what a layer makes of it may be 1,000 times larger. */
+const scaledPeak = 16;
+/** What it is divided by when a number on the way was too large, and how often that is tried. */
+const stepDown = 64;
+const attempts = 4;
+
+/** Runs a pullback of half precision on a multiple of its cotangent that uses the range of its numbers. */
+async function scaledRun(
+  pullback: Session,
+  inputs: Feeds,
+  cotangent: Float32Array,
+): ReturnType<Session["run"]> {
+  const peak = cotangent.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  // A power of two changes no digit. Of a cotangent that is zero or not finite, none is of use.
+  let scale = peak > 0 && Number.isFinite(peak) ? 2 ** Math.floor(Math.log2(scaledPeak / peak)) : 1;
+  for (let i = 0; i < attempts; i++) {
+    const given = { [scaleInput]: new Tensor("float32", Float32Array.of(scale), [1]) };
+    const results = await pullback.run({ ...inputs, ...given });
+    if (Number.isFinite((results[gradientSize]!.data as Float32Array)[0]!)) return results;
+    scale /= stepDown;
+  }
+  throw new NumericalError(
+    "The encoder's gradient is not finite in half precision, however small the cotangent is made. Run it in float32.",
+  );
 }
 
 interface Sessions extends Pick<Differentiable, "inputs" | "output"> {
@@ -136,11 +180,16 @@ async function sessionsOf(
   runtime: Runtime,
   plan: DerivedPlan,
   activations: Activations,
+  precision: Precision,
   options: SessionOptions,
 ): Promise<Sessions> {
   const { traced, wrt, of, joint, gradients } = plan;
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
+  const ends = {
+    inputs: new Map(traced.inputs.map(({ name }) => [name, typeOf(name)])),
+    output: typeOf(of),
+  };
   const saved = activations === "save" ? plan.saved : [];
   const source = activations === "save" ? traced : plan.plain;
   // An output must be made by a node: the value may be an input or a saved value under the same name.
@@ -154,21 +203,27 @@ async function sessionsOf(
     nodes: activations === "save" ? plan.pullbackNodes : joint.nodes,
     outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
   });
+  const handOver = new Set(saved.filter((name) => name !== of));
+  if (precision === "float16") {
+    const half: HalfOptions = { wide: wideOn(runtime.device) };
+    const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
+    const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
+    const pullback = scaleCotangent(scaled, plan.cotangent, gradients);
+    return {
+      forward: await runtime.session(forward, { ...options, stay: [...handOver] }),
+      pullback: await runtime.session(onlyReadInputs(pullback), options),
+      ...{ saved, ...ends },
+    };
+  }
   const block = (await runtime.convolutionBlock?.()) ?? 1;
   const types = new Map([...traced.types, ...pullbackGraph.inputs.map(typed)]);
-  const { graph: forward, handed } = blockGraph(
-    forwardGraph,
-    traced.types,
-    block,
-    new Set(saved.filter((name) => name !== of)),
-  );
+  const { graph: forward, handed } = blockGraph(forwardGraph, traced.types, block, handOver);
   const { graph: pullback } = blockGraph(pullbackGraph, types, block, new Set(), handed);
   return {
-    forward: await runtime.session(forward, options),
+    forward: await runtime.session(forward, { ...options, stay: [...handOver] }),
     pullback: await runtime.session(onlyReadInputs(pullback), options),
     saved: saved.map((name) => handed.get(name)?.name ?? name),
-    inputs: new Map(traced.inputs.map(({ name }) => [name, typeOf(name)])),
-    output: typeOf(of),
+    ...ends,
   };
 }
 

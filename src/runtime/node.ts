@@ -2,7 +2,9 @@ import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { blockedDomain } from "../graph/blocked/layout.ts";
 import { GraphBuilder } from "../graph/builder.ts";
+import { notForWebgpu, withPadsApart } from "../graph/fit-webgpu.ts";
 import { type Graph, int } from "../graph/ir.ts";
+import { withSymmetricPads } from "../graph/symmetric-pads.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
 import { SessionOutputs, withSentinel } from "./outputs-node.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
@@ -27,6 +29,29 @@ const optimizersOff = ["TransposeOptimizer", "TransposeOptimizer_CPUExecutionPro
  */
 const threadsThatSleep = { intra_op: { allow_spinning: "0" } };
 
+/** The providers of a device, in the order in which they are asked for each node of a graph. */
+function providersOf(device: Device, graph?: Graph): ort.InferenceSession.ExecutionProviderConfig[] {
+  if (device === "cpu") return ["cpu"];
+  if (device === "cuda") return ["cuda", "cpu"];
+  const others = graph === undefined ? [] : notForWebgpu(graph).map((node) => node.name);
+  const webgpu = {
+    name: "webgpu" as const,
+    // Buffers are kept for the next value of their size; otherwise memory grows with every size that was ever used.
+    storageBufferCacheMode: "simple" as const,
+    ...(others.length > 0 ? { forceCpuNodeNames: others } : {}),
+  };
+  return [webgpu, "cpu"];
+}
+
+/** The graph in a form that a device's provider runs, and runs rightly. */
+function fitTo(device: Device, graph: Graph): Graph {
+  if (device === "cuda") return withSymmetricPads(graph);
+  return device === "webgpu" ? withPadsApart(graph) : graph;
+}
+
+const onDevice = (names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [name, "gpu-buffer" as const]));
+
 /** Constants from this size on are handed over by reference instead of through the protobuf. */
 const externalFrom = 4096;
 
@@ -35,7 +60,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   const device = options.device ?? "cpu";
   const threads = options.threads ?? availableParallelism();
   const base: ort.InferenceSession.SessionOptions = {
-    executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
+    executionProviders: providersOf(device),
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // A pattern is a second allocation of a run's whole peak, beside what the first run took; it saves no time here.
@@ -49,12 +74,19 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
             optimization: { disable_specified_optimizers: optimizersOff.join(";") },
           },
         }
-      : { extra: { session: threadsThatSleep } }),
+      : {
+          extra: {
+            session: threadsThatSleep,
+            // It would put padding back that fit-webgpu.ts took apart.
+            optimization: { disable_specified_optimizers: "Pad_Fusion" },
+          },
+        }),
   };
   const create = async (
+    graph: Graph,
     model: Uint8Array,
     external: readonly ExternalConstant[],
-    { optimize, profile }: SessionOptions,
+    { optimize, profile, stay = [] }: SessionOptions,
   ): Promise<Session> => {
     // A graph that runs as written (tracing) runs once or twice: on the CPU, where nothing has to be compiled for
     // it, and without weights laid out anew for speed.
@@ -68,9 +100,11 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
         : { graphOptimizationLevel: "all" as const };
     const session = await ort.InferenceSession.create(model, {
       ...base,
+      executionProviders: providersOf(device, graph),
       ...level,
       ...(external.length > 0 ? { externalData: [...external] } : {}),
       ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+      ...(device === "webgpu" && stay.length > 0 ? { preferredOutputLocation: onDevice(stay) } : {}),
     });
     return wrap(session, external);
   };
@@ -82,17 +116,20 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
+    // The binding gives values of CUDA's no name in JavaScript.
+    handsOver: device !== "cuda",
     ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
       // A graph that is traced runs once, and all its values are fetched; on other devices this is not tried.
+      const fit = fitTo(device, graph);
       const { graph: written, first } =
-        device !== "cpu" || options.optimize === "off" ? { graph, first: [] } : withSentinel(graph);
+        device !== "cpu" || options.optimize === "off" ? { graph: fit, first: [] } : withSentinel(fit);
       const { model, external } = writeOnnx(written, {
         externalFrom,
         extraOutputs: [...first, ...(options.extraOutputs ?? [])],
       });
       try {
-        return await create(model, external, options);
+        return await create(fit, model, external, options);
       } catch (error) {
         throw (await deviceError(error)) ?? refusal(graph, error);
       }

@@ -4,6 +4,9 @@ import type { Graph, ValueInfo } from "../graph/ir.ts";
 /** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
 export type Device = "cpu" | "webgpu" | "cuda";
 
+/** What a graph's products are computed in. */
+export type Precision = "float32" | "float16";
+
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = Readonly<Record<string, Tensor>>;
 
@@ -33,12 +36,16 @@ export interface SessionOptions {
   readonly extraOutputs?: readonly string[];
   /** Prefix of the profile that ONNX Runtime writes (Node only). */
   readonly profile?: string;
+  /** Outputs that are fed to other sessions alone: they stay on the device, where `handsOver` says that they can. */
+  readonly stay?: readonly string[];
 }
 
 /** ONNX Runtime behind one interface, which `runtime/node.ts` implements. */
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
+  /** Whether values that one session hands to another stay where they are, instead of going through the host's memory. */
+  readonly handsOver: boolean;
   /** Channels in a block of the layout that convolutions are fastest in (graph/blocked); absent where there is none. */
   convolutionBlock?(): Promise<number>;
   /** Compiles a graph. Throws ModelError when ONNX Runtime refuses it. */

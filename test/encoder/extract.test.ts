@@ -38,7 +38,14 @@ function itemAt(index: number): Item {
 
 const { provenance, preprocessing } = smallEncoder(smallGraph());
 const encoder: Encoder = {
-  ...{ provenance, preprocessing, featureSize: smallFeatures, fixedBatch: undefined, imagesACall: 8 },
+  ...{
+    provenance,
+    preprocessing,
+    featureSize: smallFeatures,
+    precision: "float32",
+    fixedBatch: undefined,
+    imagesACall: 8,
+  },
   feature: { tensor: "features", pool: "none", askedPool: "auto", reason: "" },
   features: async (_, n) => new Float32Array(n * smallFeatures),
   requirePullback: () => undefined,

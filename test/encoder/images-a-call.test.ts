@@ -33,9 +33,10 @@ describe("images a call", () => {
     const runtime = {
       device: "webgpu",
       threads: 2,
+      handsOver: true,
       session: () => Promise.reject(new Error("not run")),
     } as const;
-    expect(imagesACall(runtime, traced)).toBe(16);
+    expect(imagesACall(runtime, traced)).toBe(32);
   });
 
   it("cuts into chunks of at most the ideal size with as few empty places as can be", () => {

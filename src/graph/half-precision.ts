@@ -1,0 +1,220 @@
+import { constantOf, float32Of } from "./constant.ts";
+import { dataTypeOfProto, protoOfDataType } from "./data-type.ts";
+import { logical } from "./elementwise-type.ts";
+import {
+  type Constant,
+  type DataType,
+  type Graph,
+  int,
+  intAttribute,
+  type Node,
+  type ValueInfo,
+} from "./ir.ts";
+
+/** Operators that are worth half precision for themselves: a card has units for their products. */
+const products = new Set(["Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"]);
+
+/** Operators that add up many numbers, or whose results leave half precision's range. */
+const wide = new Set([
+  ...[
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceMax",
+    "ReduceMin",
+    "CumSum",
+  ],
+  ...["Exp", "Log", "Pow", "Sqrt", "Reciprocal", "Softplus", "LpNormalization", "InstanceNormalization"],
+  ...[
+    "GroupNormalization",
+    "BatchNormalization",
+    "SimplifiedLayerNormalization",
+    "ConstantOfShape",
+    "ScatterElements",
+    "ScatterND",
+  ],
+]);
+
+/** Inputs that keep their type whatever the others are: Resize's region and scales. */
+const keptInputs: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
+
+/** Outputs that are float32 even in half precision: a LayerNormalization's mean and inverse deviation. */
+const keptOutputs: Readonly<Record<string, readonly number[]>> = { LayerNormalization: [1, 2] };
+
+/** Outputs of other types than the inputs'. */
+const indices: Readonly<Record<string, readonly number[]>> = { MaxPool: [1], TopK: [1] };
+const integers = new Set(["ArgMax", "ArgMin", "NonZero", "Shape", "Size"]);
+
+export interface HalfOptions {
+  /** Operators kept in float32 beside those that always are. */
+  readonly wide?: ReadonlySet<string>;
+  /** Outputs that another graph takes in: float16 where they are computed so. All others stay float32. */
+  readonly handOver?: ReadonlySet<string>;
+  /** Inputs that come as another call's `halves` says, in float16. */
+  readonly handed?: ReadonlySet<string>;
+}
+
+export interface HalfPrecision {
+  readonly graph: Graph;
+  /** Of the outputs that were to be handed over, those that are float16. */
+  readonly halves: ReadonlySet<string>;
+}
+
+/**
+ * The graph in mixed precision, for cards: products in float16, and what lies between them with them; sums over many
+ * values, exponentials and what only they lead to in float32. An operator that is neither follows its inputs: in
+ * float16 where one of them is computed so, so that what is made of float32 inputs alone stays in float32 up to the
+ * first product. Weights are rounded once; a value that is needed in both types is cast once.
+ */
+export function toHalfPrecision(graph: Graph, options: HalfOptions = {}): HalfPrecision {
+  const pass = new HalfPass(graph, options);
+  for (const node of graph.nodes) pass.rewrite(node);
+  return pass.finish();
+}
+
+class HalfPass {
+  private readonly nodes: Node[] = [];
+  private readonly constants = new Map<string, Constant>();
+  /** Floating values by the type they are computed in, and their casts into the other one. */
+  private readonly native = new Map<string, "float32" | "float16">();
+  private readonly casts = new Map<string, string>();
+  private readonly graph: Graph;
+  private readonly options: HalfOptions;
+
+  constructor(graph: Graph, options: HalfOptions) {
+    this.graph = graph;
+    this.options = options;
+    for (const { name, dtype } of graph.inputs) {
+      if (dtype === "float32") this.native.set(name, options.handed?.has(name) ? "float16" : "float32");
+      if (dtype === "bool") this.masks.add(name);
+    }
+  }
+
+  rewrite(node: Node): void {
+    const narrow = this.isNarrow(node);
+    const kept = keptInputs[node.op] ?? [];
+    const inputs = node.inputs.map((input, i) => this.as(input, narrow && !kept.includes(i)));
+    let { attributes } = node;
+    if (node.op === "Cast") {
+      const to = dataTypeOfProto(intAttribute(node, "to", 0));
+      if (to === "float32" && narrow) attributes = { ...attributes, to: int(protoOfDataType("float16")) };
+    }
+    this.nodes.push({ ...node, inputs, attributes });
+    for (const [k, output] of node.outputs.entries()) {
+      if (output === "") continue;
+      const type = this.outputType(node, k, narrow);
+      if (type === "float32" || type === "float16") this.native.set(output, type);
+    }
+  }
+
+  finish(): HalfPrecision {
+    const halves = new Set<string>();
+    const outputs = this.graph.outputs.map((output): ValueInfo => {
+      if (this.native.get(output.name) !== "float16") return output;
+      if (!this.options.handOver?.has(output.name)) return this.widened(output);
+      halves.add(output.name);
+      return { ...output, dtype: "float16" };
+    });
+    const inputs = this.graph.inputs.map(
+      (input): ValueInfo =>
+        this.native.get(input.name) === "float16" ? { ...input, dtype: "float16" } : input,
+    );
+    const { graph, nodes, constants } = this;
+    return { graph: { ...graph, inputs, outputs, nodes, constants }, halves };
+  }
+
+  private isNarrow(node: Node): boolean {
+    const subgraph = Object.values(node.attributes).some((a) => a.kind === "graph" || a.kind === "tensor");
+    if (subgraph || wide.has(node.op) || this.options.wide?.has(node.op)) return false;
+    if (products.has(node.op)) return node.inputs.every((input) => input === "" || this.isFloat(input));
+    // A mask of zeros and ones is small enough for either type, and is multiplied with what products make.
+    if (node.op === "Cast") return this.narrowCast(node);
+    return node.inputs.some((input) => this.native.get(input) === "float16");
+  }
+
+  private narrowCast(node: Node): boolean {
+    const [input] = node.inputs;
+    if (this.isFloat(input!)) return this.native.get(input!) === "float16";
+    return this.masks.has(input!);
+  }
+
+  /** Values that are true or false. */
+  private readonly masks = new Set<string>();
+
+  private outputType(node: Node, k: number, narrow: boolean): DataType | undefined {
+    if (logical.has(node.op)) {
+      this.masks.add(node.outputs[k]!);
+      return "bool";
+    }
+    if (integers.has(node.op) || indices[node.op]?.includes(k)) return "int64";
+    if (node.op === "Cast") {
+      const to = dataTypeOfProto(intAttribute(node, "to", 0));
+      return to === "float32" ? (narrow ? "float16" : "float32") : to;
+    }
+    // Operators on other types (shapes, indices) have no floating input.
+    const made = node.inputs.length === 0 || node.inputs.some((input) => this.isFloat(input));
+    if (!made) return undefined;
+    if (keptOutputs[node.op]?.includes(k)) return "float32";
+    return narrow ? "float16" : "float32";
+  }
+
+  private isFloat(value: string): boolean {
+    return this.native.has(value) || this.graph.constants.get(value)?.dtype === "float32";
+  }
+
+  /** The name of a value in float16 or float32; other types have one name. */
+  private as(value: string, half: boolean): string {
+    const constant = this.graph.constants.get(value);
+    if (constant !== undefined) return this.constantAs(value, constant, half);
+    const native = this.native.get(value);
+    if (native === undefined || (native === "float16") === half) return value;
+    const known = this.casts.get(value);
+    if (known !== undefined) return known;
+    const name = `${value}/${half ? "half" : "float"}`;
+    this.cast(value, name, half ? "float16" : "float32");
+    this.casts.set(value, name);
+    return name;
+  }
+
+  private constantAs(value: string, constant: Constant, half: boolean): string {
+    const rounds = half && constant.dtype === "float32";
+    const name = rounds ? `${value}/half` : value;
+    if (!this.constants.has(name)) this.constants.set(name, rounds ? rounded(constant) : constant);
+    return name;
+  }
+
+  private cast(from: string, to: string, dtype: "float16" | "float32"): void {
+    const attributes = { to: int(protoOfDataType(dtype)) };
+    this.nodes.push({
+      op: "Cast",
+      domain: "",
+      name: `${to}/cast`,
+      inputs: [from],
+      outputs: [to],
+      attributes,
+    });
+  }
+
+  /** An output in float32 under the name that it has: what computes it gets another. */
+  private widened(output: ValueInfo): ValueInfo {
+    const { name } = output;
+    const half = `${name}/half`;
+    for (const [i, node] of this.nodes.entries()) {
+      const rename = (value: string) => (value === name ? half : value);
+      if (!node.inputs.includes(name) && !node.outputs.includes(name)) continue;
+      this.nodes[i] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
+    }
+    this.cast(half, name, "float32");
+    return output;
+  }
+}
+
+/** Half precision's largest number: what is beyond would be infinite. */
+const largest = 65504;
+
+function rounded(constant: Constant): Constant {
+  const values = float32Of(constant).map((x) => Math.min(largest, Math.max(-largest, x)));
+  return constantOf("float16", constant.dims, values);
+}
