@@ -2,11 +2,12 @@
  * Features and pixel gradients of every committed fixture against the library that made it: the Vision Transformer
  * families built from safetensors (test/fixtures/encoders) and the networks read from ONNX (test/fixtures/models).
  *
- *   npm run parity [-- --json] [--device webgpu|cuda] [--only NAME]
+ *   npm run parity [-- --json] [--device webgpu|cuda] [--precision float16] [--only NAME]
  *
  * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
  * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
- * a feature is off by 1e-5 or a gradient by 1e-4.
+ * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
+ * precision the errors are told and not judged: masks of rectifiers turn over where their inputs are nearly zero.
  */
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -35,9 +36,12 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "1" },
     device: { type: "string", default: "cpu" },
     only: { type: "string", default: "" },
+    precision: { type: "string", default: "float32" },
   },
 });
 const runtime = nodeRuntime({ threads: Number(options.threads), device: deviceNamed(options.device) });
+const activations = runtime.handsOver ? "save" : "recompute";
+const precision = options.precision === "float16" ? "float16" : "float32";
 const fixtures = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
 
 /** The device of that name. Throws UsageError for any other. */
@@ -64,7 +68,9 @@ async function errorsOf(graph: Graph, input: string, feature: string, tensors: s
   await file.close();
   const cut = withoutDeadNodes({ ...graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
   const traced = await prepareGraph(runtime, cut, { [input]: dims });
-  const compiled = await compileDerivative(runtime, planDerivative(traced, [input], feature), "save");
+  const compiled = await compileDerivative(runtime, planDerivative(traced, [input], feature), activations, {
+    precision,
+  });
   const feeds = { [input]: new Tensor("float32", images, [...dims]) };
   const { value, saved } = await compiled.forward(feeds);
   const pulled = await compiled.pullback(feeds, saved, cotangent);
@@ -130,7 +136,8 @@ const rows = [...families].map(([name, { features, gradient }]) => [
   gradient.toExponential(1),
 ]);
 console.log(formatTable(["family", "features", "gradient"], rows));
-const broken = [...families].filter(([, e]) => !(e.features < 1e-5 && e.gradient < 1e-4));
+const judged = precision === "float32" ? [...families] : [];
+const broken = judged.filter(([, e]) => !(e.features < 1e-5 && e.gradient < 1e-4));
 for (const [name] of broken) console.error(`${name} is further from its reference than it may be.`);
 for (const failure of failures) console.error(failure);
 if (options.json) console.log(JSON.stringify({ families: Object.fromEntries(families) }));

@@ -3,6 +3,7 @@ import { closeSync, createReadStream, openSync, read, readSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
+import { fromHalf } from "../half.ts";
 import {
   damaged,
   type FeatureCacheHeader,
@@ -14,7 +15,6 @@ import {
   rowsFile,
 } from "./feature-cache-format.ts";
 import type { FeatureRows } from "./feature-rows.ts";
-import { fromHalf } from "./half.ts";
 
 /** Complete cached features. Rows are read from the disk as they are asked for; labels are in memory. */
 export interface FeatureCache extends FeatureRows {

@@ -2,6 +2,7 @@ import type { Hash } from "node:crypto";
 import { type FileHandle, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, NumericalError } from "../errors.ts";
+import { toHalf } from "../half.ts";
 import type { BadImage } from "./decode-pool.ts";
 import { onDisk, replaceFile, writeAll } from "./disk.ts";
 import {
@@ -19,7 +20,6 @@ import {
 } from "./feature-cache-format.ts";
 import { badLine, type Recovered, recover } from "./feature-cache-recover.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
-import { toHalf } from "./half.ts";
 
 /** Features of the next images. */
 export interface FeatureBatch {

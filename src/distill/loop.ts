@@ -133,6 +133,8 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   }
   if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
 
+  /** What the last pullback was written to. An augmentation's pullback is an array of its own. */
+  let into: Float32Array | undefined;
   for (let chunk = 0; chunk < chunks; chunk++) {
     const images = await pass.imagesOf(chunk);
     const count = Math.min(batch, m - chunk * batch);
@@ -142,7 +144,8 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
       const at = (draw * m + chunk * batch) * d;
       cotangent.set(cotangents.subarray(at, at + count * d));
       const input = await pass.inputOf(images, draw, chunk);
-      let back = await encoder.pullback(chunk * draws + draw, input, cotangent);
+      let back = await encoder.pullback(chunk * draws + draw, input, cotangent, into);
+      into = back;
       if (augmenter) back = await augmenter.pullback(back, state.step, draw, chunk);
       if (total === undefined) total = back;
       else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;

@@ -27,8 +27,13 @@ export interface ChunkedEncoder {
   readonly featureSize: number;
   /** Features [batch, d] of slot `index` (one for each chunk and draw), whose images are [batch, 3, H, W] in [0, 1]. */
   features(index: number, images: Float32Array): Promise<Float32Array>;
-  /** Cotangent of the images from that of the chunk's features; after `features(index, images)`. */
-  pullback(index: number, images: Float32Array, cotangent: Float32Array): Promise<Float32Array>;
+  /** Cotangent of the images from that of the chunk's features, in `into` if given; after `features(index, images)`. */
+  pullback(
+    index: number,
+    images: Float32Array,
+    cotangent: Float32Array,
+    into?: Float32Array,
+  ): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
@@ -77,8 +82,10 @@ export async function createChunkedEncoder(
       requireFinite(value, d, encoder.provenance.id);
       return value;
     },
-    async pullback(index, images, cotangent) {
-      return (await compiled.pullback(feedsOf(images), saved[index] ?? {}, cotangent))[imagesInput]!;
+    async pullback(index, images, cotangent, into) {
+      const kept = saved[index] ?? {};
+      const buffers = into === undefined ? undefined : { [imagesInput]: into };
+      return (await compiled.pullback(feedsOf(images), kept, cotangent, buffers))[imagesInput]!;
     },
     async release() {
       for (const kept of saved) letGo(kept ?? {});

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { fromHalf } from "../data/half.ts";
 import { DataError } from "../errors.ts";
+import { fromHalf } from "../half.ts";
 
 /**
  * The safetensors format (https://github.com/huggingface/safetensors): 8 bytes of header length, a JSON header

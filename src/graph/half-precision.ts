@@ -1,4 +1,5 @@
-import { constantOf, float32Of } from "./constant.ts";
+import { toHalf } from "../half.ts";
+import { float32Of } from "./constant.ts";
 import { dataTypeOfProto, protoOfDataType } from "./data-type.ts";
 import { logical } from "./elementwise-type.ts";
 import {
@@ -131,7 +132,10 @@ class HalfPass {
     if (products.has(node.op)) return node.inputs.every((input) => input === "" || this.isFloat(input));
     // A mask of zeros and ones is small enough for either type, and is multiplied with what products make.
     if (node.op === "Cast") return this.narrowCast(node);
-    return node.inputs.some((input) => this.native.get(input) === "float16");
+    const made = node.inputs.map((input) => this.native.get(input)).filter((type) => type !== undefined);
+    const isHalf = (type: string) => type === "float16";
+    // A divisor that was kept in float32 may be too small for half precision, and the quotient too large.
+    return node.op === "Div" ? made.length > 0 && made.every(isHalf) : made.some(isHalf);
   }
 
   private narrowCast(node: Node): boolean {
@@ -211,10 +215,15 @@ class HalfPass {
   }
 }
 
-/** Half precision's largest number: what is beyond would be infinite. */
-const largest = 65504;
+/** The bits of half precision's infinity and of the number before it, without their sign. */
+const infinity = 0x7c00;
+const largest = 0x7bff;
 
+/** A constant in half precision: a mask's lowest number, or minus infinity, becomes the lowest that there is. */
 function rounded(constant: Constant): Constant {
-  const values = float32Of(constant).map((x) => Math.min(largest, Math.max(-largest, x)));
-  return constantOf("float16", constant.dims, values);
+  const bits = toHalf(float32Of(constant));
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i]! & 0x7fff) === infinity) bits[i] = (bits[i]! & 0x8000) | largest;
+  }
+  return { dtype: "float16", dims: constant.dims, bytes: new Uint8Array(bits.buffer) };
 }

@@ -29,7 +29,7 @@ export function scaleCotangent(graph: Graph, cotangent: string, gradients: reado
     return [
       node("Div", [scaled(gradient), scaleInput], gradient),
       node("Abs", [scaled(gradient)], size),
-      node("ReduceSum", [size], sum, { keepdims: int(0) }),
+      node("ReduceSum", [size], sum, { keepdims: int(1) }),
     ];
   });
   return {

@@ -10,7 +10,7 @@ import { exposeStatistics } from "../vjp/expose-statistics.ts";
 import { hoist } from "../vjp/hoist.ts";
 import { bytesOfValues, partition } from "../vjp/partition.ts";
 import { wideOn } from "./half-precision.ts";
-import type { Feeds, Precision, Runtime, Session, SessionOptions } from "./runtime.ts";
+import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "./runtime.ts";
 
 /**
  * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
@@ -31,8 +31,16 @@ export interface Differentiable {
   readonly savedBytes: number;
   /** The function's value. Its data belong to the caller. With `reuse`, a `Saved` to write into. */
   forward(feeds: Feeds, reuse?: Saved): Promise<{ value: Float32Array; saved: Saved }>;
-  /** Gradients of ⟨cotangent, value⟩ by input name; `feeds` and `saved` as in the forward. */
-  pullback(feeds: Feeds, saved: Saved, cotangent: Float32Array): Promise<Record<string, Float32Array>>;
+  /**
+   * Gradients of ⟨cotangent, value⟩ by input name; `feeds` and `saved` as in the forward. Those in `into` are written
+   * there: a fresh array of an image's size takes longer to get than the gradient from a card.
+   */
+  pullback(
+    feeds: Feeds,
+    saved: Saved,
+    cotangent: Float32Array,
+    into?: Readonly<Record<string, Float32Array>>,
+  ): Promise<Record<string, Float32Array>>;
   release(): Promise<void>;
 }
 
@@ -124,11 +132,19 @@ function differentiable(
       const value = results[of]!.data as Float32Array;
       return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
     },
-    async pullback(feeds, kept, values) {
+    async pullback(feeds, kept, values, buffers = {}) {
       const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
-      const inputs = pick({ ...feeds, ...kept, ...cotangents }, pullback);
+      const given = pick({ ...feeds, ...kept, ...cotangents }, pullback);
+      const into = Object.fromEntries(
+        gradients.flatMap((name, i) => {
+          const buffer = buffers[wrt[i]!];
+          return buffer ? [[name, new Tensor("float32", buffer, inputs.get(wrt[i]!)!.dims)] as const] : [];
+        }),
+      );
       const results =
-        precision === "float32" ? await pullback.run(inputs) : await scaledRun(pullback, inputs, values);
+        precision === "float32"
+          ? await pullback.run(given, { into })
+          : await scaledRun(pullback, given, values, into);
       return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
     },
     async release() {
@@ -154,13 +170,14 @@ async function scaledRun(
   pullback: Session,
   inputs: Feeds,
   cotangent: Float32Array,
+  into: Fetches,
 ): ReturnType<Session["run"]> {
   const peak = cotangent.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   // A power of two changes no digit. Of a cotangent that is zero or not finite, none is of use.
   let scale = peak > 0 && Number.isFinite(peak) ? 2 ** Math.floor(Math.log2(scaledPeak / peak)) : 1;
   for (let i = 0; i < attempts; i++) {
     const given = { [scaleInput]: new Tensor("float32", Float32Array.of(scale), [1]) };
-    const results = await pullback.run({ ...inputs, ...given });
+    const results = await pullback.run({ ...inputs, ...given }, { into });
     if (Number.isFinite((results[gradientSize]!.data as Float32Array)[0]!)) return results;
     scale /= stepDown;
   }

@@ -120,10 +120,11 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     handsOver: device !== "cuda",
     ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
-      // A graph that is traced runs once, and all its values are fetched; on other devices this is not tried.
+      // A graph that is traced runs once, and all its values are fetched; values that stay on a card go into no array.
       const fit = fitTo(device, graph);
+      const staying = device !== "cpu" && (options.stay?.length ?? 0) > 0;
       const { graph: written, first } =
-        device !== "cpu" || options.optimize === "off" ? { graph: fit, first: [] } : withSentinel(fit);
+        staying || options.optimize === "off" ? { graph: fit, first: [] } : withSentinel(fit);
       const { model, external } = writeOnnx(written, {
         externalFrom,
         extraOutputs: [...first, ...(options.extraOutputs ?? [])],
