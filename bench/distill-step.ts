@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/errors.ts";
 import { inTurn, median } from "./measure.ts";
-import { Peer, peerPython, runPeer } from "./peer.ts";
+import { exportedModel, Peer, peerPython } from "./peer.ts";
 
 export interface StepSide {
   readonly name: string;
@@ -26,6 +26,7 @@ export interface DistillSteps {
   readonly size: number;
   readonly m: number;
   readonly classes: number;
+  readonly device: string;
   readonly precision: string;
   readonly rounds: number;
   readonly notes: readonly string[];
@@ -63,10 +64,7 @@ const sides = new Map<string, Peer>();
 try {
   let model = options.model;
   if (peerPython() === undefined) notes.push("the peers are not installed (bench/peers/setup)");
-  else {
-    model = join(folder, "model.onnx");
-    runPeer("models.py", [options.model, String(size), model]);
-  }
+  else model = exportedModel(options.model, size);
   const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${classes}`];
   own.push("--real", `${real}`, "--threads", `${threads}`, "--device", options.device);
   own.push("--precision", options.precision);
@@ -110,7 +108,16 @@ try {
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
-    ...{ model: options.model, size, m, classes, precision: options.precision, notes, sides: measured },
+    ...{
+      model: options.model,
+      size,
+      m,
+      classes,
+      device: options.device,
+      precision: options.precision,
+      notes,
+      sides: measured,
+    },
     rounds: times["CLP-DD"]!.length,
     ...(theirs
       ? {

@@ -32,7 +32,7 @@ import type { Device, Precision, Runtime } from "../src/runtime/runtime.ts";
 import { featuresSession } from "./features-session.ts";
 import { countFlops } from "./flops.ts";
 import { elapsed, inTurn, leastError, median, relativeError, type Timed } from "./measure.ts";
-import { Peer, peerPython, runPeer } from "./peer.ts";
+import { exportedModel, Peer, peerPython } from "./peer.ts";
 
 /** One batch size; milliseconds are medians. */
 export interface EncoderRow {
@@ -109,10 +109,10 @@ const notes: string[] = [];
 let peer: Peer | undefined;
 try {
   const runtime = nodeRuntime({ threads, device });
-  const file = join(folder, "model.onnx");
+  let file = options.model;
   let versions: Record<string, string> = {};
   if (peerPython() !== undefined) {
-    runPeer("models.py", [options.model, String(size), file]);
+    file = exportedModel(options.model, size);
     peer = Peer.python("encoder_step.py");
     try {
       const at = device === "cpu" ? "cpu" : "cuda";
@@ -129,7 +129,7 @@ try {
       peer = undefined;
     }
   } else notes.push("the peers are not installed (bench/peers/setup)");
-  const model = await loadEncoderModel(peerPython() === undefined ? options.model : file, { size });
+  const model = await loadEncoderModel(file, { size });
   const precision = options.precision as Precision;
   const encoder = await createEncoder(runtime, model, { precision });
   const d = encoder.featureSize;

@@ -3,9 +3,10 @@
  * docs/benchmarks.md (a run with --quick or --only writes nothing unless --out names a file). With --only, what the
  * page has of other sections is left as it is.
  *
- *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION[,SECTION]] [--device cuda|webgpu] [--out FILE]
- *                    [--batches 1,8,32] [--equal-seconds 300] [--peer-seconds 600]
+ *   npm run bench -- [--quick] [--slow] [--json] [--only SECTION[,SECTION]] [--device cuda,webgpu] [--out FILE]
+ *                    [--seconds N] [--batches 1,8,32] [--equal-seconds 300] [--peer-seconds 600]
  *
+ * `--seconds`: after which it stops; what is not done by then is said to be not run.
  * `--batches`: of the encoder step, where not --quick.
  * `--equal-seconds`: what LGM has for each of its schedules in "Time to equal accuracy"; `--peer-seconds`: after which
  * a probe of scikit-learn is stopped.
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     device: { type: "string" },
     threads: { type: "string", default: "2" },
     out: { type: "string" },
+    seconds: { type: "string" },
     batches: { type: "string", default: "1,8,32" },
     "equal-seconds": { type: "string", default: "300" },
     "peer-seconds": { type: "string", default: "600" },
@@ -52,7 +54,7 @@ if (unknown !== undefined) {
 /** Seconds after which --quick stops: what is not done by then is said to be not run. */
 const quickSeconds = 275;
 const start = performance.now();
-if (quick) stopAfter(quickSeconds);
+if (quick || values.seconds !== undefined) stopAfter(Number(values.seconds ?? quickSeconds));
 const elapsedSeconds = () => (performance.now() - start) / 1000;
 
 const machine = [

@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -30,6 +31,23 @@ export function runPeer(script: string, args: readonly string[]): string {
     stdio: ["ignore", "pipe", "pipe"],
     maxBuffer: 2 ** 26,
   });
+}
+
+/**
+ * A model of bench/peers/models.py as an ONNX file, exported when it is first asked for and kept beside the packages:
+ * its weights are the same at every export.
+ */
+export function exportedModel(name: string, size: number): string {
+  const script = readFileSync(`${folder}models.py`);
+  const version = createHash("sha256").update(script).digest("hex").slice(0, 8);
+  const models = `${environment()}/models`;
+  const file = `${models}/${name}-${size}-${version}.onnx`;
+  if (existsSync(file)) return file;
+  mkdirSync(models, { recursive: true });
+  const begun = `${file}.${process.pid}`;
+  runPeer("models.py", [name, String(size), begun]);
+  renameSync(begun, file);
+  return file;
 }
 
 /** What torch.compile makes is kept beside the packages: the first run of a model pays for it, later ones do not. */

@@ -109,75 +109,80 @@ export function webStep({ quick, slow, threads }: BenchOptions): Report {
   return { text: `${webPeersTable(results)}\n\n${usedText(results)}\n${told}` };
 }
 
-/** What is measured on a card: our precision beside PyTorch's type that uses the same units. */
-const cardPairs = {
-  cuda: [
-    ["float32", "tf32"],
-    ["float32", "float32"],
-    ["float16", "bfloat16"],
-  ],
-  webgpu: [
-    ["float32", "float32"],
-    ["float16", "bfloat16"],
-  ],
-} as const;
-
+/** One row of what is measured on a card: our precision beside PyTorch's type that uses the same units. */
 interface CardCase {
+  readonly device: string;
   readonly model: string;
-  readonly precision: string;
-  readonly dtype: string;
+  readonly precision: "float32" | "float16";
+  readonly dtype: "float32" | "tf32" | "bfloat16";
+  readonly batches: string;
+  /** Batches that PyTorch compiles for. */
+  readonly compile: string;
 }
 
-/** ResNet-50's and ViT-S/16's exact float32 would say nothing that ViT-B/16's does not. */
-function cardCases(device: "cuda" | "webgpu", quick: boolean): CardCase[] {
-  const pairs = cardPairs[device].filter((_, i) => !quick || i === 0);
-  const models = quick ? ["vit-s16"] : ["vit-b16", "vit-s16", "resnet50", "convnext-t"];
-  return models.flatMap((model) =>
-    pairs
-      .filter(([, dtype]) => dtype !== "float32" || device === "webgpu" || model === "vit-b16")
-      .map(([precision, dtype]) => ({ model, precision, dtype })),
-  );
-}
+const cardCases: readonly CardCase[] = [
+  ["cuda", "vit-b16", "float16", "bfloat16", "8,32", "32"],
+  ["cuda", "vit-b16", "float32", "tf32", "8,32", "32"],
+  ["cuda", "vit-b16", "float32", "float32", "32", ""],
+  ["cuda", "vit-s16", "float16", "bfloat16", "32", "32"],
+  ["cuda", "vit-s16", "float32", "tf32", "8,32", ""],
+  ["cuda", "resnet50", "float16", "bfloat16", "32", "32"],
+  ["webgpu", "vit-b16", "float32", "float32", "8,32", ""],
+  ["webgpu", "vit-b16", "float16", "bfloat16", "32", ""],
+  ["cuda", "resnet50", "float32", "tf32", "32", ""],
+  ["webgpu", "resnet50", "float32", "float32", "32", ""],
+].map(
+  ([device, model, precision, dtype, batches, compile]) =>
+    ({ device, model, precision, dtype, batches, compile }) as CardCase,
+);
 
-export function gpu(options: BenchOptions): Report {
-  const { device, quick, threads } = options;
-  if (device !== "cuda" && device !== "webgpu") {
-    const command = "npm run bench -- --only gpu --device cuda";
-    return { text: `Not run: no --device was given. With a card: ${command} (or webgpu).\n` };
+export function gpu({ device, quick, threads }: BenchOptions): Report {
+  const devices = new Set(device?.split(","));
+  const wanted = cardCases.filter((each) => devices.has(each.device));
+  if (wanted.length === 0) {
+    const command = "npm run bench -- --only gpu --device cuda,webgpu";
+    return { text: `Not run: no --device was given. With a card: ${command}\n` };
   }
-  const cases = cardCases(device, quick);
   const { results, notes } = each(
-    cases,
-    ({ model, precision, dtype }) => `${device} ${model} ${precision}, PyTorch in ${dtype}`,
-    ({ model, precision, dtype }) =>
+    quick ? wanted.slice(0, 1) : wanted,
+    (c) => `${c.device} ${c.model} ${c.precision}, PyTorch in ${c.dtype}`,
+    (c) =>
       child<EncoderStep>(
         "encoder-step.js",
         [
-          ...["--model", model, "--device", device, "--precision", precision, "--dtype", dtype],
-          ...["--batches", options.batches.includes("1,") ? "8,32" : options.batches, "--seconds", 2],
-          ...["--compile", quick ? "" : "32", "--threads", threads],
+          ...["--model", c.model, "--device", c.device, "--precision", c.precision, "--dtype", c.dtype],
+          ...[
+            "--batches",
+            c.batches,
+            "--compile",
+            c.compile,
+            "--seconds",
+            1,
+            "--threads",
+            threads,
+            "--early",
+          ],
         ],
         undefined,
-        // ONNX Runtime's products are exact where the card is told so; its binding for Node has no option for it.
-        dtype === "float32" ? { NVIDIA_TF32_OVERRIDE: "0" } : {},
+        // Exact products: ONNX Runtime's binding for Node has no option for them.
+        c.dtype === "float32" ? { NVIDIA_TF32_OVERRIDE: "0" } : {},
       ),
   );
-  if (results.length === 0) return { text: `Not run.\n${noted(notes)}` };
   const steps = each(
-    quick ? [] : (["float32", "float16"] as const),
-    (precision) => `${device} whole step, ${precision}`,
-    (precision) =>
+    quick ? [] : [...devices].flatMap((d) => (["float16", "float32"] as const).map((p) => [d, p] as const)),
+    ([d, precision]) => `${d}, a whole step in ${precision}`,
+    ([d, precision]) =>
       child<DistillSteps>("distill-step.js", [
-        ...["--model", "vit-b16", "--size", 224, "--m", 10, "--classes", 10, "--seconds", 4, "--pair"],
-        ...["--device", device, "--precision", precision, "--threads", threads],
+        ...["--model", "vit-b16", "--size", 224, "--m", 10, "--classes", 10, "--seconds", 3, "--pair"],
+        ...["--device", d, "--precision", precision, "--threads", threads],
       ]),
   );
-  const card = results[0]?.versions.card;
+  const card = results.map((e) => e.versions.card).find((name) => name !== undefined);
+  const torch = results.map((e) => e.versions.torch).find((name) => name !== undefined);
   return {
     text: [
-      `${card ?? "The card has no name here"}. ${cardText}`,
-      cardRows(results),
-      cardDetails(results),
+      `${card ?? "The card has no name here"}${torch ? `, PyTorch ${torch}` : ""}. ${cardText}`,
+      ...(results.length > 0 ? [cardRows(results), cardDetails(results)] : []),
       ...(steps.results.length > 0 ? [stepText, cardSteps(steps.results)] : []),
       noted([...notes, ...steps.notes, ...new Set(results.flatMap((e) => e.notes))]),
     ].join("\n\n"),
@@ -186,7 +191,9 @@ export function gpu(options: BenchOptions): Report {
 
 const cardText =
   "Times from arrays in the host's memory to arrays in the host's memory; PyTorch's images stay on the card. " +
-  "`peak`: of products of 4,096 × 4,096 matrices by PyTorch in the type that ours computes in, work that is done twice counted once.";
+  "`peak`: of the rate of products of 4,096 × 4,096 matrices by PyTorch (TFLOP/s) in the type that ours computes in, " +
+  "what is computed twice counted once. `kept`: the forward's intermediates between forward and pullback. `copies`: " +
+  "the largest batch's images to the card twice and their gradient back once.";
 
 const stepText =
   "A whole distillation step (ViT-B/16, 10 images of 10 classes, 512 real features a step) against LGM's with its 10 " +
@@ -194,13 +201,14 @@ const stepText =
 
 function cardRows(results: readonly EncoderStep[]): string {
   return formatTable(
-    ["model", "ours in", "PyTorch in", "batch", "what", "ms", "peak", "eager", "compiled", "ratio"],
+    ["device", "model", "ours in", "PyTorch in", "batch", "what", "ms", "peak", "eager", "compiled", "ratio"],
     results.flatMap((e) =>
       e.rows.flatMap((row) =>
         (["features", "step"] as const).map((what) => {
           const { ms: own, shareOfPeak, peer, ratio } = row[what];
           return [
-            ...[e.model, e.precision, e.dtype, `${row.batch}`, what, ms(own), formatPercent(shareOfPeak, 0)],
+            ...[e.device, e.model, e.precision, e.dtype, `${row.batch}`, what, ms(own)],
+            formatPercent(shareOfPeak, 0),
             peer ? ms(peer.eager) : "–",
             peer?.compiled === undefined ? "–" : ms(peer.compiled),
             ratioOf(ratio),
@@ -213,9 +221,9 @@ function cardRows(results: readonly EncoderStep[]): string {
 
 function cardDetails(results: readonly EncoderStep[]): string {
   return formatTable(
-    ["model", "ours in", "PyTorch in", "intermediates", "copies ms", "TFLOP/s", "Δ features", "Δ gradient"],
+    ["device", "model", "ours in", "PyTorch in", "kept", "copies ms", "TFLOP/s", "Δ features", "Δ gradient"],
     results.map((e) => [
-      ...[e.model, e.precision, e.dtype, e.activations === "save" ? "kept" : "recomputed"],
+      ...[e.device, e.model, e.precision, e.dtype, e.activations === "save" ? "on the card" : "nothing"],
       e.copiesMs === undefined ? "–" : ms(e.copiesMs),
       (e.peakGflops / 1000).toFixed(0),
       e.agreement?.features.toExponential(1) ?? "–",
@@ -226,9 +234,9 @@ function cardDetails(results: readonly EncoderStep[]): string {
 
 function cardSteps(results: readonly DistillSteps[]): string {
   return formatTable(
-    ["ours in", "CLP-DD ms", "LGM ms", "ratio"],
+    ["device", "ours in", "CLP-DD ms", "LGM ms", "ratio"],
     results.map((r) => [
-      r.precision,
+      ...[r.device, r.precision],
       ms(r.sides[0]!.msPerStep),
       r.sides[1] ? ms(r.sides[1].msPerStep) : "–",
       ratioOf(r.ratio),

@@ -13,7 +13,7 @@ import {
 } from "./ir.ts";
 
 /** Operators that are worth half precision for themselves: a card has units for their products. */
-const products = new Set(["Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"]);
+const products = new Set(["Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gemm", "MatMul"]);
 
 /** Operators that add up many numbers, or whose results leave half precision's range. */
 const wide = new Set([

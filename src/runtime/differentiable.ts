@@ -1,8 +1,10 @@
 import { Tensor } from "onnxruntime-common";
 import { NumericalError } from "../errors.ts";
 import { blockGraph } from "../graph/blocked/block.ts";
+import { withoutFlattening } from "../graph/flat-products.ts";
 import { type HalfOptions, toHalfPrecision } from "../graph/half-precision.ts";
 import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
+import { inferredTypes } from "../graph/measure.ts";
 import { gradientSize, scaleCotangent, scaleInput } from "../graph/scale-cotangent.ts";
 import { withoutDeadNodes } from "../graph/simplify.ts";
 import { derive } from "../vjp/derive.ts";
@@ -214,12 +216,13 @@ async function sessionsOf(
     ...source,
     outputs: [of, ...saved.filter((s) => s !== of)].map(declare),
   });
-  const pullbackGraph = withoutDeadNodes({
+  const written = withoutDeadNodes({
     ...joint,
     inputs: [...joint.inputs, ...saved.map(declare)],
     nodes: activations === "save" ? plan.pullbackNodes : joint.nodes,
     outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
   });
+  const pullbackGraph = runtime.prefersFewNodes ? await unflattened(runtime, written) : written;
   const handOver = new Set(saved.filter((name) => name !== of));
   if (precision === "float16") {
     const half: HalfOptions = { wide: wideOn(runtime.device) };
@@ -242,6 +245,22 @@ async function sessionsOf(
     saved: saved.map((name) => handed.get(name)?.name ?? name),
     ...ends,
   };
+}
+
+/** A pullback whose products of stacks of rows are one operator each. */
+async function unflattened(runtime: Runtime, graph: Graph): Promise<Graph> {
+  const reshapes = graph.nodes.filter((node) => node.op === "Reshape");
+  const made = new Set(graph.nodes.flatMap((node) => node.outputs));
+  const values = reshapes.flatMap((node) => [node.inputs[0]!, node.outputs[0]!]).filter((v) => made.has(v));
+  const inferred = await inferredTypes(runtime, graph, [...new Set(values)]);
+  const given = new Map<string, { readonly dims: readonly (number | string)[] }>([
+    ...graph.constants,
+    ...graph.inputs.map((input) => [input.name, input] as const),
+  ]);
+  return withoutFlattening(graph, (value) => {
+    const dims = (given.get(value) ?? inferred.get(value))?.dims;
+    return dims?.every((dim) => typeof dim === "number") ? (dims as number[]) : undefined;
+  });
 }
 
 function typed({ name, dtype, dims }: Graph["inputs"][number]): [string, TensorType] {

@@ -3,7 +3,7 @@ import * as ort from "onnxruntime-node";
 import { blockedDomain } from "../graph/blocked/layout.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { notForWebgpu, withPadsApart } from "../graph/fit-webgpu.ts";
-import { type Graph, int } from "../graph/ir.ts";
+import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import { withSymmetricPads } from "../graph/symmetric-pads.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
 import { SessionOutputs, withSentinel } from "./outputs-node.ts";
@@ -21,6 +21,9 @@ export interface NodeRuntimeOptions {
  * on, and where it ends in a permutation of two separate axes the copy takes longer than the products around it.
  */
 const optimizersOff = ["TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider"];
+
+/** One would put padding back that fit-webgpu.ts took apart; the other makes four operators of a product and a sum. */
+const optimizersOffOnCards = ["Pad_Fusion", "MatMulAddFusion"];
 
 /**
  * Every session has threads of its own. By default they keep a core busy for a while after a run, waiting for the
@@ -42,6 +45,10 @@ function providersOf(device: Device, graph?: Graph): ort.InferenceSession.Execut
   };
   return [webgpu, "cpu"];
 }
+
+/** Whether a graph's outputs take longer to copy than one more operator, on the processor, takes a card. */
+const isLarge = (graph: Graph): boolean =>
+  graph.outputs.some(({ dims }) => dims.length > 0 && sizeOf(dims.map(Number)) >= 2 ** 21);
 
 /** The graph in a form that a device's provider runs, and runs rightly. */
 function fitTo(device: Device, graph: Graph): Graph {
@@ -77,8 +84,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       : {
           extra: {
             session: threadsThatSleep,
-            // It would put padding back that fit-webgpu.ts took apart.
-            optimization: { disable_specified_optimizers: "Pad_Fusion" },
+            optimization: { disable_specified_optimizers: optimizersOffOnCards.join(";") },
           },
         }),
   };
@@ -118,13 +124,16 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     threads,
     // The binding gives values of CUDA's no name in JavaScript.
     handsOver: device !== "cuda",
+    prefersFewNodes: device === "cuda",
     ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
       // A graph that is traced runs once, and all its values are fetched; values that stay on a card go into no array.
       const fit = fitTo(device, graph);
       const staying = device !== "cpu" && (options.stay?.length ?? 0) > 0;
       const { graph: written, first } =
-        staying || options.optimize === "off" ? { graph: fit, first: [] } : withSentinel(fit);
+        staying || options.optimize === "off" || (device !== "cpu" && !isLarge(graph))
+          ? { graph: fit, first: [] }
+          : withSentinel(fit);
       const { model, external } = writeOnnx(written, {
         externalFrom,
         extraOutputs: [...first, ...(options.extraOutputs ?? [])],

@@ -46,6 +46,8 @@ export interface Runtime {
   readonly threads: number;
   /** Whether values that one session hands to another stay where they are, instead of going through the host's memory. */
   readonly handsOver: boolean;
+  /** Whether operators cost more than what they move: products of stacks of rows are then one each (graph/flat-products.ts). */
+  readonly prefersFewNodes: boolean;
   /** Channels in a block of the layout that convolutions are fastest in (graph/blocked); absent where there is none. */
   convolutionBlock?(): Promise<number>;
   /** Compiles a graph. Throws ModelError when ONNX Runtime refuses it. */

@@ -34,6 +34,7 @@ describe("images a call", () => {
       device: "webgpu",
       threads: 2,
       handsOver: true,
+      prefersFewNodes: false,
       session: () => Promise.reject(new Error("not run")),
     } as const;
     expect(imagesACall(runtime, traced)).toBe(32);
