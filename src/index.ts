@@ -108,6 +108,7 @@ const runKeys = [
     "size",
     "resize",
     "device",
+    "precision",
     "threads",
     "cacheFolder",
     "maxBad",

@@ -66,6 +66,8 @@ export const Manifest = z.object({
     /** What `--pool` was: an encoder that is to give the same features is loaded with it. */
     askedPool: z.enum(pools).default("auto"),
     featureSize: z.int().positive(),
+    /** What its products were computed in. */
+    precision: z.enum(["float32", "float16"]).default("float32"),
     preprocessing: Preprocessing,
   }),
   data: z.object({

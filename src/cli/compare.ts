@@ -12,7 +12,7 @@ import type { Comparison } from "../evaluate/compare-node.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
 import { markdownTable } from "../evaluate/tables.ts";
 import { formatMany } from "./format.ts";
-import { bytes, commonOptions, integer } from "./options.ts";
+import { bytes, commonOptions, integer, precisionOption } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
@@ -21,6 +21,7 @@ interface CompareOptions extends CommonOptions {
   readonly out: string;
   readonly published?: string;
   readonly device: "cpu" | "webgpu" | "cuda";
+  readonly precision?: "float32" | "float16";
   readonly threads?: number;
   readonly memory?: number;
   readonly cacheDir?: string;
@@ -43,6 +44,7 @@ export function addCompare(program: Command): void {
     .addOption(
       new Option("--device <device>", "where encoders run").choices(["cpu", "webgpu", "cuda"]).default("cpu"),
     )
+    .addOption(precisionOption())
     .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
     .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
     .option("--cache-dir <dir>", "where features are cached")
@@ -73,14 +75,14 @@ A grid, with every field there is; only data, encoders and methods are needed:
     });
     const config = readGrid(text, file);
     checkedCompareConfig(config, file);
-    const { out, device, threads, maxBad } = options;
+    const { out, device, precision, threads, maxBad } = options;
     // Whatever is wrong with these is told before the cells are run.
     const published = options.published === undefined ? undefined : readPublished(options.published);
     await makeFolder("--out", out);
     const comparison = await runJob<Comparison>(
       "compare",
       {
-        ...{ config, out, device, threads, maxBad, memoryBytes: options.memory },
+        ...{ config, out, device, precision, threads, maxBad, memoryBytes: options.memory },
         cacheFolder: options.cacheDir ?? cacheLocation(process.env, homedir()),
         hub: hubAccess(process.env, homedir(), options.hubCache),
       },

@@ -70,6 +70,13 @@ export function encoderOptions(command: Command, defaults = usualDefaults): Comm
     .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
 }
 
+/** What products are computed in. */
+export const precisionOption = (): Option =>
+  new Option(
+    "--precision <type>",
+    "what a card computes the encoder's products in (default: float32)",
+  ).choices(["float32", "float16"]);
+
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
   return hubOptions(command)
@@ -89,6 +96,7 @@ export function runOptions(command: Command, { size, resize } = usualDefaults): 
         .choices(["cpu", "webgpu", "cuda"])
         .default("cpu"),
     )
+    .addOption(precisionOption())
     .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
     .option(
       "--memory <size>",

@@ -30,9 +30,9 @@ export function addProfile(program: Command): void {
   commonOptions(runOptions(command));
   command.action(async (encoder: string, options: ProfileOptions) => {
     requireEffect([encoder], options);
-    const { feature, pool, size, resize, device, threads, images, classes, steps } = options;
+    const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
-    const run = { feature, pool, size, resize, device, threads, ...hubParams(options) };
+    const run = { feature, pool, size, resize, device, precision, threads, ...hubParams(options) };
     const found = await runJob<StepProfile>(
       "profile",
       { encoder, ...run, images, classes, steps, memoryBytes },
@@ -44,6 +44,14 @@ export function addProfile(program: Command): void {
       printJson({ ...rest, ops: ops.slice(0, options.top), nodes: nodes.slice(0, options.top) });
     }
   });
+}
+
+/** What else is to be known of operators on a card. */
+function cardNotes({ device, nodes }: StepProfile): string[] {
+  if (device === "cpu") return [];
+  const others = [...new Set(nodes.filter((node) => node.onProcessor).map(({ op }) => op))];
+  const where = others.length === 0 ? "All ran on the card." : `On the processor: ${others.join(", ")}.`;
+  return ["", `${where} Times are those of starting a card's programs.`];
 }
 
 const milliseconds = (ms: number): string => ms.toFixed(ms < 9.995 ? 2 : 1);
@@ -86,6 +94,7 @@ function describeProfile(found: StepProfile, top: number): string {
     `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The dearest operators:`,
     "",
     formatTable(["operator", "forward", "pullback", "ms", "share"], ops),
+    ...cardNotes(found),
     "",
     "The dearest nodes, as ONNX Runtime fused them:",
     "",

@@ -33,6 +33,7 @@ export interface RunOptions extends CommonOptions, HubOptions {
   readonly size?: number;
   readonly resize?: number;
   readonly device: "cpu" | "webgpu" | "cuda";
+  readonly precision?: "float32" | "float16";
   readonly threads?: number;
   readonly memory?: number;
 }
@@ -50,9 +51,9 @@ export interface EncoderOptions extends RunOptions {
  */
 export function encoderParams(options: EncoderOptions, encoders: readonly string[] = [options.encoder]) {
   requireEffect(encoders, options);
-  const { encoder, feature, pool, size, resize, device, threads, maxBad } = options;
+  const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
-  const run = { device, threads, maxBad, cacheFolder };
+  const run = { device, precision, threads, maxBad, cacheFolder };
   return { encoder, feature, pool, size, resize, ...run, ...hubParams(options) };
 }
 

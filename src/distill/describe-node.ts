@@ -44,7 +44,7 @@ export function describeRun(
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
   const { config, own, comparison, stages, preset } = facts;
-  const { provenance, feature, featureSize, preprocessing } = encoder;
+  const { provenance, feature, featureSize, precision, preprocessing } = encoder;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -65,7 +65,7 @@ export function describeRun(
     imageSize: preprocessing.crop[0],
     encoder: {
       ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
-      ...{ featureSize, preprocessing },
+      ...{ featureSize, precision, preprocessing },
     },
     data: {
       name: source.name,

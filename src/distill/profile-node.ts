@@ -199,8 +199,8 @@ function timedEncoder(encoder: ChunkedEncoder, clock: Clock): ChunkedEncoder {
   return {
     ...encoder,
     features: (index, images) => clock.time("features", () => encoder.features(index, images)),
-    pullback: (index, images, cotangent) =>
-      clock.time("pullback", () => encoder.pullback(index, images, cotangent)),
+    pullback: (index, images, cotangent, into) =>
+      clock.time("pullback", () => encoder.pullback(index, images, cotangent, into)),
   };
 }
 

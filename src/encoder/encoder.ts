@@ -52,9 +52,9 @@ export interface Encoder {
   release(): Promise<void>;
 }
 
-/** What names an encoder's features: the tensor that they are of, and how it is pooled. */
-export const featureName = ({ feature }: Pick<Encoder, "feature">): string =>
-  `${feature.tensor} (${feature.pool})`;
+/** What names an encoder's features: the tensor that they are of, how it is pooled, and half precision. */
+export const featureName = ({ feature, precision }: Pick<Encoder, "feature" | "precision">): string =>
+  `${feature.tensor} (${feature.pool})${precision === "float16" ? ", float16" : ""}`;
 
 /** A byte in [0, 1]: looking it up takes half the time of dividing, on the thread that all others wait for. */
 const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);

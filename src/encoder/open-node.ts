@@ -1,4 +1,5 @@
 import type { EncoderParams } from "../engine/params.ts";
+import { UsageError } from "../errors.ts";
 import { nodeRuntime } from "../runtime/node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
@@ -13,6 +14,13 @@ export async function openEncoder(
   params: EncoderParams,
   context?: HubContext,
 ): Promise<{ runtime: Runtime; encoder: Encoder }> {
+  const { device = "cpu", precision = "float32" } = params;
+  if (precision === "float16" && device === "cpu") {
+    throw new UsageError(
+      "--precision float16 was given without a card: processors compute in half precision two to four times slower. " +
+        "Leave it out, or name a card with --device cuda or --device webgpu.",
+    );
+  }
   const runtime = nodeRuntime({
     ...(params.device ? { device: params.device } : {}),
     ...(params.threads ? { threads: params.threads } : {}),
@@ -27,5 +35,5 @@ export async function openEncoder(
     ...(params.hub ? { hub: params.hub } : {}),
     ...(context ? { context } : {}),
   });
-  return { runtime, encoder: await createEncoder(runtime, model) };
+  return { runtime, encoder: await createEncoder(runtime, model, { precision }) };
 }

@@ -3,7 +3,7 @@ import type { HubAccess } from "../encoder/hub-settings-node.ts";
 import type { Dtype } from "../encoder/layout.ts";
 import type { Pool } from "../encoder/model.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
-import type { Device } from "../runtime/runtime.ts";
+import type { Device, Precision } from "../runtime/runtime.ts";
 
 /** Which encoder runs, and where. */
 export interface EncoderParams {
@@ -22,6 +22,8 @@ export interface EncoderParams {
   /** Shorter edge that images are resized to before the crop to `size` (default: the encoder's own ratio). */
   readonly resize?: number | undefined;
   readonly device?: Device | undefined;
+  /** What products are computed in (default: float32); float16 on a card alone. */
+  readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
 }
 
@@ -63,6 +65,8 @@ export interface EvaluateParams extends DataParams {
   /** "own": as each encoder has it; default: as it was for the artefacts (src/evaluate/run-node.ts). */
   readonly resize?: number | "own" | undefined;
   readonly device?: Device | undefined;
+  /** What products are computed in (default: float32); float16 on a card alone. */
+  readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
   /** Default: all three. */
   readonly probes?: readonly ProbeName[] | undefined;
@@ -105,6 +109,8 @@ export interface CompareParams extends Omit<DataParams, "data"> {
   /** Folder of the cells and of the table. */
   readonly out: string;
   readonly device?: Device | undefined;
+  /** What products are computed in (default: float32); float16 on a card alone. */
+  readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
   readonly memoryBytes?: number | undefined;
 }

@@ -102,8 +102,8 @@ async function runCell(
   params: CompareParams,
   context: JobContext,
 ): Promise<Evaluation[]> {
-  const { cacheFolder, maxBad, device, threads, memoryBytes, hub } = params;
-  const machine = { cacheFolder, maxBad, device, threads, hub };
+  const { cacheFolder, maxBad, device, precision, threads, memoryBytes, hub } = params;
+  const machine = { cacheFolder, maxBad, device, precision, threads, hub };
   const { text: _, ...encoder } = cell.encoder.encoder;
   const set = join(folder, "set");
   await mkdir(folder, { recursive: true });
@@ -196,6 +196,7 @@ function identifier(config: CompareConfig, params: CompareParams, context: JobCo
         seed: cell.seed,
       },
       ...{ baseline: cell.baseline, preset: cell.preset },
+      ...(params.precision === "float16" ? { precision: params.precision } : {}),
       of,
       contents: [await dataOf(cell.data.data), await encoderOf(encoder)],
     });

@@ -229,6 +229,7 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     encoder.provenance.sha256 === manifest.encoder.sha256 &&
     encoder.feature.tensor === manifest.encoder.feature &&
     encoder.feature.pool === manifest.encoder.pool &&
+    encoder.precision === manifest.encoder.precision &&
     JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
   const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
   const map = fitted as FeatureMap;

@@ -13,6 +13,8 @@ export interface NodeTime {
   readonly ms: number;
   /** How often it ran in a step. */
   readonly runs: number;
+  /** Whether it ran on the processor: on a card, what its provider has no program for does. */
+  readonly onProcessor: boolean;
 }
 
 /** A runtime whose sessions write ONNX Runtime's profile into `folder`, as `<prefix><n>_…`, when they go. */
@@ -20,8 +22,11 @@ export function profilingRuntime(runtime: Runtime, folder: string, prefix = "ses
   let made = 0;
   return {
     ...runtime,
+    // A graph that is asked for its types alone is not run.
     session: (graph, options = {}) =>
-      runtime.session(graph, { ...options, profile: join(folder, `${prefix}${made++}`) }),
+      options.optimize === "off"
+        ? runtime.session(graph, options)
+        : runtime.session(graph, { ...options, profile: join(folder, `${prefix}${made++}`) }),
   };
 }
 
@@ -33,6 +38,7 @@ const Event = z.object({
   args: z
     .object({
       op_name: z.string().optional(),
+      provider: z.string().optional(),
       output_type_shape: z.array(z.record(z.string(), z.array(z.number()))).optional(),
     })
     .optional(),
@@ -69,6 +75,7 @@ export async function readProfile(
       dims: Object.values(args?.output_type_shape?.[0] ?? {})[0] ?? [],
       ms: (known?.ms ?? 0) + dur / 1000 / steps,
       runs: (known?.runs ?? 0) + 1 / steps,
+      onProcessor: args?.provider === "CPUExecutionProvider",
     });
   }
   return [...times.values()].sort((a, b) => b.ms - a.ms);

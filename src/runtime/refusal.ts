@@ -29,8 +29,8 @@ export const isOfDevice = (error: unknown): boolean => deviceCall.test(messageOf
 /** What a device asks of a machine beside ONNX Runtime's own package. */
 const needs: Readonly<Record<Exclude<Device, "cpu">, string>> = {
   cuda:
-    "an NVIDIA card with its driver, CUDA 12, cuDNN 9, and the libraries that onnxruntime-node's install script fetches " +
-    "on Linux x64",
+    "an NVIDIA card with its driver, CUDA with cuDNN, and ONNX Runtime's provider for it beside the library of " +
+    "onnxruntime-node (docs/cards.md)",
   webgpu: "a graphics card with a driver for Vulkan, Direct3D 12 or Metal",
 };
 

@@ -21,6 +21,19 @@ describe("clp-dd profile", () => {
     expect(json.stepMs).toBeGreaterThan(json.encoderMs);
   });
 
+  it("refuses half precision without a card", async () => {
+    const { code, stderr } = await clpdd([
+      "profile",
+      "efficientnet-lite0",
+      "--precision",
+      "float16",
+      "--quiet",
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("--precision float16 was given without a card");
+    expect(stderr).toContain("--device cuda");
+  });
+
   it("says what is wrong with a model that is not there", async () => {
     const { code, stderr } = await clpdd(["profile", "no-such-encoder", "--quiet"]);
     expect(code).toBe(1);

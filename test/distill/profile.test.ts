@@ -36,7 +36,7 @@ describe("the profile of a step", () => {
 describe("byOperator", () => {
   it("adds up the nodes of an operator over both passes, dearest first", () => {
     const node = (pass: "forward" | "pullback", op: string, ms: number) => ({
-      ...{ pass, op, ms, node: `${op}${ms}`, dims: [1], runs: 1 },
+      ...{ pass, op, ms, node: `${op}${ms}`, dims: [1], runs: 1, onProcessor: true },
     });
     expect(
       byOperator([node("forward", "Relu", 1), node("forward", "Conv", 2), node("pullback", "Conv", 3)]),

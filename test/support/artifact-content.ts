@@ -32,6 +32,7 @@ export function sampleManifest(
       askedPool: "auto",
       pool: "mean",
       featureSize: 5,
+      precision: "float32",
       preprocessing: {
         resize: 10,
         crop: [imageSize, imageSize],
