@@ -15,6 +15,12 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/**
+ * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers lie
+ * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
+ */
+export const youngGenerationMebibytes = 6;
+
 let worker: Worker | undefined;
 let count = 0;
 const pending = new Map<number, Pending>();
@@ -53,7 +59,8 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
 
 function started(): Worker {
   if (worker !== undefined) return worker;
-  const created = new Worker(workerUrl(import.meta.url, "./worker-node.ts"));
+  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMebibytes };
+  const created = new Worker(workerUrl(import.meta.url, "./worker-node.ts"), { resourceLimits });
   created.on("message", (message: FromEngine) => {
     const job = pending.get(message.id);
     if (job === undefined) return;
