@@ -11,6 +11,9 @@ export const logical = new Set([
   "And",
   "Or",
   "Not",
+  "Xor",
+  "IsNaN",
+  "IsInf",
 ]);
 
 /** The type of an element-wise operator's output where its last input has type `like`; undefined if it is not known. */

@@ -11,6 +11,7 @@ import {
   type Node,
   type ValueInfo,
 } from "./ir.ts";
+import { capturedNames } from "./simplify.ts";
 
 /** Operators that are worth half precision for themselves: a card has units for their products. */
 const products = new Set(["Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gemm", "MatMul"]);
@@ -81,12 +82,16 @@ class HalfPass {
   /** Floating values by the type they are computed in, and their casts into the other one. */
   private readonly native = new Map<string, "float32" | "float16">();
   private readonly casts = new Map<string, string>();
+  /** Values that a branch or a loop's body reads by name. */
+  private readonly captured: ReadonlySet<string>;
+  private readonly ranges = new Map<string, Range>();
   private readonly graph: Graph;
   private readonly options: HalfOptions;
 
   constructor(graph: Graph, options: HalfOptions) {
     this.graph = graph;
     this.options = options;
+    this.captured = new Set(graph.nodes.flatMap((node) => [...capturedNames(node.attributes)]));
     for (const { name, dtype } of graph.inputs) {
       if (dtype === "float32") this.native.set(name, options.handed?.has(name) ? "float16" : "float32");
       if (dtype === "bool") this.masks.add(name);
@@ -111,6 +116,10 @@ class HalfPass {
   }
 
   finish(): HalfPrecision {
+    for (const name of [...this.captured, ...this.graph.outputs.map((output) => output.name)]) {
+      const constant = this.graph.constants.get(name);
+      if (constant !== undefined) this.constants.set(name, constant);
+    }
     const halves = new Set<string>();
     const outputs = this.graph.outputs.map((output): ValueInfo => {
       if (this.native.get(output.name) !== "float16") return output;
@@ -129,6 +138,9 @@ class HalfPass {
   private isNarrow(node: Node): boolean {
     const subgraph = Object.values(node.attributes).some((a) => a.kind === "graph" || a.kind === "tensor");
     if (subgraph || wide.has(node.op) || this.options.wide?.has(node.op)) return false;
+    if (node.outputs.some((output) => this.captured.has(output))) return false;
+    if (node.inputs.some((input) => this.graph.constants.has(input) && !this.fits(input, node.op)))
+      return false;
     if (products.has(node.op)) return node.inputs.every((input) => input === "" || this.isFloat(input));
     // A mask of zeros and ones is small enough for either type, and is multiplied with what products make.
     if (node.op === "Cast") return this.narrowCast(node);
@@ -136,6 +148,22 @@ class HalfPass {
     const isHalf = (type: string) => type === "float16";
     // A divisor that was kept in float32 may be too small for half precision, and the quotient too large.
     return node.op === "Div" ? made.length > 0 && made.every(isHalf) : made.some(isHalf);
+  }
+
+  /** Whether an operator's constant is still itself in half precision: a mask may be, an epsilon is not. */
+  private fits(value: string, op: string): boolean {
+    const constant = this.graph.constants.get(value)!;
+    if (constant.dtype !== "float32") return true;
+    let range = this.ranges.get(value);
+    if (range === undefined) {
+      range = rangeOf(float32Of(constant));
+      this.ranges.set(value, range);
+    }
+    const { least, most } = range;
+    if (most === 0) return true;
+    if (products.has(op)) return most >= leastNormal && most <= largestHalf;
+    if (op === "Mul" || op === "Div") return least >= leastNormal && most <= largestHalf;
+    return most >= leastNormal;
   }
 
   private narrowCast(node: Node): boolean {
@@ -156,6 +184,10 @@ class HalfPass {
     if (node.op === "Cast") {
       const to = dataTypeOfProto(intAttribute(node, "to", 0));
       return to === "float32" ? (narrow ? "float16" : "float32") : to;
+    }
+    if (node.op === "ConstantOfShape") {
+      const value = node.attributes.value;
+      return value?.kind === "tensor" ? value.value.dtype : "float32";
     }
     // Operators on other types (shapes, indices) have no floating input.
     const made = node.inputs.length === 0 || node.inputs.some((input) => this.isFloat(input));
@@ -214,6 +246,26 @@ class HalfPass {
     return output;
   }
 }
+
+/** The sizes of a constant's numbers: the largest, and the smallest that is not zero. */
+interface Range {
+  readonly least: number;
+  readonly most: number;
+}
+
+function rangeOf(values: Float32Array): Range {
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (const value of values) {
+    const size = Math.abs(value);
+    if (size > most) most = size;
+    if (size > 0 && size < least) least = size;
+  }
+  return { least, most };
+}
+
+/** The smallest number with all of half precision's digits, and the largest. */
+const leastNormal = 2 ** -14;
+const largestHalf = 65504;
 
 /** The bits of half precision's infinity and of the number before it, without their sign. */
 const infinity = 0x7c00;

@@ -163,6 +163,8 @@ export function letGo(saved: Saved): void {
 
 /** The largest number of a cotangent on its way through half precision: what a layer makes of it may be 1,000 times larger. */
 const scaledPeak = 16;
+/** float32's largest power of two. */
+const largestExponent = 127;
 /** What it is divided by when a number on the way was too large, and how often that is tried. */
 const stepDown = 64;
 const attempts = 4;
@@ -176,7 +178,10 @@ async function scaledRun(
 ): ReturnType<Session["run"]> {
   const peak = cotangent.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   // A power of two changes no digit. Of a cotangent that is zero or not finite, none is of use.
-  let scale = peak > 0 && Number.isFinite(peak) ? 2 ** Math.floor(Math.log2(scaledPeak / peak)) : 1;
+  let scale =
+    peak > 0 && Number.isFinite(peak)
+      ? 2 ** Math.min(largestExponent, Math.floor(Math.log2(scaledPeak / peak)))
+      : 1;
   for (let i = 0; i < attempts; i++) {
     const given = { [scaleInput]: new Tensor("float32", Float32Array.of(scale), [1]) };
     const results = await pullback.run({ ...inputs, ...given }, { into });
