@@ -18,25 +18,10 @@ const products = new Set(["Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gem
 
 /** Operators that add up many numbers, or whose results leave half precision's range. */
 const wide = new Set([
-  ...[
-    "ReduceMean",
-    "ReduceSum",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceSumSquare",
-    "ReduceMax",
-    "ReduceMin",
-    "CumSum",
-  ],
-  ...["Exp", "Log", "Pow", "Sqrt", "Reciprocal", "Softplus", "LpNormalization", "InstanceNormalization"],
-  ...[
-    "GroupNormalization",
-    "BatchNormalization",
-    "SimplifiedLayerNormalization",
-    "ConstantOfShape",
-    "ScatterElements",
-    "ScatterND",
-  ],
+  ...["ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin"],
+  ...["InstanceNormalization", "GroupNormalization", "BatchNormalization", "LpNormalization"],
+  ...["SimplifiedLayerNormalization", "CumSum", "ScatterElements", "ScatterND", "ConstantOfShape"],
+  ...["Exp", "Log", "Pow", "Sqrt", "Reciprocal", "Softplus"],
 ]);
 
 /** Inputs that keep their type whatever the others are: Resize's region and scales. */

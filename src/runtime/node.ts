@@ -74,19 +74,12 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     enableMemPattern: false,
     // Errors are thrown; ONNX Runtime would write them to the terminal, too. Only there does it name a card's missing library.
     logSeverityLevel: device === "cpu" ? 4 : 3,
-    ...(device === "cpu"
-      ? {
-          extra: {
-            session: threadsThatSleep,
-            optimization: { disable_specified_optimizers: optimizersOff.join(";") },
-          },
-        }
-      : {
-          extra: {
-            session: threadsThatSleep,
-            optimization: { disable_specified_optimizers: optimizersOffOnCards.join(";") },
-          },
-        }),
+    extra: {
+      session: threadsThatSleep,
+      optimization: {
+        disable_specified_optimizers: (device === "cpu" ? optimizersOff : optimizersOffOnCards).join(";"),
+      },
+    },
   };
   const create = async (
     graph: Graph,
