@@ -24,7 +24,7 @@ import { chunkSize } from "../src/encoder/images-a-call.ts";
 import { loadEncoderModel } from "../src/encoder/load-node.ts";
 import { messageOf } from "../src/errors.ts";
 import { GraphBuilder } from "../src/graph/builder.ts";
-import { int } from "../src/graph/ir.ts";
+import { int, sizeOf } from "../src/graph/ir.ts";
 import { seededRandom } from "../src/random.ts";
 import type { Activations } from "../src/runtime/differentiable.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
@@ -300,7 +300,7 @@ async function copies(runtime: Runtime, dims: number[]): Promise<number> {
   const there = new GraphBuilder();
   there.output(there.op("ReduceMax", [there.input("x", dims)], { keepdims: int(0) }), { dims: [] });
   const [both, one] = [await runtime.session(b.graph), await runtime.session(there.graph)];
-  const images = { x: new Tensor("float32", new Float32Array(dims.reduce((n, d) => n * d, 1)), dims) };
+  const images = { x: new Tensor("float32", new Float32Array(sizeOf(dims)), dims) };
   const unit = { least: new Tensor("float32", Float32Array.of(1), [1, 1, 1, 1]) };
   const times: number[] = [];
   for (let i = 0; i < 12; i++) {

@@ -22,7 +22,7 @@ import { extractFeatures } from "../src/encoder/extract-node.ts";
 import { openEncoder } from "../src/encoder/open-node.ts";
 import { seededRandom } from "../src/random.ts";
 import { elapsed, inTurn, median } from "./measure.ts";
-import { runPeer } from "./peer.ts";
+import { exportedModel } from "./peer.ts";
 
 export interface Extraction {
   readonly model: string;
@@ -52,11 +52,8 @@ const count = Number(options.count);
 const size = Number(options.size);
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-extraction-"));
 try {
-  let name = options.model;
-  if (name !== "efficientnet-lite0") {
-    name = join(folder, "model.onnx");
-    runPeer("models.py", [options.model, `${size}`, name]);
-  }
+  const { model } = options;
+  const name = model === "efficientnet-lite0" ? model : exportedModel(model, size);
   const photos = join(folder, "photos");
   await makeJpegs(photos, count);
   const source = await openDataSet(photos);

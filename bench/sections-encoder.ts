@@ -1,5 +1,6 @@
 /** The sections that time an encoder's step. */
 import { formatBytes, formatPercent } from "../src/format.ts";
+import type { Precision } from "../src/runtime/runtime.ts";
 import type { DistillSteps } from "./distill-step.ts";
 import type { Compared, EncoderStep } from "./encoder-step.ts";
 import { peerPython, webPeers } from "./peer.ts";
@@ -113,7 +114,7 @@ export function webStep({ quick, slow, threads }: BenchOptions): Report {
 interface CardCase {
   readonly device: string;
   readonly model: string;
-  readonly precision: "float32" | "float16";
+  readonly precision: Precision;
   readonly dtype: "float32" | "tf32" | "bfloat16";
   readonly batches: string;
   /** Batches that PyTorch compiles for. */

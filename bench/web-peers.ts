@@ -23,7 +23,7 @@ import { seededRandom } from "../src/random.ts";
 import { nodeRuntime } from "../src/runtime/node.ts";
 import { featuresSession } from "./features-session.ts";
 import { elapsed, inTurn, median, relativeError, type Timed } from "./measure.ts";
-import { Peer, runPeer, webPeers } from "./peer.ts";
+import { exportedModel, Peer, webPeers } from "./peer.ts";
 import { portable } from "./portable.ts";
 import { type Mode, type Side, sides, type WebPeers, type WebRow } from "./web-peers-table.ts";
 
@@ -58,11 +58,7 @@ const peers = new Map<Side, Peer>();
 try {
   const modules = webPeers();
   if (modules === undefined) throw new Error("the JavaScript peers are not installed (bench/peers/setup)");
-  let source = options.model;
-  if (source !== embedded) {
-    source = file("model.onnx");
-    runPeer("models.py", [options.model, String(size), source]);
-  }
+  const source = options.model === embedded ? embedded : exportedModel(options.model, size);
   const encoder = await createEncoder(nodeRuntime({ threads }), await loadEncoderModel(source, { size }));
   const ownModules = join(dirname(createRequire(import.meta.url).resolve("onnxruntime-web")), "..", "..");
   const libraries: Libraries = { ort: ownModules, tfjs: modules, jax: modules };

@@ -4,6 +4,7 @@ import { DistillConfig, Normalization } from "../distill/config.ts";
 import { pools } from "../encoder/model.ts";
 import { baselineKinds } from "../engine/params.ts";
 import { DataError } from "../errors.ts";
+import { precisions } from "../runtime/runtime.ts";
 
 const fraction = z.number().min(0).max(1);
 const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });
@@ -67,7 +68,7 @@ export const Manifest = z.object({
     askedPool: z.enum(pools).default("auto"),
     featureSize: z.int().positive(),
     /** What its products were computed in. */
-    precision: z.enum(["float32", "float16"]).default("float32"),
+    precision: z.enum(precisions).default("float32"),
     preprocessing: Preprocessing,
   }),
   data: z.object({

@@ -11,6 +11,7 @@ import { checkedCompareConfig, readGrid } from "../evaluate/compare-config.ts";
 import type { Comparison } from "../evaluate/compare-node.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../evaluate/compare-tables.ts";
 import { markdownTable } from "../evaluate/tables.ts";
+import type { Precision } from "../runtime/runtime.ts";
 import { formatMany } from "./format.ts";
 import { bytes, commonOptions, integer, precisionOption } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
@@ -21,7 +22,7 @@ interface CompareOptions extends CommonOptions {
   readonly out: string;
   readonly published?: string;
   readonly device: "cpu" | "webgpu" | "cuda";
-  readonly precision?: "float32" | "float16";
+  readonly precision?: Precision;
   readonly threads?: number;
   readonly memory?: number;
   readonly cacheDir?: string;

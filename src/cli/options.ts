@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { asDtype } from "../encoder/layout.ts";
 import { pools } from "../encoder/model.ts";
+import { precisions } from "../runtime/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(
@@ -75,7 +76,7 @@ export const precisionOption = (): Option =>
   new Option(
     "--precision <type>",
     "what a card computes the encoder's products in (default: float32)",
-  ).choices(["float32", "float16"]);
+  ).choices(precisions);
 
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command, { size, resize } = usualDefaults): Command {

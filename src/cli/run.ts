@@ -4,6 +4,7 @@ import { hubAccess } from "../encoder/hub-settings-node.ts";
 import type { Pool } from "../encoder/model.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
+import type { Precision } from "../runtime/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
 
@@ -33,7 +34,7 @@ export interface RunOptions extends CommonOptions, HubOptions {
   readonly size?: number;
   readonly resize?: number;
   readonly device: "cpu" | "webgpu" | "cuda";
-  readonly precision?: "float32" | "float16";
+  readonly precision?: Precision;
   readonly threads?: number;
   readonly memory?: number;
 }

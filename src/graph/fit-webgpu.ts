@@ -7,9 +7,9 @@ import { type Constant, type Graph, intAttribute, ints, intsAttribute, type Node
  */
 
 /**
- * Nodes that the provider may not have. It fails at a pooling's places of the maxima when it runs, and computes
- * a root-mean-square normalisation's second output wrongly, and convolutions whose input channels are a multiple of 3 but not of 4, or whose groups have output channels
- * that are not a multiple of 4, where all output channels together are.
+ * Nodes that the provider may not have. It fails at a pooling's places of the maxima when it runs. It computes wrongly
+ * the second output of a root-mean-square normalisation, and convolutions to a multiple of 4 channels whose input
+ * channels are a multiple of 3 but not of 4, or whose groups' output channels are not a multiple of 4.
  */
 export function notForWebgpu(graph: Graph): Node[] {
   return graph.nodes.filter((node) => {

@@ -1,4 +1,5 @@
 import { floatAttribute, type Graph, int, intAttribute, type Node } from "./ir.ts";
+import { linksOf } from "./links.ts";
 import { withoutDeadNodes } from "./simplify.ts";
 
 /**
@@ -12,19 +13,13 @@ export function withoutFlattening(
   graph: Graph,
   dimsOf: (value: string) => readonly number[] | undefined,
 ): Graph {
-  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node])));
-  const readers = new Map<string, Node[]>();
-  for (const node of graph.nodes) {
-    for (const input of node.inputs) readers.set(input, [...(readers.get(input) ?? []), node]);
-  }
-  const outputs = new Set(graph.outputs.map(({ name }) => name));
+  const { producer, onlyReader } = linksOf(graph);
   const nodes = graph.nodes.map((node) => {
-    const gemm = node.op === "Reshape" ? producers.get(node.inputs[0]!) : undefined;
-    if (gemm === undefined || !isPlain(gemm)) return node;
+    const gemm = node.op === "Reshape" ? producer(node.inputs[0]!) : undefined;
+    if (gemm === undefined || !isPlain(gemm) || onlyReader(gemm.outputs[0]!) !== node) return node;
     const [rows, weight] = gemm.inputs as [string, string];
-    const flatten = producers.get(rows);
-    if (flatten?.op !== "Reshape" || outputs.has(gemm.outputs[0]!)) return node;
-    if (readers.get(gemm.outputs[0]!)!.length > 1) return node;
+    const flatten = producer(rows);
+    if (flatten?.op !== "Reshape") return node;
     const [stack] = flatten.inputs as [string];
     const [from, to, [columns, inner] = []] = [dimsOf(stack), dimsOf(node.outputs[0]!), dimsOf(weight)];
     if (from === undefined || to === undefined || from.length !== to.length || from.length < 2) return node;

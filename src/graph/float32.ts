@@ -1,4 +1,4 @@
-import { getFloat16 } from "@petamoriken/float16";
+import { fromHalf } from "../half.ts";
 import { protoOfDataType } from "./data-type.ts";
 import {
   type Attribute,
@@ -70,24 +70,6 @@ function decoded(constant: Constant): Constant {
   const halfwords = new Uint16Array(aligned.buffer, aligned.byteOffset, sizeOf(dims));
   const words = new Uint32Array(halfwords.length);
   if (dtype === "bfloat16") for (let i = 0; i < words.length; i++) words[i] = halfwords[i]! << 16;
-  else {
-    const table = float16Table();
-    for (let i = 0; i < words.length; i++) words[i] = table[halfwords[i]!]!;
-  }
+  else fromHalf(halfwords, new Float32Array(words.buffer));
   return { dtype: "float32", dims, bytes: new Uint8Array(words.buffer) };
-}
-
-let float16Bits: Uint32Array | undefined;
-
-/** The float32 bits of each of the 65,536 half-precision numbers: weights are decoded by look-up. */
-function float16Table(): Uint32Array {
-  if (float16Bits) return float16Bits;
-  const view = new DataView(new ArrayBuffer(2));
-  const values = new Float32Array(1 << 16);
-  for (let i = 0; i < values.length; i++) {
-    view.setUint16(0, i);
-    values[i] = getFloat16(view, 0);
-  }
-  float16Bits = new Uint32Array(values.buffer);
-  return float16Bits;
 }

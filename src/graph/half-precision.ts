@@ -67,6 +67,8 @@ class HalfPass {
   /** Floating values by the type they are computed in, and their casts into the other one. */
   private readonly native = new Map<string, "float32" | "float16">();
   private readonly casts = new Map<string, string>();
+  /** Values that are true or false. */
+  private readonly masks = new Set<string>();
   /** Values that a branch or a loop's body reads by name. */
   private readonly captured: ReadonlySet<string>;
   private readonly ranges = new Map<string, Range>();
@@ -156,9 +158,6 @@ class HalfPass {
     if (this.isFloat(input!)) return this.native.get(input!) === "float16";
     return this.masks.has(input!);
   }
-
-  /** Values that are true or false. */
-  private readonly masks = new Set<string>();
 
   private outputType(node: Node, k: number, narrow: boolean): DataType | undefined {
     if (logical.has(node.op)) {

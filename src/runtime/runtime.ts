@@ -5,7 +5,8 @@ import type { Graph, ValueInfo } from "../graph/ir.ts";
 export type Device = "cpu" | "webgpu" | "cuda";
 
 /** What a graph's products are computed in. */
-export type Precision = "float32" | "float16";
+export const precisions = ["float32", "float16"] as const;
+export type Precision = (typeof precisions)[number];
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = Readonly<Record<string, Tensor>>;

@@ -22,21 +22,30 @@ export async function resultsOf(
   }));
 }
 
+/** Asserts that two graphs compute the same from the same inputs. */
+export async function expectSameResults(
+  before: Graph,
+  after: Graph,
+  inputs: Readonly<Record<string, Array64>>,
+): Promise<void> {
+  const [expected, got] = [await resultsOf(before, inputs), await resultsOf(after, inputs)];
+  expect(got).toHaveLength(expected.length);
+  for (const [i, { dims, data }] of expected.entries()) {
+    expect(got[i]!.dims).toEqual(dims);
+    expect(relativeError(got[i]!.data, data)).toBeLessThan(1e-6);
+  }
+}
+
 /** Prepares a graph and asserts that it computes what it computed before; returns what it became. */
 export async function expectSameAfterPreparing(graph: Graph, seed = 1): Promise<TracedGraph> {
   const random = randomNumbers(seed);
   const inputs = Object.fromEntries(
     graph.inputs.map(({ name, dims }) => [name, randomArray(dims as number[], random)]),
   );
-  const expected = await resultsOf(graph, inputs);
   const dims = Object.fromEntries(graph.inputs.map((i) => [i.name, i.dims as number[]]));
   const prepared = await prepareGraph(runtime, graph, dims);
-  const got = await resultsOf(prepared, inputs);
   expect(prepared.outputs.map((o) => o.name)).toEqual(graph.outputs.map((o) => o.name));
-  for (const [i, { dims, data }] of expected.entries()) {
-    expect(got[i]!.dims).toEqual(dims);
-    expect(relativeError(got[i]!.data, data)).toBeLessThan(1e-6);
-  }
+  await expectSameResults(graph, prepared, inputs);
   for (const node of prepared.nodes) {
     for (const output of node.outputs) if (output !== "") expect(prepared.types.has(output)).toBe(true);
   }
