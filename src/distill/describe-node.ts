@@ -1,10 +1,10 @@
 import { availableParallelism, cpus } from "node:os";
-import { env } from "onnxruntime-node";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
 import type { Metrics } from "../evaluate/metrics.ts";
 import type { RealReferences } from "../evaluate/result.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
+import { env } from "../runtime/onnxruntime-node.ts";
 import { version } from "../version.ts";
 import type { DistillConfig } from "./config.ts";
 import type { Workplace } from "./prepare-node.ts";

@@ -1,11 +1,11 @@
 import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
 import { blockedDomain } from "../graph/blocked/layout.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { notForWebgpu, withPadsApart } from "../graph/fit-webgpu.ts";
 import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import { withSymmetricPads } from "../graph/symmetric-pads.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import * as ort from "./onnxruntime-node.ts";
 import { SessionOutputs, withSentinel } from "./outputs-node.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
 import type { Device, Runtime, Session, SessionOptions } from "./runtime.ts";

@@ -1,6 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
-import * as ort from "onnxruntime-node";
 import { type DataType, type Graph, sizeOf } from "../graph/ir.ts";
+import * as ort from "./onnxruntime-node.ts";
 import type { Feeds, Fetches, OutputType } from "./runtime.ts";
 
 /**
