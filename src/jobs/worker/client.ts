@@ -1,4 +1,6 @@
 import { Worker } from "node:worker_threads";
+// The main thread turns the telemetry off for the worker, which cannot.
+import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { workerUrl } from "../../files/worker-url.ts";
 import { deserializeError, type FromEngine, type Progress, type ToEngine } from "./protocol.ts";
 
@@ -60,7 +62,9 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
 function started(): Worker {
   if (worker !== undefined) return worker;
   const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMebibytes };
-  const created = new Worker(workerUrl(import.meta.url, "./worker.ts"), { resourceLimits });
+  // The worker does not inherit Node's options: it would not start with `--input-type`, which `node -e` programs have.
+  const options = { resourceLimits, execArgv: [] };
+  const created = new Worker(workerUrl(import.meta.url, "./worker.ts"), options);
   created.on("message", (message: FromEngine) => {
     const job = pending.get(message.id);
     if (job === undefined) return;

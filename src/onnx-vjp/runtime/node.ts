@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
 import { blockedDomain } from "../fit/blocked/layout.ts";
 import { notForWebgpu, withPadsApart } from "../fit/fit-webgpu.ts";
 import { withSymmetricPads } from "../fit/symmetric-pads.ts";
@@ -7,6 +6,7 @@ import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import type { Device, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import * as ort from "./onnxruntime-node.ts";
 import { SessionOutputs, withSentinel } from "./outputs.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
 
