@@ -17,7 +17,7 @@ import type { Encoder } from "../src/encoder/encoder.ts";
 import { openEncoder } from "../src/encoder/open.ts";
 import { extractFeatures } from "../src/features/extract.ts";
 import { decodeImage } from "../src/images/decode.ts";
-import { imageBatches } from "../src/images/decode-pool.ts";
+import { imageBatches } from "../src/data/decode-pool.ts";
 import { preprocess } from "../src/images/preprocess.ts";
 import type { RgbImage } from "../src/images/types.ts";
 import { seededRandom } from "../src/random.ts";

@@ -4,9 +4,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
 import { DataError, messageOf } from "../errors.ts";
 import { readExactly } from "../files/read-exactly.ts";
-import { type DecodeOptions, decodeImage } from "./decode.ts";
-import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
-import type { Encoding, FileRange, RgbImage } from "./types.ts";
+import { type DecodeOptions, decodeImage } from "../images/decode.ts";
+import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
+import type { Encoding, FileRange, RgbImage } from "../images/types.ts";
 
 /** What a worker is started with. */
 export interface DecodeSetup {
