@@ -14,8 +14,8 @@ import {
   positive,
 } from "./options.ts";
 
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
@@ -153,7 +153,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions): Promise<void> {
-  await makeSet(
+  const summary = await runJob(
     "distill",
     {
       ...encoderParams(options),
@@ -165,9 +165,11 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       overwrite: options.overwrite,
       resume: options.resume,
       baselines: options.baselines,
+      command: commandLine(),
     },
     options,
   );
+  reportSet(summary, options);
 }
 
 export function addDistill(program: Command): void {

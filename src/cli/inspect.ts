@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
@@ -17,11 +16,7 @@ export function addInspect(program: Command): void {
   commonOptions(hubOptions(command));
   command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
     requireEffect([encoder], options);
-    const found = await runJob<Inspection>(
-      "inspect",
-      { encoder, size: options.size, ...hubParams(options) },
-      options,
-    );
+    const found = await runJob("inspect", { encoder, size: options.size, ...hubParams(options) }, options);
     const inputs = found.inputs.map(
       (i) => `${i.name} ${i.dtype} [${i.dims.map((d) => d || "?").join(", ")}]`,
     );

@@ -3,7 +3,7 @@ import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
-import { fitFeatureMaps, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, type RunContext } from "../features/run-context.ts";
 import { objectives } from "../objective/objectives.ts";
 import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
 import { seededRandom } from "../random.ts";
@@ -35,7 +35,7 @@ export interface Synthesis {
  * @param memoryBytes for intermediates
  */
 export async function startSynthesis(
-  place: Workplace,
+  place: RunContext,
   config: DistillConfig,
   memoryBytes: number,
   context: JobContext,
@@ -100,7 +100,7 @@ export async function startSynthesis(
 }
 
 async function firstParameters(
-  { source, train, encoder }: Workplace,
+  { source, train, encoder }: RunContext,
   config: DistillConfig,
   m: number,
   size: number,

@@ -8,7 +8,7 @@ import { pickImages } from "../data/pick.ts";
 import { listed } from "../data/source.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
 import { stageCollector } from "../memory.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
@@ -40,7 +40,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: config.ipc }),
+    openRunContext(params, context, { leastPerClass: config.ipc }),
   );
   try {
     const { source, train, test, gemm } = place;
@@ -98,7 +98,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
 async function choose(
   { kind, of }: BaselineParams,
   { ipc, seed }: DistillConfig,
-  place: Workplace,
+  place: RunContext,
   context: JobContext,
 ): Promise<Int32Array> {
   const { train, source, gemm } = place;
@@ -126,7 +126,7 @@ async function choose(
 /** Features of the set whose neighbours are looked for. */
 async function distilledFeatures(
   of: string | undefined,
-  { source, encoder }: Workplace,
+  { source, encoder }: RunContext,
   ipc: number,
 ): Promise<Float32Array> {
   if (of === undefined) {
@@ -163,7 +163,7 @@ export function requireSameClasses(
 }
 
 async function* realImages(
-  { source, train, encoder }: Workplace,
+  { source, train, encoder }: RunContext,
   rows: Int32Array,
 ): AsyncGenerator<ImageChunk> {
   for (let start = 0; start < rows.length; start += chunkImages) {

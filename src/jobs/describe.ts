@@ -2,7 +2,7 @@ import { availableParallelism, cpus } from "node:os";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import { env } from "../onnx-vjp/runtime/onnxruntime-node.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";
@@ -30,7 +30,7 @@ export interface RunFacts {
 }
 
 /** Fingerprints of a data set's splits, as a run's facts have them. */
-export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" | "test">) {
+export async function fingerprintsOf({ source, test }: Pick<RunContext, "source" | "test">) {
   return {
     train: await source.fingerprint("train"),
     ...(test ? { test: await source.fingerprint("test") } : {}),
@@ -39,7 +39,7 @@ export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" 
 
 /** The manifest of a run. */
 export function describeRun(
-  place: Pick<Workplace, "source" | "encoder" | "train" | "test">,
+  place: Pick<RunContext, "source" | "encoder" | "train" | "test">,
   facts: RunFacts,
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;

@@ -18,7 +18,7 @@ import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
-import { prepareWorkplace } from "../features/run-context.ts";
+import { openRunContext } from "../features/run-context.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
@@ -73,7 +73,7 @@ async function distillTo(
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: config.ipc, differentiates: true }),
+    openRunContext(params, context, { leastPerClass: config.ipc, differentiates: true }),
   );
   try {
     const { source, encoder, test, gemm } = place;

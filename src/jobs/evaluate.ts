@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { encoderDifference } from "../artifact/encoder-of.ts";
 import { type Artifact, readArtifact } from "../artifact/read.ts";
 import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
@@ -24,7 +25,7 @@ import {
   type TrainingSet,
   validationOf,
 } from "../evaluate/protocol.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import { resampleFloat } from "../images/resample-float.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -55,6 +56,16 @@ export async function runEvaluation(params: EvaluateParams, context: JobContext)
   }
 }
 
+/** The same with the names of the data set's classes, for pages that show accuracy by class. */
+export async function describedEvaluation(
+  params: EvaluateParams,
+  context: JobContext,
+): Promise<{ readonly results: Evaluation[]; readonly classes: readonly string[] }> {
+  const results = await runEvaluation(params, context);
+  const { classes } = await openDataSet(params.data, hubReach(params.hub, context));
+  return { results, classes };
+}
+
 async function evaluateAll(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
@@ -66,7 +77,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
     const resize = resizeOf(own, spec, params);
-    const place = await prepareWorkplace({ ...params, ...spec, resize }, context, { source });
+    const place = await openRunContext({ ...params, ...spec, resize }, context, { source });
     const label = newLabel(place.encoder, labels);
     labels.push(label);
     let augmenter: FeatureAugmenter | undefined;
@@ -150,7 +161,7 @@ function resizeOf(
 
 /** All that the artefacts of a column are evaluated with. */
 interface Bench {
-  readonly place: Workplace;
+  readonly place: RunContext;
   readonly protocol: Protocol;
   readonly augmenter: FeatureAugmenter | undefined;
   readonly augmented: readonly boolean[];
@@ -159,7 +170,7 @@ interface Bench {
 }
 
 async function benchOf(
-  place: Workplace,
+  place: RunContext,
   augmenter: FeatureAugmenter | undefined,
   params: EvaluateParams,
   context: JobContext,
@@ -197,11 +208,8 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
   const recorded = await artifact.probe();
   // The same encoder on images prepared in the same way: the recorded probe holds.
   const same =
-    encoder.provenance.sha256 === manifest.encoder.sha256 &&
-    encoder.feature.tensor === manifest.encoder.feature &&
-    encoder.feature.pool === manifest.encoder.pool &&
-    encoder.precision === manifest.encoder.precision &&
-    JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
+    encoderDifference(encoder, manifest.encoder) === undefined &&
+    encoder.precision === manifest.encoder.precision;
   const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
   const map = fitted as FeatureMap;
   const { ipc } = config;

@@ -3,7 +3,8 @@ import { Worker } from "node:worker_threads";
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import type { Progress } from "../../context.ts";
 import { workerUrl } from "../../files/worker-url.ts";
-import { deserializeError, type FromEngine, type ToEngine } from "./protocol.ts";
+import type { JobName, JobParams, JobResult } from "../table.ts";
+import { deserializeError, type FromWorker, type ToWorker } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
@@ -19,8 +20,8 @@ interface Pending {
 }
 
 /**
- * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers lie
- * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
+ * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. Numbers are
+ * stored in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
  */
 export const youngGenerationMebibytes = 6;
 
@@ -29,32 +30,36 @@ let count = 0;
 const pending = new Map<number, Pending>();
 
 /**
- * Runs a job in the engine's worker thread. There is one worker a process, started when first needed: native
+ * Runs a job of the table in the worker thread. There is one worker per process, started when first needed: native
  * sessions in several threads have been seen to crash. It does not keep the process alive when idle.
  */
-export function callEngine<Result>(job: string, params: unknown, options: CallOptions = {}): Promise<Result> {
-  const engine = started();
+export function run<J extends JobName>(
+  job: J,
+  params: JobParams<J>,
+  options: CallOptions = {},
+): Promise<JobResult<J>> {
+  const running = started();
   const id = count++;
-  return new Promise<Result>((resolve, reject) => {
-    const abort = () => engine.postMessage({ kind: "abort", id } satisfies ToEngine);
+  return new Promise<JobResult<J>>((resolve, reject) => {
+    const abort = () => running.postMessage({ kind: "abort", id } satisfies ToWorker);
     const settle = () => {
       pending.delete(id);
       options.signal?.removeEventListener("abort", abort);
-      if (pending.size === 0) engine.unref();
+      if (pending.size === 0) running.unref();
     };
     pending.set(id, {
       options,
       resolve(value) {
         settle();
-        resolve(value as Result);
+        resolve(value as JobResult<J>);
       },
       reject(error) {
         settle();
         reject(error);
       },
     });
-    engine.ref();
-    engine.postMessage({ kind: "run", id, job, params } satisfies ToEngine);
+    running.ref();
+    running.postMessage({ kind: "run", id, job, params } satisfies ToWorker);
     if (options.signal?.aborted) abort();
     else options.signal?.addEventListener("abort", abort, { once: true });
   });
@@ -66,7 +71,7 @@ function started(): Worker {
   // The worker does not inherit Node's options: it would not start with `--input-type`, which `node -e` programs have.
   const options = { resourceLimits, execArgv: [] };
   const created = new Worker(workerUrl(import.meta.url, "./worker.ts"), options);
-  created.on("message", (message: FromEngine) => {
+  created.on("message", (message: FromWorker) => {
     const job = pending.get(message.id);
     if (job === undefined) return;
     switch (message.kind) {

@@ -1,11 +1,12 @@
 import type { Progress } from "../../context.ts";
 import * as errors from "../../errors.ts";
+import type { JobName } from "../table.ts";
 
-export type ToEngine =
-  | { readonly kind: "run"; readonly id: number; readonly job: string; readonly params: unknown }
+export type ToWorker =
+  | { readonly kind: "run"; readonly id: number; readonly job: JobName; readonly params: unknown }
   | { readonly kind: "abort"; readonly id: number };
 
-export type FromEngine =
+export type FromWorker =
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly kind: "note"; readonly id: number; readonly message: string }
   | { readonly kind: "result"; readonly id: number; readonly result: unknown }
@@ -17,7 +18,7 @@ export interface SerializedError {
   readonly stack: string | undefined;
 }
 
-/** An error as it crosses from the engine to the caller: the class survives by its name. */
+/** An error as it crosses from the worker to the caller: the class survives by its name. */
 export function serializeError(error: unknown): SerializedError {
   return error instanceof Error
     ? { name: error.name, message: error.message, stack: error.stack }

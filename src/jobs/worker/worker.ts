@@ -1,16 +1,17 @@
 import { parentPort } from "node:worker_threads";
+import type { JobContext } from "../../context.ts";
 import { jobs } from "../table.ts";
-import { type FromEngine, serializeError, type ToEngine } from "./protocol.ts";
+import { type FromWorker, serializeError, type ToWorker } from "./protocol.ts";
 
 // ONNX Runtime blocks the thread it runs on: everything that runs a model lives in this one worker, so that
 // progress, signals and cancellation stay alive in the caller's thread.
 
 const port = parentPort!;
 const controllers = new Map<number, AbortController>();
-const send = (message: FromEngine, transfer: readonly ArrayBuffer[] = []) =>
+const send = (message: FromWorker, transfer: readonly ArrayBuffer[] = []) =>
   port.postMessage(message, [...transfer]);
 
-port.on("message", async (message: ToEngine) => {
+port.on("message", async (message: ToWorker) => {
   if (message.kind === "abort") {
     controllers.get(message.id)?.abort();
     return;
@@ -19,9 +20,9 @@ port.on("message", async (message: ToEngine) => {
   const controller = new AbortController();
   controllers.set(id, controller);
   try {
-    const run = jobs[job];
-    if (run === undefined) throw new Error(`the engine has no job "${job}"`);
-    const result = await run(params, {
+    // The client checks parameters against the table; here the jobs differ by name alone.
+    const run: (params: never, context: JobContext) => Promise<unknown> = jobs[job];
+    const result = await run(params as never, {
       signal: controller.signal,
       progress: (progress) => send({ kind: "progress", id, progress }),
       note: (text) => send({ kind: "note", id, message: text }),
