@@ -9,6 +9,7 @@ const count = z.int().positive();
 /** The keys of timm's `pretrained_cfg` that say how images are made ready. */
 export const TimmPretrained = z.object({
   input_size: z.tuple([z.literal(3), count, count]).optional(),
+  fixed_input_size: z.boolean().nullish(),
   crop_pct: z.number().positive().nullish(),
   crop_mode: z.string().nullish(),
   interpolation: z.string().nullish(),
