@@ -1,7 +1,7 @@
 import * as z from "zod";
-import type { Preprocessing } from "../../data/preprocess.ts";
 import { ModelError, messageOf } from "../../errors.ts";
-import { TimmPretrained, timmPreprocessing } from "../timm-preprocessing.ts";
+import type { Preprocessing } from "../../images/preprocess.ts";
+import { TimmPretrained, timmPreprocessing } from "../load/timm-preprocessing.ts";
 import { activationOf, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
