@@ -3,7 +3,7 @@
  * ARCHITECTURE.md says what each of them holds.
  */
 const layers = [
-  "src/onnx-vjp/errors.ts",
+  "src/onnx-vjp/(errors|read-exactly)\\.ts",
   "src/onnx-vjp/graph/",
   "src/onnx-vjp/prepare/",
   "src/onnx-vjp/vjp/",

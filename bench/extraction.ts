@@ -19,7 +19,7 @@ import { extractFeatures } from "../src/features/extract.ts";
 import { decodeImage } from "../src/images/decode.ts";
 import { imageBatches } from "../src/images/decode-pool.ts";
 import { preprocess } from "../src/images/preprocess.ts";
-import type { RgbImage } from "../src/images/resample.ts";
+import type { RgbImage } from "../src/images/types.ts";
 import { seededRandom } from "../src/random.ts";
 import { elapsed, inTurn, median } from "./measure.ts";
 import { exportedModel } from "./peer.ts";

@@ -12,7 +12,7 @@ import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/
 import { Preprocessing } from "../images/preprocess.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
-import type { DistillState } from "./loop.ts";
+import type { DistillState } from "./state.ts";
 
 /** What a run is of: a checkpoint is only taken up by the same. */
 export const RunIdentity = z.object({

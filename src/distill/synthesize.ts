@@ -1,9 +1,9 @@
 import { freemem } from "node:os";
+import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { fitFeatureMaps, type Workplace } from "../features/run-context.ts";
-import type { JobContext } from "../jobs/worker/protocol.ts";
 import { objectives } from "../objective/objectives.ts";
 import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
 import { seededRandom } from "../random.ts";
@@ -13,15 +13,9 @@ import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
-import {
-  type DistillParts,
-  type DistillState,
-  distillStep,
-  initialState,
-  renderAll,
-  type StepReport,
-} from "./loop.ts";
+import { distillStep, initialState, renderAll } from "./loop.ts";
 import { openRealBatches } from "./real-batches.ts";
+import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import { targetBasis } from "./target-features.ts";
 import { viewCount } from "./views.ts";
 

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { interpolations, type Rectangle, type RgbImage, resample } from "./resample.ts";
+import { interpolations, resample } from "./resample.ts";
+import type { Rectangle, RgbImage } from "./types.ts";
 
 /** Longest side of an encoder's input, in pixels: a configuration of 2³¹ is damaged, and memory is made for each image. */
 const mostSide = 16_384;

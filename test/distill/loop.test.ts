@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { type DistillParts, distillStep, initialState, type TargetParts } from "../../src/distill/loop.ts";
+import { distillStep, initialState } from "../../src/distill/loop.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
+import type { DistillParts, TargetParts } from "../../src/distill/state.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
