@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { type Random, seededRandom } from "../../src/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
 import { augmentationOf } from "../../src/synthetic/augment.ts";
 import { createAugmenter } from "../../src/synthetic/augmenter.ts";
 import { cropMatrix } from "../../src/synthetic/interpolation.ts";
