@@ -1,25 +1,23 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomFeatures } from "../data/feature-rows.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
+import { imagesACall, shardSize } from "../encoder/images-a-call.ts";
 import { openEncoder } from "../encoder/open-node.ts";
 import type { ProfileParams } from "../engine/params.ts";
 import type { JobContext } from "../engine/protocol.ts";
 import { InterruptedError } from "../errors.ts";
-import { chooseGemm, jsGemm } from "../probe/gemm.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { seededRandom } from "../random.ts";
 import type { Activations } from "../runtime/differentiable.ts";
-import { nodeRuntime } from "../runtime/node.ts";
-import { ortFeatureProduct } from "../runtime/ort-feature-product.ts";
-import { ortGemm } from "../runtime/ort-gemm.ts";
 import { type NodeTime, profilingRuntime, readProfile } from "../runtime/profile-node.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
-import { addLevel, canGrow, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
+import { addLevel, levelCount, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import { DistillConfig } from "./config.ts";
+import { createStep } from "./create-step.ts";
 import {
   choiceSteps,
   type DistillParts,
@@ -28,9 +26,7 @@ import {
   initialState,
   nextTargets,
 } from "./loop.ts";
-import { fitFeatureMaps } from "./prepare-node.ts";
-import { openRealBatches } from "./real-batches.ts";
-import { targetBasis } from "./target-features.ts";
+import { imagesOf } from "./open-images-node.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {
@@ -73,20 +69,18 @@ const realImages = 1024;
 export async function profileStep(params: ProfileParams, context: JobContext): Promise<StepProfile> {
   const { images: m, steps } = params;
   const classes = Math.min(m, params.classes ?? m);
-  const { runtime, encoder } = await openEncoder(params, context);
+  // As a process of a distillation runs it: with one thread, one shard after the other.
+  const { runtime, encoder } = await openEncoder({ ...params, threads: 1 }, context);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
-  const own = nodeRuntime({ threads: runtime.threads });
-  const [large, product] = [ortGemm(own), ortFeatureProduct(own)];
   try {
     const config = DistillConfig.parse({ ipc: Math.ceil(m / classes), steps: steps + 1 });
     const count = classes * config.ipc;
     const size = encoder.preprocessing.crop[0];
+    const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
     const chunked = await createChunkedEncoder(
       profilingRuntime(runtime, folder),
-      encoder,
-      count,
-      1,
-      params.memoryBytes,
+      ...([encoder, count, 1, params.memoryBytes] as const),
+      runtime.device === "cpu" ? { batch: shardSize(count, ideal, availableParallelism()) } : {},
     );
     const { batch, chunks, activations } = chunked.plan;
     const real = randomFeatures(
@@ -98,19 +92,23 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const parameters = wholePyramid(count, size);
     const renderer = createRenderer(runtime, batch);
     const clock = new Clock();
-    const maps = await fitFeatureMaps(config.normalize, real);
-    const parts: DistillParts = {
-      ...{ config, classes, real, maps, augmenter: undefined },
-      batches: openRealBatches(real, maps, product),
-      encoder: timedEncoder(chunked, clock),
-      renderer: timedRenderer(renderer, clock),
-      gemm: chooseGemm(jsGemm, large),
-    };
+    const images = await imagesOf(
+      {
+        config,
+        encoder: timedEncoder(chunked, clock),
+        renderer: timedRenderer(renderer, clock),
+        augmenter: undefined,
+      },
+      parameters,
+    );
+    const { parts, release } = await createStep({ config, classes, real, images });
     const state = initialState(config, classes, real.count, parameters);
     let stepMs = 0;
     for (let step = 0; step <= steps; step++) {
       const start = performance.now();
       await distillStep(parts, state);
+      // The update is part of the step.
+      await images.settled();
       // Sessions are made and memory is laid out in the first step.
       if (step === 0) clock.reset();
       else stepMs += (performance.now() - start) / steps;
@@ -120,8 +118,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const solveMs = await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps);
     const adamMs = await timeOfAdam(parameters, steps);
     const targetsMs = await timeOfTargets(parts, state, steps);
-    await chunked.release();
-    await renderer.release();
+    await release();
     await encoder.release();
     const passes = await Promise.all(
       (["forward", "pullback"] as const).map(async (pass, session) =>
@@ -150,18 +147,15 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       nodes: nodes.map((node) => ({ ...node, share: node.ms / encoderMs })),
     };
   } finally {
-    await large.release();
-    await product.release();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
-  const { config, real, classes } = parts;
-  if (config.targets === 0) return 0;
-  const basis = await targetBasis(real, classes, config.ipc);
+  const { config, targets } = parts;
+  if (targets === undefined) return 0;
   const began = performance.now();
-  await nextTargets(parts, basis, state, basis.start, steps);
+  await nextTargets(parts, targets, state, targets.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
@@ -213,9 +207,8 @@ function timedRenderer(renderer: Renderer, clock: Clock): Renderer {
 }
 
 function wholePyramid(count: number, size: number): SyntheticParameters {
-  const random = seededRandom(0, "profile parameters");
-  const parameters = noiseParameters("pyramid", count, size, random);
-  while (canGrow(parameters)) addLevel(parameters, random);
+  const parameters = noiseParameters("pyramid", count, size, 0);
+  while (parameters.levels.length < levelCount("pyramid", size)) addLevel(parameters, 0);
   return parameters;
 }
 

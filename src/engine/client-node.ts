@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { workerUrl } from "../runtime/worker-url.ts";
-import { deserializeError, type FromEngine, type Progress, type ToEngine } from "./protocol.ts";
+import { deserializeError } from "../serialized-error.ts";
+import type { FromEngine, Progress, ToEngine } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
