@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from "commander";
 import { listed } from "../data/source.ts";
-import { type BaselineKind, baselineKinds } from "../engine/params.ts";
 import { UsageError } from "../errors.ts";
+import { type BaselineKind, baselineKinds } from "../jobs/params.ts";
 import { normalizations } from "../probe/feature-map.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
 import { given, makeSet } from "./result.ts";

@@ -1,7 +1,7 @@
 import type { Hash } from "node:crypto";
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
-import { readExactly } from "./read-exactly-node.ts";
+import { readExactly } from "../files/read-exactly.ts";
 import type { Encoding, FileRange, ImageList, Item } from "./source.ts";
 
 /** The image that is the whole of the file at `path`. */

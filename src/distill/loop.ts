@@ -1,5 +1,5 @@
-import { BatchSampler } from "../data/batch-sampler.ts";
-import type { FeatureRows } from "../data/feature-rows.ts";
+import { BatchSampler } from "../features/batch-sampler.ts";
+import type { FeatureRows } from "../probe/rows.ts";
 import { InterruptedError } from "../errors.ts";
 import { objectives } from "../objective/objectives.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -7,8 +7,8 @@ import type { Gemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import type { Matrix } from "../probe/matrix.ts";
 import { type AdamBlock, adamBlock, adamStep } from "../synthetic/adam.ts";
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import type { DistillConfig } from "./config.ts";
+import { type SyntheticParameters } from "../synthetic/parameters.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import { evaluateObjective, isZero } from "./evaluate-objective.ts";
 import type { RealBatches } from "./real-batches.ts";
 import type { SyntheticImages } from "./synthetic-images.ts";

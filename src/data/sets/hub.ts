@@ -4,21 +4,16 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
-import {
-  type HubContext,
-  hubFetch,
-  notUnderstood,
-  UnreachableError,
-} from "../../encoder/hub-request-node.ts";
-import type { HubAccess } from "../../encoder/hub-settings-node.ts";
-import { type HubFile, hubFile, transferFile } from "../../encoder/hub-transfer-node.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
-import { onDisk, replaceFile } from "../disk.ts";
-import { lockFolder } from "../folder-lock.ts";
+import { onDisk, replaceFile } from "../../files/disk.ts";
+import { type HubContext, hubFetch, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
+import type { HubAccess } from "../../files/hub/settings.ts";
+import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
+import { lockFolder } from "../../files/lock.ts";
+import { safePath } from "../../files/text-files.ts";
 import type { ImageSource } from "../source.ts";
 import { openParquet } from "./parquet.ts";
 import { splitOfName } from "./split-name.ts";
-import { safePath } from "./text-files.ts";
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */
 export interface HubDataSet {

@@ -1,0 +1,134 @@
+import { freemem } from "node:os";
+import { pickImages } from "../data/pick.ts";
+import type { JobContext } from "../jobs/worker/protocol.ts";
+import { InterruptedError, UsageError } from "../errors.ts";
+import { centroidImages, randomImages } from "../select/coresets.ts";
+import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
+import type { Checkpoint, ShardCut } from "./checkpoint.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import { createStep } from "./create-step.ts";
+import { type DistillParts, type DistillState, distillStep, initialState, type StepReport } from "./loop.ts";
+import { openImages } from "./open-images.ts";
+import type { Workplace } from "../features/run-context.ts";
+import type { Reload } from "./synthetic-images.ts";
+
+/** A distillation under way: everything compiled, the state at some step. */
+export interface Synthesis {
+  readonly parts: DistillParts;
+  readonly state: DistillState;
+  /** How the images are cut into shards. */
+  readonly cut: ShardCut;
+  release(): Promise<void>;
+}
+
+/** A run that is taken up again: where it stood, and what reads its parameters from the checkpoint. */
+export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut"> {
+  readonly reload: Reload;
+}
+
+/**
+ * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
+ * @param memoryBytes for intermediates
+ */
+export async function startSynthesis(
+  place: Workplace,
+  config: DistillConfig,
+  memoryBytes: number,
+  context: JobContext,
+  saved?: SavedRun,
+): Promise<Synthesis> {
+  const { runtime, encoder, source, train } = place;
+  const classes = source.classes.length;
+  const m = classes * config.ipc;
+  const [height, width] = encoder.preprocessing.crop;
+  if (height !== width) {
+    throw new UsageError(
+      `The encoder takes ${height} × ${width} px images; only square ones are distilled so far.`,
+    );
+  }
+  // The real features are there: what computed them makes room for what the steps need.
+  await encoder.release();
+  const parameters = saved?.parameters ?? (await firstParameters(place, config, m, height));
+  const state = saved?.state ?? initialState(config, classes, train.count, parameters);
+  const { images, plan, processes } = await openImages(runtime, encoder, config, memoryBytes, {
+    parameters,
+    reload: saved?.reload ?? (async () => parameters),
+    cut: saved?.cut,
+  });
+  const { batch, chunks, activations, activationBytes } = plan;
+  context.note(
+    `${m} synthetic images of ${height} px in ${chunks} shard${chunks === 1 ? "" : "s"} of ${batch}, computed by ` +
+      `${processes} process${processes === 1 ? "" : "es"}; intermediates are ` +
+      `${activations === "save" ? "kept" : "recomputed"} (${mebibytes(activationBytes)} of ${mebibytes(freemem())} free).`,
+  );
+  const wanted = runtime.device === "cpu" ? Math.min(runtime.threads, chunks) : 1;
+  if (processes < wanted) {
+    context.note(
+      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (--memory).`,
+    );
+  }
+  try {
+    const { parts, release } = await createStep({
+      ...{ config, classes, real: train, images },
+      choice: {
+        signal: context.signal,
+        onProgress: (done, of) =>
+          context.progress({
+            ...{ stage: "Distilling", done: state.step, total: config.steps, unit: "steps" },
+            detail: `choosing target features, ${Math.round((100 * done) / of)} %`,
+          }),
+      },
+    });
+    return { parts, state, cut: { batch, activations }, release };
+  } catch (error) {
+    await images.release();
+    throw error;
+  }
+}
+
+async function firstParameters(
+  { source, train, encoder }: Workplace,
+  config: DistillConfig,
+  m: number,
+  size: number,
+): Promise<SyntheticParameters> {
+  if (config.init === "noise") {
+    return noiseParameters(config.parametrization, m, size, config.seed);
+  }
+  const classes = source.classes.length;
+  const picked =
+    config.init === "centroid"
+      ? await centroidImages(train, classes, config.ipc)
+      : randomImages(train.labels, classes, config.ipc, config.seed);
+  const inSplit = train.imageIndices ? Int32Array.from(picked, (row) => train.imageIndices![row]!) : picked;
+  const images = await pickImages(source, "train", inSplit, encoder.preprocessing);
+  return parametersFromImages(config.parametrization, images, m, size);
+}
+
+/** Runs steps until the configuration's number is done. `afterStep` may save a checkpoint. */
+export async function runSteps(
+  synthesis: Synthesis,
+  context: JobContext,
+  afterStep: (report: StepReport) => Promise<void>,
+): Promise<void> {
+  const { parts, state } = synthesis;
+  const { steps } = parts.config;
+  while (state.step < steps) {
+    const report = await distillStep(parts, state);
+    const accuracy =
+      report.batchAccuracy === undefined ? "" : `, batch ${(100 * report.batchAccuracy).toFixed(1)} %`;
+    context.progress({
+      stage: "Distilling",
+      done: state.step,
+      total: steps,
+      unit: "steps",
+      detail: `loss ${report.loss.toFixed(3)}${accuracy}`,
+    });
+    await afterStep(report);
+    if (context.signal.aborted && state.step < steps) {
+      throw new InterruptedError(`Stopped after step ${state.step} of ${steps}.`);
+    }
+  }
+}
+
+const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
