@@ -3,7 +3,7 @@
  * ARCHITECTURE.md says what each of them holds.
  */
 const layers = [
-  "src/onnx-vjp/errors.ts",
+  "src/onnx-vjp/(errors|read-exactly)\\.ts",
   "src/onnx-vjp/graph/",
   "src/onnx-vjp/prepare/",
   "src/onnx-vjp/vjp/",
@@ -11,8 +11,9 @@ const layers = [
   "src/onnx-vjp/compile/",
   "src/onnx-vjp/runtime/",
   "src/onnx-vjp/[^/]+$",
-  "src/(errors|format|random|version|context|memory)\\.ts",
+  "src/(errors|serialized-error|format|random|version|context|memory)\\.ts",
   "src/files/",
+  "src/helpers/",
   "src/probe/",
   "src/synthetic/",
   "src/objective/",

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
 import { DataError, UsageError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
@@ -12,8 +13,7 @@ import { Preprocessing } from "../images/preprocess.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import type { DistillState } from "./loop.ts";
-import * as z from "zod";
+import type { DistillState } from "./state.ts";
 
 /** What a run is of: a checkpoint is only taken up by the same. */
 export const RunIdentity = z.object({

@@ -1,14 +1,14 @@
-import type { FeatureRows } from "../probe/rows.ts";
-import { classMeans } from "../select/coresets.ts";
+import { fitFeatureMaps } from "../features/run-context.ts";
 import { objectives } from "../objective/objectives.ts";
-import { chooseGemm, jsGemm } from "../probe/gemm.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import { chooseGemm, jsGemm } from "../probe/gemm.ts";
 import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
 import { ortGemm } from "../probe/ort-gemm.ts";
+import type { FeatureRows } from "../probe/rows.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-import type { DistillParts, TargetParts } from "./loop.ts";
-import { fitFeatureMaps } from "../features/run-context.ts";
+import { classMeans } from "../select/coresets.ts";
 import { openRealBatches } from "./real-batches.ts";
+import type { DistillParts, TargetParts } from "./state.ts";
 import type { SyntheticImages } from "./synthetic-images.ts";
 import { targetBasis } from "./target-features.ts";
 

@@ -8,16 +8,16 @@ import { startHelper } from "../helpers/process.ts";
 import { compileDerivative, derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer } from "../synthetic/renderer.ts";
 import type { ShardCut } from "./checkpoint.ts";
-import type { DistillConfig } from "../recipe/config.ts";
 import type { ShardParts } from "./shard.ts";
 import { ShardHost } from "./shard-host.ts";
-import { openShardParts } from "./shard-service.ts";
 import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
+import { openShardParts } from "./shard-service.ts";
 import { ShardedImages } from "./sharded-images.ts";
 import type { Reload, SyntheticImages } from "./synthetic-images.ts";
 import { viewCount } from "./views.ts";
@@ -30,8 +30,8 @@ export interface ImagesStart {
   readonly parameters: SyntheticParameters;
   /** Gives these parameters again, should some be lost. */
   readonly reload: Reload;
-  /** How a run that is taken up again is cut. */
-  readonly cut?: ShardCut | undefined;
+  /** How a run that is taken up again is cut; or what of it is not to be chosen here. */
+  readonly cut?: Partial<ShardCut> | undefined;
 }
 
 /** The images of a run, and how they are computed. */
@@ -81,7 +81,7 @@ export async function openImages(
   }
   const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
-  const given = { batch, ...(cut ? { activations: cut.activations } : {}) };
+  const given = { ...cut, batch };
   const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const graphs = await derivativeGraphs(runtime, derived, plan.activations);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-graphs-"));

@@ -1,6 +1,6 @@
 import type { ChunkPlan } from "../encoder/chunks.ts";
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import type { DistillConfig } from "../recipe/config.ts";
+import type { SyntheticParameters } from "../synthetic/parameters.ts";
 
 /**
  * What the leader of a distillation and those who compute its images say to each other: plain data, so that it is the

@@ -1,8 +1,8 @@
 import type { ChunkedEncoder } from "../encoder/chunks.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import type { Augmenter } from "../synthetic/augmenter.ts";
 import { addLevel, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Renderer } from "../synthetic/renderer.ts";
-import type { DistillConfig } from "../recipe/config.ts";
 import { drawOf, viewCount } from "./views.ts";
 
 /** What the shards of one process are computed with: all of them have the encoder's batch, and share it. */

@@ -1,15 +1,16 @@
 import { freemem } from "node:os";
+import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
-import type { JobContext } from "../jobs/worker/protocol.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
+import type { Workplace } from "../features/run-context.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import { centroidImages, randomImages } from "../select/coresets.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Checkpoint, ShardCut } from "./checkpoint.ts";
-import type { DistillConfig } from "../recipe/config.ts";
 import { createStep } from "./create-step.ts";
-import { type DistillParts, type DistillState, distillStep, initialState, type StepReport } from "./loop.ts";
+import { distillStep, initialState } from "./loop.ts";
 import { openImages } from "./open-images.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import type { Reload } from "./synthetic-images.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */

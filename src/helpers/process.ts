@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { workerUrl } from "../files/worker-url.ts";
+import { countProcess } from "../memory.ts";
 import { deserializeError } from "../serialized-error.ts";
 import { HelperLost } from "./helper-lost.ts";
 import type { HelperReply, HelperRequest } from "./messages.ts";
@@ -27,6 +28,7 @@ export function startHelper(): Helper {
     serialization: "advanced",
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
+  const forget = child.pid === undefined ? undefined : countProcess(child.pid);
   const waiting = new Map<number, { resolve(reply: unknown): void; reject(error: Error): void }>();
   let count = 0;
   let words = "";
@@ -69,6 +71,7 @@ export function startHelper(): Helper {
       });
     },
     async end() {
+      await forget?.();
       child.kill("SIGKILL");
       await ended;
     },

@@ -1,25 +1,26 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { randomFeatures } from "../probe/rows.ts";
+import type { JobContext } from "../context.ts";
+import { createStep } from "../distill/create-step.ts";
+import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
+import { imagesOf } from "../distill/open-images.ts";
+import type { DistillParts, DistillState } from "../distill/state.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { openEncoder } from "../encoder/open.ts";
-import type { ProfileParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 import { InterruptedError } from "../errors.ts";
-import { type Matrix, matrix } from "../probe/matrix.ts";
-import { solveRidge } from "../probe/ridge.ts";
-import { seededRandom } from "../random.ts";
 import type { Activations } from "../onnx-vjp/compile/differentiable.ts";
 import { type NodeTime, profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { solveRidge } from "../probe/ridge.ts";
+import { randomFeatures } from "../probe/rows.ts";
+import { seededRandom } from "../random.ts";
+import { DistillConfig } from "../recipe/config.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import { addLevel, levelCount, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
-import { DistillConfig } from "../recipe/config.ts";
-import { createStep } from "../distill/create-step.ts";
-import { choiceSteps, type DistillParts, type DistillState, distillStep, initialState, nextTargets } from "../distill/loop.ts";
-import { imagesOf } from "../distill/open-images.ts";
+import type { ProfileParams } from "./params.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {

@@ -1,9 +1,10 @@
 import { Worker } from "node:worker_threads";
 // The main thread turns the telemetry off for the worker, which cannot.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
+import type { Progress } from "../../context.ts";
 import { workerUrl } from "../../files/worker-url.ts";
 import { deserializeError } from "../../serialized-error.ts";
-import type { FromEngine, Progress, ToEngine } from "./protocol.ts";
+import type { FromEngine, ToEngine } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */

@@ -1,13 +1,13 @@
 import { type FileHandle, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Graph } from "../graph/ir.ts";
-import { type ExternalPlace, writeOnnx } from "../graph/write.ts";
 import {
   type DerivativeGraphs,
   type DerivativeOutline,
   type Differentiable,
   differentiable,
 } from "../compile/differentiable.ts";
+import type { Graph } from "../graph/ir.ts";
+import { type ExternalPlace, writeOnnx } from "../graph/write.ts";
 import { storedSession } from "./node.ts";
 import { withSentinel } from "./outputs.ts";
 
