@@ -20,6 +20,11 @@ const lastWords = 2000;
 /** Room for new JavaScript objects: V8 would let it grow to 48 MiB, and the numbers are in arrays elsewhere. */
 export const youngGenerationFlag = "--max-semi-space-size=2";
 
+const alive = new Set<number>();
+
+/** The helper processes of this one that are alive. */
+export const helperProcesses = (): readonly number[] => [...alive];
+
 /** Starts a helper process; it does not keep this one alive, and ends with it. */
 export function startHelper(): Helper {
   const url = workerUrl(import.meta.url, "../jobs/worker/helper.ts");
@@ -29,6 +34,7 @@ export function startHelper(): Helper {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   const forget = child.pid === undefined ? undefined : countProcess(child.pid);
+  if (child.pid !== undefined) alive.add(child.pid);
   const waiting = new Map<number, { resolve(reply: unknown): void; reject(error: Error): void }>();
   let count = 0;
   let words = "";
@@ -38,6 +44,7 @@ export function startHelper(): Helper {
       lost ??= new HelperLost(`A helper process ${reason}${words === "" ? "." : `: ${words.trim()}`}`);
       for (const { reject } of waiting.values()) reject(lost);
       waiting.clear();
+      alive.delete(child.pid ?? 0);
       resolve();
     };
     child.on("error", (error) => lose(`cannot be started (${error.message})`));
