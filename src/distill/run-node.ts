@@ -2,6 +2,7 @@ import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write-node.ts";
+import type { Edit } from "../data/edits.ts";
 import { dataFolder } from "../data/open-node.ts";
 import { featureName } from "../encoder/encoder.ts";
 import type { DistillParams } from "../engine/params.ts";
@@ -126,8 +127,13 @@ async function distillTo(
       const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
       const compared =
         params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+      const edited =
+        params.edits === false
+          ? undefined
+          : { featuresOf: (edit: Edit) => synthesis.features(edit), labels, mirror: config.mirror };
       const evaluation =
-        test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+        test &&
+        (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
 
       const manifest = await staged("artefact", () =>
         writeArtifact(

@@ -1,4 +1,5 @@
 import { freemem } from "node:os";
+import type { Edit } from "../data/edits.ts";
 import { pickImages } from "../data/pick-node.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import type { JobContext } from "../engine/protocol.ts";
@@ -29,8 +30,8 @@ import { viewCount } from "./views.ts";
 export interface Synthesis {
   readonly parts: DistillParts;
   readonly state: DistillState;
-  /** Features of the synthetic images as they now are, m × d. */
-  features(): Promise<Float32Array>;
+  /** Features of the synthetic images as they now are, or as `edit` leaves them, m × d. */
+  features(edit?: Edit): Promise<Float32Array>;
   /** The images as they now are, chunk by chunk. */
   images(): ReturnType<typeof renderAll>;
   release(): Promise<void>;
@@ -97,7 +98,7 @@ export async function startSynthesis(
   return {
     parts,
     state,
-    features: () => syntheticFeatures(chunked, renderer, state.parameters, views),
+    features: (edit) => syntheticFeatures(chunked, renderer, state.parameters, views, edit),
     images: () => renderAll(renderer, state.parameters, batch),
     async release() {
       for (const part of [chunked, renderer, augmenter, product]) await part?.release();
@@ -155,12 +156,13 @@ async function syntheticFeatures(
   renderer: Renderer,
   parameters: SyntheticParameters,
   views: number,
+  edit: Edit | undefined,
 ): Promise<Float32Array> {
   const d = chunked.featureSize;
   const out = new Float32Array(parameters.count * d);
   for await (const { start, count, images } of renderAll(renderer, parameters, chunked.plan.batch)) {
     const whole = new Float32Array(chunked.plan.batch * (images.length / count));
-    whole.set(images);
+    whole.set(edit === undefined ? images : await edit.apply(images, parameters.size, start));
     const rows = await chunked.features((start / chunked.plan.batch) * views, whole);
     out.set(rows.subarray(0, count * d), start * d);
   }

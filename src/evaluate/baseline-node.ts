@@ -7,6 +7,7 @@ import {
   requireWritableOut,
   writeArtifact,
 } from "../artifact/write-node.ts";
+import type { Edit } from "../data/edits.ts";
 import { dataFolder } from "../data/open-node.ts";
 import { pickImages } from "../data/pick-node.ts";
 import { listed } from "../data/source.ts";
@@ -68,8 +69,16 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
+    const edited =
+      params.edits === false || kind === "full"
+        ? undefined
+        : {
+            featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
+            labels: centeredOneHot(labels, classes),
+            mirror: config.mirror,
+          };
     const evaluation =
-      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
     const manifest = await staged("artefact", async () =>
       writeArtifact(
         out,
@@ -179,4 +188,15 @@ async function* realImages(
     const images = await pickImages(source, "train", indices, encoder.preprocessing);
     yield { start, count: indices.length, images };
   }
+}
+
+/** Features of the chosen images as an edit leaves them. */
+async function editedFeatures(place: Workplace, rows: Int32Array, edit: Edit): Promise<Float32Array> {
+  const { encoder } = place;
+  const out = new Float32Array(rows.length * encoder.featureSize);
+  for await (const { start, count, images } of realImages(place, rows)) {
+    const edited = await edit.apply(images, encoder.preprocessing.crop[0], start);
+    out.set(await encoder.features(edited, count), start * encoder.featureSize);
+  }
+  return out;
 }
