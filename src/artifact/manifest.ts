@@ -1,10 +1,10 @@
 import * as z from "zod";
-import { Preprocessing } from "../data/preprocess.ts";
-import { DistillConfig, Normalization } from "../distill/config.ts";
 import { pools } from "../encoder/model.ts";
-import { baselineKinds } from "../engine/params.ts";
 import { DataError } from "../errors.ts";
-import { precisions } from "../runtime/runtime.ts";
+import { Preprocessing } from "../images/preprocess.ts";
+import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { baselineKinds } from "../recipe/baseline-kinds.ts";
+import { DistillConfig, Normalization } from "../recipe/config.ts";
 
 const fraction = z.number().min(0).max(1);
 const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });
@@ -90,7 +90,7 @@ export const Manifest = z.object({
     fullData: z.object({ top1: fraction, lambda: z.number() }).optional(),
     centroid: z.object({ top1: fraction }).optional(),
     random: MeanStd.optional(),
-    /** The closed form on the images after each edit of a fixed list (data/edits.ts). */
+    /** The closed form on the images after each edit of a fixed list (images/edits.ts). */
     edits: z
       .object({
         each: z.array(z.object({ name: z.string(), top1: fraction })).min(1),

@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
-import type { DistillConfig } from "../distill/config.ts";
-import { presetNames } from "../distill/presets.ts";
 import { normalizations } from "../probe/feature-map.ts";
+
+import type { DistillConfig } from "../recipe/config.ts";
+import { presetNames } from "../recipe/presets.ts";
 import { augmentationNames } from "../synthetic/augment.ts";
 import {
   atLeastZero,
@@ -13,6 +14,7 @@ import {
   listOf,
   positive,
 } from "./options.ts";
+
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";
 

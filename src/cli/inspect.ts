@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Inspection } from "../encoder/inspect-node.ts";
+import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { asDtype } from "../encoder/layout.ts";
+import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
-import { precisions } from "../runtime/runtime.ts";
+import { precisions } from "../onnx-vjp/graph/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(

@@ -1,6 +1,6 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
-import type { DistillConfig } from "../distill/config.ts";
-import type { DistillSummary } from "../distill/run-node.ts";
+import type { DistillSummary } from "../jobs/distill.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";

@@ -2,7 +2,7 @@ import { NumericalError } from "../errors.ts";
 import { objectives } from "../objective/objectives.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
-import type { DistillParts, DistillState } from "./loop.ts";
+import type { DistillParts, DistillState } from "./state.ts";
 
 /** What the objective, averaged over the feature maps, says of synthetic features. */
 export interface Outcome {

@@ -1,4 +1,4 @@
-import type { DistillConfig } from "./config.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 
 /** What says how an image is seen in a step. */
 type ViewSettings = Pick<DistillConfig, "augment" | "clean">;

@@ -6,10 +6,10 @@ import {
   type Differentiable,
   letGo,
   type Saved,
-} from "../runtime/differentiable.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+} from "../onnx-vjp/compile/differentiable.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
-import { chunkSize } from "./images-a-call.ts";
+import { chunkSize } from "./images-per-call.ts";
 
 /** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */
 export interface ChunkPlan {

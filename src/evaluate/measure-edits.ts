@@ -1,9 +1,9 @@
-import { type Edit, edits, mirroredName } from "../data/edits.ts";
-import type { FeatureRows } from "../data/feature-rows.ts";
+import { type Edit, edits, mirroredName } from "../images/edits.ts";
+import { evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import type { Matrix } from "../probe/matrix.ts";
-import { evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
+import type { FeatureRows } from "../probe/rows.ts";
 
 /** What a set is worth after each edit: top-1 of the closed form that is solved on the edited images, as fractions. */
 export interface EditedAccuracy {

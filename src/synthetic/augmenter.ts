@@ -1,8 +1,8 @@
 import { Tensor } from "onnxruntime-common";
-import { prepareGraph } from "../graph/prepare.ts";
+import { compileDerivative, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { seededRandom } from "../random.ts";
-import { compileDerivative, planDerivative } from "../runtime/differentiable.ts";
-import type { Feeds, Runtime } from "../runtime/runtime.ts";
 import { type AugmentationRecipe, augmentationGraph, cropMatrices, drawAugmentation } from "./augment.ts";
 
 /**

@@ -12,11 +12,11 @@ import {
   requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
-} from "../../src/distill/checkpoint-node.ts";
-import { DistillConfig } from "../../src/distill/config.ts";
+} from "../../src/distill/checkpoint.ts";
 import { initialState } from "../../src/distill/loop.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
+import { DistillConfig } from "../../src/recipe/config.ts";
 import { addLevel, noiseParameters } from "../../src/synthetic/parameters.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
 import { disk } from "../support/failing-disk.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { edits } from "../../src/data/edits.ts";
 import { editsOf, measureEdits } from "../../src/evaluate/measure-edits.ts";
+import { edits } from "../../src/images/edits.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { featuresInMemory } from "../../src/probe/head.ts";

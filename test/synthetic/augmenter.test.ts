@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { seededRandom } from "../../src/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
 import { type AugmentationSettings, augmentationOf } from "../../src/synthetic/augment.ts";
+
 import { createAugmenter } from "../../src/synthetic/augmenter.ts";
 import { cropMatrix } from "../../src/synthetic/interpolation.ts";
 import { randomArray, randomNumbers, relativeError } from "../support/check-rule.ts";

@@ -1,7 +1,7 @@
 /** The headers of a tar archive (POSIX ustar and pax, GNU long names), read without their files' contents. */
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError, messageOf } from "../../errors.ts";
-import { readExactly } from "../read-exactly-node.ts";
+import { readExactly } from "../../files/read-exactly.ts";
 
 /** A regular file in an archive. */
 export interface TarEntry {

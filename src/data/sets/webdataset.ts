@@ -2,13 +2,13 @@ import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { readLines, safePath, shown, wholeNumber } from "../../files/text-files.ts";
 import { rangeItem } from "../file-item.ts";
 import { imageExtensions } from "../folder-scan.ts";
 import type { ImageSource, Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
 import { tarEntries } from "./tar.ts";
-import { readLines, safePath, shown, wholeNumber } from "./text-files.ts";
 
 /** Files beside the shards that name the classes, one a line. */
 const nameFiles = ["classnames.txt", "classes.txt"];

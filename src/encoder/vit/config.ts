@@ -1,7 +1,7 @@
 import * as z from "zod";
-import type { Preprocessing } from "../../data/preprocess.ts";
 import { ModelError, messageOf } from "../../errors.ts";
-import { TimmPretrained, timmPreprocessing } from "../preprocessor-config.ts";
+import type { Preprocessing } from "../../images/preprocess.ts";
+import { TimmPretrained, timmPreprocessing } from "../load/preprocessor-config.ts";
 import { activationOf, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";

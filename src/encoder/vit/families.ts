@@ -1,4 +1,4 @@
-import type { Preprocessing } from "../../data/preprocess.ts";
+import type { Preprocessing } from "../../images/preprocess.ts";
 import { usual, type VisionTransformer } from "./description.ts";
 import { clipNames, dinov2Names, dinov3Names, type NameMap, siglipNames, vitNames } from "./names.ts";
 

@@ -1,5 +1,5 @@
 import { ModelError } from "../../errors.ts";
-import { int } from "../../graph/ir.ts";
+import { int } from "../../onnx-vjp/graph/ir.ts";
 import type { Pool } from "../model.ts";
 import { type Pooling, prefixTokens, type VisionTransformer } from "./description.ts";
 import type { Layers } from "./emit.ts";

@@ -1,0 +1,60 @@
+import type { Graph, TracedGraph } from "../graph/ir.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
+import type { Runtime } from "../graph/runtime.ts";
+import { inlineBranches } from "./branches.ts";
+import { toFloat32 } from "./float32.ts";
+import { foldBatchNormalization } from "./fold-batchnorm.ts";
+import { foldLayerNormalization } from "./fold-layernorm.ts";
+import { fuseGelu } from "./fuse-gelu.ts";
+import { fuseLayerNormalization } from "./fuse-layernorm.ts";
+import { lower } from "./lower/index.ts";
+import { narrow } from "./narrow.ts";
+import { simplify } from "./simplify.ts";
+import { splitSlices } from "./split-slices.ts";
+import { retrace, traceBatches } from "./trace.ts";
+
+/**
+ * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
+ * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
+ * chains that exporters write for them, batch normalisations in the weights before them, layer normalisations' scale and
+ * bias in the weights behind them, no part computed that no
+ * output needs. The graph's outputs, and every value that an operator still makes whole, keep their names.
+ *
+ * @param inputs static dims by input name; the first dimension is the batch
+ * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
+ */
+export async function prepareGraph(
+  runtime: Runtime,
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): Promise<TracedGraph> {
+  return prepareBatches(runtime, graph, inputs)();
+}
+
+/** `prepareGraph` for several batches of one graph (default: that of `inputs`), converted and measured once. */
+export function prepareBatches(
+  runtime: Runtime,
+  graph: Graph,
+  inputs: Readonly<Record<string, readonly number[]>>,
+): (batch?: number) => Promise<TracedGraph> {
+  const read = toFloat32(withoutDeadNodes(graph));
+  const traceAt = traceBatches(runtime, read, inputs);
+  return async (batch) => {
+    let traced = await traceAt(batch);
+    // A branch may hold further branches, whose conditions are known once it is in place.
+    for (let source = read; ; ) {
+      const inlined = inlineBranches(source, traced.constants);
+      if (inlined === source) break;
+      source = inlined;
+      traced = await traceBatches(runtime, source, inputs)(batch);
+    }
+    // A fused operator is lowered to operators that may have to be lowered in turn.
+    for (let round = 1; ; round++) {
+      const lowered = lower(traced, `lower${round}/`);
+      if (lowered === traced) break;
+      traced = await retrace(runtime, lowered, traced.types);
+    }
+    const simple = simplify(splitSlices(simplify(traced)));
+    return narrow(foldBatchNormalization(foldLayerNormalization(fuseGelu(fuseLayerNormalization(simple)))));
+  };
+}
