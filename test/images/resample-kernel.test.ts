@@ -5,7 +5,7 @@ import { binary } from "../../src/images/resample-kernel.ts";
 
 it("the resampling kernel in the source is what its text form assembles to", async () => {
   const name = "resample-kernel.wat";
-  const source = readFileSync(new URL(`../../src/data/${name}`, import.meta.url), "utf8");
+  const source = readFileSync(new URL(`../../src/images/${name}`, import.meta.url), "utf8");
   const module = (await wabt()).parseWat(name, source, { simd: true });
   const { buffer } = module.toBinary({});
   module.destroy();
