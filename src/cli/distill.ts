@@ -7,6 +7,7 @@ import { augmentationNames } from "../synthetic/augment.ts";
 import {
   atLeastZero,
   commonOptions,
+  editsOptions,
   encoderOptions,
   fraction,
   integer,
@@ -50,6 +51,7 @@ interface DistillOptions extends EncoderOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+  readonly edits: boolean;
 }
 
 /** Options of the distillation itself, shared by `distill` and `demo`. Defaults are the configuration's. */
@@ -165,6 +167,7 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       overwrite: options.overwrite,
       resume: options.resume,
       baselines: options.baselines,
+      edits: options.edits,
     },
     options,
   );
@@ -184,6 +187,7 @@ export function addDistill(program: Command): void {
     .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
     .option("--overwrite", "replace a distilled set that lies at --out, or a stopped run's checkpoint")
     .option("--no-baselines", "do not measure full data, centroid and random images");
+  editsOptions(command);
   commonOptions(encoderOptions(distillOptions(command))).addHelpText(
     "after",
     `

@@ -4,7 +4,7 @@ import type { Preprocessing } from "../images/preprocess.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
-import type { Graph, TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { type Graph, int, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
@@ -221,7 +221,7 @@ function withEnds(
   );
   b.input(imagesInput, dims);
   types.set(imagesInput, { dtype: "float32", dims });
-  const { mean, std } = model.preprocessing;
+  const { mean, std, channels } = model.preprocessing;
   const note = (name: string, shape: readonly number[]): string => {
     types.set(name, { dtype: "float32", dims: shape });
     return name;
@@ -241,7 +241,10 @@ function withEnds(
     [1, 3, 1, 1],
     std.map((s, i) => -mean[i]! / s),
   );
-  note(b.named("Add", [scaled, shift], image), dims);
+  if (channels === "bgr") {
+    const normalized = note(b.op("Add", [scaled, shift]), dims);
+    note(b.named("Gather", [normalized, b.ints([2, 1, 0])], image, { axis: int(1) }), dims);
+  } else note(b.named("Add", [scaled, shift], image), dims);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(

@@ -10,6 +10,7 @@ import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
+import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -63,8 +64,16 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
+    const edited =
+      params.edits === false || kind === "full"
+        ? undefined
+        : {
+            featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
+            labels: centeredOneHot(labels, classes),
+            mirror: config.mirror,
+          };
     const evaluation =
-      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
     const manifest = await staged("artefact", async () =>
       writeArtifact(
         out,
@@ -174,4 +183,15 @@ async function* realImages(
     const images = await pickImages(source, "train", indices, encoder.preprocessing);
     yield { start, count: indices.length, images };
   }
+}
+
+/** Features of the chosen images as an edit leaves them. */
+async function editedFeatures(place: Workplace, rows: Int32Array, edit: Edit): Promise<Float32Array> {
+  const { encoder } = place;
+  const out = new Float32Array(rows.length * encoder.featureSize);
+  for await (const { start, count, images } of realImages(place, rows)) {
+    const edited = await edit.apply(images, encoder.preprocessing.crop[0], start);
+    out.set(await encoder.features(edited, count), start * encoder.featureSize);
+  }
+  return out;
 }

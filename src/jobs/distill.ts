@@ -19,6 +19,7 @@ import { featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { prepareWorkplace } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
@@ -129,8 +130,13 @@ async function distillTo(
       const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
       const compared =
         params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+      const edited =
+        params.edits === false
+          ? undefined
+          : { featuresOf: (edit: Edit) => images.editedFeatures(edit), labels, mirror: config.mirror };
       const evaluation =
-        test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+        test &&
+        (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
 
       const { levels } = await images.parameters();
       const manifest = await staged("artefact", () =>
