@@ -3,7 +3,7 @@ import type { Pool } from "../encoder/model.ts";
 import { ClpError } from "../errors.ts";
 import { cacheLocation } from "../files/cache-location.ts";
 import { hubAccess } from "../files/hub/settings.ts";
-import { callEngine } from "../jobs/worker/client.ts";
+import { callEngine, endEngine } from "../jobs/worker/client.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -66,7 +66,10 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) {
+      endEngine();
+      process.exit(130);
+    }
     progress.note("Stopping after this step; once more to quit at once.");
     controller.abort();
   };
