@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../src/distill/loop.ts";
 import { openRealBatches } from "../src/distill/real-batches.ts";
 import { targetBasis } from "../src/distill/target-features.ts";
+import { viewCount } from "../src/distill/views.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load/load.ts";
@@ -59,7 +60,6 @@ const size = Number(options.size);
 const threads = Number(options.threads);
 const classes = Math.min(m, Number(options.classes));
 const augment = Number(options.augment);
-const draws = Math.max(1, augment);
 const random = seededRandom(0, "own step");
 
 const runtime = nodeRuntime({ threads, device: options.device as Device });
@@ -76,7 +76,7 @@ const config = DistillConfig.parse({
   ...{ ipc: m / classes, batchSize: count, steps: 1000 },
 });
 const force = options.activations ? { activations: options.activations as Activations } : undefined;
-const chunked = await createChunkedEncoder(runtime, encoder, m, draws, totalmem() / 4, force);
+const chunked = await createChunkedEncoder(runtime, encoder, m, viewCount(config), totalmem() / 4, force);
 const { batch } = chunked.plan;
 const parameters = noiseParameters(config.parametrization, m, size, random);
 while (canGrow(parameters)) addLevel(parameters, random);
@@ -85,9 +85,7 @@ const parts = {
   ...{ config, classes, real, maps, encoder: chunked },
   batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
   augmenter:
-    augment > 0
-      ? await createAugmenter(runtime, augmentationOf(config.augmentation), 0, batch, size, size)
-      : undefined,
+    augment > 0 ? await createAugmenter(runtime, augmentationOf(config), 0, batch, size, size) : undefined,
   renderer: createRenderer(runtime, batch),
   gemm: chooseGemm(jsGemm, ortGemm(runtime)),
 };

@@ -23,10 +23,10 @@ import { messageOf, UsageError } from "../src/errors.ts";
 import { openSafetensors } from "../src/files/safetensors.ts";
 import { compileDerivative, planDerivative } from "../src/onnx-vjp/compile/differentiable.ts";
 import type { Graph } from "../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
 import { readOnnx } from "../src/onnx-vjp/graph/read.ts";
 import type { Device } from "../src/onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../src/onnx-vjp/prepare/prepare.ts";
-import { withoutDeadNodes } from "../src/onnx-vjp/prepare/simplify.ts";
 import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { relativeError } from "./measure.ts";
 

@@ -99,7 +99,7 @@ export class Peer {
 
   /** One of this folder's scripts. */
   static own(script: string, args: readonly string[]): Peer {
-    const file = fileURLToPath(new URL(`./${script}`, import.meta.url));
+    const file = fileURLToPath(new URL(`.//${script}`, import.meta.url));
     // As the engine's thread has it; a generation is three of these spaces.
     const space = `--max-semi-space-size=${youngGenerationMebibytes / 3}`;
     return new Peer(process.execPath, [space, file, ...args], process.env);

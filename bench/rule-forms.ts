@@ -9,7 +9,7 @@ import { Tensor } from "onnxruntime-common";
 import { exposeStatistics } from "../src/onnx-vjp/compile/expose-statistics.ts";
 import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
 import { float, int, sizeOf } from "../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../src/onnx-vjp/prepare/simplify.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
 import { trace } from "../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { derive } from "../src/onnx-vjp/vjp/derive.ts";

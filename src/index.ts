@@ -6,24 +6,26 @@
  */
 import { homedir } from "node:os";
 import type { Provenance } from "./encoder/model.ts";
+import type { EncoderParams } from "./encoder/params.ts";
+import type { Evaluation } from "./evaluate/evaluation.ts";
 import { cacheLocation } from "./files/cache-location.ts";
 import type { Preprocessing } from "./images/preprocess.ts";
 import type { DistillSummary } from "./jobs/distill.ts";
-import type { Evaluation } from "./jobs/evaluate.ts";
-import type { DistillParams, EncoderParams, EvaluateParams } from "./jobs/params.ts";
+import type { DistillParams, EvaluateParams } from "./jobs/params.ts";
 import { type CallOptions, callEngine } from "./jobs/worker/client.ts";
 import type { DistillConfig } from "./recipe/config.ts";
 
 export type { Manifest } from "./artifact/manifest.ts";
 export { type Artifact, readArtifact } from "./artifact/read.ts";
+export type { Progress } from "./context.ts";
+export type { EncoderParams } from "./encoder/params.ts";
 export * from "./errors.ts";
+export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
 export type { DistillSummary } from "./jobs/distill.ts";
-export type { Evaluation } from "./jobs/evaluate.ts";
 export type { Inspection } from "./jobs/inspect.ts";
-export type { DistillParams, EncoderParams, EvaluateParams } from "./jobs/params.ts";
+export type { DistillParams, EvaluateParams } from "./jobs/params.ts";
 export type { CallOptions } from "./jobs/worker/client.ts";
-export type { Progress } from "./jobs/worker/protocol.ts";
 export { type FeatureMap, type FeatureMapState, featureMap } from "./probe/feature-map.ts";
 export { accuracyOf, argmaxRows, centeredOneHot } from "./probe/labels.ts";
 export { type Matrix, matrix } from "./probe/matrix.ts";

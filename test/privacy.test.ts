@@ -150,5 +150,5 @@ it("the binding is imported by one module alone", () => {
       .map((entry) => join(entry.parentPath, entry.name)),
   );
   const importing = files.filter((file) => /from "onnxruntime-node"/.test(readFileSync(file, "utf8")));
-  expect(importing).toEqual([join(root, "src/onnx-vjp/runtime/binding.ts")]);
+  expect(importing).toEqual([join(root, "src/onnx-vjp/runtime/onnxruntime-node.ts")]);
 });

@@ -2,8 +2,8 @@ import * as z from "zod";
 import { pools } from "../encoder/model.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
-import { baselineKinds } from "../jobs/params.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { baselineKinds } from "../recipe/baseline-kinds.ts";
 import { DistillConfig, Normalization } from "../recipe/config.ts";
 
 const fraction = z.number().min(0).max(1);

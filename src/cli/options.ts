@@ -23,6 +23,18 @@ export function positive(value: string): number {
   return number;
 }
 
+export function atLeastZero(value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected 0 or more.");
+  return number;
+}
+
+export function fraction(value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && number <= 1)) throw new InvalidArgumentError("Expected a number from 0 to 1.");
+  return number;
+}
+
 /** "a,b": some of `choices`. */
 export function listOf<Choice extends string>(choices: readonly Choice[]): (value: string) => Choice[] {
   return (value) =>

@@ -1,5 +1,5 @@
+import type { Progress } from "../context.ts";
 import { formatBytes, formatCount } from "../format.ts";
-import type { Progress } from "../jobs/worker/protocol.ts";
 import { displayWidth, truncate } from "./width.ts";
 
 /** How fast a stage goes, from its latest reports: a run that slows down is seen to. */

@@ -1,6 +1,6 @@
 import cliProgress from "cli-progress";
+import type { Progress } from "../context.ts";
 import { formatBytes, formatSeconds } from "../format.ts";
-import type { Progress } from "../jobs/worker/protocol.ts";
 import { plainLine, progressLine, Rate } from "./progress-line.ts";
 import { wrapText } from "./width.ts";
 

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
+import type { Item } from "../images/types.ts";
 import { readEmojiArchive } from "./emoji-archive.ts";
 import { type EmojiIcons, emojiIconsOfPackages, emojiSize, type Icon } from "./emoji-icons.ts";
 import type { Emoji } from "./emoji-names.ts";
 import { iconSets } from "./icon-sets.ts";
-import { type ImageList, type ImageSource, type Item, requireSplit, type Split } from "./source.ts";
+import { type ImageList, type ImageSource, requireSplit, type Split } from "./source.ts";
 
 /** What an emoji's class is: its Unicode group, or its subgroup. */
 export type EmojiGranularity = "groups" | "subgroups";

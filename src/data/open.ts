@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { HubContext } from "../files/hub/request.ts";
+import type { PartialContext } from "../context.ts";
 import { openEmoji } from "./emoji.ts";
 import { folderOf, type HubReach, openNamed } from "./sets/open-named.ts";
 import type { ImageSource } from "./source.ts";
@@ -21,6 +21,9 @@ export function dataFolder(name: string): string {
 }
 
 /** What `openDataSet` needs for data sets of the hub, of a job's parameters and its caller. */
-export function hubReach(access: HubReach["access"] | undefined, context: HubContext): HubReach | undefined {
+export function hubReach(
+  access: HubReach["access"] | undefined,
+  context: PartialContext,
+): HubReach | undefined {
   return access && { access, context };
 }

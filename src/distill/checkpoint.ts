@@ -12,7 +12,7 @@ import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/
 import { Preprocessing } from "../images/preprocess.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
-import type { DistillState } from "./loop.ts";
+import type { DistillState } from "./state.ts";
 
 /** What a run is of: a checkpoint is only taken up by the same. */
 export const RunIdentity = z.object({
@@ -28,7 +28,9 @@ export const RunIdentity = z.object({
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "3";
+const format = "4";
+/** An older format, whose steps differ only in their augmented draws: read too where there are none. */
+const formatWithOtherDraws = "3";
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -160,12 +162,12 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     throw damaged(error);
   });
   try {
-    if (file.metadata.format !== format) {
-      throw new DataError(
-        `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
-          `or delete ${folder} and start again without --resume.`,
-      );
-    }
+    const otherVersion = new DataError(
+      `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
+        `or delete ${folder} and start again without --resume.`,
+    );
+    const written = file.metadata.format;
+    if (written !== format && written !== formatWithOtherDraws) throw otherVersion;
     const text = file.metadata.meta ?? "";
     const hash = createHash("sha256").update(text);
     const blocks = new Map<string, Float32Array>();
@@ -177,6 +179,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
     // What follows can only fail where the checkpoint was written wrongly.
     const { identity, sampler, curve, seconds, step, sides, ...rest } = Meta.parse(JSON.parse(text));
+    if (written === formatWithOtherDraws && identity.config.augment > 0) throw otherVersion;
     const block = (name: string): AdamBlock => ({
       values: blocks.get(`${name}/values`)!,
       first: blocks.get(`${name}/first`)!,

@@ -1,9 +1,9 @@
 import { freemem } from "node:os";
+import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { fitFeatureMaps, type Workplace } from "../features/run-context.ts";
-import type { JobContext } from "../jobs/worker/protocol.ts";
 import { objectives } from "../objective/objectives.ts";
 import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
 import { seededRandom } from "../random.ts";
@@ -13,16 +13,11 @@ import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
-import {
-  type DistillParts,
-  type DistillState,
-  distillStep,
-  initialState,
-  renderAll,
-  type StepReport,
-} from "./loop.ts";
+import { distillStep, initialState, renderAll } from "./loop.ts";
 import { openRealBatches } from "./real-batches.ts";
+import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import { targetBasis } from "./target-features.ts";
+import { viewCount } from "./views.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -55,11 +50,11 @@ export async function startSynthesis(
       `The encoder takes ${height} × ${width} px images; only square ones are distilled so far.`,
     );
   }
-  const draws = Math.max(1, config.augment);
+  const views = viewCount(config);
   const maps = await fitFeatureMaps(config.normalize, train);
   // The real features are there: what computed them makes room for what the steps need.
   await encoder.release();
-  const chunked = await createChunkedEncoder(runtime, encoder, m, draws, memoryBytes);
+  const chunked = await createChunkedEncoder(runtime, encoder, m, views, memoryBytes);
   const { batch, chunks, activations, activationBytes } = chunked.plan;
   context.note(
     `${m} synthetic images of ${height} px in ${chunks} chunk${chunks === 1 ? "" : "s"} of ${batch}; intermediates are ` +
@@ -68,14 +63,7 @@ export async function startSynthesis(
   const renderer = createRenderer(runtime, batch);
   const augmenter =
     config.augment > 0
-      ? await createAugmenter(
-          runtime,
-          augmentationOf(config.augmentation),
-          config.seed,
-          batch,
-          height,
-          height,
-        )
+      ? await createAugmenter(runtime, augmentationOf(config), config.seed, batch, height, height)
       : undefined;
   const state =
     saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
@@ -103,7 +91,7 @@ export async function startSynthesis(
   return {
     parts,
     state,
-    features: () => syntheticFeatures(chunked, renderer, state.parameters, draws),
+    features: () => syntheticFeatures(chunked, renderer, state.parameters, views),
     images: () => renderAll(renderer, state.parameters, batch),
     async release() {
       for (const part of [chunked, renderer, augmenter, product]) await part?.release();
@@ -160,14 +148,14 @@ async function syntheticFeatures(
   chunked: ChunkedEncoder,
   renderer: Renderer,
   parameters: SyntheticParameters,
-  draws: number,
+  views: number,
 ): Promise<Float32Array> {
   const d = chunked.featureSize;
   const out = new Float32Array(parameters.count * d);
   for await (const { start, count, images } of renderAll(renderer, parameters, chunked.plan.batch)) {
     const whole = new Float32Array(chunked.plan.batch * (images.length / count));
     whole.set(images);
-    const rows = await chunked.features((start / chunked.plan.batch) * draws, whole);
+    const rows = await chunked.features((start / chunked.plan.batch) * views, whole);
     out.set(rows.subarray(0, count * d), start * d);
   }
   return out;

@@ -5,10 +5,10 @@ import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differenti
 import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import type { Graph, TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
-import { withoutDeadNodes } from "../onnx-vjp/prepare/simplify.ts";
 import { imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";

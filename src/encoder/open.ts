@@ -1,10 +1,10 @@
+import type { PartialContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import type { HubContext } from "../files/hub/request.ts";
-import type { EncoderParams } from "../jobs/params.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
 import { loadEncoderModel } from "./load/load.ts";
+import type { EncoderParams } from "./params.ts";
 
 /**
  * Loads and prepares the encoder that the parameters name, on the device that they name; `context` hears of a
@@ -12,7 +12,7 @@ import { loadEncoderModel } from "./load/load.ts";
  */
 export async function openEncoder(
   params: EncoderParams,
-  context?: HubContext,
+  context?: PartialContext,
 ): Promise<{ runtime: Runtime; encoder: Encoder }> {
   const { device = "cpu", precision = "float32" } = params;
   if (precision === "float16" && device === "cpu") {

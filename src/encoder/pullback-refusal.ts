@@ -1,6 +1,6 @@
 import { ModelError } from "../errors.ts";
 import { describeNode, type Graph, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../onnx-vjp/prepare/simplify.ts";
+import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import { activeValues, nodesWithoutRule } from "../onnx-vjp/vjp/derive.ts";
 import { featureCandidates } from "./select-feature.ts";
 

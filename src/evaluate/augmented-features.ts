@@ -129,7 +129,7 @@ async function encodeDraws(
       const image = (start + i) % m;
       batch.set(images.subarray(image * pixels, (image + 1) * pixels), i * pixels);
     }
-    const drawn = await augmenter.apply(batch, seed, first, start / batchImages);
+    const drawn = await augmenter.apply(batch, seed, first, start);
     features.set(await encoder.features(drawn.subarray(0, filled * pixels), filled), start * d);
   }
   return features;

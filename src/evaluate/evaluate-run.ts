@@ -1,5 +1,5 @@
+import type { JobContext } from "../context.ts";
 import type { Workplace } from "../features/run-context.ts";
-import type { JobContext } from "../jobs/worker/protocol.ts";
 import { type ClosedFormProbe, evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";

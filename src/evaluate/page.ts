@@ -1,7 +1,7 @@
 import { type Html, html, trusted } from "../artifact/pages/html.ts";
 import { style } from "../artifact/pages/style.ts";
 import { formatPercent, isFigures } from "../format.ts";
-import type { Evaluation } from "../jobs/evaluate.ts";
+import type { Evaluation } from "./evaluation.ts";
 import { type Labeller, labeller, probeTitle, spreadText, type Table } from "./tables.ts";
 
 /** Confusion matrices of more classes than this are left to the JSON. */

@@ -1,5 +1,5 @@
 import { formatMany, formatPercent, formatSeconds } from "../format.ts";
-import type { Evaluation } from "../jobs/evaluate.ts";
+import type { Evaluation } from "./evaluation.ts";
 import { type ProbeName, type ProbeResult, rankingOf, type Spread } from "./protocol.ts";
 
 /** A table of text, for the terminal, Markdown and HTML alike. */

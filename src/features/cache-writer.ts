@@ -1,10 +1,10 @@
 import type { Hash } from "node:crypto";
 import { type FileHandle, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { BadImage } from "../data/decode-pool.ts";
 import { DataError, NumericalError } from "../errors.ts";
 import { onDisk, replaceFile, writeAll } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
-import type { BadImage } from "../images/decode-pool.ts";
 import { toHalf } from "../onnx-vjp/graph/half.ts";
 import {
   badFile,

@@ -1,9 +1,10 @@
+import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
+import type { DataParams } from "../data/params.ts";
 import type { ImageSource, Split } from "../data/source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { openEncoder } from "../encoder/open.ts";
-import type { DataParams, EncoderParams } from "../jobs/params.ts";
-import type { JobContext } from "../jobs/worker/protocol.ts";
+import type { EncoderParams } from "../encoder/params.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { type FeatureMap, FeatureStatistics, fitFeatureMap, needsStatistics } from "../probe/feature-map.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";

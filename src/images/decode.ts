@@ -1,7 +1,6 @@
-import type { Encoding } from "../data/source.ts";
 import { DataError, messageOf } from "../errors.ts";
 import type { Preprocessing } from "./preprocess.ts";
-import type { RgbImage } from "./resample.ts";
+import type { Encoding, RgbImage } from "./types.ts";
 
 /** The library takes 17 MB, which a run whose features are cached has other use for. */
 const loadSharp = async () => (await import("sharp")).default;

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { interpolations, type Rectangle, type RgbImage, resample } from "./resample.ts";
+import { interpolations, resample } from "./resample.ts";
+import type { Rectangle, RgbImage } from "./types.ts";
 
 const size = z.int().positive();
 const triple = z.tuple([z.number(), z.number(), z.number()]);

@@ -1,4 +1,13 @@
-import type { Canvas, RgbImage, Taps } from "./resample.ts";
+import type { Canvas, RgbImage } from "./types.ts";
+
+/** The weights of a run of output positions along one axis: position i reads `count[i]` sources from `first[i]`. */
+export interface Taps {
+  /** The longest count; the weights of position i start at `i * stride`. */
+  readonly stride: number;
+  readonly first: Int32Array;
+  readonly count: Int32Array;
+  readonly weights: Int32Array;
+}
 
 /**
  * resample-kernel.wat as a binary module, made by `npx -p wabt wat2wasm resample-kernel.wat`: WebAssembly with 128-bit

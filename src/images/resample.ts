@@ -7,22 +7,8 @@
  * pass is the first, as in every Pillow up to 12.2; later ones take the vertical pass first where an image loses
  * more than twice as many rows as columns, which changes the rounding between the passes there.
  */
-import { resamplePasses } from "./resample-kernel.ts";
-
-/** An 8-bit RGB image: `data[(y * width + x) * 3 + channel]`, height × width × 3. */
-export interface RgbImage {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8Array;
-}
-
-/** A rectangle of pixels. */
-export interface Rectangle {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-}
+import { resamplePasses, type Taps } from "./resample-kernel.ts";
+import type { Canvas, Rectangle, RgbImage } from "./types.ts";
 
 interface Filter {
   /** Half-width of the filter at scale 1, in source pixels. */
@@ -52,15 +38,6 @@ function cubic(x: number, a: number): number {
 
 function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
-}
-
-/** The weights of a run of output positions along one axis: position i reads `count[i]` sources from `first[i]`. */
-export interface Taps {
-  /** The longest count; the weights of position i start at `i * stride`. */
-  readonly stride: number;
-  readonly first: Int32Array;
-  readonly count: Int32Array;
-  readonly weights: Int32Array;
 }
 
 /** 32 bits hold 8 bits of pixel, 2 bits of head room for the cubic's overshoot, and the weight. */
@@ -102,15 +79,6 @@ function axisTaps(from: number, to: number, filter: Filter, start: number, lengt
     count[i] = used;
   }
   return { stride, first, count, weights };
-}
-
-/** Where `resample` writes: a planar image, 3 × height × width, and the place of the window in it. */
-export interface Canvas {
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-  readonly left: number;
-  readonly top: number;
 }
 
 /**

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { Manifest } from "../artifact/manifest.ts";
 import { readArtifact } from "../artifact/read.ts";
 import { type ImageChunk, requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
 import { pickImages } from "../data/pick.ts";
 import { listed } from "../data/source.ts";
@@ -22,7 +23,6 @@ import { neighborImages } from "../select/neighbors.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import { type DistillSummary, parseConfig } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 /** Images that are decoded and written at a time. */
 const chunkImages = 32;

@@ -3,9 +3,9 @@ import * as z from "zod";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { evaluationSeeds, probeNames } from "../evaluate/protocol.ts";
+import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import { type PresetName, presetNames, withPreset } from "../recipe/presets.ts";
-import { type BaselineKind, baselineKinds } from "./params.ts";
 
 /** The name under which docs/published.json has it; figures are shown only where all names are given. */
 const published = z.string().optional();

@@ -1,11 +1,11 @@
 import * as z from "zod";
+import type { Evaluation } from "../evaluate/evaluation.ts";
 import { type ProbeName, type ProbeResult, probeNames, type Spread } from "../evaluate/protocol.ts";
 import { fullHeadsNote, points, probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
 import { formatSeconds } from "../format.ts";
 import { meanStd } from "../probe/metrics.ts";
 import type { CellResult, Comparison } from "./compare.ts";
 import type { Cell } from "./compare-config.ts";
-import type { Evaluation } from "./evaluate.ts";
 
 /** `docs/published.json`: figures of others, in percent. */
 export const Published = z.object({

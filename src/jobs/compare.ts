@@ -2,9 +2,11 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
+import type { Evaluation } from "../evaluate/evaluation.ts";
 import { replaceFile } from "../files/disk.ts";
 import { version } from "../version.ts";
 import { runBaseline } from "./baseline.ts";
@@ -17,9 +19,8 @@ import {
   namedEncoder,
 } from "./compare-config.ts";
 import { runDistillation } from "./distill.ts";
-import { type Evaluation, runEvaluation } from "./evaluate.ts";
+import { runEvaluation } from "./evaluate.ts";
 import type { CompareParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 /** A cell that was run: what it is, and how its images do under each encoder, as the grid names these. */
 export interface CellResult {

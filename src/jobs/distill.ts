@@ -2,6 +2,7 @@ import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
 import {
   loadCheckpoint,
@@ -27,7 +28,6 @@ import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import type { DistillParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 /** What a distillation reports when it has ended. Accuracies are fractions. */
 export interface DistillSummary {

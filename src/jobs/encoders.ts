@@ -1,9 +1,9 @@
 import { homedir } from "node:os";
+import type { PartialContext } from "../context.ts";
 import { cachedModel, fetchModel } from "../encoder/load/hub.ts";
 import { placeOf } from "../encoder/load/load.ts";
 import { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 import { UsageError } from "../errors.ts";
-import type { HubContext } from "../files/hub/request.ts";
 import { type HubAccess, hubAccess } from "../files/hub/settings.ts";
 import type { FetchParams } from "./params.ts";
 
@@ -34,7 +34,7 @@ export interface FetchedEncoder {
  * Brings encoders into the hub's cache, looking for newer files of those that are there.
  * @throws UsageError for what is no encoder of the hub; DownloadError where one cannot be had
  */
-export async function fetchEncoders(params: FetchParams, context: HubContext): Promise<FetchedEncoder[]> {
+export async function fetchEncoders(params: FetchParams, context: PartialContext): Promise<FetchedEncoder[]> {
   const { revision, dtype, hub = hubAccess(process.env, homedir()) } = params;
   const wanted = params.encoders.map((name) => ({ name, place: placeOf(name) }));
   const fetched: FetchedEncoder[] = [];

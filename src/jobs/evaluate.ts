@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { type Artifact, readArtifact } from "../artifact/read.ts";
+import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/model.ts";
@@ -12,6 +13,7 @@ import {
   plainFeatures,
 } from "../evaluate/augmented-features.ts";
 import { References } from "../evaluate/encoder-references.ts";
+import type { Evaluation } from "../evaluate/evaluation.ts";
 import {
   evaluateSet,
   evaluationSeeds,
@@ -29,37 +31,6 @@ import type { FeatureMap } from "../probe/feature-map.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { requireSameClasses } from "./baseline.ts";
 import type { EvaluateParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
-
-/** How well one artefact does on the test images of a data set, under one encoder. */
-export interface Evaluation {
-  readonly artifact: string;
-  /** How its images came about: "distilled", or a baseline's name. */
-  readonly kind: Artifact["manifest"]["kind"];
-  /** What it was made by: the preset or the objective of a distillation, the baseline's name else. */
-  readonly method: string;
-  readonly data: string;
-  /** The encoder it is evaluated on, with the side of its images: `name@128`. */
-  readonly encoder: string;
-  /** The encoder it was distilled with. */
-  readonly distilledWith: string;
-  readonly images: number;
-  readonly ipc: number;
-  /** Seconds and bytes that making the set took. */
-  readonly seconds: number;
-  readonly peakMemoryBytes: number;
-  /** Test images. */
-  readonly count: number;
-  readonly probes: readonly ProbeResult[];
-  /** The same probes on all training features and on as many random images a class; empty if not asked for. */
-  readonly full: readonly ProbeResult[];
-  readonly random: readonly ProbeResult[];
-  /** Evaluation augmentation's draws of each image and seed, epochs of a head. */
-  readonly draws: number | "each epoch";
-  readonly epochs: number;
-  /** Epochs of the heads on the full data, where these were asked for and are others. */
-  readonly fullEpochs?: number;
-}
 
 /** An encoder under which artefacts are evaluated. */
 interface Column extends EncoderSpec {

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import type { Split } from "../data/source.ts";
 import { openEncoder } from "../encoder/open.ts";
@@ -8,7 +9,6 @@ import { mergeFeatureCaches } from "../features/cache-merge.ts";
 import type { FeatureCache } from "../features/cache-reader.ts";
 import { extractFeatures, featureSpec, openExtracted } from "../features/extract.ts";
 import type { FeaturesParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 /** A cache that the job made or found. */
 export interface FeaturesResult {

@@ -1,9 +1,9 @@
+import type { PartialContext } from "../context.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
 import { featureCandidates, selectFeature } from "../encoder/select-feature.ts";
-import type { HubContext } from "../files/hub/request.ts";
 import { operatorOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
-import { withoutDeadNodes } from "../onnx-vjp/prepare/simplify.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { hasRule, nodesWithoutRule } from "../onnx-vjp/vjp/derive.ts";
 import type { InspectParams } from "./params.ts";
@@ -29,7 +29,7 @@ export interface Inspection {
 }
 
 /** Reads a model and finds out what it offers as an encoder. */
-export async function inspectModel(params: InspectParams, context?: HubContext): Promise<Inspection> {
+export async function inspectModel(params: InspectParams, context?: PartialContext): Promise<Inspection> {
   const { encoder, size, revision, dtype, hub } = params;
   const model = await loadEncoderModel(encoder, {
     ...(size ? { size } : {}),

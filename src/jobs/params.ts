@@ -1,43 +1,11 @@
+import type { DataParams } from "../data/params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { Pool } from "../encoder/model.ts";
+import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
-import type { HubAccess } from "../files/hub/settings.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { BaselineKind } from "../recipe/baseline-kinds.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-
-/** Which encoder runs, and where. */
-export interface EncoderParams {
-  /** An embedded or known name, a hub id, or a path. */
-  readonly encoder: string;
-  /** Branch, tag or commit of a hub repository (default: main). */
-  readonly revision?: string | undefined;
-  /** Which ONNX file of a repository is taken (default: fp32). */
-  readonly dtype?: Dtype | undefined;
-  /** How encoders of the hub are reached (default: as Hugging Face's environment variables say). */
-  readonly hub?: HubAccess | undefined;
-  readonly feature?: string | undefined;
-  readonly pool?: Pool | undefined;
-  /** Side of the images the encoder sees (default: the encoder's own). */
-  readonly size?: number | undefined;
-  /** Shorter edge that images are resized to before the crop to `size` (default: the encoder's own ratio). */
-  readonly resize?: number | undefined;
-  readonly device?: Device | undefined;
-  /** What products are computed in (default: float32); float16 on a card alone. */
-  readonly precision?: Precision | undefined;
-  readonly threads?: number | undefined;
-}
-
-/** A data set, and how much of it may be unreadable. */
-export interface DataParams {
-  /** A folder, the name of an embedded set, NAME:PATH of a known one, or hf:OWNER/NAME. */
-  readonly data: string;
-  /** Folder of the feature cache. */
-  readonly cacheFolder: string;
-  /** Unreadable images that are skipped before giving up. */
-  readonly maxBad: number;
-  /** How data sets of the hub are reached; without it none can be named. */
-  readonly hub?: HubAccess | undefined;
-}
 
 export interface FeaturesParams extends EncoderParams, DataParams {
   /** Contiguous part of the images, counted from 0, for extraction on several machines. */
@@ -84,10 +52,6 @@ export interface EvaluateParams extends DataParams {
   /** Measure the full data and random images beside the sets. Default: true. */
   readonly references?: boolean | undefined;
 }
-
-/** What a distilled set is compared with, each left as an artefact of its own. */
-export const baselineKinds = ["random", "centroid", "neighbors", "kmeans", "herding", "full"] as const;
-export type BaselineKind = (typeof baselineKinds)[number];
 
 export interface BaselineParams extends EncoderParams, DataParams {
   /** How real images are chosen. */

@@ -1,15 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  choiceSteps,
-  type DistillParts,
-  type DistillState,
-  distillStep,
-  initialState,
-  nextTargets,
-} from "../distill/loop.ts";
+import type { JobContext } from "../context.ts";
+import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
 import { openRealBatches } from "../distill/real-batches.ts";
+import type { DistillParts, DistillState } from "../distill/state.ts";
 import { targetBasis } from "../distill/target-features.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { openEncoder } from "../encoder/open.ts";
@@ -30,7 +25,6 @@ import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import { addLevel, canGrow, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { ProfileParams } from "./params.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 /** A node's time, and in which of the two sessions it ran. */
 export interface PassNodeTime extends NodeTime {

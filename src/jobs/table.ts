@@ -1,7 +1,9 @@
+import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { openEncoder } from "../encoder/open.ts";
+import type { EncoderParams } from "../encoder/params.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { runBaseline } from "./baseline.ts";
 import { runComparison } from "./compare.ts";
@@ -14,7 +16,6 @@ import type {
   BaselineParams,
   CompareParams,
   DistillParams,
-  EncoderParams,
   EvaluateParams,
   FeaturesParams,
   FetchParams,
@@ -22,7 +23,6 @@ import type {
   ProfileParams,
 } from "./params.ts";
 import { profileStep } from "./profile.ts";
-import type { JobContext } from "./worker/protocol.ts";
 
 type Job = (params: never, context: JobContext) => Promise<unknown>;
 

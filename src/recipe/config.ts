@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { normalizations } from "../probe/feature-map.ts";
+import { augmentationNames } from "../synthetic/augment.ts";
 
 const positive = z.number().positive();
 
@@ -43,10 +44,22 @@ export const DistillConfig = z.strictObject({
   targets: z.int().nonnegative().default(50),
   /** Weight of the mean squared distance from the targets, relative to their mean square. */
   targetWeight: positive.default(4),
-  /** Augmented draws of each synthetic image a step; 0 uses the images as they are. */
+  /** Augmented draws of each synthetic image per step; 0 uses the images as they are. */
   augment: z.int().nonnegative().default(0),
-  /** What a draw is: LGM's flip, crop and noise (where nothing is said), or flip and crop alone. */
-  augmentation: z.enum(["lgm", "geometric"]).optional(),
+  /** Whether the images as they are count as one more view, beside the draws. */
+  clean: z.boolean().default(false),
+  /** What a draw is (synthetic/augment.ts); LGM's flip, crop and noise where nothing is said. */
+  augmentation: z.enum(augmentationNames).optional(),
+  /** Standard deviation around 0 of the noise that draws add to pixels in [0, 1], in place of the augmentation's own. */
+  noise: z.number().nonnegative().optional(),
+  /** Least share of the image's area that a draw's crop covers, in place of the augmentation's own. */
+  cropArea: positive.max(1).optional(),
+  /** Share of the steps in which a draw loses its finest detail: to half the size and back. */
+  lowPass: z.number().min(0).max(1).default(0),
+  /** Whether draws are mirrored at random; not where mirrored images would belong to another class, as letters do. */
+  mirror: z.boolean().default(true),
+  /** Whether the views of all images are rows of one ridge problem, or each view solves its own and losses are averaged. */
+  ridge: z.enum(["joint", "per-view"]).default("joint"),
   /** Real features in one step's batch; all of them where there are fewer. */
   batchSize: z.int().positive().default(512),
   learnLabels: z.boolean().default(false),

@@ -1,9 +1,9 @@
 import { parseHTML } from "linkedom";
 import { describe, expect, it } from "vitest";
+import type { Evaluation } from "../../src/evaluate/evaluation.ts";
 import { evaluationHtml } from "../../src/evaluate/page.ts";
 import type { ProbeResult } from "../../src/evaluate/protocol.ts";
 import { evaluationTables, labeller } from "../../src/evaluate/tables.ts";
-import type { Evaluation } from "../../src/jobs/evaluate.ts";
 import { meanStd } from "../../src/probe/metrics.ts";
 
 const probe = (name: ProbeResult["probe"], top1: readonly number[], augmented = false): ProbeResult => ({

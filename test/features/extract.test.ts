@@ -2,11 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ImageSource, Item } from "../../src/data/source.ts";
+import type { JobContext } from "../../src/context.ts";
+import type { ImageSource } from "../../src/data/source.ts";
 import { type Encoder, requireFinite } from "../../src/encoder/encoder.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { extractFeatures } from "../../src/features/extract.ts";
-import type { JobContext } from "../../src/jobs/worker/protocol.ts";
+import type { Item } from "../../src/images/types.ts";
 import { smallEncoder, smallFeatures, smallGraph, smallSide } from "../support/small-encoder.ts";
 
 let cacheFolder: string;

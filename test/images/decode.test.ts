@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
 import { decodeImage, decodeOptionsFor } from "../../src/images/decode.ts";
 import { Preprocessing } from "../../src/images/preprocess.ts";
-import type { RgbImage } from "../../src/images/resample.ts";
+import type { RgbImage } from "../../src/images/types.ts";
 
 const raster = { kind: "raster" } as const;
 const decode = (bytes: Uint8Array, options = {}) => decodeImage("the image", bytes, raster, options);

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { geometryOf, Preprocessing, preprocess } from "../../src/images/preprocess.ts";
-import { interleave, interpolations, type RgbImage, resample } from "../../src/images/resample.ts";
+import { interleave, interpolations, resample } from "../../src/images/resample.ts";
+import type { RgbImage } from "../../src/images/types.ts";
 
 const pair = z.tuple([z.number(), z.number()]);
 const Fixtures = z.object({

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../src/onnx-vjp/graph/constant.ts";
 import { type Attributes, type DataType, sizeOf } from "../../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/onnx-vjp/prepare/simplify.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
 import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { derive } from "../../src/onnx-vjp/vjp/derive.ts";

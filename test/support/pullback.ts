@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import type { DataType, Graph } from "../../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/onnx-vjp/prepare/simplify.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
 import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { derive } from "../../src/onnx-vjp/vjp/derive.ts";

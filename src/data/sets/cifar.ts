@@ -4,8 +4,9 @@ import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError, messageOf } from "../../errors.ts";
 import { readLines } from "../../files/text-files.ts";
+import type { Encoding } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { Encoding, ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import type { PartialContext } from "../../context.ts";
 import { DataError, UsageError } from "../../errors.ts";
-import type { HubContext } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { holdsImage } from "../folder-scan.ts";
 import { classFolders, openImageFolder } from "../image-folder.ts";
@@ -16,7 +16,7 @@ import { openWebDataset } from "./webdataset.ts";
 /** How the hub is reached, and who is told of a download. */
 export interface HubReach {
   readonly access: HubAccess;
-  readonly context?: HubContext;
+  readonly context?: PartialContext;
 }
 
 /** A folder with more folders than this holds classes, not shards: it is not searched for them. */

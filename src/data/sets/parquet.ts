@@ -14,7 +14,8 @@ import {
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
-import { type ImageSource, type Item, listed, type Split } from "../source.ts";
+import type { Item } from "../../images/types.ts";
+import { type ImageSource, listed, type Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
 

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { listFiles, modelInfo, pathsInfo } from "@huggingface/hub";
+import type { PartialContext } from "../../context.ts";
 import { DownloadError, ModelError, messageOf } from "../../errors.ts";
-import { type HubContext, hubFetch, UnreachableError } from "../../files/hub/request.ts";
+import { hubFetch, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { safePath } from "../../files/text-files.ts";
@@ -32,7 +33,7 @@ export async function openCommit(
   revision: string,
   repository: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
 ): Promise<Commit> {
   const request = { hubUrl: access.hubUrl, fetch: hubFetch(id, access, context) };
   const repo = { type: "model", name: id } as const;
@@ -104,7 +105,7 @@ export async function bringOnnx({ id, files, list, get }: Commit, dtype: Dtype):
 export async function conversion(
   id: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
 ): Promise<string | undefined> {
   const url = `${access.hubUrl}/api/models/${id}/discussions?type=pull_request&status=open&author=SFconvertbot`;
   const response = await hubFetch(
@@ -131,7 +132,7 @@ async function transferAll(
   files: readonly HubFile[],
   repository: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
 ): Promise<void> {
   const total = files.reduce((sum, { size }) => sum + size, 0);
   let before = 0;

@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
+import type { PartialContext } from "../../context.ts";
 import { ClpError, DownloadError, ModelError } from "../../errors.ts";
-import { type HubContext, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
+import { notUnderstood, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { inHubCache } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
@@ -39,7 +40,7 @@ export interface HubFolder {
 export async function fetchModel(
   model: HubModel,
   access: HubAccess,
-  context: HubContext = {},
+  context: PartialContext = {},
   refresh = false,
 ): Promise<HubFolder> {
   const cached = await cachedModel(model, access);
@@ -122,7 +123,7 @@ export async function localOnnx(folder: string): Promise<string[]> {
   return [...(await names("onnx", "onnx/")), ...(await names(".", ""))];
 }
 
-async function download(model: HubModel, access: HubAccess, context: HubContext): Promise<HubFolder> {
+async function download(model: HubModel, access: HubAccess, context: PartialContext): Promise<HubFolder> {
   const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
   await mkdir(repository, { recursive: true });

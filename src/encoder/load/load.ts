@@ -1,8 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { fileURLToPath } from "node:url";
+import type { PartialContext } from "../../context.ts";
 import { ModelError, UsageError } from "../../errors.ts";
-import type { HubContext } from "../../files/hub/request.ts";
 import { type HubAccess, hubAccess } from "../../files/hub/settings.ts";
 import type { EncoderModel } from "../model.ts";
 import { isHubId, knownEncoder, knownEncoders, unknownLicence } from "../registry.ts";
@@ -19,7 +19,7 @@ export interface LoadOptions extends ModelOptions {
   readonly revision?: string;
   /** How the hub is reached; by default as Hugging Face's environment variables say. */
   readonly hub?: HubAccess;
-  readonly context?: HubContext;
+  readonly context?: PartialContext;
 }
 
 /** What the text of `--encoder` stands for. */

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { PartialContext } from "../../context.ts";
 import { DownloadError, InterruptedError, messageOf } from "../../errors.ts";
 import type { HubAccess } from "./settings.ts";
 
 /** The hub could not be spoken to at all: no network, no such host, a broken connection. */
 export class UnreachableError extends DownloadError {
   override name = "DownloadError";
-}
-
-/** What a download is told by its caller, and tells. */
-export interface HubContext {
-  readonly signal?: AbortSignal | undefined;
-  progress?(progress: { stage: string; done: number; total: number; unit: string; detail?: string }): void;
-  note?(message: string): void;
 }
 
 /** Requests of one file or listing, before giving up. */
@@ -27,7 +21,7 @@ const firstWait = 0.5;
  * @throws UnreachableError where no answer came; DownloadError for an answer that ends the matter;
  *   InterruptedError when the signal was given
  */
-export function hubFetch(id: string, access: HubAccess, context: HubContext): typeof fetch {
+export function hubFetch(id: string, access: HubAccess, context: PartialContext): typeof fetch {
   const authorization = access.accessToken ? `Bearer ${access.accessToken}` : undefined;
   return async (input, init) => {
     const headers = new Headers(init?.headers);

@@ -3,8 +3,9 @@ import { createReadStream } from "node:fs";
 import { copyFile, lstat, mkdir, open, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { PathInfo } from "@huggingface/hub";
+import type { PartialContext } from "../../context.ts";
 import { DownloadError, messageOf } from "../../errors.ts";
-import { causesOf, type HubContext, hubFetch, interrupted, UnreachableError } from "./request.ts";
+import { causesOf, hubFetch, interrupted, UnreachableError } from "./request.ts";
 import type { HubAccess } from "./settings.ts";
 
 /** A file of a repository at a commit, with what it must hash to. */
@@ -46,7 +47,7 @@ export async function transferFile(
   file: HubFile,
   repository: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
   onBytes: (arrived: number) => void,
 ): Promise<void> {
   const blob = join(repository, "blobs", file.etag);
@@ -93,7 +94,7 @@ async function download(
   file: HubFile,
   blob: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
   onBytes: (arrived: number) => void,
 ): Promise<void> {
   const partial = `${blob}.incomplete`;

@@ -1,8 +1,9 @@
 import { Worker } from "node:worker_threads";
-import { workerUrl } from "../../files/worker-url.ts";
 // The main thread turns the telemetry off for the worker, which cannot.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
-import { deserializeError, type FromEngine, type Progress, type ToEngine } from "./protocol.ts";
+import type { Progress } from "../../context.ts";
+import { workerUrl } from "../../files/worker-url.ts";
+import { deserializeError, type FromEngine, type ToEngine } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */

@@ -1,13 +1,13 @@
 import { Tensor } from "onnxruntime-common";
-import { NumericalError } from "../../errors.ts";
+import { NumericalError } from "../errors.ts";
 import { blockGraph } from "../fit/blocked/block.ts";
 import { withoutFlattening } from "../fit/flat-products.ts";
 import { type HalfOptions, toHalfPrecision } from "../fit/half-precision.ts";
 import { gradientSize, scaleCotangent, scaleInput } from "../fit/scale-cotangent.ts";
 import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
-import { withoutDeadNodes } from "../prepare/simplify.ts";
 import { derive } from "../vjp/derive.ts";
 import { exposeStatistics } from "./expose-statistics.ts";
 import { hoist } from "./hoist.ts";

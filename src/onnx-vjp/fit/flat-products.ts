@@ -1,6 +1,6 @@
 import { floatAttribute, type Graph, int, intAttribute, type Node } from "../graph/ir.ts";
 import { linksOf } from "../graph/links.ts";
-import { withoutDeadNodes } from "../prepare/simplify.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 
 /**
  * Products of stacks of rows with a transposed weight as one operator each, where the rows were laid end to end for Gemm

@@ -11,7 +11,7 @@ import {
   type Node,
   type ValueInfo,
 } from "../graph/ir.ts";
-import { capturedNames } from "../prepare/simplify.ts";
+import { capturedNames } from "../graph/live.ts";
 
 /** Operators that are worth half precision for themselves: a card has units for their products. */
 const products = new Set(["Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gemm", "MatMul"]);

@@ -1,7 +1,7 @@
 import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
-import { ModelError, messageOf } from "../../errors.ts";
-import { readExactly } from "../../files/read-exactly.ts";
+import { ModelError, messageOf } from "../errors.ts";
+import { readExactly } from "../read-exactly.ts";
 import type { ReadExternal } from "./read.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { capturedNames } from "../prepare/simplify.ts";
 import type { Graph, Node } from "./ir.ts";
+import { capturedNames } from "./live.ts";
 
 /** Who makes each value and who reads it: what pattern passes walk along. */
 export interface Links {

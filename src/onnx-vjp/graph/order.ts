@@ -1,6 +1,6 @@
-import { ModelError } from "../../errors.ts";
-import { capturedNames } from "../prepare/simplify.ts";
+import { ModelError } from "../errors.ts";
 import { describeNode, type Node } from "./ir.ts";
+import { capturedNames } from "./live.ts";
 
 /**
  * The nodes such that each comes after those whose values it reads, otherwise in the order given. The format asks

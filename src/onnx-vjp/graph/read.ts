@@ -9,7 +9,7 @@ import {
   type TensorProto,
   type ValueInfoProto,
 } from "onnx-buf";
-import { ModelError, messageOf } from "../../errors.ts";
+import { ModelError, messageOf } from "../errors.ts";
 import { constantOf } from "./constant.ts";
 import { dataTypeOfProto } from "./data-type.ts";
 import {

@@ -8,8 +8,8 @@ import {
   type TracedGraph,
 } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 import { type Linear, linearOf, written } from "./linear.ts";
-import { withoutDeadNodes } from "./simplify.ts";
 
 /**
  * Takes scale and bias of layer normalisations into the products with constant weights that are their only readers,

@@ -1,7 +1,7 @@
 import { numbersOf } from "../graph/constant.ts";
 import { float, type Node, sizeOf, type TracedGraph } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
-import { withoutDeadNodes } from "./simplify.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 
 /**
  * Puts ONNX Runtime's fused Gelu, FastGelu (the tanh form) or QuickGelu (x·σ(αx), α ≠ 1) in place of the

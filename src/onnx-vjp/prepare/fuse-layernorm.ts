@@ -10,7 +10,7 @@ import {
   type TracedGraph,
 } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
-import { withoutDeadNodes } from "./simplify.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 
 /**
  * Puts one LayerNormalization in place of the chains that exporters write for it,

@@ -1,5 +1,5 @@
 import { Tensor } from "onnxruntime-common";
-import { ModelError, messageOf } from "../../errors.ts";
+import { ModelError, messageOf } from "../errors.ts";
 import { type DataType, type Graph, type Node, sizeOf, type TensorType } from "../graph/ir.ts";
 import type { OutputType, Runtime } from "../graph/runtime.ts";
 

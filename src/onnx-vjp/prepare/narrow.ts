@@ -1,5 +1,6 @@
 import { constantOf } from "../graph/constant.ts";
 import { type Constant, int, type Node, sizeOf, type TensorType, type TracedGraph } from "../graph/ir.ts";
+import { capturedNames } from "../graph/live.ts";
 import { type Narrowed, narrowed } from "./narrow-rules.ts";
 import {
   dimsOf,
@@ -12,7 +13,7 @@ import {
   wholeOf,
   within,
 } from "./part.ts";
-import { capturedNames, simplify } from "./simplify.ts";
+import { simplify } from "./simplify.ts";
 import { splitSlices } from "./split-slices.ts";
 
 /**

@@ -1,4 +1,5 @@
 import type { Graph, TracedGraph } from "../graph/ir.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { inlineBranches } from "./branches.ts";
 import { toFloat32 } from "./float32.ts";
@@ -8,7 +9,7 @@ import { fuseGelu } from "./fuse-gelu.ts";
 import { fuseLayerNormalization } from "./fuse-layernorm.ts";
 import { lower } from "./lower/index.ts";
 import { narrow } from "./narrow.ts";
-import { simplify, withoutDeadNodes } from "./simplify.ts";
+import { simplify } from "./simplify.ts";
 import { splitSlices } from "./split-slices.ts";
 import { retrace, traceBatches } from "./trace.ts";
 

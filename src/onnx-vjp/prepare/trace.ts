@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { ModelError } from "../../errors.ts";
+import { ModelError } from "../errors.ts";
 import { constantOf } from "../graph/constant.ts";
 import {
   type Constant,
@@ -11,9 +11,9 @@ import {
   type TensorType,
   type TracedGraph,
 } from "../graph/ir.ts";
+import { capturedNames, withoutDeadNodes } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { inferredTypes, measure, type StaticInput } from "./measure.ts";
-import { capturedNames, withoutDeadNodes } from "./simplify.ts";
 
 /**
  * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value, and folds what

@@ -1,4 +1,4 @@
-import { ModelError, messageOf, UsageError } from "../../errors.ts";
+import { ModelError, messageOf, UsageError } from "../errors.ts";
 import { describeNode, type Graph } from "../graph/ir.ts";
 import type { Device } from "../graph/runtime.ts";
 

@@ -1,20 +1,11 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf, float32Of } from "../graph/constant.ts";
 import { type Constant, intAttribute, ints, sizeOf } from "../graph/ir.ts";
-import { reachOf, type Window, windowAttributes, windowOf } from "../graph/window.ts";
+import { reachOf, windowAttributes, windowOf } from "../graph/window.ts";
+import { type Convolution, leading } from "./convolution-form.ts";
 import { polyphaseGradient } from "./polyphase.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 import { uncovered } from "./uncovered.ts";
-
-/** A convolution whose input's cotangent is asked for: y [n, M, …out] of x [n, C, …space]. */
-export interface Convolution {
-  /** [M, C/group, …kernel] */
-  readonly weight: { readonly name: string; readonly constant: Constant };
-  readonly window: Window;
-  readonly group: number;
-  readonly inDims: readonly number[];
-  readonly outDims: readonly number[];
-}
 
 const conv: Rule = (c, [dy]) => {
   const weight = constantWeight(c);
@@ -129,12 +120,6 @@ function convolved(c: RuleContext, dy: string, weight: string): string {
     [reached.every((size, i) => size === out[i]) ? dy : leading(c.b, dy, reached), weight],
     windowAttributes({ ...window, end: end.map((p) => Math.max(0, p)) }, intAttribute(c.node, "group", 1)),
   );
-}
-
-/** The first `sizes` positions of each spatial axis. */
-export function leading(b: GraphBuilder, x: string, sizes: readonly number[]): string {
-  const axes = sizes.map((_, i) => i + 2);
-  return b.op("Slice", [x, b.ints(sizes.map(() => 0)), b.ints(sizes), b.ints(axes)]);
 }
 
 function constantWeight(c: RuleContext): Convolution["weight"] {

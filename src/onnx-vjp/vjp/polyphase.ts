@@ -2,7 +2,7 @@ import type { GraphBuilder } from "../graph/builder.ts";
 import { constantOf, float32Of } from "../graph/constant.ts";
 import { type Constant, int, ints } from "../graph/ir.ts";
 import type { Window } from "../graph/window.ts";
-import { type Convolution, leading } from "./convolution.ts";
+import { type Convolution, leading } from "./convolution-form.ts";
 
 /** One residue of input positions along an axis: i = f + stride·t for t in [0, count). */
 interface Phase {

@@ -6,7 +6,7 @@ import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../../src/onnx-vjp/graph/constant.ts";
 import { protoOfDataType } from "../../../src/onnx-vjp/graph/data-type.ts";
 import { int } from "../../../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../../../src/onnx-vjp/prepare/simplify.ts";
+import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
 import { derive } from "../../../src/onnx-vjp/vjp/derive.ts";

@@ -4,9 +4,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileDerivative, planDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
 import type { Graph } from "../../../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
 import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
 import { prepareGraph } from "../../../src/onnx-vjp/prepare/prepare.ts";
-import { withoutDeadNodes } from "../../../src/onnx-vjp/prepare/simplify.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
 import {
   type Array64,

@@ -11,8 +11,8 @@ import {
   text,
 } from "../../graph/ir.ts";
 import { linksOf } from "../../graph/links.ts";
+import { withoutDeadNodes } from "../../graph/live.ts";
 import { windowAttributes, windowOf } from "../../graph/window.ts";
-import { withoutDeadNodes } from "../../prepare/simplify.ts";
 import { type Activation, activationOf, interleavings } from "./fuse.ts";
 import {
   blockedBias,

@@ -1,4 +1,4 @@
-import { ModelError } from "../../../errors.ts";
+import { ModelError } from "../../errors.ts";
 import { GraphBuilder, targetOpset } from "../../graph/builder.ts";
 import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } from "../../graph/ir.ts";
 import { compositeLowerings } from "./composite.ts";

@@ -1,4 +1,4 @@
-import { ModelError } from "../../../errors.ts";
+import { ModelError } from "../../errors.ts";
 import { numbersOf } from "../../graph/constant.ts";
 import {
   describeNode,

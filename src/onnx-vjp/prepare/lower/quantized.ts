@@ -1,4 +1,4 @@
-import { ModelError } from "../../../errors.ts";
+import { ModelError } from "../../errors.ts";
 import { describeNode } from "../../graph/ir.ts";
 import type { Lowering, LoweringTable } from "./lowering.ts";
 
