@@ -3,7 +3,7 @@ import type { Pool } from "../encoder/model.ts";
 import { ClpError } from "../errors.ts";
 import { cacheLocation } from "../files/cache-location.ts";
 import { hubAccess } from "../files/hub/settings.ts";
-import { callEngine } from "../jobs/worker/client.ts";
+import { callEngine, quitWorker } from "../jobs/worker/client.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -65,8 +65,8 @@ export function encoderParams(options: EncoderOptions, encoders: readonly string
 export async function runJob<Result>(job: string, params: unknown, options: CommonOptions): Promise<Result> {
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+  const stop = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) return void quitAtOnce(signal);
     progress.note("Stopping after this step; once more to quit at once.");
     controller.abort();
   };
@@ -83,6 +83,17 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
   }
+}
+
+/** How long the worker may take to get out of native code before the system ends the process. */
+const patience = 1500;
+
+/** Ends the process with 130; where native code does not return, by the signal itself, which a shell reports so too. */
+async function quitAtOnce(signal: NodeJS.Signals): Promise<void> {
+  // A third interrupt does not wait.
+  process.removeAllListeners(signal);
+  if (await quitWorker(patience)) process.exit(130);
+  process.kill(process.pid, signal);
 }
 
 /** Prints the line of JSON that `--json` promises. */

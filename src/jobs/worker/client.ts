@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 // The main thread turns the telemetry off for the worker, which cannot.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
@@ -58,6 +60,18 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
     if (options.signal?.aborted) abort();
     else options.signal?.addEventListener("abort", abort, { once: true });
   });
+}
+
+/**
+ * Ends the worker as soon as it is between two calls of native code: ended within one, by `process.exit` of the main
+ * thread too, the binding's error aborts the process.
+ * @returns whether the worker has ended within `milliseconds`
+ */
+export async function quitWorker(milliseconds: number): Promise<boolean> {
+  if (worker === undefined) return true;
+  const ended = once(worker, "exit").then(() => true);
+  worker.postMessage({ kind: "quit" } satisfies ToEngine);
+  return Promise.race([ended, setTimeout(milliseconds, false)]);
 }
 
 function started(): Worker {

@@ -3,7 +3,9 @@ import * as errors from "../../errors.ts";
 
 export type ToEngine =
   | { readonly kind: "run"; readonly id: number; readonly job: string; readonly params: unknown }
-  | { readonly kind: "abort"; readonly id: number };
+  | { readonly kind: "abort"; readonly id: number }
+  /** Ends the worker between two calls of native code. */
+  | { readonly kind: "quit" };
 
 export type FromEngine =
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }

@@ -11,6 +11,8 @@ const send = (message: FromEngine, transfer: readonly ArrayBuffer[] = []) =>
   port.postMessage(message, [...transfer]);
 
 port.on("message", async (message: ToEngine) => {
+  // In a worker, this ends the thread alone.
+  if (message.kind === "quit") process.exit();
   if (message.kind === "abort") {
     controllers.get(message.id)?.abort();
     return;
