@@ -147,6 +147,7 @@ const commonKeys = {
   out: true,
   overwrite: true,
   baselines: true,
+  edits: true,
   command: true,
 } as const;
 const distillKeys: KeysOf<DistillParams> = { ...commonKeys, preset: true, memoryBytes: true, resume: true };

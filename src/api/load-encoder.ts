@@ -102,7 +102,11 @@ function handleOf({ handle, ...described }: OpenedEncoder): LoadedEncoder {
     );
   };
   const rows = (count: number, features: Float32Array) => matrix(count, d, Float64Array.from(features));
-  const release = () => run("encoder.release", { handle });
+  let released: Promise<void> | undefined;
+  const release = () => {
+    released ??= run("encoder.release", { handle });
+    return released;
+  };
   return {
     ...described,
     async encode(images, options) {

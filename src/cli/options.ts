@@ -92,6 +92,16 @@ export const precisionOption = (): Option =>
     "what a card computes the encoder's products in (default: float32)",
   ).choices(precisions);
 
+/** Whether sets are measured after edits too: shared by every command that measures one. */
+export const editsOptions = (command: Command): Command =>
+  command
+    .option(
+      "--edits",
+      "also measure the images after edits: JPEG, mirrored, shifted, resized, noise, …",
+      true,
+    )
+    .option("--no-edits", "do not measure them after edits");
+
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
   return hubOptions(command)

@@ -3,7 +3,7 @@ import { ClpError } from "../errors.ts";
 import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
 import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
-import { run } from "../jobs/worker/client.ts";
+import { endWorker, run } from "../jobs/worker/client.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -70,7 +70,10 @@ export async function runJob<J extends JobName>(
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) {
+      endWorker();
+      process.exit(130);
+    }
     progress.note("Stopping after this step; once more to quit at once.");
     controller.abort();
   };

@@ -10,23 +10,23 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 /** What a caller knows of an encoder that it holds a handle of. */
 export interface OpenedEncoder
   extends Pick<Encoder, "provenance" | "preprocessing" | "feature" | "featureSize" | "precision"> {
-  readonly handle: number;
+  readonly handle: string;
 }
 
 export interface FeaturesOfPixels {
-  readonly handle: number;
+  readonly handle: string;
   /** n × 3 × H × W: floats in [0, 1] or bytes in [0, 255]. */
   readonly images: Float32Array | Uint8Array;
   readonly count: number;
 }
 
 export interface FeaturesOfImages {
-  readonly handle: number;
+  readonly handle: string;
   readonly images: readonly ImageInput[];
 }
 
 export interface PullbackToPixels {
-  readonly handle: number;
+  readonly handle: string;
   /** n × 3 × H × W in [0, 1]. */
   readonly images: Float32Array;
   /** n × d. */
@@ -36,13 +36,14 @@ export interface PullbackToPixels {
 
 const imagesAtATime = 32;
 
-const held = new Map<number, { readonly runtime: Runtime; readonly encoder: Encoder }>();
+const held = new Map<string, { readonly runtime: Runtime; readonly encoder: Encoder }>();
 let handles = 0;
 
 /** Opens an encoder that stays until its handle is released. */
 export async function openHandle(params: EncoderParams, context: JobContext): Promise<OpenedEncoder> {
   const opened = await openEncoder(params, context);
-  const handle = handles++;
+  // A handle of a worker that has ended must not name an encoder of the next one.
+  const handle = `${process.pid}-${handles++}`;
   held.set(handle, opened);
   const { provenance, preprocessing, feature, featureSize, precision } = opened.encoder;
   return { handle, provenance, preprocessing, feature, featureSize, precision };
@@ -107,14 +108,17 @@ export async function pullbackToPixels(params: PullbackToPixels): Promise<Float3
 }
 
 /** Frees an encoder's native memory. A handle that was released before is ignored. */
-export async function releaseHandle({ handle }: { readonly handle: number }): Promise<void> {
+export async function releaseHandle({ handle }: { readonly handle: string }): Promise<void> {
   const known = held.get(handle);
   held.delete(handle);
   await known?.encoder.release();
 }
 
-function encoderOf(handle: number) {
+function encoderOf(handle: string) {
   const known = held.get(handle);
-  if (known === undefined) throw new UsageError("This encoder was released. Load it again with loadEncoder.");
+  if (known === undefined)
+    throw new UsageError(
+      "This encoder was released, or the process that held it ended. Load it again with loadEncoder.",
+    );
   return known;
 }
