@@ -7,6 +7,7 @@ import { licenceOfCard } from "./card.ts";
 import { localOnnx } from "./hub-node.ts";
 import { chooseOnnx, type Dtype } from "./layout.ts";
 import type { EncoderModel, Pool } from "./model.ts";
+import type { ModelForm } from "./model-form.ts";
 import { readOnnxFile } from "./onnx-node.ts";
 import { readPreprocessorConfig, readTimmPreprocessing } from "./preprocessor-config.ts";
 import { resized, type SizeOptions } from "./resized.ts";
@@ -14,7 +15,7 @@ import { isKnownConfig } from "./vit/known.ts";
 import { isTransformerFolder, loadTransformerFolder } from "./vit/load-node.ts";
 
 /** How a model is to be read, whatever it lies in. */
-export interface ModelOptions extends SizeOptions {
+export interface ModelOptions extends SizeOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
   readonly preprocessing?: Partial<Preprocessing>;
@@ -73,7 +74,7 @@ const Beside = z.object({
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
-  const model = await readOnnxFile(path, id);
+  const model = await readOnnxFile(path, id, options);
   const card = await cardBeside(path);
   const own = dirname(path);
   const folder = basename(own) === "onnx" ? dirname(own) : own;

@@ -5,6 +5,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
 import type { HubContext } from "./hub-request-node.ts";
 import { loadEncoderModel } from "./load-node.ts";
+import { givenForm } from "./model-form.ts";
 
 /**
  * Loads and prepares the encoder that the parameters name, on the device that they name; `context` hears of a
@@ -32,6 +33,7 @@ export async function openEncoder(
     ...(params.resize ? { resize: params.resize } : {}),
     ...(params.revision ? { revision: params.revision } : {}),
     ...(params.dtype ? { dtype: params.dtype } : {}),
+    ...givenForm(params),
     ...(params.hub ? { hub: params.hub } : {}),
     ...(context ? { context } : {}),
   });

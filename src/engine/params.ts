@@ -2,11 +2,12 @@ import type { DistillConfig } from "../distill/config.ts";
 import type { HubAccess } from "../encoder/hub-settings-node.ts";
 import type { Dtype } from "../encoder/layout.ts";
 import type { Pool } from "../encoder/model.ts";
+import type { ModelForm } from "../encoder/model-form.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { Device, Precision } from "../runtime/runtime.ts";
 
 /** Which encoder runs, and where. */
-export interface EncoderParams {
+export interface EncoderParams extends ModelForm {
   /** An embedded or known name, a hub id, or a path. */
   readonly encoder: string;
   /** Branch, tag or commit of a hub repository (default: main). */
@@ -47,7 +48,7 @@ export interface FeaturesParams extends EncoderParams, DataParams {
   readonly storage?: "float32" | "float16" | undefined;
 }
 
-export interface EvaluateParams extends DataParams {
+export interface EvaluateParams extends DataParams, ModelForm {
   /** Folders of artefacts. */
   readonly artifacts: readonly string[];
   /**
@@ -116,7 +117,7 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 }
 
 export interface InspectParams
-  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size"> {}
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
 
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
