@@ -4,10 +4,14 @@ import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } fro
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
+import { fourierLowerings } from "./fourier.ts";
 import { legacyLowerings } from "./legacy.ts";
 import type { Lowering, LoweringContext, LoweringTable } from "./lowering.ts";
 import { opsetLowerings } from "./opset.ts";
+import { placeLowerings } from "./places.ts";
 import { quantizedLowerings } from "./quantized.ts";
+import { recurrentLowerings } from "./recurrent.ts";
+import { samplingLowerings } from "./sampling.ts";
 
 /** Every lowering, by op (of other domains: `domain.op`). */
 export const lowerings: LoweringTable = {
@@ -15,6 +19,10 @@ export const lowerings: LoweringTable = {
   ...compositeLowerings,
   ...contribLowerings,
   ...convolutionLowerings,
+  ...samplingLowerings,
+  ...fourierLowerings,
+  ...placeLowerings,
+  ...recurrentLowerings,
   ...quantizedLowerings,
 };
 
