@@ -48,7 +48,9 @@ export interface Cut {
 /** The graph that computes `feature`, and the image that it reads. Throws ModelError as `imageInputOf`. */
 export function cutToFeature(model: EncoderModel, feature: string): Cut {
   const graph = onlyTowards(model.graph, [feature]);
-  return { graph, image: imageInputOf(graph, model) };
+  // A feature of constants alone is told with the inputs that there are.
+  const read = graph.inputs.length > 0 ? graph : { ...graph, inputs: model.graph.inputs };
+  return { graph, image: imageInputOf(read, model) };
 }
 
 /**

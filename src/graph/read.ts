@@ -151,7 +151,11 @@ class Reader {
       inputs: proto.input
         .map((input) => valueInfoFrom(input, name, scope))
         .filter((input) => !parts.constants.has(input.name)),
-      outputs: proto.output.map((output) => valueInfoFrom(output, name, scope)),
+      // An output without a shape is of any, or a scalar.
+      outputs: proto.output.map((output) => {
+        const { ranked: _, ...info } = valueInfoFrom(output, name, scope);
+        return info;
+      }),
       nodes: inExecutionOrder(parts.nodes, name),
       constants: parts.constants,
     };
