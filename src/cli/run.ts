@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { cacheLocation } from "../data/cache-location.ts";
 import { hubAccess } from "../encoder/hub-settings-node.ts";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
 import type { Precision } from "../runtime/runtime.ts";
@@ -28,7 +29,7 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
 }
 
 /** How an encoder is run: what `runOptions` declares. */
-export interface RunOptions extends CommonOptions, HubOptions {
+export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
   readonly size?: number;
@@ -55,7 +56,7 @@ export function encoderParams(options: EncoderOptions, encoders: readonly string
   const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
   const run = { device, precision, threads, maxBad, cacheFolder };
-  return { encoder, feature, pool, size, resize, ...run, ...hubParams(options) };
+  return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
 
 /**
