@@ -8,9 +8,9 @@ import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../src/cli/table.ts";
 import { imagesInput } from "../src/encoder/encoder.ts";
-import { openEncoder } from "../src/encoder/open-node.ts";
+import { openEncoder } from "../src/encoder/open.ts";
+import { compileDerivative, type Saved } from "../src/onnx-vjp/compile/differentiable.ts";
 import { seededRandom } from "../src/random.ts";
-import { compileDerivative, type Saved } from "../src/runtime/differentiable.ts";
 import { median, relativeError } from "./measure.ts";
 
 const { values: options } = parseArgs({

@@ -11,13 +11,9 @@ import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { cacheLocation } from "../src/data/cache-location.ts";
-import { sequentialBatches } from "../src/data/feature-rows.ts";
-import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, syntheticLabels } from "../src/distill/loop.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../src/distill/prepare-node.ts";
-import { startSynthesis } from "../src/distill/synthesize-node.ts";
-import { placeOf } from "../src/encoder/load-node.ts";
+import { startSynthesis } from "../src/distill/synthesize.ts";
+import { placeOf } from "../src/encoder/load/load.ts";
 import {
   createFeatureAugmenter,
   defaultDraws,
@@ -25,6 +21,10 @@ import {
   plainFeatures,
 } from "../src/evaluate/augmented-features.ts";
 import { evaluateSet, type Protocol } from "../src/evaluate/protocol.ts";
+import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../src/features/run-context.ts";
+import { cacheLocation } from "../src/files/cache-location.ts";
+import { sequentialBatches } from "../src/probe/rows.ts";
+import { DistillConfig } from "../src/recipe/config.ts";
 import {
   type Accuracies,
   atEqualAccuracy,

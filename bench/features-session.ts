@@ -1,8 +1,8 @@
 import { featuresOutput } from "../src/encoder/encoder.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
-import type { DerivedPlan } from "../src/runtime/differentiable.ts";
-import { forwardSession } from "../src/runtime/forward-session.ts";
-import type { Precision, Runtime, Session } from "../src/runtime/runtime.ts";
+import type { DerivedPlan } from "../src/onnx-vjp/compile/differentiable.ts";
+import { forwardSession } from "../src/onnx-vjp/compile/forward-session.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
+import type { Precision, Runtime, Session } from "../src/onnx-vjp/graph/runtime.ts";
 
 /** A session that computes an encoder's features alone, for the batch of `plan`. */
 export function featuresSession(

@@ -1,5 +1,11 @@
-import { type Node, operatorOf, sizeOf, type TensorType, type TracedGraph } from "../src/graph/ir.ts";
-import { activeValues } from "../src/vjp/derive.ts";
+import {
+  type Node,
+  operatorOf,
+  sizeOf,
+  type TensorType,
+  type TracedGraph,
+} from "../src/onnx-vjp/graph/ir.ts";
+import { activeValues } from "../src/onnx-vjp/vjp/derive.ts";
 
 /** Floating-point operations of products and convolutions; everything else counts as nothing. */
 export interface Flops {

@@ -7,18 +7,18 @@
  * Prints one line: {m, peakMemoryBytes, parameterBytes, activationBytes, secondsPerStep}.
  */
 import { parseArgs } from "node:util";
-import { randomFeatures } from "../src/data/feature-rows.ts";
-import { DistillConfig } from "../src/distill/config.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
 import { openRealBatches } from "../src/distill/real-batches.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
-import { openEncoder } from "../src/encoder/open-node.ts";
+import { openEncoder } from "../src/encoder/open.ts";
+import { peakMemoryBytes } from "../src/memory.ts";
 import { fitFeatureMap } from "../src/probe/feature-map.ts";
 import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
+import { ortFeatureProduct } from "../src/probe/ort-feature-product.ts";
+import { ortGemm } from "../src/probe/ort-gemm.ts";
+import { randomFeatures } from "../src/probe/rows.ts";
 import { seededRandom } from "../src/random.ts";
-import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
-import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
-import { ortGemm } from "../src/runtime/ort-gemm.ts";
+import { DistillConfig } from "../src/recipe/config.ts";
 import { noiseParameters } from "../src/synthetic/parameters.ts";
 import { createRenderer } from "../src/synthetic/renderer.ts";
 

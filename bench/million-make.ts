@@ -1,8 +1,8 @@
-import type { FeatureCacheSpec } from "../src/data/feature-cache-format.ts";
-import { FeatureCacheWriter } from "../src/data/feature-cache-writer.ts";
-import { Preprocessing } from "../src/data/preprocess.ts";
+import type { FeatureCacheSpec } from "../src/features/cache-format.ts";
+import { FeatureCacheWriter } from "../src/features/cache-writer.ts";
+import { Preprocessing } from "../src/images/preprocess.ts";
+import { measureStage } from "../src/memory.ts";
 import { seededRandom } from "../src/random.ts";
-import { measureStage } from "../src/runtime/memory-node.ts";
 
 /** Image size of the distillation, features and classes of the cache. */
 export const shape = { size: 32, d: 768, classes: 1000 } as const;

@@ -13,9 +13,9 @@ import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { env } from "onnxruntime-node";
 import { formatTable } from "../src/cli/table.ts";
 import { formatBytes, formatCount } from "../src/format.ts";
+import { env } from "../src/onnx-vjp/runtime/onnxruntime-node.ts";
 import { distil, type MillionSteps } from "./million-distil.ts";
 import { type MadeCache, make } from "./million-make.ts";
 

@@ -9,28 +9,29 @@
 import { totalmem } from "node:os";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { randomFeatures } from "../src/data/feature-rows.ts";
-import { DistillConfig, Method } from "../src/distill/config.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../src/distill/loop.ts";
-import { fitFeatureMaps } from "../src/distill/prepare-node.ts";
-import { withPreset } from "../src/distill/presets.ts";
 import { openRealBatches } from "../src/distill/real-batches.ts";
 import { targetBasis } from "../src/distill/target-features.ts";
+import { viewCount } from "../src/distill/views.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
-import { loadEncoderModel } from "../src/encoder/load-node.ts";
+import { loadEncoderModel } from "../src/encoder/load/load.ts";
 import type { EncoderModel } from "../src/encoder/model.ts";
 import { selectFeature } from "../src/encoder/select-feature.ts";
 import { messageOf } from "../src/errors.ts";
-import { GraphBuilder } from "../src/graph/builder.ts";
+import { fitFeatureMaps } from "../src/features/run-context.ts";
+import { peakMemoryBytes } from "../src/memory.ts";
+import type { Activations } from "../src/onnx-vjp/compile/differentiable.ts";
+import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
+import type { Device, Precision } from "../src/onnx-vjp/graph/runtime.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
+import { ortFeatureProduct } from "../src/probe/ort-feature-product.ts";
+import { ortGemm } from "../src/probe/ort-gemm.ts";
+import { randomFeatures } from "../src/probe/rows.ts";
 import { seededRandom } from "../src/random.ts";
-import type { Activations } from "../src/runtime/differentiable.ts";
-import { peakMemoryBytes } from "../src/runtime/memory-node.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import { ortFeatureProduct } from "../src/runtime/ort-feature-product.ts";
-import { ortGemm } from "../src/runtime/ort-gemm.ts";
-import type { Device, Precision } from "../src/runtime/runtime.ts";
+import { DistillConfig, Method } from "../src/recipe/config.ts";
+import { withPreset } from "../src/recipe/presets.ts";
 import { augmentationOf } from "../src/synthetic/augment.ts";
 import { createAugmenter } from "../src/synthetic/augmenter.ts";
 import { addLevel, canGrow, noiseParameters } from "../src/synthetic/parameters.ts";
@@ -59,7 +60,6 @@ const size = Number(options.size);
 const threads = Number(options.threads);
 const classes = Math.min(m, Number(options.classes));
 const augment = Number(options.augment);
-const draws = Math.max(1, augment);
 const random = seededRandom(0, "own step");
 
 const runtime = nodeRuntime({ threads, device: options.device as Device });
@@ -76,7 +76,7 @@ const config = DistillConfig.parse({
   ...{ ipc: m / classes, batchSize: count, steps: 1000 },
 });
 const force = options.activations ? { activations: options.activations as Activations } : undefined;
-const chunked = await createChunkedEncoder(runtime, encoder, m, draws, totalmem() / 4, force);
+const chunked = await createChunkedEncoder(runtime, encoder, m, viewCount(config), totalmem() / 4, force);
 const { batch } = chunked.plan;
 const parameters = noiseParameters(config.parametrization, m, size, random);
 while (canGrow(parameters)) addLevel(parameters, random);
@@ -85,9 +85,7 @@ const parts = {
   ...{ config, classes, real, maps, encoder: chunked },
   batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
   augmenter:
-    augment > 0
-      ? await createAugmenter(runtime, augmentationOf(config.augmentation), 0, batch, size, size)
-      : undefined,
+    augment > 0 ? await createAugmenter(runtime, augmentationOf(config), 0, batch, size, size) : undefined,
   renderer: createRenderer(runtime, batch),
   gemm: chooseGemm(jsGemm, ortGemm(runtime)),
 };

@@ -15,19 +15,19 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
-import { openSafetensors } from "../src/artifact/safetensors-node.ts";
 import { formatTable } from "../src/cli/table.ts";
 import type { Pool } from "../src/encoder/model.ts";
 import { featureOutput, pixelsInput } from "../src/encoder/vit/build.ts";
-import { loadTransformerFolder } from "../src/encoder/vit/load-node.ts";
+import { loadTransformerFolder } from "../src/encoder/vit/load-vit.ts";
 import { messageOf, UsageError } from "../src/errors.ts";
-import type { Graph } from "../src/graph/ir.ts";
-import { prepareGraph } from "../src/graph/prepare.ts";
-import { readOnnx } from "../src/graph/read.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
-import { compileDerivative, planDerivative } from "../src/runtime/differentiable.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import type { Device } from "../src/runtime/runtime.ts";
+import { openSafetensors } from "../src/files/safetensors.ts";
+import { compileDerivative, planDerivative } from "../src/onnx-vjp/compile/differentiable.ts";
+import type { Graph } from "../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
+import { readOnnx } from "../src/onnx-vjp/graph/read.ts";
+import type { Device } from "../src/onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../src/onnx-vjp/prepare/prepare.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { relativeError } from "./measure.ts";
 
 const { values: options } = parseArgs({

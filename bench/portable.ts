@@ -1,7 +1,7 @@
-import { GraphBuilder } from "../src/graph/builder.ts";
-import { float32Of } from "../src/graph/constant.ts";
-import { type Graph, int, intAttribute, type Node, type TracedGraph } from "../src/graph/ir.ts";
-import { windowOf } from "../src/graph/window.ts";
+import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
+import { float32Of } from "../src/onnx-vjp/graph/constant.ts";
+import { type Graph, int, intAttribute, type Node, type TracedGraph } from "../src/onnx-vjp/graph/ir.ts";
+import { windowOf } from "../src/onnx-vjp/graph/window.ts";
 
 /**
  * The same function in operators that TensorFlow.js (bench/peers/js/tfjs-graph.js) and jax-js' loader have, in the

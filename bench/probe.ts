@@ -11,13 +11,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/errors.ts";
+import { measureStage } from "../src/memory.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
 import { type Matrix, matrix } from "../src/probe/matrix.ts";
+import { ortGemm } from "../src/probe/ort-gemm.ts";
 import { RidgeAccumulator } from "../src/probe/ridge-accumulator.ts";
 import { seededRandom } from "../src/random.ts";
-import { measureStage } from "../src/runtime/memory-node.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { Peer, peerPython } from "./peer.ts";
 
 export interface ProbeSide {

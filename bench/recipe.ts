@@ -12,10 +12,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, homedir, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
-import { cacheLocation } from "../src/data/cache-location.ts";
-import { DistillConfig } from "../src/distill/config.ts";
-import { runDistillation } from "../src/distill/run-node.ts";
-import { meanStd } from "../src/evaluate/metrics.ts";
+import { cacheLocation } from "../src/files/cache-location.ts";
+import { runDistillation } from "../src/jobs/distill.ts";
+import { meanStd } from "../src/probe/metrics.ts";
+import { DistillConfig } from "../src/recipe/config.ts";
 import { type Setting, settings } from "./settings.ts";
 
 const { values: options } = parseArgs({

@@ -17,19 +17,19 @@ import { availableParallelism, cpus, homedir, loadavg } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { cacheLocation } from "../src/data/cache-location.ts";
-import type { DistillConfig } from "../src/distill/config.ts";
-import { type CellResult, runComparison } from "../src/evaluate/compare-node.ts";
+import type { ProbeName } from "../src/evaluate/protocol.ts";
+import { markdownTable, type Table } from "../src/evaluate/tables.ts";
+import { cacheLocation } from "../src/files/cache-location.ts";
+import { formatSeconds } from "../src/format.ts";
+import { type CellResult, runComparison } from "../src/jobs/compare.ts";
 import {
   comparisonRows,
   comparisonTables,
   type Outcome,
   Published,
   type Row,
-} from "../src/evaluate/compare-tables.ts";
-import type { ProbeName } from "../src/evaluate/protocol.ts";
-import { markdownTable, type Table } from "../src/evaluate/tables.ts";
-import { formatSeconds } from "../src/format.ts";
+} from "../src/jobs/compare-tables.ts";
+import type { DistillConfig } from "../src/recipe/config.ts";
 import { spliced } from "./page.ts";
 import { settings } from "./settings.ts";
 

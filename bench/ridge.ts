@@ -16,12 +16,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/cli/table.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { chooseGemm, type Gemm, jsGemm, productSizes } from "../src/probe/gemm.ts";
 import { type Matrix, matrix } from "../src/probe/matrix.ts";
+import { ortGemm } from "../src/probe/ort-gemm.ts";
 import { solveRidge } from "../src/probe/ridge.ts";
 import { seededRandom } from "../src/random.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import { ortGemm } from "../src/runtime/ort-gemm.ts";
 import { elapsed, median, relativeError } from "./measure.ts";
 import { Peer, peerPython } from "./peer.ts";
 

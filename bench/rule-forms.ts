@@ -6,13 +6,13 @@
  */
 import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
-import { GraphBuilder } from "../src/graph/builder.ts";
-import { float, int, sizeOf } from "../src/graph/ir.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
-import { trace } from "../src/graph/trace.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import { derive } from "../src/vjp/derive.ts";
-import { exposeStatistics } from "../src/vjp/expose-statistics.ts";
+import { exposeStatistics } from "../src/onnx-vjp/compile/expose-statistics.ts";
+import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
+import { float, int, sizeOf } from "../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
+import { trace } from "../src/onnx-vjp/prepare/trace.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
+import { derive } from "../src/onnx-vjp/vjp/derive.ts";
 
 const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "40" } } });
 const runtime = nodeRuntime({ threads: 1 });

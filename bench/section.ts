@@ -55,7 +55,7 @@ export function child<T>(
 ): T {
   const left = Math.ceil(Math.min(1000 * seconds, deadline - performance.now()));
   if (left < 1000) throw Object.assign(new Error("no time is left"), { code: "ETIMEDOUT" });
-  const file = fileURLToPath(new URL(`./${script}`, import.meta.url));
+  const file = fileURLToPath(new URL(`.//${script}`, import.meta.url));
   const options: ExecFileSyncOptionsWithStringEncoding = {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],

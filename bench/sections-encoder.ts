@@ -1,6 +1,6 @@
 /** The sections that time an encoder's step. */
 import { formatBytes, formatPercent } from "../src/format.ts";
-import type { Precision } from "../src/runtime/runtime.ts";
+import type { Precision } from "../src/onnx-vjp/graph/runtime.ts";
 import type { DistillSteps } from "./distill-step.ts";
 import type { Compared, EncoderStep } from "./encoder-step.ts";
 import { peerPython, webPeers } from "./peer.ts";

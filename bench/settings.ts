@@ -1,5 +1,5 @@
-import type { DistillConfig } from "../src/distill/config.ts";
-import { presets } from "../src/distill/presets.ts";
+import type { DistillConfig } from "../src/recipe/config.ts";
+import { presets } from "../src/recipe/presets.ts";
 
 /** A change of the default recipe. */
 export interface Setting {

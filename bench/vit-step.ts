@@ -9,14 +9,14 @@
  */
 import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
-import { GraphBuilder } from "../src/graph/builder.ts";
-import { float, type Graph, int, sizeOf } from "../src/graph/ir.ts";
-import { prepareGraph } from "../src/graph/prepare.ts";
-import { withoutDeadNodes } from "../src/graph/simplify.ts";
-import { nodeRuntime } from "../src/runtime/node.ts";
-import type { SessionOptions } from "../src/runtime/runtime.ts";
-import { derive } from "../src/vjp/derive.ts";
-import { exposeStatistics } from "../src/vjp/expose-statistics.ts";
+import { exposeStatistics } from "../src/onnx-vjp/compile/expose-statistics.ts";
+import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
+import { float, type Graph, int, sizeOf } from "../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../src/onnx-vjp/graph/live.ts";
+import type { SessionOptions } from "../src/onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../src/onnx-vjp/prepare/prepare.ts";
+import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
+import { derive } from "../src/onnx-vjp/vjp/derive.ts";
 import { countFlops } from "./flops.ts";
 
 const { values: options } = parseArgs({

@@ -5,30 +5,32 @@
  * process, so that the caller's event loop stays free.
  */
 import { homedir } from "node:os";
-import { cacheLocation } from "./data/cache-location.ts";
-import type { Preprocessing } from "./data/preprocess.ts";
-import type { DistillConfig } from "./distill/config.ts";
-import type { DistillSummary } from "./distill/run-node.ts";
 import type { Provenance } from "./encoder/model.ts";
-import { type CallOptions, callEngine } from "./engine/client-node.ts";
-import type { DistillParams, EncoderParams, EvaluateParams } from "./engine/params.ts";
-import type { Evaluation } from "./evaluate/run-node.ts";
+import type { EncoderParams } from "./encoder/params.ts";
+import type { Evaluation } from "./evaluate/evaluation.ts";
+import { cacheLocation } from "./files/cache-location.ts";
+import type { Preprocessing } from "./images/preprocess.ts";
+import type { DistillSummary } from "./jobs/distill.ts";
+import type { DistillParams, EvaluateParams } from "./jobs/params.ts";
+import { type CallOptions, callEngine } from "./jobs/worker/client.ts";
+import type { DistillConfig } from "./recipe/config.ts";
 
 export type { Manifest } from "./artifact/manifest.ts";
-export { type Artifact, readArtifact } from "./artifact/read-node.ts";
-export type { Preprocessing } from "./data/preprocess.ts";
-export { DistillConfig } from "./distill/config.ts";
-export type { DistillSummary } from "./distill/run-node.ts";
-export type { Inspection } from "./encoder/inspect-node.ts";
-export type { CallOptions } from "./engine/client-node.ts";
-export type { DistillParams, EncoderParams, EvaluateParams } from "./engine/params.ts";
-export type { Progress } from "./engine/protocol.ts";
+export { type Artifact, readArtifact } from "./artifact/read.ts";
+export type { Progress } from "./context.ts";
+export type { EncoderParams } from "./encoder/params.ts";
 export * from "./errors.ts";
-export type { Evaluation } from "./evaluate/run-node.ts";
+export type { Evaluation } from "./evaluate/evaluation.ts";
+export type { Preprocessing } from "./images/preprocess.ts";
+export type { DistillSummary } from "./jobs/distill.ts";
+export type { Inspection } from "./jobs/inspect.ts";
+export type { DistillParams, EvaluateParams } from "./jobs/params.ts";
+export type { CallOptions } from "./jobs/worker/client.ts";
 export { type FeatureMap, type FeatureMapState, featureMap } from "./probe/feature-map.ts";
 export { accuracyOf, argmaxRows, centeredOneHot } from "./probe/labels.ts";
 export { type Matrix, matrix } from "./probe/matrix.ts";
 export { type RidgeOptions, type RidgeSolution, solveRidge } from "./probe/ridge.ts";
+export { DistillConfig } from "./recipe/config.ts";
 
 /** A frozen encoder that runs in the worker thread. */
 export interface LoadedEncoder {

@@ -1,10 +1,10 @@
 import * as z from "zod";
-import { Preprocessing } from "../data/preprocess.ts";
-import { DistillConfig, Normalization } from "../distill/config.ts";
 import { pools } from "../encoder/model.ts";
-import { baselineKinds } from "../engine/params.ts";
 import { DataError } from "../errors.ts";
-import { precisions } from "../runtime/runtime.ts";
+import { Preprocessing } from "../images/preprocess.ts";
+import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { baselineKinds } from "../recipe/baseline-kinds.ts";
+import { DistillConfig, Normalization } from "../recipe/config.ts";
 
 const fraction = z.number().min(0).max(1);
 const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });

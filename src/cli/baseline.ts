@@ -1,8 +1,8 @@
 import { Argument, type Command, Option } from "commander";
 import { listed } from "../data/source.ts";
-import { type BaselineKind, baselineKinds } from "../engine/params.ts";
 import { UsageError } from "../errors.ts";
 import { normalizations } from "../probe/feature-map.ts";
+import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
 import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";

@@ -1,8 +1,19 @@
 import { type Command, Option } from "commander";
-import type { DistillConfig } from "../distill/config.ts";
-import { presetNames } from "../distill/presets.ts";
 import { normalizations } from "../probe/feature-map.ts";
-import { commonOptions, encoderOptions, integer, listOf, positive } from "./options.ts";
+
+import type { DistillConfig } from "../recipe/config.ts";
+import { presetNames } from "../recipe/presets.ts";
+import { augmentationNames } from "../synthetic/augment.ts";
+import {
+  atLeastZero,
+  commonOptions,
+  encoderOptions,
+  fraction,
+  integer,
+  listOf,
+  positive,
+} from "./options.ts";
+
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";
 
@@ -25,7 +36,13 @@ interface DistillOptions extends EncoderOptions {
   readonly targetWeight?: number;
   readonly schedule?: "constant" | "cosine";
   readonly augment?: number | boolean;
+  readonly clean?: boolean;
   readonly augmentation?: DistillConfig["augmentation"];
+  readonly noise?: number;
+  readonly cropArea?: number;
+  readonly lowPass?: number;
+  readonly mirror?: boolean;
+  readonly ridge?: DistillConfig["ridge"];
   readonly batch?: number;
   readonly learnLabels?: boolean;
   readonly learnTemperature?: boolean;
@@ -79,8 +96,19 @@ export function distillOptions(command: Command): Command {
     .addOption(
       new Option(
         "--augmentation <recipe>",
-        "flip, crop and noise as in LGM, or flip and crop (default with clp and clp-mse)",
-      ).choices(["lgm", "geometric"]),
+        "flip, crop and noise as in LGM; flip and crop; or flip, crops of half the area and more, and weak noise",
+      ).choices(augmentationNames),
+    )
+    .option("--clean", "also use the images as they are, beside the augmented draws")
+    .option("--noise <x>", "standard deviation of the draws' noise, for pixels in [0, 1]", atLeastZero)
+    .option("--crop-area <x>", "least share of the area that a draw's crop covers", fraction)
+    .option("--low-pass <x>", "share of the steps in which a draw loses its finest detail", fraction)
+    .option("--no-mirror", "no mirrored draws: for letters, digits and maps")
+    .addOption(
+      new Option(
+        "--ridge <how>",
+        "all views of the images in one ridge problem, or one for each view with the losses averaged",
+      ).choices(["joint", "per-view"]),
     )
     .option("--batch <n>", "real features in one step", integer(1))
     .option("--learn-labels", "learn the synthetic labels too (not with sfm)")
@@ -109,7 +137,14 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     targetWeight: options.targetWeight,
     schedule: options.schedule,
     augment: augment === true ? 1 : augment || undefined,
+    clean: options.clean,
     augmentation: options.augmentation,
+    noise: options.noise,
+    cropArea: options.cropArea,
+    lowPass: options.lowPass,
+    // Commander has `mirror: true` where --no-mirror is not given.
+    mirror: options.mirror === false ? false : undefined,
+    ridge: options.ridge,
     batchSize: batch,
     learnLabels: options.learnLabels,
     learnTemperature: options.learnTemperature,

@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import type { Command } from "commander";
-import { hubAccess } from "../encoder/hub-settings-node.ts";
-import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../encoder/listing-node.ts";
+import { hubAccess } from "../files/hub/settings.ts";
+import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
 import { commonOptions, hubOptions } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";

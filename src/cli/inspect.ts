@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { Inspection } from "../encoder/inspect-node.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
+import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, formOptions, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";

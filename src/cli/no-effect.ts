@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { placeOf } from "../encoder/load-node.ts";
-import { isKnownConfig } from "../encoder/vit/known.ts";
-import { isTransformerFolder } from "../encoder/vit/load-node.ts";
+import { placeOf } from "../encoder/load/load.ts";
+import { isTransformerFolder } from "../encoder/vit/load-vit.ts";
+import { isKnownConfig } from "../encoder/vit/supported.ts";
 import { UsageError } from "../errors.ts";
 
 /** Options of which some encoders have no use. */

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { asDtype } from "../encoder/layout.ts";
+import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
-import { precisions } from "../runtime/runtime.ts";
+import { precisions } from "../onnx-vjp/graph/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(
@@ -21,6 +21,18 @@ export function integer(
 export function positive(value: string): number {
   const number = Number(value);
   if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected a number above 0.");
+  return number;
+}
+
+export function atLeastZero(value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected 0 or more.");
+  return number;
+}
+
+export function fraction(value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && number <= 1)) throw new InvalidArgumentError("Expected a number from 0 to 1.");
   return number;
 }
 

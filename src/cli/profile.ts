@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
-import type { StepProfile } from "../distill/profile-node.ts";
 import { givenForm } from "../encoder/model-form.ts";
+import type { StepProfile } from "../jobs/profile.ts";
 import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";

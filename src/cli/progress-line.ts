@@ -1,4 +1,4 @@
-import type { Progress } from "../engine/protocol.ts";
+import type { Progress } from "../context.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import { displayWidth, truncate } from "./width.ts";
 

@@ -1,5 +1,5 @@
 import cliProgress from "cli-progress";
-import type { Progress } from "../engine/protocol.ts";
+import type { Progress } from "../context.ts";
 import { formatBytes, formatSeconds } from "../format.ts";
 import { plainLine, progressLine, Rate } from "./progress-line.ts";
 import { wrapText } from "./width.ts";

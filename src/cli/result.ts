@@ -1,5 +1,5 @@
-import type { DistillConfig } from "../distill/config.ts";
-import type { DistillSummary } from "../distill/run-node.ts";
+import type { DistillSummary } from "../jobs/distill.ts";
+import type { DistillConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";

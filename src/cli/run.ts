@@ -1,11 +1,11 @@
 import { homedir } from "node:os";
-import { cacheLocation } from "../data/cache-location.ts";
-import { hubAccess } from "../encoder/hub-settings-node.ts";
 import type { Pool } from "../encoder/model.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
-import { callEngine } from "../engine/client-node.ts";
 import { ClpError } from "../errors.ts";
-import type { Precision } from "../runtime/runtime.ts";
+import { cacheLocation } from "../files/cache-location.ts";
+import { hubAccess } from "../files/hub/settings.ts";
+import { callEngine } from "../jobs/worker/client.ts";
+import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
 

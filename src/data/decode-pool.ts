@@ -1,10 +1,11 @@
 import { Worker } from "node:worker_threads";
 import { DataError, messageOf } from "../errors.ts";
-import { workerUrl } from "../runtime/worker-url.ts";
-import { decodeOptionsFor } from "./decode.ts";
+import { workerUrl } from "../files/worker-url.ts";
+import { decodeOptionsFor } from "../images/decode.ts";
+import { inputBytes, type Preprocessing } from "../images/preprocess.ts";
+import type { Item } from "../images/types.ts";
 import type { DecodeItem, DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
-import { inputBytes, type Preprocessing } from "./preprocess.ts";
-import type { ImageSource, Item, Split } from "./source.ts";
+import type { ImageSource, Split } from "./source.ts";
 
 /** An image that could not be read. */
 export interface BadImage {

@@ -3,11 +3,10 @@ import { open, readFile } from "node:fs/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
 import { DataError, messageOf } from "../errors.ts";
-import { type DecodeOptions, decodeImage } from "./decode.ts";
-import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
-import { readExactly } from "./read-exactly-node.ts";
-import type { RgbImage } from "./resample.ts";
-import type { Encoding, FileRange } from "./source.ts";
+import { readExactly } from "../files/read-exactly.ts";
+import { type DecodeOptions, decodeImage } from "../images/decode.ts";
+import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
+import type { Encoding, FileRange, RgbImage } from "../images/types.ts";
 
 /** What a worker is started with. */
 export interface DecodeSetup {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { readPackageJson } from "./package-json.ts";
+import { readPackageJson } from "../files/package-json.ts";
 
 /** One emoji of the Unicode standard, its variants in skin tone not counted apart. */
 export interface Emoji {

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
 import { DataError } from "../errors.ts";
+import { readPackageJson } from "../files/package-json.ts";
+import type { Item } from "../images/types.ts";
 import { type Emoji, type EmojiNames, readEmojiNames } from "./emoji-names.ts";
 import { type IconSet, iconSets } from "./icon-sets.ts";
-import { readPackageJson } from "./package-json.ts";
-import { type ImageList, type ImageSource, type Item, requireSplit, type Split } from "./source.ts";
+import { type ImageList, type ImageSource, requireSplit, type Split } from "./source.ts";
 
 /** Edge in pixels that every emoji is drawn at, on white, before an encoder's own preprocessing. */
 const emojiSize = 128;

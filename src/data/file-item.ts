@@ -1,8 +1,9 @@
 import type { Hash } from "node:crypto";
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
-import { readExactly } from "./read-exactly-node.ts";
-import type { Encoding, FileRange, ImageList, Item } from "./source.ts";
+import { readExactly } from "../files/read-exactly.ts";
+import type { Encoding, FileRange, Item } from "../images/types.ts";
+import type { ImageList } from "./source.ts";
 
 /** The image that is the whole of the file at `path`. */
 export function fileItem(id: string, path: string, label: number, group?: number): Item {

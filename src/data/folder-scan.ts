@@ -2,7 +2,7 @@ import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
-import { naturalSort } from "./natural-order.ts";
+import { naturalSort } from "../files/natural-order.ts";
 
 /** Endings of the files that are taken for images, in lower case. */
 export const imageExtensions: readonly string[] = [

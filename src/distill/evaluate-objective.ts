@@ -2,7 +2,7 @@ import { NumericalError } from "../errors.ts";
 import { objectives } from "../objective/objectives.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
-import type { DistillParts, DistillState } from "./loop.ts";
+import type { DistillParts, DistillState } from "./state.ts";
 
 /** What the objective, averaged over the feature maps, says of synthetic features. */
 export interface Outcome {
@@ -11,14 +11,15 @@ export interface Outcome {
   readonly tau: number;
   /** dL/dfeatures, like the features. */
   readonly cotangents: Float32Array;
-  /** dL/dlabels, m × C, summed over the draws. */
+  /** dL/dlabels, m × C. */
   readonly dLabels: Float64Array;
   readonly dLogTau: number;
 }
 
 /**
- * The objective at `features`, draws · m × d, on the real rows `indices`.
- * @param purpose tells the random numbers of several evaluations in one step apart
+ * The objective at `features`, views · m × d, on the real rows `indices`: of all views as the rows of one problem, or
+ * averaged over the views, each by itself. In one problem a single view can do all the work, and the others none.
+ * @param purpose distinguishes the random numbers of several evaluations in one step
  * @throws NumericalError when the loss is not finite, and where every feature is zero
  */
 export async function evaluateObjective(
@@ -30,8 +31,12 @@ export async function evaluateObjective(
 ): Promise<Outcome> {
   const { config, classes, real, batches, maps, gemm } = parts;
   if (isZero(features)) throw deadFeatures(state.step);
+  const d = real.featureSize;
   const m = state.parameters.count;
-  const rows = features.length / real.featureSize;
+  const total = features.length / d;
+  /** Rows of one problem, and how many losses are averaged: one for each problem and map. */
+  const rows = config.ridge === "joint" ? total : m;
+  const losses = (total / rows) * maps.length;
   const y = Int32Array.from(indices, (i) => real.labels[i]!);
   const labels = tiled(state.labels.values, m, classes, rows / m);
   const tau = Math.exp(state.logTau.values[0]!);
@@ -41,32 +46,35 @@ export async function evaluateObjective(
   let loss = 0;
   let batchAccuracy: number | undefined;
   const batch = await batches.batch(indices);
-  for (const [k, map] of maps.entries()) {
-    const mapped = map.apply(features, rows);
-    const outcome = await objectives[config.method].evaluate({
-      Zs: mapped.values,
-      Ys: labels,
-      batch: { Z: batch[k]!, y },
-      ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
-      lambda: config.lambda,
-      tau,
-      anchors: config.anchors,
-      random: seededRandom(config.seed, `${purpose} ${state.step} ${k}`),
-      gemm,
-    });
-    if (!Number.isFinite(outcome.loss)) {
-      throw new NumericalError(
-        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
-      );
+  for (let start = 0; start < total; start += rows) {
+    const own = features.subarray(start * d, (start + rows) * d);
+    for (const [k, map] of maps.entries()) {
+      const mapped = map.apply(own, rows);
+      const outcome = await objectives[config.method].evaluate({
+        Zs: mapped.values,
+        Ys: labels,
+        batch: { Z: batch[k]!, y },
+        ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
+        lambda: config.lambda,
+        tau,
+        anchors: config.anchors,
+        random: seededRandom(config.seed, `${purpose} ${state.step} ${k}`),
+        gemm,
+      });
+      if (!Number.isFinite(outcome.loss)) {
+        throw new NumericalError(
+          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
+        );
+      }
+      loss += outcome.loss / losses;
+      batchAccuracy ??= outcome.batchAccuracy;
+      const dZ = map.pullback(mapped, outcome.dZs);
+      for (let i = 0; i < own.length; i++) cotangents[start * d + i]! += dZ.data[i]! / losses;
+      if (outcome.dYs)
+        for (let i = 0; i < outcome.dYs.data.length; i++)
+          dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / losses;
+      if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / losses;
     }
-    loss += outcome.loss / maps.length;
-    batchAccuracy ??= outcome.batchAccuracy;
-    const dZ = map.pullback(mapped, outcome.dZs);
-    for (let i = 0; i < cotangents.length; i++) cotangents[i]! += dZ.data[i]! / maps.length;
-    if (outcome.dYs)
-      for (let i = 0; i < outcome.dYs.data.length; i++)
-        dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / maps.length;
-    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / maps.length;
   }
   return { loss, batchAccuracy, tau, cotangents, dLabels, dLogTau };
 }
@@ -80,9 +88,9 @@ const deadFeatures = (step: number): NumericalError =>
       "away. Give another --size, --init centroid, or another --feature.",
   );
 
-/** The labels of `draws` augmented copies of the synthetic set, (draws · m) × C. */
-function tiled(labels: Float32Array, m: number, classes: number, draws: number): Matrix {
-  const data = new Float64Array(draws * m * classes);
-  for (let draw = 0; draw < draws; draw++) data.set(labels, draw * m * classes);
-  return matrix(draws * m, classes, data);
+/** The labels of `views` copies of the synthetic set, (views · m) × C. */
+function tiled(labels: Float32Array, m: number, classes: number, views: number): Matrix {
+  const data = new Float64Array(views * m * classes);
+  for (let view = 0; view < views; view++) data.set(labels, view * m * classes);
+  return matrix(views * m, classes, data);
 }

@@ -1,72 +1,16 @@
-import { BatchSampler } from "../data/batch-sampler.ts";
-import type { FeatureRows } from "../data/feature-rows.ts";
-import type { ChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError } from "../errors.ts";
+import { BatchSampler } from "../features/batch-sampler.ts";
 import { objectives } from "../objective/objectives.ts";
-import type { FeatureMap } from "../probe/feature-map.ts";
-import type { Gemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
-import type { Matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
-import { type AdamBlock, adamBlock, adamStep } from "../synthetic/adam.ts";
-import type { Augmenter } from "../synthetic/augmenter.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import { addLevel, canGrow, type SyntheticParameters } from "../synthetic/parameters.ts";
 import type { Renderer } from "../synthetic/renderer.ts";
-import type { DistillConfig } from "./config.ts";
 import { evaluateObjective, isZero } from "./evaluate-objective.ts";
-import type { RealBatches } from "./real-batches.ts";
-import { addPull, chooseTargets, type TargetBasis } from "./target-features.ts";
-
-/** All that a distillation changes: what a checkpoint holds. */
-export interface DistillState {
-  /** Steps done. */
-  step: number;
-  readonly parameters: SyntheticParameters;
-  sampler: BatchSampler;
-  /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
-  readonly labels: AdamBlock;
-  readonly logTau: AdamBlock;
-  /** What the images' features are drawn towards, m × d, once chosen (`targets` of the configuration). */
-  targets?: Float32Array | undefined;
-}
-
-/** What is known of one step. */
-export interface StepReport {
-  readonly step: number;
-  readonly loss: number;
-  /** Share of the real batch that the step's probe classified rightly, where the objective has a probe. */
-  readonly batchAccuracy: number | undefined;
-  readonly levels: number;
-  readonly tau: number;
-}
-
-/** What the loop works with; everything but `state` stays as it is. */
-export interface DistillParts {
-  readonly config: DistillConfig;
-  readonly classes: number;
-  /** Cached features of the real images. */
-  readonly real: FeatureRows;
-  /** Their rows after each map. */
-  readonly batches: RealBatches;
-  /** One fitted map for each of the configuration's normalisations. */
-  readonly maps: readonly FeatureMap[];
-  /** Class means of the real features after each map, for objectives that need them. */
-  readonly classMeans?: readonly Matrix[];
-  readonly encoder: ChunkedEncoder;
-  readonly renderer: Renderer;
-  /** Between rendering and encoder, when the configuration augments. */
-  readonly augmenter: Augmenter | undefined;
-  readonly gemm: Gemm;
-  /** What target features are chosen with; absent where none are. */
-  readonly targets?: TargetParts | undefined;
-}
-
-/** How target features are chosen. */
-export interface TargetParts extends TargetBasis {
-  /** A choice is many evaluations of the objective: it tells how far it is, and can be stopped. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-}
+import type { DistillParts, DistillState, StepReport, TargetParts } from "./state.ts";
+import { addPull, chooseTargets } from "./target-features.ts";
+import { drawOf, viewCount } from "./views.ts";
 
 /** A fresh state around given parameters. */
 export function initialState(
@@ -106,7 +50,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   const m = parameters.count;
   const d = encoder.featureSize;
   const { batch, chunks } = encoder.plan;
-  const draws = Math.max(1, config.augment);
+  const views = viewCount(config);
   const learningRate = learningRateAt(config, state.step);
 
   const indices = realRows(parts, state);
@@ -133,24 +77,24 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   }
   if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
 
-  /** What the last pullback was written to. An augmentation's pullback is an array of its own. */
+  /** What the encoder's last pullback was written to; free again once it is added to the image's total. */
   let into: Float32Array | undefined;
   for (let chunk = 0; chunk < chunks; chunk++) {
     const images = await pass.imagesOf(chunk);
     const count = Math.min(batch, m - chunk * batch);
-    let total: Float32Array | undefined;
-    for (let draw = 0; draw < draws; draw++) {
+    const total = new Float32Array(images.length);
+    for (let view = 0; view < views; view++) {
       const cotangent = new Float32Array(batch * d);
-      const at = (draw * m + chunk * batch) * d;
+      const at = (view * m + chunk * batch) * d;
       cotangent.set(cotangents.subarray(at, at + count * d));
-      const input = await pass.inputOf(images, draw, chunk);
-      let back = await encoder.pullback(chunk * draws + draw, input, cotangent, into);
-      into = back;
-      if (augmenter) back = await augmenter.pullback(back, state.step, draw, chunk);
-      if (total === undefined) total = back;
-      else for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
+      const input = await pass.inputOf(images, view, chunk);
+      into = await encoder.pullback(chunk * views + view, input, cotangent, into);
+      const draw = drawOf(config, view);
+      const back =
+        draw === undefined ? into : await augmenter!.pullback(into, state.step, draw, chunk * batch);
+      for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
     }
-    await renderer.update(parameters, chunk * batch, images, total!, learningRate);
+    await renderer.update(parameters, chunk * batch, images, total, learningRate);
   }
   parameters.adamSteps++;
   state.step++;
@@ -163,10 +107,10 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 
 /** The synthetic images of a step, as they are rendered and as the encoder sees them, and their features. */
 interface Pass {
-  /** draws · m × d. */
+  /** views · m × d. */
   readonly features: Float32Array;
   imagesOf(chunk: number): Promise<Float32Array>;
-  inputOf(images: Float32Array, draw: number, chunk: number): Promise<Float32Array>;
+  inputOf(images: Float32Array, view: number, chunk: number): Promise<Float32Array>;
 }
 
 /** Renders and encodes all images. They are kept where the encoder's far larger intermediates are kept too. */
@@ -177,24 +121,27 @@ async function encodeImages(
   const m = parameters.count;
   const d = encoder.featureSize;
   const { batch, chunks } = encoder.plan;
-  const draws = Math.max(1, config.augment);
+  const views = viewCount(config);
   const keep = encoder.plan.activations === "save";
-  const features = new Float32Array(draws * m * d);
+  const features = new Float32Array(views * m * d);
   const rendered: Float32Array[] = [];
   const seen: Float32Array[] = [];
   const imagesOf = async (chunk: number) =>
     rendered[chunk] ?? (await renderer.render(parameters, chunk * batch));
-  const inputOf = async (images: Float32Array, draw: number, chunk: number) =>
-    seen[chunk * draws + draw] ?? (await augmenter?.apply(images, step, draw, chunk)) ?? images;
+  const inputOf = async (images: Float32Array, view: number, chunk: number) => {
+    const draw = drawOf(config, view);
+    if (draw === undefined) return images;
+    return seen[chunk * views + view] ?? (await augmenter!.apply(images, step, draw, chunk * batch));
+  };
   for (let chunk = 0; chunk < chunks; chunk++) {
     const images = await imagesOf(chunk);
     if (keep) rendered[chunk] = images;
-    for (let draw = 0; draw < draws; draw++) {
-      const input = await inputOf(images, draw, chunk);
-      if (keep) seen[chunk * draws + draw] = input;
-      const rows = await encoder.features(chunk * draws + draw, input);
+    for (let view = 0; view < views; view++) {
+      const input = await inputOf(images, view, chunk);
+      if (keep) seen[chunk * views + view] = input;
+      const rows = await encoder.features(chunk * views + view, input);
       const count = Math.min(batch, m - chunk * batch);
-      features.set(rows.subarray(0, count * d), (draw * m + chunk * batch) * d);
+      features.set(rows.subarray(0, count * d), (view * m + chunk * batch) * d);
     }
   }
   return { features, imagesOf, inputOf };
@@ -221,7 +168,7 @@ export async function nextTargets(
   steps = state.targets ? choiceSteps : firstChoiceSteps,
 ): Promise<Float32Array> {
   let done = 0;
-  const from = state.targets ? meanOfDraws(features, start.length) : start;
+  const from = state.targets ? meanOfViews(features, start.length) : start;
   return chooseTargets(from, range, steps, async (values) => {
     if (signal?.aborted) {
       throw new InterruptedError(`Stopped after step ${state.step} of ${parts.config.steps}.`);
@@ -232,8 +179,8 @@ export async function nextTargets(
   });
 }
 
-/** The mean over an image's draws, `length` numbers. */
-function meanOfDraws(features: Float32Array, length: number): Float32Array {
+/** The mean over an image's views, `length` numbers. */
+function meanOfViews(features: Float32Array, length: number): Float32Array {
   const out = new Float32Array(length);
   for (let i = 0; i < features.length; i++) out[i % length]! += (features[i]! * length) / features.length;
   return out;

@@ -1,6 +1,6 @@
-import type { FeatureRows } from "../data/feature-rows.ts";
 import { type BatchRows, type FeatureProduct, inverseNorms, mappedRows } from "../probe/batch-rows.ts";
 import { type FeatureMap, unitRows } from "../probe/feature-map.ts";
+import type { FeatureRows } from "../probe/rows.ts";
 
 /** The real side of a step: rows of the cached features after each feature map. */
 export interface RealBatches {

@@ -1,7 +1,7 @@
-import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
 import { ClassSums } from "../probe/class-sums.ts";
 import { FeatureStatistics } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
+import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
 
 /** Where real features lie: target features are kept there. */

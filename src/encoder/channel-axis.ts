@@ -1,4 +1,4 @@
-import { numbersOf } from "../graph/constant.ts";
+import { numbersOf } from "../onnx-vjp/graph/constant.ts";
 import {
   fromFront,
   intAttribute,
@@ -6,7 +6,7 @@ import {
   type Node,
   operatorOf,
   type TracedGraph,
-} from "../graph/ir.ts";
+} from "../onnx-vjp/graph/ir.ts";
 
 /** Operators whose result has channels as its second axis. */
 const second: ReadonlySet<string> = new Set([

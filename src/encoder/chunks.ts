@@ -6,10 +6,10 @@ import {
   type Differentiable,
   letGo,
   type Saved,
-} from "../runtime/differentiable.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+} from "../onnx-vjp/compile/differentiable.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
-import { chunkSize } from "./images-a-call.ts";
+import { chunkSize } from "./images-per-call.ts";
 
 /** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */
 export interface ChunkPlan {
@@ -25,7 +25,7 @@ export interface ChunkPlan {
 export interface ChunkedEncoder {
   readonly plan: ChunkPlan;
   readonly featureSize: number;
-  /** Features [batch, d] of slot `index` (one for each chunk and draw), whose images are [batch, 3, H, W] in [0, 1]. */
+  /** Features [batch, d] of slot `index` (one for each chunk and view), whose images are [batch, 3, H, W] in [0, 1]. */
   features(index: number, images: Float32Array): Promise<Float32Array>;
   /** Cotangent of the images from that of the chunk's features, in `into` if given; after `features(index, images)`. */
   pullback(
@@ -38,7 +38,7 @@ export interface ChunkedEncoder {
 }
 
 /**
- * Compiles an encoder for `count` images, each in `draws` augmented copies, within about `memoryBytes` of intermediates: saves the forward's
+ * Compiles an encoder for `count` images, each in `views` versions, within about `memoryBytes` of intermediates: saves the forward's
  * intermediates for the pullback where those of all images fit and need not be copied from a card and back,
  * recomputes them chunk by chunk elsewhere.
  */
@@ -46,7 +46,7 @@ export async function createChunkedEncoder(
   runtime: Runtime,
   encoder: Encoder,
   count: number,
-  draws: number,
+  views: number,
   memoryBytes: number,
   force?: { batch?: number; activations?: Activations },
 ): Promise<ChunkedEncoder> {
@@ -59,7 +59,7 @@ export async function createChunkedEncoder(
   const chunks = Math.ceil(count / batch);
   const activations =
     force?.activations ??
-    (runtime.handsOver && plan.savedBytes * chunks * draws <= memoryBytes ? "save" : "recompute");
+    (runtime.handsOver && plan.savedBytes * chunks * views <= memoryBytes ? "save" : "recompute");
   const { precision } = encoder;
   const compiled: Differentiable = await compileDerivative(runtime, plan, activations, { precision });
   const saved: Saved[] = [];
@@ -73,7 +73,7 @@ export async function createChunkedEncoder(
       batch,
       chunks,
       activations,
-      activationBytes: plan.savedBytes * (activations === "save" ? chunks * draws : 1),
+      activationBytes: plan.savedBytes * (activations === "save" ? chunks * views : 1),
     },
     featureSize: d,
     async features(index, images) {

@@ -1,4 +1,4 @@
-import { type Graph, intAttribute, type Node } from "../graph/ir.ts";
+import { type Graph, intAttribute, type Node } from "../onnx-vjp/graph/ir.ts";
 
 /** The layers that make class scores, found from the model's output. */
 export interface Classifier {

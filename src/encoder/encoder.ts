@@ -1,14 +1,14 @@
 import { Tensor } from "onnxruntime-common";
-import type { Preprocessing } from "../data/preprocess.ts";
 import { ModelError, NumericalError } from "../errors.ts";
-import { GraphBuilder } from "../graph/builder.ts";
-import { sizeOf, type TracedGraph } from "../graph/ir.ts";
-import { narrow } from "../graph/narrow.ts";
-import { prepareBatches } from "../graph/prepare.ts";
-import { simplify } from "../graph/simplify.ts";
-import { type DerivedPlan, planDerivative } from "../runtime/differentiable.ts";
-import { forwardSession } from "../runtime/forward-session.ts";
-import type { Precision, Runtime, Session } from "../runtime/runtime.ts";
+import type { Preprocessing } from "../images/preprocess.ts";
+import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
+import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
+import { sizeOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
+import { narrow } from "../onnx-vjp/prepare/narrow.ts";
+import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
+import { simplify } from "../onnx-vjp/prepare/simplify.ts";
 import { channelAxisOf } from "./channel-axis.ts";
 import {
   type Cut,
@@ -18,7 +18,7 @@ import {
   imagesInput,
   writeInput,
 } from "./image-input.ts";
-import { imagesACall } from "./images-a-call.ts";
+import { imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { givenForm, type ModelForm } from "./model-form.ts";
 import { poolFeature } from "./pool-feature.ts";

@@ -1,7 +1,16 @@
 import { ModelError } from "../errors.ts";
-import type { GraphBuilder } from "../graph/builder.ts";
-import { type Graph, intAttribute, ints, intsAttribute, type Node, type ValueInfo } from "../graph/ir.ts";
-import { withoutDeadNodes } from "../graph/simplify.ts";
+import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
+import {
+  type Attributes,
+  type Graph,
+  int,
+  intAttribute,
+  ints,
+  intsAttribute,
+  type Node,
+  type ValueInfo,
+} from "../onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import type { EncoderModel } from "./model.ts";
 import type { Layout, ModelForm } from "./model-form.ts";
 
@@ -83,11 +92,27 @@ export function writeInput(
   if (image.channels === 1) pixels = note(b.reduceSum(pixels, [1], true), dims(1));
   const shift = image.channels === 1 ? b.scalar(shifts.reduce((sum, s) => sum + s, 0)) : perChannel(shifts);
   const isOwnLayout = image.layout === "nchw";
-  const shifted = isOwnLayout ? b.named("Add", [pixels, shift], image.name) : b.op("Add", [pixels, shift]);
-  note(shifted, dims(image.channels));
-  if (isOwnLayout) return;
-  b.named("Transpose", [shifted], image.name, { perm: ints([0, 2, 3, 1]) });
-  note(image.name, imageDims(image, batch, crop));
+  const isReversed = preprocessing.channels === "bgr" && image.channels === 3;
+  // The last of these steps gives the model's input its name.
+  const steps: { op: string; inputs: string[]; attributes?: Attributes; dims: readonly number[] }[] = [
+    { op: "Add", inputs: [shift], dims: dims(image.channels) },
+    ...(isReversed
+      ? [{ op: "Gather", inputs: [b.ints([2, 1, 0])], attributes: { axis: int(1) }, dims: dims(3) }]
+      : []),
+    ...(isOwnLayout
+      ? []
+      : [
+          {
+            ...{ op: "Transpose", inputs: [], attributes: { perm: ints([0, 2, 3, 1]) } },
+            dims: imageDims(image, batch, crop),
+          },
+        ]),
+  ];
+  for (const [i, { op, inputs, attributes = {}, dims: shape }] of steps.entries()) {
+    const all = [pixels, ...inputs];
+    const isLast = i === steps.length - 1;
+    pixels = note(isLast ? b.named(op, all, image.name, attributes) : b.op(op, all, attributes), shape);
+  }
 }
 
 /** What each color adds to gray. */

@@ -1,5 +1,5 @@
-import type { Preprocessing } from "../data/preprocess.ts";
-import type { Graph } from "../graph/ir.ts";
+import type { Preprocessing } from "../images/preprocess.ts";
+import type { Graph } from "../onnx-vjp/graph/ir.ts";
 import type { ModelForm } from "./model-form.ts";
 
 /** How a feature map or token sequence becomes one vector an image. */

@@ -1,6 +1,6 @@
 import { ModelError } from "../errors.ts";
-import type { GraphBuilder } from "../graph/builder.ts";
-import { int } from "../graph/ir.ts";
+import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
+import { int } from "../onnx-vjp/graph/ir.ts";
 import type { EncoderModel } from "./model.ts";
 
 /** A feature tensor as one vector per image. */

@@ -1,7 +1,7 @@
 import { ModelError } from "../errors.ts";
-import { describeNode, type Graph, type TracedGraph } from "../graph/ir.ts";
-import { withoutDeadNodes } from "../graph/simplify.ts";
-import { activeValues, nodesWithoutRule } from "../vjp/derive.ts";
+import { describeNode, type Graph, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
+import { activeValues, nodesWithoutRule } from "../onnx-vjp/vjp/derive.ts";
 import { featureCandidates } from "./select-feature.ts";
 
 /** How many nodes an error lists by name. */

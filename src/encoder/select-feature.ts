@@ -1,5 +1,5 @@
 import { ModelError } from "../errors.ts";
-import type { Graph, Node } from "../graph/ir.ts";
+import type { Graph, Node } from "../onnx-vjp/graph/ir.ts";
 import { classifierOf } from "./classifier.ts";
 
 /** Output names that exporters give to features, best first. */

@@ -1,8 +1,8 @@
 import type { Encoder } from "../encoder/encoder.ts";
 import { UsageError } from "../errors.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { featuresInMemory } from "../probe/head.ts";
 import { seededRandom } from "../random.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { geometricAugmentation } from "../synthetic/augment.ts";
 import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
 import type { TrainingFeatures } from "./protocol.ts";
@@ -129,7 +129,7 @@ async function encodeDraws(
       const image = (start + i) % m;
       batch.set(images.subarray(image * pixels, (image + 1) * pixels), i * pixels);
     }
-    const drawn = await augmenter.apply(batch, seed, first, start / batchImages);
+    const drawn = await augmenter.apply(batch, seed, first, start);
     features.set(await encoder.features(drawn.subarray(0, filled * pixels), filled), start * d);
   }
   return features;

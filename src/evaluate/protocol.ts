@@ -1,5 +1,7 @@
-import { type FeatureRows, sequentialBatches } from "../data/feature-rows.ts";
+import { subsetOf } from "../probe/class-rows.ts";
+import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFullData } from "../probe/full-data.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 import {
   headScores,
@@ -11,11 +13,9 @@ import {
 } from "../probe/head.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
-import { subsetOf } from "./class-rows.ts";
-import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "./closed-form.ts";
-import { fitFullData } from "./full-data.ts";
-import { type Metrics, MetricsAccumulator, meanStd } from "./metrics.ts";
-import { splitOf } from "./split.ts";
+import { type Metrics, MetricsAccumulator, meanStd } from "../probe/metrics.ts";
+import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
+import { splitOf } from "../probe/split.ts";
 
 /**
  * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's

@@ -1,6 +1,6 @@
 import { formatMany, formatPercent, formatSeconds } from "../format.ts";
+import type { Evaluation } from "./evaluation.ts";
 import { type ProbeName, type ProbeResult, rankingOf, type Spread } from "./protocol.ts";
-import type { Evaluation } from "./run-node.ts";
 
 /** A table of text, for the terminal, Markdown and HTML alike. */
 export interface Table {

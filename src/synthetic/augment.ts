@@ -1,9 +1,9 @@
-import { GraphBuilder } from "../graph/builder.ts";
-import type { Graph } from "../graph/ir.ts";
+import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
+import type { Graph } from "../onnx-vjp/graph/ir.ts";
 import type { Random } from "../random.ts";
-import { cropMatrix } from "./interpolation.ts";
+import { cropMatrix, lowPassed } from "./interpolation.ts";
 
-/** Random resized crop, flip and noise, as LGM's papers draw them ("DSA" there). */
+/** Random resized crop, flip, noise and loss of detail. */
 export interface AugmentationRecipe {
   /** Share of the image's area that a crop covers. */
   readonly scale: readonly [number, number];
@@ -13,9 +13,11 @@ export interface AugmentationRecipe {
   readonly noiseProbability: number;
   readonly noiseMean: number;
   readonly noiseStd: number;
+  /** Share of the draws whose images lose their finest detail (`lowPassed`), all images of a draw alike. */
+  readonly lowPassProbability: number;
 }
 
-/** LGM's published recipe (arXiv 2511.16674). */
+/** LGM's published recipe (arXiv 2511.16674; "DSA" there). */
 const lgmAugmentation: AugmentationRecipe = {
   scale: [0.08, 1],
   ratio: [3 / 4, 4 / 3],
@@ -23,15 +25,55 @@ const lgmAugmentation: AugmentationRecipe = {
   noiseProbability: 0.5,
   noiseMean: 0.5,
   noiseStd: 0.2,
+  lowPassProbability: 0,
 };
 
 /** Flip and crop alone: what images are augmented with when probes are trained on them, too. */
 export const geometricAugmentation: AugmentationRecipe = { ...lgmAugmentation, noiseProbability: 0 };
 
-const recipes = { lgm: lgmAugmentation, geometric: geometricAugmentation } as const;
+/** What images go through when they are stored and loaded: little is cut off, and the noise leaves the brightness. */
+const moderateAugmentation: AugmentationRecipe = {
+  ...lgmAugmentation,
+  scale: [0.5, 1],
+  ratio: [1 / 1.1, 1.1],
+  noiseProbability: 1,
+  noiseMean: 0,
+  noiseStd: 0.02,
+};
 
-/** The recipe by the name that a configuration has for it; LGM's where it says nothing. */
-export const augmentationOf = (name: keyof typeof recipes = "lgm"): AugmentationRecipe => recipes[name];
+const recipes = {
+  lgm: lgmAugmentation,
+  geometric: geometricAugmentation,
+  moderate: moderateAugmentation,
+} as const;
+
+type AugmentationName = keyof typeof recipes;
+export const augmentationNames = Object.keys(recipes) as [AugmentationName, ...AugmentationName[]];
+
+/** What a configuration says of its augmentation. */
+export interface AugmentationSettings {
+  /** LGM's where nothing is said. */
+  readonly augmentation?: AugmentationName | undefined;
+  /** Standard deviation of noise around 0, in every draw. */
+  readonly noise?: number | undefined;
+  /** Least share of the area that a crop covers. */
+  readonly cropArea?: number | undefined;
+  readonly lowPass?: number;
+  readonly mirror?: boolean;
+}
+
+/** The recipe by its name, with what is set otherwise. */
+export function augmentationOf(settings: AugmentationSettings): AugmentationRecipe {
+  const { augmentation = "lgm", noise, cropArea, lowPass = 0, mirror = true } = settings;
+  const recipe = recipes[augmentation];
+  return {
+    ...recipe,
+    ...(noise === undefined ? {} : { noiseProbability: noise > 0 ? 1 : 0, noiseMean: 0, noiseStd: noise }),
+    scale: [cropArea ?? recipe.scale[0], 1],
+    lowPassProbability: lowPass,
+    flipProbability: mirror ? recipe.flipProbability : 0,
+  };
+}
 
 /** The part of an image that is taken, in pixels, and whether it is mirrored. */
 export interface Crop {
@@ -42,10 +84,11 @@ export interface Crop {
   readonly width: number;
 }
 
-/** One draw for a batch: a crop of each image, and noise [batch, 3, out, out]. */
-export interface AugmentationDraw {
-  readonly crops: readonly Crop[];
-  readonly noise: Float32Array;
+/** How one image is augmented. */
+export interface ImageDraw {
+  readonly crop: Crop;
+  /** Where the image's noise starts in the table of normal numbers; undefined without noise. */
+  readonly noiseAt: number | undefined;
 }
 
 /**
@@ -63,40 +106,41 @@ export function augmentationGraph(batch: number, size: number, out: number): Gra
   return b.graph;
 }
 
-/** Draws an augmentation for each of `batch` images. */
+/**
+ * Draws how one image is augmented.
+ * @param noiseStarts places in the table of normal numbers from where an image's noise can be read
+ */
 export function drawAugmentation(
   random: Random,
   recipe: AugmentationRecipe,
-  batch: number,
   size: number,
-  out: number,
-): AugmentationDraw {
-  const crops: Crop[] = [];
-  const noise = new Float32Array(batch * 3 * out * out);
-  for (let i = 0; i < batch; i++) {
-    const flip = random.uniform() < recipe.flipProbability;
-    crops.push({ flip, ...drawCrop(random, recipe, size) });
-    if (random.uniform() < recipe.noiseProbability) {
-      const start = i * 3 * out * out;
-      for (let k = 0; k < 3 * out * out; k++) {
-        noise[start + k] = recipe.noiseMean + recipe.noiseStd * random.normal();
-      }
-    }
-  }
-  return { crops, noise };
+  noiseStarts: number,
+): ImageDraw {
+  const flip = random.uniform() < recipe.flipProbability;
+  const crop = { flip, ...drawCrop(random, recipe, size) };
+  const noisy = random.uniform() < recipe.noiseProbability;
+  return { crop, noiseAt: noisy ? random.below(noiseStarts) : undefined };
 }
 
-/** Interpolation matrices of a batch's crops: A_y [batch, out, size] of the rows, A_xᵀ [batch, size, out] of the columns. */
+/**
+ * Interpolation matrices of a batch's crops: A_y [batch, out, size] of the rows, A_xᵀ [batch, size, out] of the columns.
+ * @param lowPass whether what they give is also low-passed, which costs nothing more when they are applied
+ */
 export function cropMatrices(
   crops: readonly Crop[],
   size: number,
   out: number,
+  lowPass: boolean,
 ): { rows: Float32Array; columns: Float32Array } {
+  const along = (start: number, length: number, flip: boolean) => {
+    const matrix = cropMatrix(out, size, start, length, flip);
+    return lowPass ? lowPassed(matrix, out, size) : matrix;
+  };
   const rows = new Float32Array(crops.length * out * size);
   const columns = new Float32Array(crops.length * size * out);
   for (const [i, { flip, top, left, height, width }] of crops.entries()) {
-    rows.set(cropMatrix(out, size, top, height, false), i * out * size);
-    const across = cropMatrix(out, size, left, width, flip);
+    rows.set(along(top, height, false), i * out * size);
+    const across = along(left, width, flip);
     const at = i * size * out;
     for (let r = 0; r < out; r++)
       for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c]!;

@@ -1,25 +1,24 @@
 import { Tensor } from "onnxruntime-common";
-import { prepareGraph } from "../graph/prepare.ts";
+import { compileDerivative, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { seededRandom } from "../random.ts";
-import { compileDerivative, planDerivative } from "../runtime/differentiable.ts";
-import type { Feeds, Runtime } from "../runtime/runtime.ts";
-import {
-  type AugmentationDraw,
-  type AugmentationRecipe,
-  augmentationGraph,
-  type Crop,
-  cropMatrices,
-  drawAugmentation,
-} from "./augment.ts";
+import { type AugmentationRecipe, augmentationGraph, cropMatrices, drawAugmentation } from "./augment.ts";
 
-/** What lies between rendering and encoder: augmented draws. */
+/**
+ * What lies between rendering and encoder: augmented draws. How an image is drawn depends on the seed, the step, the
+ * draw and the image alone, and so on no cut into chunks.
+ */
 export interface Augmenter {
-  /** The chunk's images as the encoder sees them in this draw of this step. */
-  apply(images: Float32Array, step: number, draw: number, chunk: number): Promise<Float32Array>;
+  /** The images from image `start` on as the encoder sees them in this draw of this step. */
+  apply(images: Float32Array, step: number, draw: number, start: number): Promise<Float32Array>;
   /** Takes the cotangent of `apply`'s result back to the images, which it does not depend on. */
-  pullback(cotangent: Float32Array, step: number, draw: number, chunk: number): Promise<Float32Array>;
+  pullback(cotangent: Float32Array, step: number, draw: number, start: number): Promise<Float32Array>;
   release(): Promise<void>;
 }
+
+/** Normal numbers that noise is read from: drawn anew for each image, they would cost as much time as an encoder. */
+const tableSize = 2 ** 20;
 
 /** @param size side of the rendered images; `out` is the encoder's input */
 export async function createAugmenter(
@@ -42,27 +41,42 @@ export async function createAugmenter(
     Object.fromEntries(
       Object.entries(values).map(([name, data]) => [name, new Tensor("float32", data, dims[name]!)]),
     );
-  // A draw's stream is its own, so it comes out the same again.
-  const drawn = (stream: string): AugmentationDraw =>
-    drawAugmentation(seededRandom(seed, stream), recipe, batch, size, out);
-  /** Crops of the draws whose pullback is to come: to draw them again would draw all the noise between them. */
-  const kept = new Map<string, readonly Crop[]>();
+  const pixels = 3 * out * out;
+  const table =
+    recipe.noiseProbability > 0 ? normalNumbers(seed, Math.max(tableSize, 2 * pixels)) : undefined;
+  const noiseStarts = table === undefined ? 1 : table.length - pixels + 1;
+  // Every draw has its own stream, so it comes out the same again for the pullback.
+  const drawn = (step: number, draw: number, start: number) => {
+    const images = Array.from({ length: batch }, (_, i) =>
+      drawAugmentation(
+        seededRandom(seed, `augmentation ${step} ${draw} ${start + i}`),
+        ...([recipe, size, noiseStarts] as const),
+      ),
+    );
+    const lowPass = seededRandom(seed, `low-pass ${step} ${draw}`).uniform() < recipe.lowPassProbability;
+    const crops = images.map(({ crop }) => crop);
+    return { images, matrices: cropMatrices(crops, size, out, lowPass) };
+  };
   return {
-    async apply(images, step, draw, chunk) {
-      const stream = streamOf(step, draw, chunk);
-      const { crops, noise } = drawn(stream);
-      if (recipe.noiseProbability > 0) kept.set(stream, crops);
-      return (await compiled.forward(tensors({ images, ...cropMatrices(crops, size, out), noise }))).value;
+    async apply(images, step, draw, start) {
+      const { images: draws, matrices } = drawn(step, draw, start);
+      const noise = new Float32Array(batch * pixels);
+      for (const [i, { noiseAt }] of draws.entries()) {
+        if (table === undefined || noiseAt === undefined) continue;
+        for (let k = 0; k < pixels; k++)
+          noise[i * pixels + k] = recipe.noiseMean + recipe.noiseStd * table[noiseAt + k]!;
+      }
+      return (await compiled.forward(tensors({ images, ...matrices, noise }))).value;
     },
-    async pullback(cotangent, step, draw, chunk) {
-      const stream = streamOf(step, draw, chunk);
-      const crops = kept.get(stream) ?? drawn(stream).crops;
-      kept.delete(stream);
-      return (await compiled.pullback(tensors(cropMatrices(crops, size, out)), {}, cotangent)).images!;
+    async pullback(cotangent, step, draw, start) {
+      const { matrices } = drawn(step, draw, start);
+      return (await compiled.pullback(tensors(matrices), {}, cotangent)).images!;
     },
     release: () => compiled.release(),
   };
 }
 
-const streamOf = (step: number, draw: number, chunk: number): string =>
-  `augmentation ${step} ${draw} ${chunk}`;
+function normalNumbers(seed: number, count: number): Float32Array {
+  const random = seededRandom(seed, "noise table");
+  return Float32Array.from({ length: count }, () => random.normal());
+}

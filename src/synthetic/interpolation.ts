@@ -33,3 +33,27 @@ export function cropMatrix(
   }
   return matrix;
 }
+
+/**
+ * The rows of `matrix` (out × input) taken to half their number with the filter [1 3 3 1]/8 and back linearly, the
+ * border repeated: what is left of an axis behind a loss of its finest detail.
+ */
+export function lowPassed(matrix: Float32Array, out: number, input: number): Float32Array {
+  const half = Math.ceil(out / 2);
+  const halved = new Float32Array(half * input);
+  for (let i = 0; i < half; i++)
+    for (const [tap, weight] of [1, 3, 3, 1].entries()) {
+      const row = Math.min(Math.max(2 * i + tap - 1, 0), out - 1);
+      for (let j = 0; j < input; j++) halved[i * input + j]! += (weight / 8) * matrix[row * input + j]!;
+    }
+  // An odd number of rows ends in the middle of the last of the half.
+  const back = cropMatrix(out, half, 0, out / 2, false);
+  const result = new Float32Array(out * input);
+  for (let i = 0; i < out; i++)
+    for (let k = 0; k < half; k++) {
+      const weight = back[i * half + k]!;
+      if (weight === 0) continue;
+      for (let j = 0; j < input; j++) result[i * input + j]! += weight * halved[k * input + j]!;
+    }
+  return result;
+}

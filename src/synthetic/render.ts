@@ -1,5 +1,5 @@
-import { GraphBuilder } from "../graph/builder.ts";
-import type { Graph } from "../graph/ir.ts";
+import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
+import type { Graph } from "../onnx-vjp/graph/ir.ts";
 import { colorMatrix } from "./color.ts";
 import { resizeMatrix } from "./interpolation.ts";
 

@@ -1,7 +1,11 @@
 import { Tensor } from "onnxruntime-common";
-import { prepareGraph } from "../graph/prepare.ts";
-import { compileDerivative, type Differentiable, planDerivative } from "../runtime/differentiable.ts";
-import type { Feeds, Runtime } from "../runtime/runtime.ts";
+import {
+  compileDerivative,
+  type Differentiable,
+  planDerivative,
+} from "../onnx-vjp/compile/differentiable.ts";
+import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { adamStep } from "./adam.ts";
 import type { SyntheticParameters } from "./parameters.ts";
 import { levelInput, pyramidGraph, renderedImages } from "./render.ts";

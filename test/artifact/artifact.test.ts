@@ -14,10 +14,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { readArtifact } from "../../src/artifact/read-node.ts";
-import { openSafetensors } from "../../src/artifact/safetensors-node.ts";
-import { requireOutside, writeArtifact } from "../../src/artifact/write-node.ts";
+import { readArtifact } from "../../src/artifact/read.ts";
+import { requireOutside, writeArtifact } from "../../src/artifact/write.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
+import { openSafetensors } from "../../src/files/safetensors.ts";
 import { sampleContent } from "../support/artifact-content.ts";
 import { disk } from "../support/failing-disk.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { countFlops } from "../../bench/flops.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import { int } from "../../src/graph/ir.ts";
-import { trace } from "../../src/graph/trace.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { int } from "../../src/onnx-vjp/graph/ir.ts";
+import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 
 /** Traced work of a graph of one input x and one output y. */
 async function work(dims: readonly number[], write: (b: GraphBuilder) => string) {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { portable } from "../../bench/portable.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import { ints } from "../../src/graph/ir.ts";
-import { trace } from "../../src/graph/trace.ts";
+import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { ints } from "../../src/onnx-vjp/graph/ir.ts";
+import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { seededRandom } from "../../src/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
 import { runGraph } from "../support/run-graph.ts";
 
 const random = seededRandom(0, "portable");

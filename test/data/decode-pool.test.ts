@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeImage, decodeOptionsFor } from "../../src/data/decode.ts";
 import { type BatchOptions, type ImageBatch, imageBatches } from "../../src/data/decode-pool.ts";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import { inputBytes, Preprocessing, preprocess } from "../../src/data/preprocess.ts";
-import type { ImageSource, Item } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/source.ts";
 import { DataError } from "../../src/errors.ts";
+import { decodeImage, decodeOptionsFor } from "../../src/images/decode.ts";
+import { inputBytes, Preprocessing, preprocess } from "../../src/images/preprocess.ts";
+import type { Item } from "../../src/images/types.ts";
 
 const preprocessing = Preprocessing.parse({
   resize: 40,

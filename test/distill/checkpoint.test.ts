@@ -12,11 +12,11 @@ import {
   requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
-} from "../../src/distill/checkpoint-node.ts";
-import { DistillConfig } from "../../src/distill/config.ts";
+} from "../../src/distill/checkpoint.ts";
 import { initialState } from "../../src/distill/loop.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
+import { DistillConfig } from "../../src/recipe/config.ts";
 import { addLevel, noiseParameters } from "../../src/synthetic/parameters.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
 import { disk } from "../support/failing-disk.ts";
@@ -175,11 +175,27 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
   }
 });
 
-test("a checkpoint of another format is refused as such", async () => {
-  await saveCheckpoint(folder, sampleCheckpoint(3));
+/** Saves a checkpoint as if an older version had written it. */
+async function saveAs(format: string, augment: number): Promise<Checkpoint> {
+  const sample = sampleCheckpoint(3);
+  const config = { ...sample.identity.config, augment };
+  const checkpoint = { ...sample, identity: { ...sample.identity, config } };
+  await saveCheckpoint(folder, checkpoint);
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"3"', '"format":"0"');
-  await writeFile(path, text, "latin1");
+  const text = (await readFile(path)).toString("latin1");
+  await writeFile(path, text.replace('"format":"4"', `"format":"${format}"`), "latin1");
+  return checkpoint;
+}
+
+test("a checkpoint of another format is refused as such", async () => {
+  await saveAs("0", 0);
+  await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
+});
+
+test("a checkpoint from before draws were each image's own is read, unless it has draws", async () => {
+  const checkpoint = await saveAs("3", 0);
+  expect(bits((await loadCheckpoint(folder))!)).toEqual(bits(checkpoint));
+  await saveAs("3", 1);
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
 });
 

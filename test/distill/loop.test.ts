@@ -1,17 +1,18 @@
 import { expect, test } from "vitest";
-import { randomFeatures } from "../../src/data/feature-rows.ts";
-import { DistillConfig } from "../../src/distill/config.ts";
-import { type DistillParts, distillStep, initialState, type TargetParts } from "../../src/distill/loop.ts";
+import { distillStep, initialState } from "../../src/distill/loop.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
+import type { DistillParts, TargetParts } from "../../src/distill/state.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
 import { InterruptedError } from "../../src/errors.ts";
-import { classMeans } from "../../src/evaluate/coresets.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
+import { randomFeatures } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { DistillConfig } from "../../src/recipe/config.ts";
+import { classMeans } from "../../src/select/coresets.ts";
 import { augmentationOf } from "../../src/synthetic/augment.ts";
-import { createAugmenter } from "../../src/synthetic/augmenter.ts";
+import { type Augmenter, createAugmenter } from "../../src/synthetic/augmenter.ts";
 import { noiseParameters } from "../../src/synthetic/parameters.ts";
 import { productInDouble } from "../support/matrices.ts";
 
@@ -143,7 +144,7 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
       const { parts, state } = await start();
       const augmenter = await createAugmenter(
         nodeRuntime({ threads: 1 }),
-        augmentationOf("lgm"),
+        augmentationOf({}),
         ...([1, classes, size, size] as const),
       );
       let applied = 0;
@@ -182,4 +183,49 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
   expect(save!.applied).toBe(2 * draws);
   expect(recompute!.applied).toBe(4 * draws);
   expect(save!.state).toEqual(recompute!.state);
+});
+
+/** A step's cotangents of the images, which are the features, without an update. */
+async function cotangentOf(changed: Partial<DistillConfig>, draw: (images: Float32Array) => Float32Array) {
+  const { parts, state, pulled } = await start();
+  const augmenter: Augmenter = {
+    apply: async (images) => draw(images),
+    // The draws are linear maps that are their own adjoints.
+    pullback: async (cotangent) => draw(cotangent),
+    async release() {},
+  };
+  const report = await distillStep(
+    { ...parts, config: { ...config, ...changed }, targets: undefined, augmenter },
+    state,
+  );
+  return { loss: report.loss, cotangent: pulled[0]! };
+}
+
+const half = (images: Float32Array) => images.map((v) => v / 2);
+const mirrored = (images: Float32Array) => {
+  const out = images.slice();
+  for (let at = 0; at < images.length; at += size)
+    for (let x = 0; x < size; x++) out[at + x] = images[at + size - 1 - x]!;
+  return out;
+};
+
+test("with a ridge for each view, loss and cotangent are the mean over the views", async () => {
+  const clean = await cotangentOf({}, half);
+  const alone = await cotangentOf({ augment: 1, ridge: "per-view" }, mirrored);
+  const both = await cotangentOf({ augment: 1, clean: true, ridge: "per-view" }, mirrored);
+  expect(both.loss).toBeCloseTo((clean.loss + alone.loss) / 2, 10);
+  for (const [i, value] of both.cotangent.entries())
+    expect(value).toBeCloseTo((clean.cotangent[i]! + alone.cotangent[i]!) / 2, 6);
+  expect(alone.loss).not.toBeCloseTo(clean.loss, 3);
+});
+
+test("with one ridge for all, two equal views are the same rows twice", async () => {
+  const same = (images: Float32Array) => images;
+  const twice = await cotangentOf({ augment: 1, clean: true, ridge: "joint" }, same);
+  // 2 ZᵀZ + r has the solution of ZᵀZ + r/2, where r, relative to tr(K)/m, stays as it is.
+  const once = await cotangentOf({ lambda: config.lambda / 2 }, same);
+  expect(twice.loss).toBeCloseTo(once.loss, 6);
+  const joint = await cotangentOf({ augment: 1, clean: true, ridge: "joint" }, mirrored);
+  const each = await cotangentOf({ augment: 1, clean: true, ridge: "per-view" }, mirrored);
+  expect(joint.loss).not.toBeCloseTo(each.loss, 3);
 });

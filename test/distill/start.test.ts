@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runDistillation } from "../../src/distill/run-node.ts";
+import { runDistillation } from "../../src/jobs/distill.ts";
 import { makePhotos } from "../support/photos.ts";
 
 let home: string;

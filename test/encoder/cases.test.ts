@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { openSafetensors } from "../../src/artifact/safetensors-node.ts";
 import { createChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { createEncoder } from "../../src/encoder/encoder.ts";
-import { inspectEncoderModel } from "../../src/encoder/inspect-node.ts";
-import { type LoadOptions, loadEncoderModel } from "../../src/encoder/load-node.ts";
+import { type LoadOptions, loadEncoderModel } from "../../src/encoder/load/load.ts";
 import { ModelError } from "../../src/errors.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { openSafetensors } from "../../src/files/safetensors.ts";
+import { inspectEncoderModel } from "../../src/jobs/inspect.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { relativeError } from "../support/check-rule.ts";
 
 const folder = fileURLToPath(new URL("../fixtures/cases", import.meta.url));

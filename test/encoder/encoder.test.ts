@@ -3,9 +3,9 @@ import { describe, expect, it, test } from "vitest";
 import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { ModelError, NumericalError } from "../../src/errors.ts";
-import { constantOf } from "../../src/graph/constant.ts";
-import { compileDerivative } from "../../src/runtime/differentiable.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
+import { constantOf } from "../../src/onnx-vjp/graph/constant.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { randomNumbers, relativeError } from "../support/check-rule.ts";
 import {
   type SmallOptions,

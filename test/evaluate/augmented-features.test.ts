@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Encoder } from "../../src/encoder/encoder.ts";
 import { UsageError } from "../../src/errors.ts";
 import { createFeatureAugmenter } from "../../src/evaluate/augmented-features.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 
 // Small enough to be quick, large enough that two draws are hardly ever the same crop.
 const size = 16;

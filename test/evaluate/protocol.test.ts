@@ -1,8 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { FeatureRows } from "../../src/data/feature-rows.ts";
 import { plainFeatures } from "../../src/evaluate/augmented-features.ts";
-import { meanStd } from "../../src/evaluate/metrics.ts";
 import {
   evaluateFullData,
   evaluateSet,
@@ -22,6 +20,8 @@ import {
   tuneHead,
 } from "../../src/probe/head.ts";
 import { matrix, transpose } from "../../src/probe/matrix.ts";
+import { meanStd } from "../../src/probe/metrics.ts";
+import type { FeatureRows } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const [d, classes] = [4, 3];

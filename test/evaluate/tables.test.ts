@@ -1,10 +1,10 @@
 import { parseHTML } from "linkedom";
 import { describe, expect, it } from "vitest";
-import { meanStd } from "../../src/evaluate/metrics.ts";
+import type { Evaluation } from "../../src/evaluate/evaluation.ts";
+import { evaluationHtml } from "../../src/evaluate/page.ts";
 import type { ProbeResult } from "../../src/evaluate/protocol.ts";
-import type { Evaluation } from "../../src/evaluate/run-node.ts";
 import { evaluationTables, labeller } from "../../src/evaluate/tables.ts";
-import { evaluationHtml } from "../../src/report/evaluation.ts";
+import { meanStd } from "../../src/probe/metrics.ts";
 
 const probe = (name: ProbeResult["probe"], top1: readonly number[], augmented = false): ProbeResult => ({
   ...{ probe: name, augmented, seeds: top1.map((_, i) => i), top1: { ...meanStd(top1), values: top1 } },

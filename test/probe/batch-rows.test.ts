@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { type FeatureProduct, inverseNorms, mappedRows } from "../../src/probe/batch-rows.ts";
 import { featureMap, normalizations } from "../../src/probe/feature-map.ts";
 import { transpose } from "../../src/probe/matrix.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { ortFeatureProduct } from "../../src/runtime/ort-feature-product.ts";
+import { ortFeatureProduct } from "../../src/probe/ort-feature-product.ts";
 import { relativeError } from "../support/check-rule.ts";
 import { naiveProduct, productInDouble, randomMatrix } from "../support/matrices.ts";
 

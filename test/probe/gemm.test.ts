@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../../src/probe/gemm.ts";
 import { blockOf, matrix, rowsOf, transpose } from "../../src/probe/matrix.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { ortGemm } from "../../src/runtime/ort-gemm.ts";
+import { ortGemm } from "../../src/probe/ort-gemm.ts";
 import { relativeError } from "../support/check-rule.ts";
 import { naiveProduct, randomMatrix } from "../support/matrices.ts";
 

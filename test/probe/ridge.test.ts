@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { DataError, NumericalError, UsageError } from "../../src/errors.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { chooseGemm, jsGemm } from "../../src/probe/gemm.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { innerProduct, type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+import { ortGemm } from "../../src/probe/ort-gemm.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { ortGemm } from "../../src/runtime/ort-gemm.ts";
 import { relativeError } from "../support/check-rule.ts";
 import {
   identity,

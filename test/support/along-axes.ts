@@ -1,4 +1,4 @@
-import { sizeOf } from "../../src/graph/ir.ts";
+import { sizeOf } from "../../src/onnx-vjp/graph/ir.ts";
 import { type Array64, array64 } from "./check-rule.ts";
 
 /** Applies `f` to every slice of `x` along `axes` (the slice flattened in row-major order). */

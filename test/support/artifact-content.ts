@@ -1,11 +1,11 @@
 import type { Manifest } from "../../src/artifact/manifest.ts";
-import type { ArtifactContent } from "../../src/artifact/write-node.ts";
-import { DistillConfig } from "../../src/distill/config.ts";
+import type { ArtifactContent } from "../../src/artifact/write.ts";
 import { syntheticLabels } from "../../src/distill/loop.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { matrix } from "../../src/probe/matrix.ts";
 import { seededRandom } from "../../src/random.ts";
+import { DistillConfig } from "../../src/recipe/config.ts";
 
 /** A made-up run's manifest: every field in use, and numbers that no run gave. */
 export function sampleManifest(

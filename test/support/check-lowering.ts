@@ -1,11 +1,11 @@
 import { Tensor } from "onnxruntime-common";
 import { expect } from "vitest";
-import { emptyGraph, GraphBuilder } from "../../src/graph/builder.ts";
-import { constantOf } from "../../src/graph/constant.ts";
-import type { Attributes, DataType, Graph } from "../../src/graph/ir.ts";
-import type { LoweringTable } from "../../src/graph/lower/lowering.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { hasRule } from "../../src/vjp/derive.ts";
+import { emptyGraph, GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { constantOf } from "../../src/onnx-vjp/graph/constant.ts";
+import type { Attributes, DataType, Graph } from "../../src/onnx-vjp/graph/ir.ts";
+import type { LoweringTable } from "../../src/onnx-vjp/prepare/lower/lowering.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
+import { hasRule } from "../../src/onnx-vjp/vjp/derive.ts";
 import { type Array64, relativeError } from "./check-rule.ts";
 
 export interface LoweringCase {

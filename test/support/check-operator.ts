@@ -1,8 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { expect } from "vitest";
-import { emptyGraph, GraphBuilder } from "../../src/graph/builder.ts";
-import { constantOf, numbersOf } from "../../src/graph/constant.ts";
-import { protoOfDataType } from "../../src/graph/data-type.ts";
+import { emptyGraph, GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { constantOf, numbersOf } from "../../src/onnx-vjp/graph/constant.ts";
+import { protoOfDataType } from "../../src/onnx-vjp/graph/data-type.ts";
 import {
   type Attributes,
   type DataType,
@@ -10,11 +10,11 @@ import {
   int,
   intAttribute,
   type TracedGraph,
-} from "../../src/graph/ir.ts";
-import { prepareGraph } from "../../src/graph/prepare.ts";
-import { withoutDeadNodes } from "../../src/graph/simplify.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { derive } from "../../src/vjp/derive.ts";
+} from "../../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
+import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
+import { derive } from "../../src/onnx-vjp/vjp/derive.ts";
 import { type Array64, array64, randomNumbers, relativeError } from "./check-rule.ts";
 
 export interface OperatorCase {

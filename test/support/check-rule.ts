@@ -1,12 +1,12 @@
 import { Tensor } from "onnxruntime-common";
 import { expect } from "vitest";
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import { constantOf } from "../../src/graph/constant.ts";
-import { type Attributes, type DataType, sizeOf } from "../../src/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/graph/simplify.ts";
-import { trace } from "../../src/graph/trace.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { derive } from "../../src/vjp/derive.ts";
+import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { constantOf } from "../../src/onnx-vjp/graph/constant.ts";
+import { type Attributes, type DataType, sizeOf } from "../../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
+import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
+import { derive } from "../../src/onnx-vjp/vjp/derive.ts";
 
 /** A dense array of doubles with a shape: what reference implementations compute on. */
 export interface Array64 {

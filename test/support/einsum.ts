@@ -1,4 +1,4 @@
-import { sizeOf } from "../../src/graph/ir.ts";
+import { sizeOf } from "../../src/onnx-vjp/graph/ir.ts";
 import { type Array64, array64 } from "./check-rule.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import { constantOf, float32Of } from "../../src/graph/constant.ts";
-import { protoOfDataType } from "../../src/graph/data-type.ts";
+import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { constantOf, float32Of } from "../../src/onnx-vjp/graph/constant.ts";
+import { protoOfDataType } from "../../src/onnx-vjp/graph/data-type.ts";
 import {
   type Constant,
   type Graph,
@@ -8,10 +8,10 @@ import {
   intAttribute,
   type Node,
   type ValueInfo,
-} from "../../src/graph/ir.ts";
-import { inferredTypes } from "../../src/graph/measure.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import type { Runtime } from "../../src/runtime/runtime.ts";
+} from "../../src/onnx-vjp/graph/ir.ts";
+import type { Runtime } from "../../src/onnx-vjp/graph/runtime.ts";
+import { inferredTypes } from "../../src/onnx-vjp/prepare/measure.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 
 const runtime = nodeRuntime({ threads: 1 });
 const float16 = protoOfDataType("float16");

@@ -1,9 +1,9 @@
 import { Tensor } from "onnxruntime-common";
-import type { DataType, Graph } from "../../src/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/graph/simplify.ts";
-import { trace } from "../../src/graph/trace.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import { derive } from "../../src/vjp/derive.ts";
+import type { DataType, Graph } from "../../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
+import { trace } from "../../src/onnx-vjp/prepare/trace.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
+import { derive } from "../../src/onnx-vjp/vjp/derive.ts";
 import type { Array64 } from "./check-rule.ts";
 
 const arrays = { float32: Float32Array, float64: Float64Array } as const;

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { sizeOf } from "../../src/graph/ir.ts";
+import { sizeOf } from "../../src/onnx-vjp/graph/ir.ts";
 import { type Array64, array64, randomNumbers } from "./check-rule.ts";
 
 /** Plain double-precision array functions that the reference implementations of the rule tests are made of. */

@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import type { Graph } from "../../src/graph/ir.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import type { Array64 } from "./check-rule.ts";
 
 const runtime = nodeRuntime({ threads: 1 });

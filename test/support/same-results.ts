@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import type { Graph, TracedGraph } from "../../src/graph/ir.ts";
-import { prepareGraph } from "../../src/graph/prepare.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
+import type { Graph, TracedGraph } from "../../src/onnx-vjp/graph/ir.ts";
+import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { type Array64, randomArray, randomNumbers, relativeError } from "./check-rule.ts";
 import { tensorOf } from "./pullback.ts";
 

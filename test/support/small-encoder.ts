@@ -1,6 +1,6 @@
 import type { EncoderModel } from "../../src/encoder/model.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import { type DataType, type Graph, int, ints } from "../../src/graph/ir.ts";
+import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
+import { type DataType, type Graph, int, ints } from "../../src/onnx-vjp/graph/ir.ts";
 import { randomArray, randomNumbers } from "./check-rule.ts";
 
 export const smallSide = 8;

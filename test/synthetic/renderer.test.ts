@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { Runtime } from "../../src/onnx-vjp/graph/runtime.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { seededRandom } from "../../src/random.ts";
-import { nodeRuntime } from "../../src/runtime/node.ts";
-import type { Runtime } from "../../src/runtime/runtime.ts";
 import { colorMatrix } from "../../src/synthetic/color.ts";
 import { resizeMatrix } from "../../src/synthetic/interpolation.ts";
 import {

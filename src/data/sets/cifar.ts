@@ -3,10 +3,11 @@ import { createReadStream, existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError, messageOf } from "../../errors.ts";
+import { readLines } from "../../files/text-files.ts";
+import type { Encoding } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { Encoding, ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
-import { readLines } from "./text-files.ts";
 
 const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };
 const pixelBytes = 3 * 32 * 32;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { safePath, shown } from "../../files/text-files.ts";
 import type { ImageSource, Split } from "../source.ts";
 import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
 import { matNumbers, matTexts, readMat } from "./mat.ts";
-import { safePath, shown } from "./text-files.ts";
 
 /** Stanford Dogs: `lists/train_list.mat` and `test_list.mat` name the files in `Images/` and their classes. */
 export async function openDogs(root: string, name: string): Promise<ImageSource> {

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
+import { readLines, readText, safePath, shown } from "../../files/text-files.ts";
 import { type ImageSource, listed, type Split } from "../source.ts";
 import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
-import { readLines, readText, safePath, shown } from "./text-files.ts";
 
 const ByClass = z.record(z.string(), z.array(z.string()));
 

@@ -4,21 +4,17 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
-import {
-  type HubContext,
-  hubFetch,
-  notUnderstood,
-  UnreachableError,
-} from "../../encoder/hub-request-node.ts";
-import type { HubAccess } from "../../encoder/hub-settings-node.ts";
-import { type HubFile, hubFile, transferFile } from "../../encoder/hub-transfer-node.ts";
+import type { PartialContext } from "../../context.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
-import { onDisk, replaceFile } from "../disk.ts";
-import { lockFolder } from "../folder-lock.ts";
+import { onDisk, replaceFile } from "../../files/disk.ts";
+import { hubFetch, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
+import type { HubAccess } from "../../files/hub/settings.ts";
+import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
+import { lockFolder } from "../../files/lock.ts";
+import { safePath } from "../../files/text-files.ts";
 import type { ImageSource } from "../source.ts";
 import { openParquet } from "./parquet.ts";
 import { splitOfName } from "./split-name.ts";
-import { safePath } from "./text-files.ts";
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */
 export interface HubDataSet {
@@ -59,7 +55,7 @@ export function parseHubId(text: string): HubDataSet {
 export async function openHubDataSet(
   text: string,
   access: HubAccess,
-  context: HubContext = {},
+  context: PartialContext = {},
 ): Promise<ImageSource> {
   const wanted = parseHubId(text);
   const repository = join(access.cacheDir, getRepoFolderName({ type: "dataset", name: wanted.id }));
@@ -91,7 +87,7 @@ async function download(
   repository: string,
   record: string,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
 ): Promise<Downloaded> {
   const address = `datasets/${wanted.id}`;
   const byHand =
@@ -137,7 +133,7 @@ async function parquetFiles(
   text: string,
   { id, folder, revision }: HubDataSet,
   access: HubAccess,
-  context: HubContext,
+  context: PartialContext,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const request = {
     ...{ hubUrl: access.hubUrl, fetch: hubFetch(`datasets/${id}`, access, context) },

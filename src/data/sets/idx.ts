@@ -4,8 +4,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { DataError, messageOf } from "../../errors.ts";
+import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { Encoding, ImageSource, Item, Split } from "../source.ts";
+import type { ImageSource, Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 /** What the halves of the data set are called. */

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { readCsv, readLines, wholeNumber } from "../../files/text-files.ts";
 import { scanFolder, subfolders } from "../folder-scan.ts";
 import { type ImageSource, listed } from "../source.ts";
 import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
 import { matNumbers, readMat } from "./mat.ts";
-import { readCsv, readLines, wholeNumber } from "./text-files.ts";
 
 /** Classes of ImageNet-1K. */
 const allClasses = 1000;

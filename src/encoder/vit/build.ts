@@ -1,6 +1,6 @@
 import { ModelError } from "../../errors.ts";
-import { GraphBuilder } from "../../graph/builder.ts";
-import { type Graph, int } from "../../graph/ir.ts";
+import { GraphBuilder } from "../../onnx-vjp/graph/builder.ts";
+import { type Graph, int } from "../../onnx-vjp/graph/ir.ts";
 import type { Pool } from "../model.ts";
 import { gridOf, prefixTokens, type Size, type VisionTransformer } from "./description.ts";
 import { Layers } from "./emit.ts";

@@ -1,5 +1,5 @@
-import type { GraphBuilder } from "../../graph/builder.ts";
-import { float, int } from "../../graph/ir.ts";
+import type { GraphBuilder } from "../../onnx-vjp/graph/builder.ts";
+import { float, int } from "../../onnx-vjp/graph/ir.ts";
 import type { Activation, VisionTransformer } from "./description.ts";
 import type { Linear } from "./layers.ts";
 import type { Weights } from "./weights.ts";

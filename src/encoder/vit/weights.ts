@@ -1,5 +1,5 @@
 import { ModelError } from "../../errors.ts";
-import { isFloat, type SafetensorsEntry } from "../safetensors.ts";
+import { isFloat, type SafetensorsEntry } from "../../files/safetensors-header.ts";
 import { gridOf, prefixTokens, type VisionTransformer } from "./description.ts";
 import type { NameMap } from "./names.ts";
 

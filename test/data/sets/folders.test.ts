@@ -2,7 +2,7 @@ import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imagenetSubsets } from "../../../src/data/sets/imagenet-subsets.ts";
-import { openNamed } from "../../../src/data/sets/open-node.ts";
+import { openNamed } from "../../../src/data/sets/open-named.ts";
 import { DataError } from "../../../src/errors.ts";
 import { type DataFolder, dataFixture, dataFolder, listing } from "../../support/data-folder.ts";
 

@@ -1,0 +1,180 @@
+import { formatBytes, formatCount, formatMany, formatMeanStd, formatSeconds } from "../../format.ts";
+import { imageCount, type Manifest } from "../manifest.ts";
+
+/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
+export function dataSetCard(manifest: Manifest): string {
+  const { encoder, data, metrics, kind, probe } = manifest;
+  const m = imageCount(manifest);
+  const name = inline(data.name);
+  const { preprocessing } = encoder;
+  const rows = metrics.rows.map(
+    (row) =>
+      `| ${cell(row.name)} | ${cell(row.protocol)} | ${formatCount(row.images)} | ${formatMeanStd(row.top1, row.std)} |`,
+  );
+  return `---
+license:
+${cardLicences(data.licences)
+  .map((licence) => `  - ${licence}`)
+  .join("\n")}
+task_categories:
+  - image-classification
+size_categories:
+  - ${sizeCategory(m)}
+tags:
+  - dataset-distillation
+  - clp-dd
+pretty_name: ${JSON.stringify(`${data.name}, ${kind}`)}
+configs:
+  - config_name: default
+    data_files: images/**/*.png
+---
+
+# ${name}: ${kind === "full" ? "the full data's probe" : `${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images`}
+
+${kind === "full" ? fullText(manifest) : imagesText(manifest, m)}
+
+## Results
+${
+  rows.length === 0
+    ? "Nothing was measured: the data set has no test images."
+    : `| trained on | probe | images | top-1 |
+|---|---|--:|--:|
+${rows.join("\n")}
+
+Top-1: share of ${data.counts.test === undefined ? "the" : formatCount(data.counts.test)} real test images classified rightly, measured by the run that made this folder.${
+        metrics.random === undefined
+          ? ""
+          : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`
+      }`
+}
+
+Closed form: ridge regression with strength λ = ${probe.lambda} · tr(K)/m on features after \`${probe.normalization}\`.${
+    probe.usesStatistics
+      ? `
+It uses statistics of the real training features (${probe.normalization.startsWith("standardize") ? "mean and deviation, 2 · " : "the mean, "}${encoder.featureSize} numbers), which are part of this folder
+(\`probe.safetensors\`).`
+      : ""
+  }${
+    metrics.fullData === undefined
+      ? ""
+      : `
+On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
+  }
+Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
+
+## Use
+${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
+
+## Preprocessing of real images
+Resize: ${
+    preprocessing.resize === null
+      ? "none"
+      : typeof preprocessing.resize === "number"
+        ? `shorter edge to ${preprocessing.resize} px, ${preprocessing.interpolation}`
+        : `to ${preprocessing.resize.join(" × ")} px, ${preprocessing.interpolation}`
+  }; centre crop ${preprocessing.crop.join(" × ")}; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}
+(rounded; \`manifest.json\` has every digit).${
+    kind === "full"
+      ? ""
+      : "\nThe images of this set are used as they are; mean and deviation apply to them too."
+  }
+
+## Where it comes from
+- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, licence ${
+    encoder.licence ? inline(encoder.licence) : "not known"
+  }, sha256 \`${encoder.sha256}\`
+${Object.entries(data.fingerprints)
+  .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
+  .join("")}${
+  data.licences.length === 0
+    ? "- Images: their licence is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
+    : data.licences
+        .map(
+          ({ name, author, spdx, url }) =>
+            `- Images: ${inline(name)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
+        )
+        .join("")
+}${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
+}
+
+function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: Manifest, m: number): string {
+  return `${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images, ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px, ${
+    kind === "distilled" ? "distilled" : `chosen (${kind})`
+  } by clp-dd ${tool.version}
+from ${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images. They are made for one purpose:
+a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
+real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
+}
+
+function fullText({ tool, data, encoder }: Manifest): string {
+  return `The closed-form linear probe of the frozen encoder \`${inline(encoder.id)}\` on all ${
+    data.counts.train === undefined ? "" : `${formatCount(data.counts.train)} `
+  }training images, solved by clp-dd ${tool.version}:
+what sets of few images are compared with. It holds no images.`;
+}
+
+function imagesUse({ classes, imageSize, encoder }: Manifest, m: number): string {
+  return `\`\`\`js
+import { readArtifact, loadEncoder } from "clp-dd";
+
+const set = await readArtifact("."); // checks every file's hash
+const images = await set.images(); // Float32Array [${m}, 3, ${imageSize}, ${imageSize}] in [0, 1]
+const { id, feature, askedPool: pool } = set.manifest.encoder;
+const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
+const features = await encoder.features(images); // ${m} × ${encoder.featureSize}
+const { weight, map } = await set.probe(); // scores = map.apply(features) · weight
+console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.normalization);
+await encoder.release();
+\`\`\`
+
+In Python, as an image folder (8-bit):
+\`\`\`python
+torchvision.datasets.ImageFolder("images")
+\`\`\`
+It numbers the classes in alphabetical order; the tensors below number them as \`manifest.json\` does.
+
+The exact pixels: \`safetensors.torch.load_file("distilled.safetensors")["images"]\` (float32, [${m}, 3, ${imageSize}, ${imageSize}]), with
+\`labels\` ([${m}, ${classes.length}], what the probe is solved with), \`classes\` and the parameters \`level/<side>\`.
+Folders are class names made safe for every file system; the true names are in \`manifest.json\`.`;
+}
+
+function probeUse({ imageSize, encoder }: Manifest): string {
+  return `\`\`\`js
+import { readArtifact, loadEncoder } from "clp-dd";
+
+const { manifest, probe } = await readArtifact("."); // checks every file's hash
+const { id, feature, askedPool: pool } = manifest.encoder;
+const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
+const { weight, map } = await probe(); // scores = map.apply(features) · weight, features n × ${encoder.featureSize}
+\`\`\``;
+}
+
+const rounded = (values: readonly number[]): string =>
+  values.map((value) => Number(value.toPrecision(6))).join(", ");
+
+/** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
+function cardLicences(licences: Manifest["data"]["licences"]): string[] {
+  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))];
+  if (all.length === 0) return ["unknown"];
+  const shareAlike = all.filter((id) => /-sa-/.test(id));
+  // Newer versions of a share-alike licence may be used for older ones, not the other way.
+  return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
+}
+
+/** The hub's classes of size. */
+function sizeCategory(m: number): string {
+  if (m < 1000) return "n<1K";
+  if (m < 10_000) return "1K<n<10K";
+  return m < 100_000 ? "10K<n<100K" : "100K<n<1M";
+}
+
+/** Text from elsewhere on one line, without Markdown of its own. */
+function inline(text: string): string {
+  return text
+    .replace(/\s+/g, " ")
+    .replace(/[\\`*_[\]<>#]/g, (character) =>
+      character === "<" ? "&lt;" : character === ">" ? "&gt;" : character === "_" ? "_" : `\\${character}`,
+    );
+}
+
+const cell = (text: string): string => inline(text).replaceAll("|", "\\|");

@@ -1,0 +1,101 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { DataError } from "../errors.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import type { ClosedFormProbe } from "../probe/closed-form.ts";
+import { featureMap } from "../probe/feature-map.ts";
+import { matrix } from "../probe/matrix.ts";
+import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import { presentFolder, textOf } from "./write.ts";
+
+/** An artefact read back; its tensors are read when asked for. */
+export interface Artifact {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** Exact pixels, [m, 3, size, size] in [0, 1]. */
+  images(): Promise<Float32Array>;
+  /** Class of each image. */
+  readonly labels: Int32Array;
+  /** Labels that a probe is solved with, m × C. */
+  softLabels(): Promise<Float32Array>;
+  probe(): Promise<ClosedFormProbe>;
+}
+
+/**
+ * Opens an artefact and checks the hash of each of its files.
+ * @throws DataError when the folder is none, was written by another version, or a file is missing or was changed
+ */
+export async function readArtifact(path: string): Promise<Artifact> {
+  const folder = await presentFolder(path);
+  const text = await textOf(join(folder, "manifest.json"));
+  if (text === undefined) {
+    throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
+  }
+  const manifest = parseManifest(text, join(folder, "manifest.json"));
+  for (const [name, expected] of Object.entries(manifest.files))
+    await requireUnchanged(join(folder, name), expected);
+  const m = imageCount(manifest);
+  const tensor = async (name: string): Promise<Float32Array> => {
+    const file = await openSafetensors(join(folder, "distilled.safetensors"));
+    try {
+      return await file.float32(name);
+    } finally {
+      await file.close();
+    }
+  };
+  return {
+    folder,
+    manifest,
+    images: () => tensor("images"),
+    labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
+    softLabels: () => tensor("labels"),
+    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
+  };
+}
+
+async function readProbe(path: string, manifest: Manifest): Promise<ClosedFormProbe> {
+  const { classes, encoder, probe } = manifest;
+  const file = await openSafetensors(path);
+  try {
+    const vector = async (name: "mean" | "std") =>
+      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
+    return {
+      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
+      lambda: probe.lambda,
+      map: featureMap({
+        normalization: probe.normalization,
+        ...(await vector("mean")),
+        ...(await vector("std")),
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DataError(
+      `${path} does not fit the manifest beside it: ${error.message}. Copy the artefact again.`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    await file.close();
+  }
+}
+
+async function requireUnchanged(path: string, expected: string): Promise<void> {
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  } catch (error) {
+    throw new DataError(
+      `${path} is missing from the artefact. Copy it again, or run the distillation again.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (hash.digest("hex") === expected) return;
+  throw new DataError(
+    `${path} was changed or damaged since it was written (its hash differs). Copy the artefact again.`,
+  );
+}

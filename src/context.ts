@@ -1,0 +1,22 @@
+/** How far a long piece of work has come. */
+export interface Progress {
+  /** What is being done: "Reading features of train", "Distilling", … */
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number;
+  /** What is counted: "images", "steps", "bytes". */
+  readonly unit: string;
+  /** The current loss or the like, one short phrase. */
+  readonly detail?: string;
+}
+
+/** What every job is given beside its parameters. */
+export interface JobContext {
+  readonly signal: AbortSignal;
+  progress(progress: Progress): void;
+  /** Tells the user something worth knowing that is no error. */
+  note(message: string): void;
+}
+
+/** The same where nobody may be listening: a download reports what it can. */
+export type PartialContext = Partial<JobContext>;

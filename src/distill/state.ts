@@ -1,0 +1,64 @@
+import type { ChunkedEncoder } from "../encoder/chunks.ts";
+import type { BatchSampler } from "../features/batch-sampler.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import type { Matrix } from "../probe/matrix.ts";
+import type { FeatureRows } from "../probe/rows.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import type { AdamBlock } from "../synthetic/adam.ts";
+import type { Augmenter } from "../synthetic/augmenter.ts";
+import type { SyntheticParameters } from "../synthetic/parameters.ts";
+import type { Renderer } from "../synthetic/renderer.ts";
+import type { RealBatches } from "./real-batches.ts";
+import type { TargetBasis } from "./target-features.ts";
+
+/** All that a distillation changes: what a checkpoint holds. */
+export interface DistillState {
+  /** Steps done. */
+  step: number;
+  readonly parameters: SyntheticParameters;
+  sampler: BatchSampler;
+  /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
+  readonly labels: AdamBlock;
+  readonly logTau: AdamBlock;
+  /** What the images' features are drawn towards, m × d, once chosen (`targets` of the configuration). */
+  targets?: Float32Array | undefined;
+}
+
+/** What is known of one step. */
+export interface StepReport {
+  readonly step: number;
+  readonly loss: number;
+  /** Share of the real batch that the step's probe classified rightly, where the objective has a probe. */
+  readonly batchAccuracy: number | undefined;
+  readonly levels: number;
+  readonly tau: number;
+}
+
+/** What the loop works with; everything but `state` stays as it is. */
+export interface DistillParts {
+  readonly config: DistillConfig;
+  readonly classes: number;
+  /** Cached features of the real images. */
+  readonly real: FeatureRows;
+  /** Their rows after each map. */
+  readonly batches: RealBatches;
+  /** One fitted map for each of the configuration's normalisations. */
+  readonly maps: readonly FeatureMap[];
+  /** Class means of the real features after each map, for objectives that need them. */
+  readonly classMeans?: readonly Matrix[];
+  readonly encoder: ChunkedEncoder;
+  readonly renderer: Renderer;
+  /** Between rendering and encoder, where the configuration has augmented draws. */
+  readonly augmenter: Augmenter | undefined;
+  readonly gemm: Gemm;
+  /** What target features are chosen with; absent where none are. */
+  readonly targets?: TargetParts | undefined;
+}
+
+/** How target features are chosen. */
+export interface TargetParts extends TargetBasis {
+  /** A choice is many evaluations of the objective: it tells how far it is, and can be stopped. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,148 @@
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import * as z from "zod";
+import { ModelError } from "../../errors.ts";
+import { Preprocessing } from "../../images/preprocess.ts";
+import type { EncoderModel, Pool } from "../model.ts";
+import type { ModelForm } from "../model-form.ts";
+import { isTransformerFolder, loadTransformerFolder } from "../vit/load-vit.ts";
+import { isKnownConfig } from "../vit/supported.ts";
+import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
+import { localOnnx } from "./hub.ts";
+import { licenceOfCard } from "./license.ts";
+import { readOnnxFile } from "./onnx.ts";
+import { readPreprocessorConfig } from "./preprocessor-config.ts";
+import { resized, type SizeOptions } from "./resized.ts";
+import { readTimmPreprocessing } from "./timm-preprocessing.ts";
+
+/** How a model is to be read, whatever it lies in. */
+export interface ModelOptions extends SizeOptions, ModelForm {
+  readonly feature?: string;
+  readonly pool?: Pool;
+  readonly preprocessing?: Partial<Preprocessing>;
+  readonly dtype?: Dtype;
+}
+
+/**
+ * Loads an encoder from a folder: `config.json` and safetensors of a family that is built here, else an ONNX file as
+ * transformers.js expects it (`onnx/model.onnx`, `onnx/vision_model.onnx`). Preprocessing is that of
+ * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the licence that of its `README.md`.
+ *
+ * @param id what the encoder is called
+ * @throws ModelError when there is neither, or what is there cannot be read
+ */
+export async function loadFolder(
+  folder: string,
+  id: string,
+  options: ModelOptions = {},
+): Promise<EncoderModel> {
+  const config = await textOf(folder, "config.json");
+  const found = isTransformerFolder(folder);
+  if (found && isKnownConfig(config)) return withLicence(await loadWeights(folder, id, options), folder);
+  const onnx = chooseOnnx(await localOnnx(folder), options.dtype ?? "fp32", folder);
+  if (onnx !== undefined) return loadOnnx(join(folder, onnx.model), id, options);
+  // Its message names the families.
+  if (found) return loadWeights(folder, id, options);
+  throw new ModelError(
+    `${folder} is no encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
+  );
+}
+
+async function loadWeights(folder: string, id: string, options: ModelOptions): Promise<EncoderModel> {
+  const processor = await processorIn(folder);
+  return loadTransformerFolder(folder, {
+    id,
+    ...(options.feature ? { feature: options.feature } : {}),
+    ...(options.pool ? { pool: options.pool } : {}),
+    preprocessing: (defaults) => {
+      const own = processor?.(defaults) ?? defaults;
+      return resized({ ...own, ...options.preprocessing }, options);
+    },
+  });
+}
+
+/** What `tools/convert_efficientnet_lite.py` writes beside a model it converts. */
+const Beside = z.object({
+  licence: z.string(),
+  source: z.string(),
+  feature: z.string(),
+  preprocessing: Preprocessing,
+});
+
+/**
+ * Loads an .onnx file, with what lies beside it: a description of the same name, or a repository's
+ * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
+ */
+export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
+  const model = await readOnnxFile(path, id, options);
+  const card = await cardBeside(path);
+  const own = dirname(path);
+  const folder = basename(own) === "onnx" ? dirname(own) : own;
+  const preprocessing =
+    card?.preprocessing ?? (await preprocessingIn(folder, model.preprocessing)) ?? model.preprocessing;
+  const feature = options.feature ?? card?.feature;
+  return withLicence(
+    {
+      ...model,
+      provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
+      preprocessing: resized({ ...preprocessing, ...options.preprocessing }, options),
+      ...(feature ? { feature } : {}),
+      ...(options.pool ? { pool: options.pool } : {}),
+    },
+    folder,
+  );
+}
+
+async function cardBeside(path: string): Promise<z.infer<typeof Beside> | undefined> {
+  const text = await readFile(path.replace(/\.onnx$/i, ".json"), "utf8").catch(() => undefined);
+  try {
+    // Another program's file of that name is none of ours.
+    return text === undefined ? undefined : Beside.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+async function preprocessingIn(folder: string, fallback: Preprocessing): Promise<Preprocessing | undefined> {
+  const processor = await processorIn(folder);
+  if (processor !== undefined) return processor(fallback);
+  const config = await textOf(folder, "config.json");
+  return config === undefined
+    ? undefined
+    : readTimmPreprocessing(config, fallback.crop, join(folder, "config.json"));
+}
+
+/**
+ * The image processor of a folder: of processor_config.json where that holds one, as transformers 5 writes it, else of
+ * preprocessor_config.json. A file that names no class is read as the class of the model that config.json names.
+ */
+async function processorIn(
+  folder: string,
+): Promise<((fallback: Preprocessing) => Preprocessing) | undefined> {
+  const config = ModelType.safeParse(jsonOrUndefined(await textOf(folder, "config.json")));
+  const whole = await textOf(folder, "processor_config.json");
+  const nested = z.object({ image_processor: z.looseObject({}) }).safeParse(jsonOrUndefined(whole)).success;
+  const name = nested ? "processor_config.json" : "preprocessor_config.json";
+  const text = nested ? whole : await textOf(folder, name);
+  if (text === undefined) return undefined;
+  return (fallback) => readPreprocessorConfig(text, fallback, join(folder, name), config.data?.model_type);
+}
+
+const ModelType = z.object({ model_type: z.string() });
+
+function jsonOrUndefined(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function withLicence(model: EncoderModel, folder: string): Promise<EncoderModel> {
+  if (model.provenance.licence !== undefined) return model;
+  const licence = licenceOfCard((await textOf(folder, "README.md")) ?? "");
+  return licence === undefined ? model : { ...model, provenance: { ...model.provenance, licence } };
+}
+
+const textOf = (folder: string, name: string): Promise<string | undefined> =>
+  readFile(join(folder, name), "utf8").catch(() => undefined);

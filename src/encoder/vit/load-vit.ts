@@ -1,0 +1,142 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { DataError, ModelError, messageOf } from "../../errors.ts";
+import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.ts";
+import type { SafetensorsEntry } from "../../files/safetensors-header.ts";
+import type { Preprocessing } from "../../images/preprocess.ts";
+import { shardsOf } from "../load/weight-shards.ts";
+import type { EncoderModel, Pool } from "../model.ts";
+import { buildTransformer } from "./build.ts";
+import { readTransformerConfig } from "./config.ts";
+import { matchWeights, type WeightFiles } from "./weights.ts";
+
+/** How a folder of weights is to be loaded. */
+export interface TransformerFolderOptions {
+  /** What the encoder is called (default: the folder's path). */
+  readonly id?: string;
+  /** A tensor of the graph to take instead of the pooled feature: `last_hidden_state` is all tokens. */
+  readonly feature?: string;
+  readonly pool?: Pool;
+  /** Comes before what the family and its configuration say; given the defaults where it is a function. */
+  readonly preprocessing?: Partial<Preprocessing> | ((defaults: Preprocessing) => Preprocessing);
+}
+
+const configFile = "config.json";
+const weightsFile = "model.safetensors";
+const indexFile = "model.safetensors.index.json";
+
+/** Whether a path is a folder with a config.json and safetensors weights, as `loadTransformerFolder` reads. */
+export function isTransformerFolder(folder: string): boolean {
+  return (
+    existsSync(join(folder, configFile)) &&
+    (existsSync(join(folder, weightsFile)) || existsSync(join(folder, indexFile)))
+  );
+}
+
+/**
+ * Builds the Vision Transformer of a folder with `config.json` and `model.safetensors` (or shards with
+ * `model.safetensors.index.json`), as Hugging Face transformers and timm lay them out; weights of any float type.
+ * Its graph takes images of the preprocessing's crop, to which position embeddings are brought.
+ *
+ * @throws ModelError for an unknown family, weights that do not fit the configuration, or files that are not there
+ * @throws DataError for a damaged safetensors file
+ */
+export async function loadTransformerFolder(
+  folder: string,
+  options: TransformerFolderOptions = {},
+): Promise<EncoderModel> {
+  const text = await readText(folder, configFile);
+  const paths = await weightPaths(folder);
+  const files = await openAll(folder, paths);
+  try {
+    const config = readTransformerConfig(text, join(folder, configFile), (name) => files.tensors.has(name));
+    const { preprocessing: asked = {} } = options;
+    const preprocessing =
+      typeof asked === "function" ? asked(config.preprocessing) : { ...config.preprocessing, ...asked };
+    const weights = matchWeights(config.description, config.names, files);
+    const { feature } = options;
+    const { graph, pooled } = await buildTransformer(
+      config.description,
+      weights,
+      preprocessing.crop,
+      options.pool ?? "auto",
+    );
+    return {
+      provenance: { id: options.id ?? folder, sha256: await hashFiles(paths) },
+      graph,
+      preprocessing,
+      pooled,
+      ...(feature === undefined ? {} : { feature }),
+      ...(options.pool ? { pool: options.pool } : {}),
+    };
+  } finally {
+    await files.close();
+  }
+}
+
+/** The weight files of a folder, in order. */
+async function weightPaths(folder: string): Promise<string[]> {
+  if (existsSync(join(folder, weightsFile))) return [join(folder, weightsFile)];
+  if (!existsSync(join(folder, indexFile))) {
+    throw new ModelError(
+      `${folder} has neither ${weightsFile} nor ${indexFile}. Put the weights beside ${configFile}, as safetensors ` +
+        "(files of other kinds can run code and are not read).",
+    );
+  }
+  const text = await readText(folder, indexFile);
+  return shardsOf(text, join(folder, indexFile)).map((shard) => join(folder, shard));
+}
+
+/** Opens all files as one; a tensor that two of them hold is an error. */
+async function openAll(
+  folder: string,
+  paths: readonly string[],
+): Promise<WeightFiles & { close(): Promise<void> }> {
+  const opened: SafetensorsFile[] = [];
+  const close = async () => {
+    for (const file of opened) await file.close();
+  };
+  try {
+    const tensors = new Map<string, Pick<SafetensorsEntry, "dtype" | "shape"> & { file: SafetensorsFile }>();
+    for (const path of paths) {
+      const file = await openSafetensors(path);
+      opened.push(file);
+      for (const [name, tensor] of file.tensors) {
+        if (tensors.has(name))
+          throw new DataError(`${basename(path)} holds "${name}", and so does another file of ${folder}.`);
+        tensors.set(name, { ...tensor, file });
+      }
+    }
+    const [first] = paths;
+    return {
+      where: paths.length === 1 ? first! : folder,
+      tensors,
+      floats: (name) => tensors.get(name)!.file.floats(name),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function readText(folder: string, name: string): Promise<string> {
+  try {
+    return await readFile(join(folder, name), "utf8");
+  } catch (error) {
+    throw new ModelError(
+      `${folder} has no ${name} that can be read (${messageOf(error)}). A model's folder holds ${configFile} and ` +
+        `${weightsFile}.`,
+      { cause: error },
+    );
+  }
+}
+
+async function hashFiles(paths: readonly string[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const path of paths)
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  return hash.digest("hex");
+}

@@ -1,0 +1,54 @@
+import { evaluateClosedForm, fitClosedFormOnRows } from "../probe/closed-form.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFullData } from "../probe/full-data.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import { type Metrics, meanStd } from "../probe/metrics.ts";
+import type { FeatureRows } from "../probe/rows.ts";
+import { centroidImages, randomImages } from "../select/coresets.ts";
+
+/** Seeds of the random baseline. */
+const baselineSeeds = [0, 1, 2, 3, 4] as const;
+
+/** What a synthetic set is measured beside, all by closed-form probes on the same feature map. */
+export interface RealReferences {
+  readonly fullData: { readonly metrics: Metrics; readonly lambda: number };
+  readonly centroid: Metrics;
+  readonly random: { readonly mean: number; readonly std: number; readonly seeds: readonly number[] };
+}
+
+/** Parts of a comparison's work, for progress. */
+export const comparisonParts = 2 + baselineSeeds.length;
+
+/**
+ * The full-data probe and the real-image baselines with `ipc` images a class. The full-data probe chooses its λ
+ * on a held-out tenth of the training data; the baselines use the recorded λ.
+ */
+export async function compareWithReal(
+  train: FeatureRows,
+  test: FeatureRows,
+  classes: number,
+  ipc: number,
+  map: FeatureMap,
+  lambda: number,
+  gemm: Gemm,
+  onPart: (name: string) => void = () => {},
+): Promise<RealReferences> {
+  const full = await fitFullData(train, classes, map, gemm);
+  const fullMetrics = await evaluateClosedForm(full, test, gemm);
+  onPart("full data");
+  const onRealImages = async (rows: Int32Array): Promise<Metrics> => {
+    return evaluateClosedForm(await fitClosedFormOnRows(train, rows, classes, map, lambda, gemm), test, gemm);
+  };
+  const centroid = await onRealImages(await centroidImages(train, classes, ipc));
+  onPart("centroid");
+  const accuracies: number[] = [];
+  for (const seed of baselineSeeds) {
+    accuracies.push((await onRealImages(randomImages(train.labels, classes, ipc, seed))).top1);
+    onPart(`random ${seed}`);
+  }
+  return {
+    fullData: { metrics: fullMetrics, lambda: full.lambda },
+    centroid,
+    random: { ...meanStd(accuracies), seeds: baselineSeeds },
+  };
+}

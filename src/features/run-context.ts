@@ -1,0 +1,88 @@
+import type { JobContext } from "../context.ts";
+import { hubReach, openDataSet } from "../data/open.ts";
+import type { DataParams } from "../data/params.ts";
+import type { ImageSource, Split } from "../data/source.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import { openEncoder } from "../encoder/open.ts";
+import type { EncoderParams } from "../encoder/params.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { type FeatureMap, FeatureStatistics, fitFeatureMap, needsStatistics } from "../probe/feature-map.ts";
+import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
+import { ortGemm } from "../probe/ort-gemm.ts";
+import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
+import type { Normalization } from "../recipe/config.ts";
+import type { FeatureCache } from "./cache-reader.ts";
+import { extractFeatures, requireEveryClass } from "./extract.ts";
+
+/** An encoder and a data set with its cached features: what every job on real data starts from. */
+export interface Workplace {
+  readonly runtime: Runtime;
+  readonly encoder: Encoder;
+  readonly source: ImageSource;
+  readonly train: FeatureRows;
+  /** Absent where the data set has no test split. */
+  readonly test: (FeatureRows & { readonly groups?: Int32Array }) | undefined;
+  readonly gemm: Gemm;
+  release(): Promise<void>;
+}
+
+/** What a job asks of its workplace. */
+interface WorkplaceOptions {
+  /** Readable training images that each class must have (default: 1). */
+  readonly leastPerClass?: number;
+  /** Whether the encoder's pullback will be needed: what has none is refused before the long work. */
+  readonly differentiates?: boolean;
+  /** The data set, where it is open already. */
+  readonly source?: ImageSource;
+}
+
+/** Opens encoder and data set, and sees to their features. */
+export async function prepareWorkplace(
+  params: EncoderParams & DataParams,
+  context: JobContext,
+  { leastPerClass = 1, differentiates = false, source: opened }: WorkplaceOptions = {},
+): Promise<Workplace> {
+  // The data set first: a mistyped folder should not cost the loading of a model.
+  const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
+  for (const note of source.notes) context.note(note);
+  const { runtime, encoder } = await openEncoder(params, context);
+  const large = ortGemm(runtime);
+  const caches: FeatureCache[] = [];
+  const release = async () => {
+    for (const cache of caches) cache.close();
+    await large.release();
+    await encoder.release();
+  };
+  const featuresOf = async (split: Split) => {
+    const cache = await extractFeatures(source, split, encoder, params, context);
+    caches.push(cache);
+    return cache;
+  };
+  try {
+    if (differentiates) encoder.requirePullback();
+    const { tensor, pool, reason } = encoder.feature;
+    context.note(
+      `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +
+        `at ${encoder.preprocessing.crop.join(" × ")} px.`,
+    );
+    const train = await featuresOf("train");
+    requireEveryClass(train.labels, source.classes, leastPerClass);
+    const test = source.splits.includes("test") ? await featuresOf("test") : undefined;
+    return { runtime, encoder, source, train, test, gemm: chooseGemm(jsGemm, large), release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Feature maps fitted on the real training features, in one pass over them where any needs it. */
+export async function fitFeatureMaps(
+  normalizations: readonly Normalization[],
+  train: FeatureRows,
+): Promise<FeatureMap[]> {
+  const statistics = new FeatureStatistics(train.featureSize);
+  if (normalizations.some(needsStatistics)) {
+    for await (const { features } of sequentialBatches(train)) statistics.add(features);
+  }
+  return normalizations.map((normalization) => fitFeatureMap(normalization, statistics));
+}

@@ -1,0 +1,1 @@
+export { readExactly } from "../onnx-vjp/read-exactly.ts";

@@ -1,0 +1,150 @@
+import * as z from "zod";
+import { DataError } from "../errors.ts";
+import { fromHalf } from "../onnx-vjp/graph/half.ts";
+
+/**
+ * The safetensors format (https://github.com/huggingface/safetensors): 8 bytes of header length, a JSON header
+ * of names, types, shapes and offsets, then the tensors' little-endian bytes. What is here runs in a browser;
+ * artifact/safetensors-node.ts reads and writes files.
+ */
+
+/** Element types that are known here, with their width in bytes. */
+export const safetensorsWidths = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
+export type SafetensorsType = keyof typeof safetensorsWidths;
+
+/** A tensor of a file: its bytes are [offset, offset + bytes) of the file. */
+export interface SafetensorsEntry {
+  readonly dtype: SafetensorsType;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface SafetensorsHeader {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+}
+
+const size = z.int().nonnegative();
+const Entry = z.object({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
+const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(Entry);
+
+const maximumHeader = 100 * 2 ** 20;
+
+function damaged(path: string, what: string): DataError {
+  return new DataError(`${path} is damaged: ${what}. Copy or make it again.`);
+}
+
+/**
+ * Length of the JSON header, from the file's first 8 bytes.
+ * @param path the file's name in messages
+ * @throws DataError when the file cannot hold a header of that length
+ */
+export function safetensorsHeaderLength(path: string, start: Uint8Array, fileSize: number): number {
+  if (fileSize < 8 || start.length < 8) throw damaged(path, "it is too short to be a safetensors file");
+  const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
+  if (length > fileSize - 8)
+    throw damaged(
+      path,
+      `its header is longer than the file (${length} bytes of header in a file of ${fileSize})`,
+    );
+  if (length > maximumHeader)
+    throw damaged(path, `its header of ${length} bytes is longer than any safetensors file may have`);
+  return length;
+}
+
+/**
+ * Reads and checks a header: every tensor has a known type, as many bytes as its shape says, lies inside the
+ * file and shares no byte with another.
+ * @param text the header's bytes, after the first 8
+ * @throws DataError naming the tensor that breaks a rule
+ */
+export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize: number): SafetensorsHeader {
+  const header = Header.safeParse(jsonOrUndefined(new TextDecoder().decode(text)));
+  if (!header.success) throw damaged(path, "its header is not as safetensors files have it");
+  const { __metadata__: metadata = {}, ...entries } = header.data;
+  const start = 8 + text.length;
+  const tensors = new Map<string, SafetensorsEntry>();
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+    const [from, to] = data_offsets;
+    if (!isKnown(dtype)) {
+      throw new DataError(
+        `${path} is damaged or of another kind: the tensor "${name}" has the type ${dtype}, which is not read here ` +
+          `(known: ${Object.keys(safetensorsWidths).join(", ")}). Convert the weights to float32 or float16.`,
+      );
+    }
+    const bytes = safetensorsWidths[dtype] * shape.reduce((product, d) => product * d, 1);
+    const where = `the tensor "${name}" does not lie where its header says`;
+    if (to - from !== bytes)
+      throw damaged(
+        path,
+        `${where}: ${dtype} [${shape.join(", ")}] needs ${bytes} bytes, its offsets span ${to - from}`,
+      );
+    if (start + to > fileSize)
+      throw damaged(path, `${where}: it ends ${start + to - fileSize} bytes after the file`);
+    tensors.set(name, { dtype, shape, offset: start + from, bytes });
+  }
+  const inOrder = [...tensors].filter(([, t]) => t.bytes > 0).sort((a, b) => a[1].offset - b[1].offset);
+  for (let i = 1; i < inOrder.length; i++) {
+    const [before, previous] = inOrder[i - 1]!;
+    const [name, tensor] = inOrder[i]!;
+    if (previous.offset + previous.bytes > tensor.offset)
+      throw damaged(path, `the tensors "${before}" and "${name}" overlap`);
+  }
+  return { metadata, tensors };
+}
+
+/** Whether a type's values are read as floats by `safetensorsFloats`. */
+export function isFloat(dtype: SafetensorsType): boolean {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16" || dtype === "F64";
+}
+
+/** The values of a float tensor as float32 (a view of `bytes` where they are that already). */
+export function safetensorsFloats(dtype: SafetensorsType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset } = aligned;
+  const count = aligned.byteLength / safetensorsWidths[dtype];
+  switch (dtype) {
+    case "F32":
+      return new Float32Array(buffer, byteOffset, count);
+    case "F64":
+      return Float32Array.from(new Float64Array(buffer, byteOffset, count));
+    case "F16": {
+      const out = new Float32Array(count);
+      fromHalf(new Uint16Array(buffer, byteOffset, count), out);
+      return out;
+    }
+    case "BF16": {
+      // bfloat16 is the upper half of a float32.
+      const bits = new Uint32Array(count);
+      const halved = new Uint16Array(buffer, byteOffset, count);
+      for (let i = 0; i < count; i++) bits[i] = halved[i]! << 16;
+      return new Float32Array(bits.buffer);
+    }
+    default:
+      throw new RangeError(`tensors of type ${dtype} are no floats`);
+  }
+}
+
+function isKnown(dtype: string): dtype is SafetensorsType {
+  return Object.hasOwn(safetensorsWidths, dtype);
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,177 @@
+import { resolve } from "node:path";
+import type { Manifest } from "../artifact/manifest.ts";
+import { readArtifact } from "../artifact/read.ts";
+import { type ImageChunk, requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import type { JobContext } from "../context.ts";
+import { dataFolder } from "../data/open.ts";
+import { pickImages } from "../data/pick.ts";
+import { listed } from "../data/source.ts";
+import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import { evaluateRun } from "../evaluate/evaluate-run.ts";
+import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { formatMany } from "../format.ts";
+import { stageCollector } from "../memory.ts";
+import { fitClosedFormOnRows } from "../probe/closed-form.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFullData } from "../probe/full-data.ts";
+import { centeredOneHot } from "../probe/labels.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import { centroidImages, randomImages } from "../select/coresets.ts";
+import { herdingImages } from "../select/herding.ts";
+import { kmeansImages } from "../select/kmeans.ts";
+import { neighborImages } from "../select/neighbors.ts";
+import { describeRun, fingerprintsOf } from "./describe.ts";
+import { type DistillSummary, parseConfig } from "./distill.ts";
+import type { BaselineParams } from "./params.ts";
+
+/** Images that are decoded and written at a time. */
+const chunkImages = 32;
+
+/**
+ * Chooses real images as a baseline does and writes them as an artefact, with the closed-form probe that is
+ * solved on them; `full` writes the probe of all training images, and no image. Features are read from the
+ * cache class by class.
+ */
+export async function runBaseline(params: BaselineParams, context: JobContext): Promise<DistillSummary> {
+  const { kind } = params;
+  const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
+  const out = resolve(params.out);
+  await requireWritableOut(out, params.overwrite === true);
+  await requireOutside(out, dataFolder(params.data));
+  const { stages, staged } = stageCollector();
+  const place = await staged("features of the real images", () =>
+    prepareWorkplace(params, context, { leastPerClass: config.ipc }),
+  );
+  try {
+    const { source, train, test, gemm } = place;
+    const classes = source.classes.length;
+    const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), train)) as [FeatureMap];
+    const { rows, probe } = await staged(kind === "full" ? "probe" : "choice of images", async () => {
+      if (kind === "full") {
+        return { rows: new Int32Array(0), probe: await fitFullData(train, classes, map, gemm) };
+      }
+      const chosen = await choose(params, config, place, context);
+      return {
+        rows: chosen,
+        probe: await fitClosedFormOnRows(train, chosen, classes, map, config.lambda, gemm),
+      };
+    });
+    const { seconds } = stages.at(-1)!;
+    const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+    // The full data are what others are compared with.
+    const compared =
+      params.baselines === false || kind === "full"
+        ? undefined
+        : { ipc: config.ipc, map, lambda: config.lambda };
+    const evaluation =
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+    const manifest = await staged("artefact", async () =>
+      writeArtifact(
+        out,
+        {
+          manifest: describeRun(place, {
+            ...{ kind, config, command: params.command, threads: params.threads },
+            ...{ lambda: probe.lambda, tau: config.tau, stages, ...evaluation, seconds },
+            fingerprints: await fingerprintsOf(place),
+          }),
+          images: () => realImages(place, rows),
+          labels,
+          softLabels: Float32Array.from(centeredOneHot(labels, classes).data),
+          probe,
+          curve: [],
+        },
+        { overwrite: params.overwrite === true },
+      ),
+    );
+    return {
+      out,
+      manifest: { ...manifest, stages },
+      seconds,
+      peakMemoryBytes: manifest.peakMemoryBytes,
+    };
+  } finally {
+    await place.release();
+  }
+}
+
+/** Rows of the training features that the baseline takes, in class order. */
+async function choose(
+  { kind, of }: BaselineParams,
+  { ipc, seed }: DistillConfig,
+  place: Workplace,
+  context: JobContext,
+): Promise<Int32Array> {
+  const { train, source, gemm } = place;
+  const classes = source.classes.length;
+  const onClass = (c: number) => {
+    context.progress({ stage: "Choosing images", done: c + 1, total: classes, unit: "classes" });
+    if (context.signal.aborted) throw new InterruptedError("Stopped while choosing images.");
+  };
+  switch (kind) {
+    case "random":
+      return randomImages(train.labels, classes, ipc, seed);
+    case "centroid":
+      return centroidImages(train, classes, ipc);
+    case "kmeans":
+      return kmeansImages(train, classes, ipc, seed, { gemm, onClass });
+    case "herding":
+      return herdingImages(train, classes, ipc, { onClass });
+    case "neighbors":
+      return neighborImages(train, classes, ipc, await distilledFeatures(of, place, ipc), { onClass });
+    case "full":
+      throw new RangeError("the full data is not chosen from");
+  }
+}
+
+/** Features of the set whose neighbours are looked for. */
+async function distilledFeatures(
+  of: string | undefined,
+  { source, encoder }: Workplace,
+  ipc: number,
+): Promise<Float32Array> {
+  if (of === undefined) {
+    throw new UsageError("The baseline neighbors needs --of: the distilled set whose neighbours it takes.");
+  }
+  const artifact = await readArtifact(resolve(of));
+  requireSameClasses(artifact.manifest, source.classes, of);
+  const [height, width] = encoder.preprocessing.crop;
+  if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
+    throw new UsageError(
+      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
+    );
+  }
+  if (artifact.manifest.imageSize !== height || height !== width) {
+    throw new UsageError(
+      `${of} has images of ${artifact.manifest.imageSize} px, the encoder takes ${height} × ${width} px. ` +
+        `Give --size ${artifact.manifest.imageSize}.`,
+    );
+  }
+  return encoder.features(await artifact.images(), artifact.labels.length);
+}
+
+/** Throws DataError unless an artefact has the classes of a data set, in the same order. */
+export function requireSameClasses(
+  { classes }: Pick<Manifest, "classes">,
+  expected: readonly string[],
+  where: string,
+): void {
+  if (expected.join("\0") === classes.join("\0")) return;
+  throw new DataError(
+    `${where} has the classes ${listed(classes, 4)}, the data set ${listed(expected, 4)}: ` +
+      "expected the same ones in the same order.",
+  );
+}
+
+async function* realImages(
+  { source, train, encoder }: Workplace,
+  rows: Int32Array,
+): AsyncGenerator<ImageChunk> {
+  for (let start = 0; start < rows.length; start += chunkImages) {
+    const indices = Int32Array.from(
+      rows.subarray(start, start + chunkImages),
+      (row) => train.imageIndices?.[row] ?? row,
+    );
+    const images = await pickImages(source, "train", indices, encoder.preprocessing);
+    yield { start, count: indices.length, images };
+  }
+}

@@ -1,0 +1,147 @@
+import { availableParallelism, cpus } from "node:os";
+import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
+import { iconSets } from "../data/icon-sets.ts";
+import type { RealReferences } from "../evaluate/real-references.ts";
+import type { Workplace } from "../features/run-context.ts";
+import { env } from "../onnx-vjp/runtime/onnxruntime-node.ts";
+import { needsStatistics } from "../probe/feature-map.ts";
+import type { Metrics } from "../probe/metrics.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import { type PresetName, presets } from "../recipe/presets.ts";
+import { version } from "../version.ts";
+
+/** What is known of a run when it has ended, beside its images. */
+export interface RunFacts {
+  /** How the images came about, and what the row of results about them is called. */
+  readonly kind: Manifest["kind"];
+  readonly config: DistillConfig;
+  readonly preset?: string | undefined;
+  readonly command?: string | undefined;
+  readonly threads?: number | undefined;
+  /** λ and τ of the recorded probe. */
+  readonly lambda: number;
+  readonly tau: number;
+  readonly stages: readonly Stage[];
+  readonly own?: Metrics | undefined;
+  readonly comparison?: RealReferences | undefined;
+  /** Seconds spent making the images. */
+  readonly seconds: number;
+  readonly fingerprints: Readonly<Record<string, string>>;
+}
+
+/** Fingerprints of a data set's splits, as a run's facts have them. */
+export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" | "test">) {
+  return {
+    train: await source.fingerprint("train"),
+    ...(test ? { test: await source.fingerprint("test") } : {}),
+  };
+}
+
+/** The manifest of a run. */
+export function describeRun(
+  place: Pick<Workplace, "source" | "encoder" | "train" | "test">,
+  facts: RunFacts,
+): Omit<Manifest, "folders" | "files"> {
+  const { source, encoder, train, test } = place;
+  const { config, own, comparison, stages, preset } = facts;
+  const { provenance, feature, featureSize, precision, preprocessing } = encoder;
+  const recipe = preset === undefined ? undefined : presets[preset as PresetName];
+  return {
+    schemaVersion: 1,
+    tool: { name: "clp-dd", version },
+    kind: facts.kind,
+    config,
+    ...(preset !== undefined && recipe
+      ? {
+          preset: {
+            name: preset,
+            source: recipe.source,
+            ...("unknown" in recipe ? { unknown: recipe.unknown } : {}),
+          },
+        }
+      : {}),
+    ...(facts.command ? { command: facts.command } : {}),
+    classes: [...source.classes],
+    imageSize: preprocessing.crop[0],
+    encoder: {
+      ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
+      ...{ featureSize, precision, preprocessing },
+    },
+    data: {
+      name: source.name,
+      counts: { train: train.count, ...(test ? { test: test.count } : {}) },
+      fingerprints: { ...facts.fingerprints },
+      notes: [...source.notes],
+      licences: source.name.startsWith("emoji")
+        ? iconSets.map(({ name, author, license, url }) => ({ name, author, spdx: license, url }))
+        : [],
+    },
+    probe: {
+      normalization: config.normalize[0]!,
+      lambda: facts.lambda,
+      tau: facts.tau,
+      usesStatistics: needsStatistics(config.normalize[0]!),
+    },
+    metrics: {
+      ...(own
+        ? { closedForm: { top1: own.top1, perClass: own.perClass.map((a) => (Number.isNaN(a) ? null : a)) } }
+        : {}),
+      ...(comparison
+        ? {
+            fullData: { top1: comparison.fullData.metrics.top1, lambda: comparison.fullData.lambda },
+            centroid: { top1: comparison.centroid.top1 },
+            random: { ...comparison.random, seeds: [...comparison.random.seeds] },
+          }
+        : {}),
+      rows: own ? resultRows(facts.kind, config, source.classes.length, train.count, own, comparison) : [],
+    },
+    stages: [...stages],
+    seconds: facts.seconds,
+    peakMemoryBytes: Math.max(...stages.map((stage) => stage.peakMemoryBytes)),
+    machine: {
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      node: process.version,
+      ...(env.versions.node ? { onnxruntime: env.versions.node } : {}),
+      threads: facts.threads ?? availableParallelism(),
+    },
+  };
+}
+
+function resultRows(
+  kind: Manifest["kind"],
+  config: DistillConfig,
+  classes: number,
+  trainCount: number,
+  own: Metrics,
+  comparison: RealReferences | undefined,
+): ResultRow[] {
+  const images = classes * config.ipc;
+  const closedForm = "closed form";
+  const row = (name: string, count: number, metrics: Metrics): ResultRow => ({
+    name,
+    protocol: closedForm,
+    images: count,
+    top1: metrics.top1,
+    ...(metrics.top5 === undefined ? {} : { top5: metrics.top5 }),
+    ...(metrics.worstGroup === undefined ? {} : { worstGroup: metrics.worstGroup }),
+  });
+  const itself = row(
+    kind === "random" ? `${kindNames.random}, seed ${config.seed}` : kindNames[kind],
+    kind === "full" ? trainCount : images,
+    own,
+  );
+  if (comparison === undefined) return [itself];
+  return [
+    ...(kind === "full" ? [] : [row(kindNames.full, trainCount, comparison.fullData.metrics)]),
+    itself,
+    ...(kind === "centroid" ? [] : [row(kindNames.centroid, images, comparison.centroid)]),
+    {
+      name: kindNames.random,
+      protocol: closedForm,
+      images,
+      top1: comparison.random.mean,
+      std: comparison.random.std,
+    },
+  ];
+}

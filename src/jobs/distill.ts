@@ -1,0 +1,210 @@
+import { totalmem } from "node:os";
+import { resolve } from "node:path";
+import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
+import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import type { JobContext } from "../context.ts";
+import { dataFolder } from "../data/open.ts";
+import {
+  loadCheckpoint,
+  lockCheckpoints,
+  type RunIdentity,
+  removeCheckpoint,
+  requireNoCheckpoint,
+  requireSameRun,
+  saveCheckpoint,
+} from "../distill/checkpoint.ts";
+import { syntheticLabels } from "../distill/loop.ts";
+import { runSteps, startSynthesis } from "../distill/synthesize.ts";
+import { featureName } from "../encoder/encoder.ts";
+import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import { evaluateRun } from "../evaluate/evaluate-run.ts";
+import { prepareWorkplace } from "../features/run-context.ts";
+import { stageCollector } from "../memory.ts";
+import type { Objective } from "../objective/objective.ts";
+import { objectives } from "../objective/objectives.ts";
+import { fitClosedForm } from "../probe/closed-form.ts";
+import { matrix } from "../probe/matrix.ts";
+import { DistillConfig, Method } from "../recipe/config.ts";
+import { withPreset } from "../recipe/presets.ts";
+import { describeRun, fingerprintsOf } from "./describe.ts";
+import type { DistillParams } from "./params.ts";
+
+/** What a distillation reports when it has ended. Accuracies are fractions. */
+export interface DistillSummary {
+  readonly out: string;
+  readonly manifest: Manifest;
+  /** Seconds spent distilling, without reading features and evaluating. */
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+}
+
+/** Seconds between two checkpoints. */
+const checkpointSeconds = 15;
+
+/**
+ * The main job: features of the real images, distillation, comparison, artefact. Interrupted, it leaves a
+ * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped. One run at a time
+ * has an `out`, and a checkpoint that lies there is only written over where `overwrite` says so.
+ */
+export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
+  const config = parseConfig(withPreset(params.preset, params.config));
+  const out = resolve(params.out);
+  await requireOutside(out, dataFolder(params.data));
+  const checkpoints = `${out}.checkpoint`;
+  const lock = await lockCheckpoints(checkpoints);
+  try {
+    await requireWritableOut(out, mayReplace(params));
+    if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
+    return await distillTo(out, checkpoints, config, params, context);
+  } finally {
+    await lock.release();
+  }
+}
+
+const mayReplace = ({ overwrite, resume }: DistillParams): boolean => overwrite === true || resume === true;
+
+async function distillTo(
+  out: string,
+  checkpoints: string,
+  config: DistillConfig,
+  params: DistillParams,
+  context: JobContext,
+): Promise<DistillSummary> {
+  const { stages, staged } = stageCollector();
+
+  const place = await staged("features of the real images", () =>
+    prepareWorkplace(params, context, { leastPerClass: config.ipc, differentiates: true }),
+  );
+  try {
+    const { source, encoder, test, gemm } = place;
+    const classes = source.classes.length;
+    const fingerprints = await fingerprintsOf(place);
+    const identity: RunIdentity = {
+      config,
+      encoder: encoder.provenance.sha256,
+      feature: featureName(encoder),
+      preprocessing: encoder.preprocessing,
+      data: fingerprints.train,
+    };
+    const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
+    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
+    const memoryBytes = params.memoryBytes ?? totalmem() / 4;
+
+    const synthesis = await startSynthesis(place, config, memoryBytes, context, saved?.state);
+    try {
+      let distillSeconds = saved?.seconds ?? 0;
+      await staged("distillation", async () => {
+        const began = performance.now();
+        let lastSave = began;
+        const save = () =>
+          saveCheckpoint(checkpoints, {
+            identity,
+            state: synthesis.state,
+            curve,
+            seconds: distillSeconds + (performance.now() - began) / 1000,
+          });
+        try {
+          await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
+            curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
+            // After the last step always: should writing the artefact fail, nothing is to be computed again.
+            if (performance.now() - lastSave < checkpointSeconds * 1000 && step < config.steps) return;
+            await save();
+            lastSave = performance.now();
+          });
+        } catch (error) {
+          if (!(error instanceof InterruptedError)) throw error;
+          await save();
+          throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
+            cause: error,
+          });
+        }
+        distillSeconds += (performance.now() - began) / 1000;
+      });
+
+      const [map] = synthesis.parts.maps;
+      const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
+      const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
+      const compared =
+        params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+      const evaluation =
+        test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+
+      const manifest = await staged("artefact", () =>
+        writeArtifact(
+          out,
+          {
+            manifest: describeRun(place, {
+              ...{ kind: "distilled", config, preset: params.preset, command: params.command },
+              ...{
+                threads: params.threads,
+                lambda: config.lambda,
+                tau: Math.exp(synthesis.state.logTau.values[0]!),
+              },
+              ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
+            }),
+            images: () => synthesis.images(),
+            labels: syntheticLabels(classes, config.ipc),
+            softLabels: synthesis.state.labels.values,
+            levels: synthesis.state.parameters.levels,
+            probe,
+            curve,
+          },
+          {
+            overwrite: mayReplace(params),
+            goOn: "run the same command again with --resume: the checkpoint is kept",
+          },
+        ),
+      );
+      await removeCheckpoint(checkpoints);
+      return {
+        out,
+        manifest: { ...manifest, stages },
+        seconds: distillSeconds,
+        peakMemoryBytes: manifest.peakMemoryBytes,
+      };
+    } finally {
+      await synthesis.release();
+    }
+  } finally {
+    await place.release();
+  }
+}
+
+/** A configuration with its defaults filled in. Throws UsageError naming the wrong value, or one that does nothing. */
+export function parseConfig(config: Partial<DistillConfig>): DistillConfig {
+  const parsed = DistillConfig.safeParse(config);
+  if (parsed.success) {
+    requireLearns(parsed.data, "learnLabels", "labels");
+    requireLearns(parsed.data, "learnTemperature", "temperature");
+    return parsed.data;
+  }
+  const [issue] = parsed.error.issues;
+  const path = issue!.path.join(".");
+  const given = JSON.stringify(config[issue!.path[0] as keyof DistillConfig]);
+  throw new UsageError(`The setting "${path}" cannot be ${given}: ${issue!.message}.`);
+}
+
+function requireLearns(
+  config: DistillConfig,
+  setting: "learnLabels" | "learnTemperature",
+  what: keyof Objective["learns"],
+): void {
+  const { method } = config;
+  if (!config[setting] || objectives[method].learns[what]) return;
+  const others = Method.options.filter((name) => objectives[name].learns[what]);
+  throw new UsageError(
+    `The setting "${setting}" does nothing with the method ${method}, whose loss has no gradient for the ${what}. ` +
+      `Leave it out, or choose another method: ${others.join(", ")}.`,
+  );
+}
+
+async function resumable(folder: string, identity: RunIdentity) {
+  const saved = await loadCheckpoint(folder);
+  if (saved === undefined) {
+    throw new DataError(
+      `There is no checkpoint in ${folder}. Start without --resume, or name the --out of the stopped run.`,
+    );
+  }
+  requireSameRun(saved.identity, identity, folder);
+  return saved;
+}

@@ -1,0 +1,117 @@
+import type { DataParams } from "../data/params.ts";
+import type { Dtype } from "../encoder/load/choose-onnx.ts";
+import type { Pool } from "../encoder/model.ts";
+import type { ModelForm } from "../encoder/model-form.ts";
+import type { EncoderParams } from "../encoder/params.ts";
+import type { ProbeName } from "../evaluate/protocol.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { BaselineKind } from "../recipe/baseline-kinds.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+
+export interface FeaturesParams extends EncoderParams, DataParams {
+  /** Contiguous part of the images, counted from 0, for extraction on several machines. */
+  readonly part?: { readonly index: number; readonly count: number } | undefined;
+  /** Only merge this many parts that were extracted before. */
+  readonly merge?: number | undefined;
+  readonly storage?: "float32" | "float16" | undefined;
+}
+
+export interface EvaluateParams extends DataParams, ModelForm {
+  /** Folders of artefacts. */
+  readonly artifacts: readonly string[];
+  /**
+   * Encoders to evaluate on, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`; by default the one each artefact was
+   * distilled with.
+   */
+  readonly encoders?: readonly string[] | undefined;
+  /** Of the encoders that are asked for (default: what an artefact was distilled with, else main). */
+  readonly revision?: string | undefined;
+  readonly dtype?: Dtype | undefined;
+  /** Of every encoder; default: as an artefact was distilled with it, else the encoder's own. */
+  readonly feature?: string | undefined;
+  readonly pool?: Pool | undefined;
+  readonly size?: number | undefined;
+  /** "own": as each encoder has it; default: as it was for the artefacts (src/evaluate/run-node.ts). */
+  readonly resize?: number | "own" | undefined;
+  readonly device?: Device | undefined;
+  /** What products are computed in (default: float32); float16 on a card alone. */
+  readonly precision?: Precision | undefined;
+  readonly threads?: number | undefined;
+  /** Default: all three. */
+  readonly probes?: readonly ProbeName[] | undefined;
+  /** Default: 0 to 4. */
+  readonly seeds?: readonly number[] | undefined;
+  /** Epochs of a head. Default: 1,000. */
+  readonly epochs?: number | undefined;
+  /** Epochs and seeds of the heads on the full data; default: those of the others. */
+  readonly fullEpochs?: number | undefined;
+  readonly fullSeeds?: readonly number[] | undefined;
+  /** Augmented draws of each image and seed. */
+  readonly draws?: number | "each epoch" | undefined;
+  /** Train probes on augmented images, on images as they are, or both ways. Default: both. */
+  readonly augmentation?: "both" | "off" | "only" | undefined;
+  /** Measure the full data and random images beside the sets. Default: true. */
+  readonly references?: boolean | undefined;
+}
+
+export interface BaselineParams extends EncoderParams, DataParams {
+  /** How real images are chosen. */
+  readonly kind: BaselineKind;
+  /** The distilled set whose neighbours are taken. */
+  readonly of?: string | undefined;
+  /** ipc, seed, and the closed-form probe's λ and feature map; the rest has no meaning here. */
+  readonly config: Partial<DistillConfig>;
+  readonly out: string;
+  readonly overwrite?: boolean | undefined;
+  /** Measure full data, centroid and random images beside the result. */
+  readonly baselines?: boolean | undefined;
+  readonly command?: string | undefined;
+}
+
+export interface CompareParams extends Omit<DataParams, "data"> {
+  /** A grid (src/evaluate/compare-config.ts). */
+  readonly config: unknown;
+  /** Folder of the cells and of the table. */
+  readonly out: string;
+  readonly device?: Device | undefined;
+  /** What products are computed in (default: float32); float16 on a card alone. */
+  readonly precision?: Precision | undefined;
+  readonly threads?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+}
+
+export interface InspectParams
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
+
+/** Which encoders to bring into the cache: known names or hub ids. */
+export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
+  readonly encoders: readonly string[];
+}
+
+export interface ProfileParams extends EncoderParams {
+  /** Synthetic images, m. */
+  readonly images: number;
+  /** Classes that they are of (default: one an image). */
+  readonly classes?: number | undefined;
+  /** Steps that are measured, after one that is not. */
+  readonly steps: number;
+  /** Bytes for intermediates. */
+  readonly memoryBytes: number;
+}
+
+export interface DistillParams extends EncoderParams, DataParams {
+  readonly config: Partial<DistillConfig>;
+  /** Name of a recipe whose settings hold where `config` says nothing (src/distill/presets.ts). */
+  readonly preset?: string | undefined;
+  /** Folder of the artefact. */
+  readonly out: string;
+  /** Bytes for intermediates (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
+  readonly overwrite?: boolean | undefined;
+  /** Go on from the checkpoint that an interrupted run left. */
+  readonly resume?: boolean | undefined;
+  /** Measure the centroid and random baselines beside the result. */
+  readonly baselines?: boolean | undefined;
+  /** The command that repeats the run; recorded. */
+  readonly command?: string | undefined;
+}

@@ -1,0 +1,252 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { JobContext } from "../context.ts";
+import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
+import { openRealBatches } from "../distill/real-batches.ts";
+import type { DistillParts, DistillState } from "../distill/state.ts";
+import { targetBasis } from "../distill/target-features.ts";
+import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
+import { openEncoder } from "../encoder/open.ts";
+import { InterruptedError } from "../errors.ts";
+import { fitFeatureMaps } from "../features/run-context.ts";
+import type { Activations } from "../onnx-vjp/compile/differentiable.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import { type NodeTime, profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
+import { chooseGemm, jsGemm } from "../probe/gemm.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
+import { ortGemm } from "../probe/ort-gemm.ts";
+import { solveRidge } from "../probe/ridge.ts";
+import { randomFeatures } from "../probe/rows.ts";
+import { seededRandom } from "../random.ts";
+import { DistillConfig } from "../recipe/config.ts";
+import { adamBlock, adamStep } from "../synthetic/adam.ts";
+import { addLevel, canGrow, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
+import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
+import type { ProfileParams } from "./params.ts";
+
+/** A node's time, and in which of the two sessions it ran. */
+export interface PassNodeTime extends NodeTime {
+  readonly pass: "forward" | "pullback";
+}
+
+/** Where the time of a distillation step goes. Times are milliseconds a step, shares fractions. */
+export interface StepProfile {
+  readonly encoder: string;
+  readonly size: number;
+  readonly images: number;
+  readonly classes: number;
+  readonly batch: number;
+  readonly activations: Activations;
+  readonly device: string;
+  readonly threads: number;
+  readonly steps: number;
+  readonly stepMs: number;
+  /** The parts of a step, in the order in which they run; shares of the step. */
+  readonly stages: readonly { readonly name: string; readonly ms: number; readonly share: number }[];
+  /** What choosing target features now and then adds to a step in the mean; not part of `stepMs`. */
+  readonly targetsMs: number;
+  /** Encoder's forward and pullback together, as seen from outside: what the shares below refer to. */
+  readonly encoderMs: number;
+  /** The part of it that is no operator: copies, calls. */
+  readonly outsideMs: number;
+  /** By operator, dearest first. */
+  readonly ops: readonly { op: string; forward: number; pullback: number; ms: number; share: number }[];
+  /** By node, dearest first. */
+  readonly nodes: readonly (PassNodeTime & { share: number })[];
+}
+
+const realImages = 1024;
+
+/**
+ * Runs a few steps of a distillation against random real features, with every level of the pyramid in use, and
+ * tells where their time went: by part of a step, and by operator and node within the encoder (ONNX Runtime's
+ * profiler, which is on throughout).
+ */
+export async function profileStep(params: ProfileParams, context: JobContext): Promise<StepProfile> {
+  const { images: m, steps } = params;
+  const classes = Math.min(m, params.classes ?? m);
+  const { runtime, encoder } = await openEncoder(params, context);
+  const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
+  const own = nodeRuntime({ threads: runtime.threads });
+  const [large, product] = [ortGemm(own), ortFeatureProduct(own)];
+  try {
+    const config = DistillConfig.parse({ ipc: Math.ceil(m / classes), steps: steps + 1 });
+    const count = classes * config.ipc;
+    const size = encoder.preprocessing.crop[0];
+    const chunked = await createChunkedEncoder(
+      profilingRuntime(runtime, folder),
+      encoder,
+      count,
+      1,
+      params.memoryBytes,
+    );
+    const { batch, chunks, activations } = chunked.plan;
+    const real = randomFeatures(
+      seededRandom(0, "profile features"),
+      realImages,
+      encoder.featureSize,
+      classes,
+    );
+    const parameters = wholePyramid(count, size);
+    const renderer = createRenderer(runtime, batch);
+    const clock = new Clock();
+    const maps = await fitFeatureMaps(config.normalize, real);
+    const parts: DistillParts = {
+      ...{ config, classes, real, maps, augmenter: undefined },
+      batches: openRealBatches(real, maps, product),
+      encoder: timedEncoder(chunked, clock),
+      renderer: timedRenderer(renderer, clock),
+      gemm: chooseGemm(jsGemm, large),
+    };
+    const state = initialState(config, classes, real.count, parameters);
+    let stepMs = 0;
+    for (let step = 0; step <= steps; step++) {
+      const start = performance.now();
+      await distillStep(parts, state);
+      // Sessions are made and memory is laid out in the first step.
+      if (step === 0) clock.reset();
+      else stepMs += (performance.now() - start) / steps;
+      context.progress({ stage: "Profiling", done: step, total: steps, unit: "steps" });
+      if (context.signal.aborted) throw new InterruptedError("Stopped before the profile was complete.");
+    }
+    const solveMs = await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps);
+    const adamMs = await timeOfAdam(parameters, steps);
+    const targetsMs = await timeOfTargets(parts, state, steps);
+    await chunked.release();
+    await renderer.release();
+    await encoder.release();
+    const passes = await Promise.all(
+      (["forward", "pullback"] as const).map(async (pass, session) =>
+        (await readProfile(folder, session, chunks, steps)).map((time) => ({ ...time, pass })),
+      ),
+    );
+    const nodes = passes.flat().sort((a, b) => b.ms - a.ms);
+    const ms = (part: Part): number => clock.ms[part] / steps;
+    const encoderMs = ms("features") + ms("pullback");
+    const between = stepMs - encoderMs - ms("render") - ms("update");
+    const stages = [
+      ["rendering", ms("render")],
+      ["encoder: features", ms("features")],
+      ["ridge solve and adjoint", solveMs],
+      ["objective, feature map and batch", Math.max(0, between - solveMs)],
+      ["encoder: pullback", ms("pullback")],
+      ["rendering: pullback", Math.max(0, ms("update") - adamMs)],
+      ["Adam", adamMs],
+    ] as const;
+    return {
+      ...{ encoder: encoder.provenance.id, size, images: count, classes, batch, activations },
+      ...{ device: runtime.device, threads: runtime.threads, steps, stepMs, targetsMs, encoderMs },
+      stages: stages.map(([name, ms]) => ({ name, ms, share: ms / stepMs })),
+      outsideMs: Math.max(0, encoderMs - nodes.reduce((sum, node) => sum + node.ms, 0)),
+      ops: byOperator(nodes).map((op) => ({ ...op, share: op.ms / encoderMs })),
+      nodes: nodes.map((node) => ({ ...node, share: node.ms / encoderMs })),
+    };
+  } finally {
+    await large.release();
+    await product.release();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
+  const { config, real, classes } = parts;
+  if (config.targets === 0) return 0;
+  const basis = await targetBasis(real, classes, config.ipc);
+  const began = performance.now();
+  await nextTargets(parts, basis, state, basis.start, steps);
+  return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
+}
+
+/** Sums over the nodes of each operator: its nodes in each pass and their time, dearest first. */
+export function byOperator(nodes: readonly PassNodeTime[]) {
+  const ops = new Map<string, { op: string; forward: number; pullback: number; ms: number }>();
+  for (const { op, pass, ms } of nodes) {
+    const sum = ops.get(op) ?? { op, forward: 0, pullback: 0, ms: 0 };
+    sum[pass]++;
+    sum.ms += ms;
+    ops.set(op, sum);
+  }
+  return [...ops.values()].sort((a, b) => b.ms - a.ms);
+}
+
+type Part = "render" | "features" | "pullback" | "update";
+
+/** Adds up the time spent in each part. */
+class Clock {
+  readonly ms: Record<Part, number> = { render: 0, features: 0, pullback: 0, update: 0 };
+
+  async time<T>(part: Part, work: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    const result = await work();
+    this.ms[part] += performance.now() - start;
+    return result;
+  }
+
+  reset(): void {
+    for (const part of Object.keys(this.ms) as Part[]) this.ms[part] = 0;
+  }
+}
+
+function timedEncoder(encoder: ChunkedEncoder, clock: Clock): ChunkedEncoder {
+  return {
+    ...encoder,
+    features: (index, images) => clock.time("features", () => encoder.features(index, images)),
+    pullback: (index, images, cotangent, into) =>
+      clock.time("pullback", () => encoder.pullback(index, images, cotangent, into)),
+  };
+}
+
+function timedRenderer(renderer: Renderer, clock: Clock): Renderer {
+  return {
+    ...renderer,
+    render: (parameters, start) => clock.time("render", () => renderer.render(parameters, start)),
+    update: (...step) => clock.time("update", () => renderer.update(...step)),
+  };
+}
+
+function wholePyramid(count: number, size: number): SyntheticParameters {
+  const random = seededRandom(0, "profile parameters");
+  const parameters = noiseParameters("pyramid", count, size, random);
+  while (canGrow(parameters)) addLevel(parameters, random);
+  return parameters;
+}
+
+/** Median milliseconds of one ridge solve and adjoint at the step's shapes. */
+async function timeOfSolve(
+  m: number,
+  C: number,
+  d: number,
+  gemm: DistillParts["gemm"],
+  times: number,
+): Promise<number> {
+  const random = seededRandom(0, "profile solve");
+  const draw = (rows: number, cols: number): Matrix =>
+    matrix(
+      rows,
+      cols,
+      Float64Array.from({ length: rows * cols }, () => random.normal()),
+    );
+  const [Zs, Ys, G] = [draw(m, d), draw(m, C), draw(d, C)];
+  return medianTime(times, async () => (await solveRidge(Zs, Ys, { lambda: 1, gemm })).adjoint(G));
+}
+
+/** Median milliseconds of Adam's pass over all parameters. */
+function timeOfAdam({ levels }: SyntheticParameters, times: number): Promise<number> {
+  const blocks = levels.map(({ values }) => ({ block: adamBlock(values.slice()), gradient: values }));
+  return medianTime(times, async () => {
+    for (const { block, gradient } of blocks) adamStep(block, gradient, 0, 1, 0.1);
+  });
+}
+
+async function medianTime(times: number, work: () => Promise<unknown>): Promise<number> {
+  const taken: number[] = [];
+  await work();
+  for (let i = 0; i < times; i++) {
+    const start = performance.now();
+    await work();
+    taken.push(performance.now() - start);
+  }
+  return taken.sort((a, b) => a - b)[taken.length >> 1]!;
+}

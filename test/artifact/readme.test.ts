@@ -1,0 +1,71 @@
+import { expect, test } from "vitest";
+import type { Manifest } from "../../src/artifact/manifest.ts";
+import { dataSetCard } from "../../src/artifact/pages/readme.ts";
+import { sampleManifest } from "../support/artifact-content.ts";
+
+const whole = (changes: Partial<Manifest> = {}): Manifest => ({
+  ...sampleManifest(),
+  folders: ["cat", "dog", "owl"],
+  files: {},
+  ...changes,
+});
+const licences = (...spdx: string[]): Manifest => {
+  const { data } = whole();
+  const listed = spdx.map((id) => ({ name: id, author: "x", spdx: id, url: "https://example.org" }));
+  return whole({ data: { ...data, licences: listed } });
+};
+/** The list under `license:` in the front matter. */
+const licenceOf = (card: string) =>
+  /^---\nlicense:\n((?: {2}- .*\n)+)/
+    .exec(card)![1]!
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().slice(2));
+
+test("a share-alike licence among the sources is the set's own; else all are listed", () => {
+  expect(licenceOf(dataSetCard(licences("MIT", "CC-BY-SA-4.0", "Apache-2.0")))).toEqual(["cc-by-sa-4.0"]);
+  expect(licenceOf(dataSetCard(licences("MIT", "CC-BY-4.0", "MIT")))).toEqual(["mit", "cc-by-4.0"]);
+  expect(licenceOf(dataSetCard(licences()))).toEqual(["unknown"]);
+  expect(dataSetCard(licences())).toContain("their licence is not known to clp-dd");
+});
+
+test("the card has the numbers with their protocol, the use, the preprocessing and the sources", () => {
+  const card = dataSetCard(whole());
+  for (const part of [
+    "# pets: 6 synthetic images",
+    "| distilled | closed form | 6 | 50.0 % |",
+    "| random images | closed form | 6 | 25.0 ± 1.3 % |",
+    "share of 300 real test images",
+    "mean ± standard deviation over 5 seeds",
+    "λ = 0.1 · tr(K)/m on features after `standardize-l2`",
+    "statistics of the real training features",
+    'torchvision.datasets.ImageFolder("images")',
+    'import { readArtifact, loadEncoder } from "clp-dd"',
+    "shorter edge to 10 px, bicubic; centre crop 8 × 8",
+    "- Images: Pet photos by A. Nother, CC-BY-SA-4.0, https://example.org/pets",
+    "sha256 `".concat("ab".repeat(32)),
+    "2 files were passed over.",
+  ]) {
+    expect(card).toContain(part);
+  }
+});
+
+test("names from elsewhere break neither the table nor the front matter", () => {
+  const { data, metrics } = whole();
+  const card = dataSetCard(
+    whole({
+      data: { ...data, name: 'a "b"\n---\n# c: [x](y)' },
+      metrics: { rows: [{ name: "a|b\n<c>", protocol: "p", images: 1, top1: 1 }] },
+    }),
+  );
+  expect(card.match(/^---$/gm)).toHaveLength(2);
+  expect(card).toContain('pretty_name: "a \\"b\\"\\n---\\n# c: [x](y), distilled"');
+  expect(card).toContain("| a\\|b &lt;c&gt; | p | 1 | 100.0 % |");
+  expect(metrics.rows).toHaveLength(4);
+});
+
+test("without test images nothing is said to be measured", () => {
+  const card = dataSetCard(whole({ metrics: { rows: [] } }));
+  expect(card).toContain("Nothing was measured");
+  expect(card).not.toContain("| trained on |");
+});

@@ -1,0 +1,150 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { DataError } from "../../src/errors.ts";
+import { type FolderLock, lockFolder } from "../../src/files/lock.ts";
+
+const system = vi.hoisted(() => ({ links: true, renames: true }));
+vi.mock("node:fs/promises", async (original) => {
+  const real = await original<typeof import("node:fs/promises")>();
+  const refuse = (syscall: string) =>
+    Promise.reject(Object.assign(new Error(`no ${syscall}`), { code: "EPERM", syscall }));
+  const link: typeof real.link = (...paths) => (system.links ? real.link(...paths) : refuse("link"));
+  const rename: typeof real.rename = (...paths) =>
+    system.renames ? real.rename(...paths) : refuse("rename");
+  return { ...real, link, rename };
+});
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "clp-lock-"));
+});
+afterEach(async () => {
+  Object.assign(system, { links: true, renames: true });
+  await rm(root, { recursive: true, force: true });
+});
+
+const { pid: deadPid } = spawnSync(process.execPath, ["-e", ""]);
+const ownedBy = (pid: number, id?: string) => JSON.stringify({ host: hostname(), pid, thread: 0, id });
+const freshFolder = () => mkdtemp(join(root, "folder-"));
+async function folderOfDead(): Promise<string> {
+  const folder = await freshFolder();
+  await writeFile(join(folder, "lock.json"), ownedBy(deadPid, `${Math.random()}`));
+  return folder;
+}
+const kinds = [
+  ["a fresh folder", freshFolder],
+  ["a folder whose owner has died", folderOfDead],
+] as const;
+
+describe("of those who lock a folder at once, one has it and the others hear who", () => {
+  it.each(kinds)("in one process: %s", async (_, make) => {
+    for (let round = 0; round < 15; round++) {
+      const folder = await make();
+      const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
+      const locks = tries.flatMap((t) => (t.status === "fulfilled" ? [t.value] : []));
+      const errors = tries.flatMap((t) => (t.status === "rejected" ? [t.reason as Error] : []));
+      expect(locks).toHaveLength(1);
+      for (const error of errors) expect(error.message).toMatch(`being written by process ${process.pid}`);
+      expect(await readdir(folder)).toEqual(["lock.json"]);
+      await locks[0]!.release();
+      expect(await readdir(folder)).toEqual([]);
+    }
+  });
+
+  it.each(kinds)("in two processes: %s", async (_, make) => {
+    const others = [locker(), locker()];
+    try {
+      await Promise.all(others.map(reply));
+      for (let round = 0; round < 40; round++) {
+        const folder = await make();
+        const [held, refused] = (await askAll(others, folder)).sort();
+        expect([round, held]).toEqual([round, "held"]);
+        expect(refused).toMatch(/^refused: .* is being written by process \d+ on .* delete .*lock\.json/);
+        await askAll(others, null);
+        expect(await readdir(folder)).toEqual([]);
+      }
+    } finally {
+      for (const other of others) other.kill();
+    }
+  });
+});
+
+/** A process that locks the folders it is sent and releases them when sent null. */
+function locker(): ChildProcess {
+  const compiled = new URL("../../dist/files/lock.js", import.meta.url).href;
+  const program = `
+    import { lockFolder } from ${JSON.stringify(compiled)};
+    let lock;
+    process.on("message", async (folder) => {
+      try {
+        if (folder === null) await lock?.release();
+        lock = folder === null ? undefined : await lockFolder(folder);
+        process.send("held");
+      } catch (error) {
+        process.send("refused: " + error.message);
+      }
+    });
+    process.send("ready");`;
+  return spawn(process.execPath, ["--input-type=module", "-e", program], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+}
+
+const reply = async (child: ChildProcess) => String((await once(child, "message"))[0]);
+
+function askAll(children: readonly ChildProcess[], folder: string | null): Promise<string[]> {
+  const replies = Promise.all(children.map(reply));
+  for (const child of children) child.send(folder as never);
+  return replies;
+}
+
+describe("a folder's lock", () => {
+  const lockFile = (folder: string) => join(folder, "lock.json");
+
+  it("is taken over from a successor that died before it came to replace the dead owner", async () => {
+    const folder = await folderOfDead();
+    system.renames = false;
+    await expect(lockFolder(folder)).rejects.toThrow("no rename");
+    expect(await readdir(folder)).toHaveLength(2);
+    system.renames = true;
+    const lock = await lockFolder(folder);
+    expect(await readdir(folder)).toEqual(["lock.json"]);
+    await lock.release();
+  });
+
+  it("whose owner is not written yet is not taken, unless nothing was heard for a minute", async () => {
+    const folder = await freshFolder();
+    await writeFile(lockFile(folder), "");
+    await expect(lockFolder(folder)).rejects.toBeInstanceOf(DataError);
+    await expect(lockFolder(folder)).rejects.toThrow(
+      /is being written by another process\..*delete .*lock\.json/,
+    );
+    const longAgo = new Date(Date.now() - 61_000);
+    await utimes(lockFile(folder), longAgo, longAgo);
+    await (await lockFolder(folder)).release();
+  });
+
+  it("is left to the one who has taken it over", async () => {
+    const folder = await freshFolder();
+    const lock = await lockFolder(folder);
+    await writeFile(lockFile(folder), ownedBy(process.pid, "another"));
+    await lock.release();
+    expect(await readFile(lockFile(folder), "utf8")).toBe(ownedBy(process.pid, "another"));
+  });
+
+  it("works where the file system has no hard links", async () => {
+    system.links = false;
+    for (const [, make] of kinds) {
+      const folder = await make();
+      const tries = await Promise.allSettled([lockFolder(folder), lockFolder(folder), lockFolder(folder)]);
+      const locks = tries.flatMap((t): FolderLock[] => (t.status === "fulfilled" ? [t.value] : []));
+      expect(locks).toHaveLength(1);
+      expect(await readdir(folder)).toEqual(["lock.json"]);
+      await locks[0]!.release();
+    }
+  });
+});

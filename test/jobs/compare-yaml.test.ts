@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { checkedCompareConfig, readGrid } from "../../src/jobs/compare-config.ts";
+
+/** As the command line reads it. */
+const parsed = (text: string, where: string) => checkedCompareConfig(readGrid(text, where), where);
+
+const yaml = `
+# One data set, two methods.
+data: [emoji]
+encoders: [efficientnet-lite0@64]
+ipc: [1, 2]
+seeds: [0, 1]
+methods:
+  - random
+  - preset: clp
+    config:
+      steps: 20
+      normalize: [center-l2]
+`;
+
+describe("a grid's configuration", () => {
+  it("reads YAML as it reads the same in JSON", () => {
+    const json = JSON.stringify({
+      data: ["emoji"],
+      encoders: ["efficientnet-lite0@64"],
+      ipc: [1, 2],
+      seeds: [0, 1],
+      methods: ["random", { preset: "clp", config: { steps: 20, normalize: ["center-l2"] } }],
+    });
+    expect(parsed(yaml, "grid.yaml")).toEqual(parsed(json, "grid.json"));
+  });
+
+  it("reads the documentation's example", () => {
+    const text = readFileSync(new URL("../../docs/evaluation.md", import.meta.url), "utf8");
+    const example = /```yaml\n([\s\S]*?)```/.exec(text)![1]!;
+    expect(parsed(example, "evaluation.md").methods).toHaveLength(4);
+  });
+
+  it("names the file that is neither", () => {
+    expect(() => parsed("data: [emoji\nmethods: {", "grid.yaml")).toThrow(
+      /grid\.yaml is neither YAML nor JSON/,
+    );
+  });
+
+  it("names an unknown key", () => {
+    expect(() => parsed(`${yaml}\nmethod: clp\n`, "grid.yaml")).toThrow(/method/);
+  });
+
+  it("says where a method's settings go that were put beside its preset", () => {
+    const grid = (method: string) => () =>
+      parsed(`{data: [a], encoders: [e], methods: [${method}]}`, "grid.yaml");
+    expect(grid("{preset: clp, steps: 3, foo: 1}")).toThrow(
+      /Unrecognized keys: "steps", "foo"\. Under "config" go a method's settings: "steps"\n/,
+    );
+    expect(grid("{preset: clp, foo: 1}")).toThrow(/Unrecognized key: "foo"\n/);
+  });
+});
