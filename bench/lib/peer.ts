@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { youngGenerationMebibytes } from "../src/jobs/worker/client.ts";
+import { youngGenerationMebibytes } from "../../src/jobs/worker/client.ts";
 
-const folder = fileURLToPath(new URL("../../bench/peers/", import.meta.url));
+const folder = fileURLToPath(new URL("../../../bench/peers/", import.meta.url));
 
 /** The folder of the peers, a virtual environment of Python: bench/peers/.venv, or what CLP_DD_PEERS names. */
 function environment(): string {
@@ -99,7 +99,7 @@ export class Peer {
 
   /** One of this folder's scripts. */
   static own(script: string, args: readonly string[]): Peer {
-    const file = fileURLToPath(new URL(`.//${script}`, import.meta.url));
+    const file = fileURLToPath(new URL(`../runs/${script}`, import.meta.url));
     // As the engine's thread has it; a generation is three of these spaces.
     const space = `--max-semi-space-size=${youngGenerationMebibytes / 3}`;
     return new Peer(process.execPath, [space, file, ...args], process.env);

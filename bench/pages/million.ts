@@ -53,7 +53,7 @@ function main(): void {
     const page = pageOf(made, run, load);
     console.log(page);
     if (values.dry) return;
-    const docs = (file: string) => new URL(`../../docs/${file}`, import.meta.url);
+    const docs = (file: string) => new URL(`../../../docs/${file}`, import.meta.url);
     const { path: _, ...where } = made;
     writeFileSync(docs("million.json"), `${JSON.stringify({ load, made: where, run }, null, 1)}\n`);
     writeFileSync(docs("million.md"), page);

@@ -44,7 +44,7 @@ export function stopAfter(seconds: number): void {
 }
 
 /**
- * Runs a script beside this file in a process of its own and reads the line of JSON that it ends with.
+ * Runs a script of bench/runs in its own process and reads the line of JSON that it ends with.
  * @param seconds after which it is stopped: its last whole line counts, and without one this throws
  */
 export function child<T>(
@@ -55,7 +55,7 @@ export function child<T>(
 ): T {
   const left = Math.ceil(Math.min(1000 * seconds, deadline - performance.now()));
   if (left < 1000) throw Object.assign(new Error("no time is left"), { code: "ETIMEDOUT" });
-  const file = fileURLToPath(new URL(`.//${script}`, import.meta.url));
+  const file = fileURLToPath(new URL(`../runs/${script}`, import.meta.url));
   const options: ExecFileSyncOptionsWithStringEncoding = {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],

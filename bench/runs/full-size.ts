@@ -22,8 +22,8 @@ import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
 import type { Preprocessing } from "../../src/images/preprocess.ts";
 import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
-import { fullSizeFamilies } from "../pages/encoders-page.ts";
 import { featuresSession } from "../lib/features-session.ts";
+import { fullSizeFamilies } from "../lib/full-size-families.ts";
 import { elapsed, inTurn, leastError, median, relativeError } from "../lib/measure.ts";
 import { Peer, peerPython } from "../lib/peer.ts";
 

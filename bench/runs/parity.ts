@@ -42,7 +42,7 @@ const { values: options } = parseArgs({
 const runtime = nodeRuntime({ threads: Number(options.threads), device: deviceNamed(options.device) });
 const activations = runtime.handsOver ? "save" : "recompute";
 const precision = options.precision === "float16" ? "float16" : "float32";
-const fixtures = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
+const fixtures = fileURLToPath(new URL("../../../test/fixtures/", import.meta.url));
 
 /** The device of that name. Throws UsageError for any other. */
 function deviceNamed(name: string): Device {
