@@ -17,9 +17,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { env } from "../../src/onnx-vjp/runtime/onnxruntime-node.ts";
-import { type Block, headText, machineOf, provenanceText, splicedPage } from "./page.ts";
+import { env } from "../../src/onnx-vjp/runtime/binding.ts";
 import { peerPython, runPeer } from "../lib/peer.ts";
+import { type Block, headText, machineOf, provenanceText, splicedPage } from "./page.ts";
 import { type BenchOptions, failure, type Report, stopAfter, wrapped } from "./section.ts";
 import { sections } from "./sections.ts";
 

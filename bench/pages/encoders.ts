@@ -9,8 +9,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { encodersPage, fullSizeFamilies, type Kept, type KeptModel } from "./encoders-page.ts";
+import { fullSizeFamilies } from "../lib/full-size-families.ts";
 import type { FullSize } from "../runs/full-size.ts";
+import { encodersPage, type Kept, type KeptModel } from "./encoders-page.ts";
 import { child, failure } from "./section.ts";
 
 const { values: options } = parseArgs({

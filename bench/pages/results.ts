@@ -30,8 +30,8 @@ import {
   type Row,
 } from "../../src/jobs/compare-tables.ts";
 import type { DistillConfig } from "../../src/recipe/config.ts";
-import { spliced } from "./page.ts";
 import { settings } from "../lib/settings.ts";
+import { spliced } from "./page.ts";
 
 const { values: options } = parseArgs({
   options: {

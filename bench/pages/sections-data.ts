@@ -1,7 +1,7 @@
 /** The sections about real features: extracted from files, and probed. */
 import { formatBytes, formatCount, formatPercent, formatSeconds } from "../../src/format.ts";
-import type { Extraction } from "../runs/extraction.ts";
 import { peerPython } from "../lib/peer.ts";
+import type { Extraction } from "../runs/extraction.ts";
 import type { ProbeBench } from "../runs/probe.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";

@@ -1,10 +1,10 @@
 /** The sections about whole steps and runs of a distillation. */
 import { formatBytes, formatPercent } from "../../src/format.ts";
-import type { DistillSteps } from "../runs/distill-step.ts";
 import { type EqualAccuracy, judges } from "../lib/equal-accuracy-table.ts";
+import { peerPython } from "../lib/peer.ts";
+import type { DistillSteps } from "../runs/distill-step.ts";
 import type { Growth } from "../runs/growth.ts";
 import { growthSvg } from "./growth-chart.ts";
-import { peerPython } from "../lib/peer.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
 

@@ -1,12 +1,12 @@
 /** The sections that time an encoder's step. */
 import { formatBytes, formatPercent } from "../../src/format.ts";
 import type { Precision } from "../../src/onnx-vjp/graph/runtime.ts";
+import { peerPython, webPeers } from "../lib/peer.ts";
+import { usedText, type WebPeers, webPeersTable } from "../lib/web-peers-table.ts";
 import type { DistillSteps } from "../runs/distill-step.ts";
 import type { Compared, EncoderStep } from "../runs/encoder-step.ts";
-import { peerPython, webPeers } from "../lib/peer.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
-import { usedText, type WebPeers, webPeersTable } from "../lib/web-peers-table.ts";
 
 const encoders = [
   ["vit-s16", 224],

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { atEqualAccuracy, judges, type Snapshot, type Training } from "../../../bench/lib/equal-accuracy-table.ts";
+import {
+  atEqualAccuracy,
+  judges,
+  type Snapshot,
+  type Training,
+} from "../../../bench/lib/equal-accuracy-table.ts";
 
 /** The same accuracy by every judge. */
 const at = (seconds: number, accuracy: number): Snapshot => ({

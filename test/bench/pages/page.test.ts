@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { type Block, blockText, headText, machineOf, provenanceText, splicedPage } from "../../../bench/pages/page.ts";
+import {
+  type Block,
+  blockText,
+  headText,
+  machineOf,
+  provenanceText,
+  splicedPage,
+} from "../../../bench/pages/page.ts";
 
 const block = (title: string, text: string): Block => ({
   ...{ title, text, about: "About it.", provenance: "Of a command.", pictures: [] },
