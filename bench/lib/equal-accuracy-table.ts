@@ -1,4 +1,4 @@
-/** What bench/equal-accuracy.ts found, and the times that it is asked for. */
+/** What bench/runs/equal-accuracy.ts found, and the times that it is asked for. */
 
 /** The probes that judge images: the closed form, LGM's head on images as they are and on augmented draws. */
 export const judges = ["closed form", "LGM's head", "head, augmented"] as const;

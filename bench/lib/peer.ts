@@ -69,7 +69,7 @@ function stopAll(): never {
   process.exit(143);
 }
 
-/** A process that answers questions, one line of JSON each (bench/peers/protocol.py, bench/own-step.ts). */
+/** A process that answers questions, one line of JSON each (bench/peers/protocol.py, bench/runs/own-step.ts). */
 export class Peer {
   private readonly child: ChildProcessWithoutNullStreams;
   private readonly lines: AsyncIterator<string>;

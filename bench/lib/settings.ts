@@ -7,7 +7,7 @@ export interface Setting {
   readonly config: Partial<DistillConfig>;
 }
 
-/** One setting at a time changed from the default: what bench/recipe.ts and bench/results.ts measure. */
+/** One setting at a time changed from the default: what bench/pages/recipe.ts and bench/pages/results.ts measure. */
 export const settings: readonly Setting[] = [
   { name: "default", config: {} },
   { name: "200 steps", config: { steps: 200 } },

@@ -1,4 +1,4 @@
-/** What bench/web-peers.ts finds, and how it is printed. */
+/** What bench/runs/web-peers.ts finds, and how it is printed. */
 import { formatTable } from "../../src/cli/table.ts";
 
 /** Features alone, or features and pixel gradient. */

@@ -46,7 +46,7 @@ export function encodersPage({ machine, fixtures, models }: Kept): string {
   const versions = models.find(({ result }) => result !== undefined)?.result?.versions ?? {};
   return `# Encoders
 
-Written by \`npm run bench:encoders\` (\`bench/encoders.ts\`) from docs/encoders.json, which it fills; no number is typed.
+Written by \`npm run bench:encoders\` (\`bench/pages/encoders.ts\`) from docs/encoders.json, which it fills; no number is typed.
 Measured on ${machine}; ${Object.entries(versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(", ")}.

@@ -3,7 +3,7 @@
  * set with the embedded encoder, and the closed-form probe's accuracy on the test images is measured. Every run is
  * kept in docs/recipe.json under its whole configuration, and docs/recipe.md is written from there.
  *
- *   node .bench/bench/recipe.js [--seeds 5] [--variants 1] [--only NAME,NAME] [--json]
+ *   node .bench/bench/pages/recipe.js [--seeds 5] [--variants 1] [--only NAME,NAME] [--json]
  *
  * `--seeds` for the default, `--variants` for every other setting. What is kept is not run again; delete
  * docs/recipe.json to measure everything anew.
@@ -132,7 +132,7 @@ function page(): string {
   return `# The recipe
 
 The defaults are this project's own choice: the authors of CLP-DD published no λ, τ, learning rate, number of
-steps or feature normalisation. This page is written by \`npm run recipe\` (\`bench/recipe.ts\`), on the embedded emoji
+steps or feature normalisation. This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`), on the embedded emoji
 set (8 Unicode groups, 6,518 training and 1,754 test images drawn by other hands, 128 px) with the embedded
 encoder, one image per class, hard labels, closed-form probe: top-1 on the test images in percent. Each row
 changes one setting of the default.

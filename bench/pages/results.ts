@@ -452,7 +452,7 @@ async function writePage(section: Section, tables: readonly Table[]): Promise<vo
   const path = "docs/results.md";
   const beginning = `# Results
 
-Written by \`npm run results\` (\`bench/results.ts\`), section by section; under each title stands the command that its figures
+Written by \`npm run results\` (\`bench/pages/results.ts\`), section by section; under each title stands the command that its figures
 were measured by, or they lie in columns marked as published. Test images are never looked at while distilling, and
 never for the choice of a learning rate or λ. Sets have hard labels and, where nothing else is said, the default number
 of steps and the embedded encoder at 128 px. Closed form: the feature map and λ that the set was distilled with. LGM head:
