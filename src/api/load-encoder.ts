@@ -80,8 +80,9 @@ export async function loadEncoder(
   const { encoder = recorded.encoder, device = "cpu" } = options;
   const precision = options.precision ?? (device === "cpu" ? "float32" : manifest.encoder.precision);
   const params = { ...recorded, ...options, hub, encoder, device, precision };
-  const loaded = handleOf(await run("encoder.open", params));
-  const difference = encoderDifference(loaded, manifest.encoder);
+  const opened = await run("encoder.open", params);
+  const loaded = handleOf(opened);
+  const difference = encoderDifference(opened, manifest.encoder);
   if (difference === undefined) return loaded;
   await loaded.release();
   throw new ModelError(
@@ -90,7 +91,7 @@ export async function loadEncoder(
   );
 }
 
-function handleOf({ handle, ...described }: OpenedEncoder): LoadedEncoder {
+function handleOf({ handle, form: _, ...described }: OpenedEncoder): LoadedEncoder {
   const [height, width] = described.preprocessing.crop;
   const d = described.featureSize;
   const countOf = (images: ArrayLike<number>): number => {

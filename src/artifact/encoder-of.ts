@@ -1,9 +1,10 @@
 import type { Encoder } from "../encoder/encoder.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** What an encoder is compared by. */
-type Comparable = Pick<Encoder, "provenance" | "preprocessing"> & {
+type Comparable = Pick<Encoder, "provenance" | "preprocessing" | "form"> & {
   readonly feature: Pick<Encoder["feature"], "tensor" | "pool">;
 };
 
@@ -12,7 +13,8 @@ export function encoderParamsOf({
   encoder,
   imageSize,
 }: Manifest): Required<Pick<EncoderParams, "encoder" | "size" | "feature" | "pool">> &
-  Pick<EncoderParams, "revision" | "resize"> {
+  Pick<EncoderParams, "revision" | "resize"> &
+  ModelForm {
   const { resize } = encoder.preprocessing;
   return {
     encoder: encoder.id,
@@ -22,6 +24,7 @@ export function encoderParamsOf({
     revision: encoder.revision,
     // A pair of sides, or none, is the encoder's own way and no parameter.
     resize: typeof resize === "number" ? resize : undefined,
+    ...encoder.form,
   };
 }
 
@@ -30,7 +33,7 @@ export function encoderParamsOf({
  * to the precision that it computes in.
  */
 export function encoderDifference(
-  { provenance, feature, preprocessing }: Comparable,
+  { provenance, feature, preprocessing, form }: Comparable,
   recorded: Manifest["encoder"],
 ): string | undefined {
   if (provenance.sha256 !== recorded.sha256) {
@@ -43,5 +46,7 @@ export function encoderDifference(
     );
   }
   const [given, expected] = [JSON.stringify(preprocessing), JSON.stringify(recorded.preprocessing)];
-  return given === expected ? undefined : `its preprocessing is ${given}, recorded is ${expected}`;
+  if (given !== expected) return `its preprocessing is ${given}, recorded is ${expected}`;
+  const [own, known] = [JSON.stringify(givenForm(form)), JSON.stringify(givenForm(recorded.form ?? {}))];
+  return own === known ? undefined : `its form is ${own}, recorded is ${known}`;
 }

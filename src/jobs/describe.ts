@@ -46,7 +46,7 @@ export function describeRun(
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
   const { config, own, comparison, edits, stages, preset } = facts;
-  const { provenance, feature, featureSize, precision, preprocessing } = encoder;
+  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -68,6 +68,7 @@ export function describeRun(
     encoder: {
       ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
       ...{ featureSize, precision, preprocessing },
+      ...(Object.keys(form).length > 0 ? { form } : {}),
     },
     data: {
       name: source.name,

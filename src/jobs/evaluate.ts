@@ -5,6 +5,7 @@ import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import {
@@ -36,7 +37,7 @@ import { requireSameClasses } from "./baseline.ts";
 import type { EvaluateParams } from "./params.ts";
 
 /** An encoder under which artefacts are evaluated. */
-interface Column extends EncoderSpec {
+interface Column extends EncoderSpec, ModelForm {
   readonly pool?: Pool;
   /** The commit that the artefact was distilled with: a branch may have moved on. */
   readonly revision: string | undefined;
@@ -118,6 +119,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
         ...(pool === undefined ? {} : { pool }),
+        ...givenForm({ ...recorded?.encoder.form, ...givenForm(params) }),
         revision: params.revision ?? recorded?.encoder.revision,
         artifacts: [...artifacts],
       };
@@ -126,7 +128,8 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
     const { encoder, imageSize } = artifact.manifest;
-    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.pool, encoder.preprocessing]);
+    const { sha256, feature, pool, preprocessing, form } = encoder;
+    const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
     const known = columns.get(key);
     if (known) known.artifacts.push(artifact);
     else {
@@ -135,6 +138,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         size: params.size ?? imageSize,
         feature: params.feature ?? encoder.feature,
         pool: params.pool ?? encoder.askedPool,
+        ...givenForm({ ...encoder.form, ...givenForm(params) }),
         revision: encoder.revision,
         artifacts: [artifact],
       });

@@ -9,7 +9,7 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 
 /** What a caller knows of an encoder that it holds a handle of. */
 export interface OpenedEncoder
-  extends Pick<Encoder, "provenance" | "preprocessing" | "feature" | "featureSize" | "precision"> {
+  extends Pick<Encoder, "provenance" | "preprocessing" | "feature" | "form" | "featureSize" | "precision"> {
   readonly handle: string;
 }
 
@@ -45,8 +45,8 @@ export async function openHandle(params: EncoderParams, context: JobContext): Pr
   // A handle of a worker that has ended must not name an encoder of the next one.
   const handle = `${process.pid}-${handles++}`;
   held.set(handle, opened);
-  const { provenance, preprocessing, feature, featureSize, precision } = opened.encoder;
-  return { handle, provenance, preprocessing, feature, featureSize, precision };
+  const { provenance, preprocessing, feature, form, featureSize, precision } = opened.encoder;
+  return { handle, provenance, preprocessing, feature, form, featureSize, precision };
 }
 
 /** Features n × d, row-major. */
