@@ -9,17 +9,13 @@ import { withoutDeadNodes } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
 import { derive } from "../vjp/derive.ts";
+import type { Activations } from "./activations.ts";
 import { exposeStatistics } from "./expose-statistics.ts";
 import { hoist } from "./hoist.ts";
 import { bytesOfValues, partition } from "./partition.ts";
 import { wideOn } from "./wide-operators.ts";
 
-/**
- * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
- * a step, memory for every image between the two calls). `recompute`: the pullback computes them again
- * (3 units, memory for one call).
- */
-export type Activations = "save" | "recompute";
+export type { Activations };
 
 /** Intermediates kept by one `forward` call for its `pullback`. */
 export type Saved = Readonly<Record<string, Tensor>>;
