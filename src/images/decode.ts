@@ -1,6 +1,6 @@
 import { DataError, messageOf } from "../errors.ts";
 import { decodeBitmap, isBitmap } from "./bitmap.ts";
-import { fourInks, inksToRgb } from "./cmyk.ts";
+import { inksToRgb, isFourInkJpeg, isTiff } from "./cmyk.ts";
 import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import type { Preprocessing } from "./preprocess.ts";
 import { isSvg, requireSmallPictures } from "./svg-pictures.ts";
@@ -53,7 +53,9 @@ export async function decodeImage(
   try {
     if (isBitmap(bytes)) return decodeBitmap(bytes, limitInputPixels);
     if (isNetpbm(bytes)) return decodeNetpbm(bytes, limitInputPixels);
-    const inks = fourInks(bytes);
+    const hasInks =
+      isFourInkJpeg(bytes) ||
+      (isTiff(bytes) && (await sharp(bytes, { limitInputPixels }).metadata()).space === "cmyk");
     if (isSvg(bytes)) await requireSmallPictures(bytes, limitInputPixels);
     const density =
       encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
@@ -70,12 +72,11 @@ export async function decodeImage(
       const edge = options.shrinkTo;
       image.resize({ width: edge, height: edge, fit: "outside", withoutEnlargement: true });
     }
-    if (inks !== undefined) {
+    if (hasInks) {
       image.pipelineColourspace("cmyk").toColourspace("cmyk");
       const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
       if (info.channels !== 4) throw new Error(`expected 4 inks, got ${info.channels}`);
-      // libvips turns the inks of files with Adobe's mark the right way round; Pillow those of all.
-      return { width: info.width, height: info.height, data: inksToRgb(data, !inks.adobe) };
+      return { width: info.width, height: info.height, data: inksToRgb(data) };
     }
     const { data, info } = await image
       .flatten({ background: "#ffffff" })
