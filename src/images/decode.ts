@@ -1,6 +1,8 @@
 import { DataError, messageOf } from "../errors.ts";
 import { decodeBitmap, isBitmap } from "./bitmap.ts";
 import { inksToRgb, isFourInkJpeg, isTiff } from "./cmyk.ts";
+import { drawLimited } from "./draw-limited.ts";
+import { drawSvg } from "./draw-svg.ts";
 import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import type { Preprocessing } from "./preprocess.ts";
 import { isSvg, requireSmallPictures } from "./svg-pictures.ts";
@@ -56,17 +58,12 @@ export async function decodeImage(
     const hasInks =
       isFourInkJpeg(bytes) ||
       (isTiff(bytes) && (await sharp(bytes, { limitInputPixels }).metadata()).space === "cmyk");
-    if (isSvg(bytes)) await requireSmallPictures(bytes, limitInputPixels);
-    const density =
-      encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
-        ? await densityFor(bytes, options.svgEdge)
-        : ownDensity;
+    if (isSvg(bytes)) return await decodeSvg(bytes, encoding, options, limitInputPixels);
     const image = sharp(bytes, {
       failOn: "error",
       ignoreIcc: true,
       autoOrient: true,
       limitInputPixels,
-      density,
     });
     if (options.shrinkTo !== undefined && encoding.kind === "raster") {
       const edge = options.shrinkTo;
@@ -92,6 +89,20 @@ export async function decodeImage(
       : `: ${reason}. Replace or remove it`;
     throw new DataError(`${id} cannot be decoded${limit}, or let unreadable images be skipped.`, { cause });
   }
+}
+
+/** Drawings of our own packages (`fixed`) are drawn as they are; others within limits of time and pixels. */
+async function decodeSvg(
+  bytes: Uint8Array,
+  encoding: Encoding,
+  options: DecodeOptions,
+  maxPixels: number,
+): Promise<RgbImage> {
+  const fixed = encoding.kind === "svg" && encoding.fixed;
+  if (fixed) return drawSvg(bytes, ownDensity, maxPixels);
+  await requireSmallPictures(bytes, maxPixels);
+  const density = options.svgEdge === undefined ? ownDensity : await densityFor(bytes, options.svgEdge);
+  return drawLimited(bytes, density, maxPixels);
 }
 
 /** The density at which the shorter edge of the document is `edge` pixels long. */

@@ -59,6 +59,16 @@ describe("images that claim more than they hold", () => {
     },
   );
 
+  it("are given up where drawing them takes more than five seconds, and what comes after is drawn", async () => {
+    const start = performance.now();
+    await expect(decode(fault("filter-bomb.svg"), "svg")).rejects.toThrow(/takes more than 5 seconds/);
+    expect(performance.now() - start).toBeLessThan(15_000);
+    const plain =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"><defs><rect id="r" width="4" height="4" fill="#010203"/></defs><use href="#r"/></svg>';
+    const image = await decode(new TextEncoder().encode(plain), "svg");
+    expect([...image.data]).toEqual(Array.from({ length: 16 }, () => [1, 2, 3]).flat());
+  }, 30_000);
+
   it("are seen where their address hides behind references and line breaks", async () => {
     const text = readFileSync(
       new URL("../fixtures/faults/images/data-uri-bomb.svg", import.meta.url),
