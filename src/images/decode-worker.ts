@@ -1,10 +1,11 @@
 /** A thread that decodes and preprocesses batches of images into memory shared with `decode-pool.ts`. */
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
 import { DataError, messageOf } from "../errors.ts";
+import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
-import { type DecodeOptions, decodeImage } from "./decode.ts";
+import { type DecodeOptions, decodeImage, mostImageBytes } from "./decode.ts";
 import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
 import type { Encoding, FileRange, RgbImage } from "./types.ts";
 
@@ -43,7 +44,9 @@ async function read(item: DecodeItem): Promise<Uint8Array> {
   const { bytes } = item;
   if (bytes instanceof Uint8Array) return bytes;
   if ("failed" in bytes) throw new DataError(bytes.failed);
-  if (bytes.length === undefined) return readFile(bytes.path);
+  if (bytes.length === undefined) return readBounded(bytes.path, mostImageBytes);
+  if (bytes.length > mostImageBytes)
+    throw new DataError(`${item.id} says to have ${bytes.length} bytes, more than any image that is read`);
   const file = await open(bytes.path);
   try {
     const ended = () => new DataError(`${bytes.path} ends within ${item.id}`);
