@@ -1,8 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { BadImage } from "../data/decode-pool.ts";
 import { readOrEmpty, replaceFile, sizeOrZero } from "../files/disk.ts";
-import type { BadImage } from "../images/decode-pool.ts";
 import {
   BadImageRecord,
   badFile,

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import type { JobContext } from "../context.ts";
+import { type BadImage, imageBatches, tooManyBad } from "../data/decode-pool.ts";
 import { type ImageSource, listed, type Split } from "../data/source.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError } from "../errors.ts";
-import { type BadImage, imageBatches, tooManyBad } from "../images/decode-pool.ts";
 import { type FeatureCacheSpec, featureCachePath } from "./cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "./cache-reader.ts";
 import { FeatureCacheWriter } from "./cache-writer.ts";

@@ -4,11 +4,11 @@ import { extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { imageBatches } from "../../../src/data/decode-pool.ts";
 import { type MatArray, readMat } from "../../../src/data/sets/mat.ts";
 import { openNamed } from "../../../src/data/sets/open-named.ts";
 import { classCounts, type ImageSource, type Split } from "../../../src/data/source.ts";
 import { DataError } from "../../../src/errors.ts";
-import { imageBatches } from "../../../src/images/decode-pool.ts";
 import { inputBytes, Preprocessing } from "../../../src/images/preprocess.ts";
 import { type DataFolder, dataFixture, dataFolder, listing } from "../../support/data-folder.ts";
 

@@ -1,0 +1,216 @@
+import { Worker } from "node:worker_threads";
+import { DataError, messageOf } from "../errors.ts";
+import { workerUrl } from "../files/worker-url.ts";
+import { decodeOptionsFor } from "../images/decode.ts";
+import { inputBytes, type Preprocessing } from "../images/preprocess.ts";
+import type { Item } from "../images/types.ts";
+import type { DecodeItem, DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
+import type { ImageSource, Split } from "./source.ts";
+
+/** An image that could not be read. */
+export interface BadImage {
+  readonly id: string;
+  /** Its index in the split. */
+  readonly index: number;
+  readonly reason: string;
+}
+
+/** Preprocessed images, ready for an encoder. */
+export interface ImageBatch {
+  /**
+   * b × 3 × H × W, planar 8-bit RGB, without mean and deviation. Shared memory that is written anew once the next
+   * batch is asked for: copy what is to stay.
+   */
+  readonly pixels: Uint8Array;
+  /** Class of each image, b. */
+  readonly labels: Int32Array;
+  /** Index in the split of each image, b. */
+  readonly indices: Int32Array;
+  /** The images of this batch that could not be read and are not among the b; b may be 0. */
+  readonly bad: readonly BadImage[];
+}
+
+export interface BatchOptions {
+  /** Images in a batch; the last one, and those with unreadable images, have fewer. By default 32. */
+  readonly batchSize?: number;
+  /** The images wanted and their order; by default all, in the split's order. */
+  readonly indices?: Int32Array;
+  /** How many unreadable images are skipped before the rest is given up. By default none. */
+  readonly maxBad?: number;
+  /** Unreadable images that were skipped before these: they count, too. By default none. */
+  readonly skipped?: readonly BadImage[];
+  /** Decoding threads. By default 1. */
+  readonly workers?: number;
+  /** Batches that are decoded, or on their way, while the caller works on one. By default 2. */
+  readonly ahead?: number;
+  /** Lets the decoder shrink large images itself: fast, not exact. By default it does not. */
+  readonly fast?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Decodes and preprocesses images on threads of their own and yields them in order, `ahead` batches ahead of the
+ * caller, in memory that does not grow with the data set.
+ *
+ * Unreadable images are counted, named in their batch's `bad` and skipped; beyond `maxBad` of them it throws
+ * DataError with the first few. An aborted `signal` ends it with the signal's reason, at most an image later.
+ */
+export async function* imageBatches(
+  source: ImageSource,
+  split: Split,
+  preprocessing: Preprocessing,
+  options: BatchOptions = {},
+): AsyncGenerator<ImageBatch, void, undefined> {
+  const { batchSize = 32, indices, maxBad = 0, skipped = [] } = options;
+  const { workers = 1, ahead = 2, fast = false, signal } = options;
+  for (const [name, value] of Object.entries({ batchSize, workers, ahead })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new RangeError(`${name} must be 1 or more, got ${value}`);
+  }
+  signal?.throwIfAborted();
+  const images = source.images(split);
+  const total = indices?.length ?? images.length;
+  const batchCount = Math.ceil(total / batchSize);
+  const indicesOf = (batch: number): Int32Array => {
+    const start = batch * batchSize;
+    const end = Math.min(total, start + batchSize);
+    return indices?.slice(start, end) ?? Int32Array.from({ length: end - start }, (_, i) => start + i);
+  };
+  const size = inputBytes(preprocessing);
+  const slotCount = Math.min(ahead + 1, batchCount);
+  const slots = Array.from({ length: slotCount }, () => new SharedArrayBuffer(batchSize * size));
+  const crew = new Crew(Math.min(workers, slotCount), {
+    preprocessing,
+    decode: decodeOptionsFor(preprocessing, fast),
+    slots,
+  });
+  const cancel = () => crew.fail(signal!.reason);
+  signal?.addEventListener("abort", cancel);
+  try {
+    const under: Promise<DecodeResult>[] = [];
+    const start = (batch: number) => {
+      if (batch >= batchCount) return;
+      const items = Array.from(indicesOf(batch), (index) => images.at(index));
+      const result = crew.run(batch, batch % slotCount, items);
+      // Awaited when its turn comes; failing before that is not an unhandled rejection.
+      result.catch(() => undefined);
+      under.push(result);
+    };
+    // A slot is free again when the batch that lay in it is given up, so batch k + slotCount follows batch k.
+    for (let batch = 0; batch < slotCount; batch++) start(batch);
+    const bad = [...skipped];
+    for (let batch = 0; batch < batchCount; batch++) {
+      const result = await under.shift()!;
+      const wanted = indicesOf(batch);
+      const badHere = result.bad.map(({ place, reason }) => {
+        const index = wanted[place]!;
+        return { id: images.at(index).id, index, reason };
+      });
+      bad.push(...badHere);
+      if (bad.length > maxBad) throw tooManyBad(source.name, bad, maxBad);
+      const kept = Int32Array.from(result.good, (place) => wanted[place]!);
+      yield {
+        pixels: new Uint8Array(slots[batch % slotCount]!, 0, kept.length * size),
+        labels: kept.map((index) => images.labels[index]!),
+        indices: kept,
+        bad: badHere,
+      };
+      start(batch + slotCount);
+    }
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    await crew.end();
+  }
+}
+
+/** The error of a data set of which more images are unreadable than are to be skipped. */
+export function tooManyBad(name: string, bad: readonly BadImage[], maxBad: number): DataError {
+  const first = bad.slice(0, 5).map(({ reason }) => `\n  ${reason}`);
+  const allowed = maxBad === 0 ? "none is allowed" : `${maxBad} are allowed`;
+  return new DataError(
+    `${name}: ${bad.length} of the images cannot be used and ${allowed} (--max-bad). ` +
+      `${bad.length > first.length ? "The first" : "Found"}:${first.join("")}`,
+  );
+}
+
+/** The worker threads and the tasks they are at. */
+class Crew {
+  readonly #workers: { readonly thread: Worker; readonly exit: Promise<void>; tasks: number }[];
+  readonly #waiting = new Map<number, Deferred>();
+  #failure: { readonly reason: unknown } | undefined;
+  #ending = false;
+
+  constructor(count: number, setup: DecodeSetup) {
+    const url = workerUrl(import.meta.url, "./decode-worker.ts");
+    this.#workers = Array.from({ length: count }, () => {
+      // No flags of the parent: test runners and debuggers start it with some that a thread cannot take.
+      const thread = new Worker(url, { workerData: setup, execArgv: [] });
+      const exit = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
+      const worker = { thread, exit, tasks: 0 };
+      thread.on("message", (result: DecodeResult) => {
+        worker.tasks--;
+        this.#waiting.get(result.batch)?.resolve(result);
+        this.#waiting.delete(result.batch);
+      });
+      thread.on("error", (error) => this.fail(error));
+      thread.on("exit", (code) => {
+        if (!this.#ending) this.fail(new Error(`a decoding thread ended early (exit code ${code})`));
+      });
+      return worker;
+    });
+  }
+
+  /** Decodes a batch into a slot, on the worker with the least to do. */
+  async run(batch: number, slot: number, items: readonly Item[]): Promise<DecodeResult> {
+    const waiting = deferred();
+    waiting.promise.catch(() => undefined);
+    this.#waiting.set(batch, waiting);
+    if (this.#failure !== undefined) this.fail(this.#failure.reason);
+    const worker = this.#workers.reduce((least, other) => (other.tasks < least.tasks ? other : least));
+    worker.tasks++;
+    const task: DecodeTask = { batch, slot, items: await Promise.all(items.map(withBytes)) };
+    if (this.#failure === undefined && !this.#ending) worker.thread.postMessage(task satisfies DecodeMessage);
+    return waiting.promise;
+  }
+
+  /** Ends every wait with `reason`. */
+  fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    for (const { reject } of this.#waiting.values()) reject(this.#failure.reason);
+    this.#waiting.clear();
+  }
+
+  /** Lets the threads end by themselves: one that is killed while libvips works takes the process with it. */
+  async end(): Promise<void> {
+    this.#ending = true;
+    for (const { thread } of this.#workers) thread.postMessage(null satisfies DecodeMessage);
+    await Promise.all(this.#workers.map(({ exit }) => exit));
+  }
+}
+
+/** Items whose bytes lie in a file are left to the worker to read; the others are read here. */
+async function withBytes(item: Item): Promise<DecodeItem> {
+  const { id, encoding, file } = item;
+  if (file !== undefined) return { id, encoding, bytes: file };
+  try {
+    return { id, encoding, bytes: await item.open() };
+  } catch (error) {
+    return { id, encoding, bytes: { failed: messageOf(error) } };
+  }
+}
+
+interface Deferred {
+  readonly promise: Promise<DecodeResult>;
+  readonly resolve: (result: DecodeResult) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+function deferred(): Deferred {
+  let resolve!: Deferred["resolve"];
+  let reject!: Deferred["reject"];
+  const promise = new Promise<DecodeResult>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
