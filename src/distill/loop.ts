@@ -195,6 +195,12 @@ export function learningRateAt(
   return config.learningRate * share;
 }
 
+/** The share of the learning rate that a level of the pyramid has, by its side. */
+export const levelRate =
+  ({ fineDecay }: Pick<DistillConfig, "fineDecay">) =>
+  (side: number): number =>
+    Math.min(1, 8 / side) ** fineDecay;
+
 /** All images as they now are, [m, 3, size, size] in [0, 1], chunk by chunk. */
 export async function* renderAll(
   renderer: Renderer,

@@ -14,7 +14,7 @@ import { augmentationOf } from "../synthetic/augment.ts";
 import { createAugmenter } from "../synthetic/augmenter.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
-import { distillStep, initialState, renderAll } from "./loop.ts";
+import { distillStep, initialState, levelRate, renderAll } from "./loop.ts";
 import { openRealBatches } from "./real-batches.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import { targetBasis } from "./target-features.ts";
@@ -61,7 +61,7 @@ export async function startSynthesis(
     `${m} synthetic images of ${height} px in ${chunks} chunk${chunks === 1 ? "" : "s"} of ${batch}; intermediates are ` +
       `${activations === "save" ? "kept" : "recomputed"} (${mebibytes(activationBytes)} of ${mebibytes(freemem())} free).`,
   );
-  const renderer = createRenderer(runtime, batch);
+  const renderer = createRenderer(runtime, batch, levelRate(config));
   const augmenter =
     config.augment > 0
       ? await createAugmenter(runtime, augmentationOf(config), config.seed, batch, height, height)

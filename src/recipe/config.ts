@@ -35,6 +35,11 @@ export const DistillConfig = z.strictObject({
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   /** Noise, random real images, or those nearest to their class's mean feature. */
   init: z.enum(["noise", "real", "centroid"]).default("noise"),
+  /**
+   * How much more slowly the pyramid's finer levels learn: the level of side s at the learning rate times (8/s)^x above
+   * 8 px. With 0, the finest details, which handling destroys, move as fast as everything else.
+   */
+  fineDecay: z.number().nonnegative().default(0),
   /** Steps between two levels of the pyramid. */
   levelEvery: z.int().positive().default(8),
   /**
