@@ -183,6 +183,7 @@ async function trainOwn(
   targets: EqualAccuracy["rows"],
 ): Promise<Snapshot[]> {
   const synthesis = await startSynthesis(place, config, totalmem() / 4, context);
+  const { images } = synthesis.parts;
   const snapshots: Snapshot[] = [];
   try {
     let spent = 0;
@@ -190,10 +191,11 @@ async function trainOwn(
     while (synthesis.state.step < config.steps) {
       const start = performance.now();
       const { step } = await distillStep(synthesis.parts, synthesis.state);
+      await images.settled();
       spent += (performance.now() - start) / 1000;
       if (step < config.steps && !(lacking && milestones.includes(step))) continue;
-      const pixels = new Float32Array(synthesis.state.parameters.count * 3 * size * size);
-      for await (const { start, images } of synthesis.images()) pixels.set(images, start * 3 * size * size);
+      const pixels = new Float32Array(images.count * 3 * size * size);
+      for await (const part of images.rendered()) pixels.set(part.images, part.start * 3 * size * size);
       const accuracies = await judge(pixels);
       snapshots.push({ steps: step, seconds: spent, accuracies });
       lacking = targets.some(({ judge: by, target }) => !snapshots.some((s) => reaches(s, by, target)));

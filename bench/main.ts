@@ -17,7 +17,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, loadavg, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { env } from "../src/onnx-vjp/runtime/onnxruntime-node.ts";
+import { env } from "../src/onnx-vjp/runtime/binding.ts";
 import { type Block, headText, machineOf, provenanceText, splicedPage } from "./page.ts";
 import { peerPython, runPeer } from "./peer.ts";
 import { type BenchOptions, failure, type Report, stopAfter, wrapped } from "./section.ts";

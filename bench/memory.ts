@@ -7,20 +7,15 @@
  * Prints one line: {m, peakMemoryBytes, parameterBytes, activationBytes, secondsPerStep}.
  */
 import { parseArgs } from "node:util";
+import { createStep } from "../src/distill/create-step.ts";
 import { distillStep, initialState } from "../src/distill/loop.ts";
-import { openRealBatches } from "../src/distill/real-batches.ts";
-import { createChunkedEncoder } from "../src/encoder/chunks.ts";
+import { openImages } from "../src/distill/open-images.ts";
 import { openEncoder } from "../src/encoder/open.ts";
 import { peakMemoryBytes } from "../src/memory.ts";
-import { fitFeatureMap } from "../src/probe/feature-map.ts";
-import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
-import { ortFeatureProduct } from "../src/probe/ort-feature-product.ts";
-import { ortGemm } from "../src/probe/ort-gemm.ts";
 import { randomFeatures } from "../src/probe/rows.ts";
 import { seededRandom } from "../src/random.ts";
 import { DistillConfig } from "../src/recipe/config.ts";
 import { noiseParameters } from "../src/synthetic/parameters.ts";
-import { createRenderer } from "../src/synthetic/renderer.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -42,20 +37,19 @@ const config = DistillConfig.parse({
   parametrization: "pixels",
   normalize: ["l2"],
 });
-const chunked = await createChunkedEncoder(runtime, encoder, m, 1, 2 ** 40, { activations: "recompute" });
-const large = ortGemm(runtime);
-const parameters = noiseParameters("pixels", m, size, random);
-const maps = [fitFeatureMap("l2")];
-const parts = {
-  ...{ config, classes, real, maps, encoder: chunked, augmenter: undefined },
-  batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
-  renderer: createRenderer(runtime, chunked.plan.batch),
-  gemm: chooseGemm(jsGemm, large),
-};
+const parameters = noiseParameters("pixels", m, size, 0);
+const { images, plan } = await openImages(runtime, encoder, config, 2 ** 40, {
+  parameters,
+  reload: async () => parameters,
+  cut: { activations: "recompute" },
+});
+const { parts } = await createStep({ config, classes, real, images });
 const state = initialState(config, classes, count, parameters);
 await distillStep(parts, state); // Warms up: sessions are made at their first use.
+await images.settled();
 const start = performance.now();
 for (let step = 0; step < Number(options.steps); step++) await distillStep(parts, state);
+await images.settled();
 const secondsPerStep = (performance.now() - start) / 1000 / Number(options.steps);
 console.log(
   JSON.stringify({
@@ -63,8 +57,9 @@ console.log(
     peakMemoryBytes: await peakMemoryBytes(),
     /** Pixels and Adam's two moments. */
     parameterBytes: parameters.levels.reduce((sum, level) => sum + 3 * level.values.byteLength, 0),
-    activationBytes: chunked.plan.activationBytes,
-    batch: chunked.plan.batch,
+    activationBytes: plan.activationBytes,
+    batch: plan.batch,
     secondsPerStep,
   }),
 );
+await images.release();

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
+import { createStep } from "../src/distill/create-step.ts";
 import { distillStep, initialState, syntheticLabels } from "../src/distill/loop.ts";
-import { openRealBatches } from "../src/distill/real-batches.ts";
+import { imagesOf } from "../src/distill/open-images.ts";
 import { createChunkedEncoder } from "../src/encoder/chunks.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import type { EncoderModel } from "../src/encoder/model.ts";
@@ -15,7 +16,6 @@ import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
 import { crossEntropy } from "../src/probe/cross-entropy.ts";
 import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
 import { centeredOneHot } from "../src/probe/labels.ts";
-import { ortFeatureProduct } from "../src/probe/ort-feature-product.ts";
 import { ortGemm } from "../src/probe/ort-gemm.ts";
 import { solveRidge } from "../src/probe/ridge.ts";
 import { seededRandom } from "../src/random.ts";
@@ -57,7 +57,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     return opened;
   });
   const config = DistillConfig.parse({ ipc: 1, steps: steps + 1 });
-  const maps = await staged("mean and deviation", () => fitFeatureMaps(config.normalize, cache));
+  await staged("mean and deviation", () => fitFeatureMaps(config.normalize, cache));
   const runtime = nodeRuntime({ threads: 2 });
   const encoder = await createEncoder(runtime, smallEncoder());
   const chunked = await createChunkedEncoder(runtime, encoder, classes, 1, 2 ** 30);
@@ -65,32 +65,35 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   const gemm = chooseGemm(jsGemm, ortGemm(runtime));
   const clock = new Clock();
   const real = { ...cache, rows: clock.timed("reading the batch", cache.rows) };
-  const parts = {
-    ...{ config, classes, real, maps, augmenter: undefined, gemm },
-    batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
-    encoder: {
-      ...chunked,
-      features: clock.timed("rendering, encoder, pullback, Adam", chunked.features),
-      pullback: clock.timed("rendering, encoder, pullback, Adam", chunked.pullback),
+  const parameters = noiseParameters(config.parametrization, classes, size, config.seed);
+  const work = "rendering, encoder, pullback, Adam";
+  const images = await imagesOf(
+    {
+      config,
+      augmenter: undefined,
+      encoder: {
+        ...chunked,
+        features: clock.timed(work, chunked.features),
+        pullback: clock.timed(work, chunked.pullback),
+      },
+      renderer: {
+        ...renderer,
+        render: clock.timed(work, renderer.render),
+        update: clock.timed(work, renderer.update),
+      },
     },
-    renderer: {
-      ...renderer,
-      render: clock.timed("rendering, encoder, pullback, Adam", renderer.render),
-      update: clock.timed("rendering, encoder, pullback, Adam", renderer.update),
-    },
-  };
-  const parameters = noiseParameters(
-    config.parametrization,
-    classes,
-    size,
-    seededRandom(config.seed, "level 0"),
+    parameters,
   );
+  const { parts, release } = await createStep({ config, classes, real, images });
+  const maps = parts.maps;
   const state = initialState(config, classes, cache.count, parameters);
   await distillStep(parts, state); // Sessions are made at their first use.
+  await images.settled();
   clock.reset();
   const start = performance.now();
   await staged(`${steps} steps`, async () => {
     for (let step = 0; step < steps; step++) await distillStep(parts, state);
+    await images.settled();
   });
   const stepMs = (performance.now() - start) / steps;
   const step: Record<string, number> = {};
@@ -127,7 +130,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   step["everything else"] = stepMs - known;
 
   const reading = await readings(cache, path, config.batchSize);
-  await chunked.release();
+  await release();
   cache.close();
   return {
     ...{ m: classes, size, classes, batchSize: config.batchSize, inMemory: cache.inMemory },

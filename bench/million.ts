@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/cli/table.ts";
 import { formatBytes, formatCount } from "../src/format.ts";
-import { env } from "../src/onnx-vjp/runtime/onnxruntime-node.ts";
+import { env } from "../src/onnx-vjp/runtime/binding.ts";
 import { distil, type MillionSteps } from "./million-distil.ts";
 import { type MadeCache, make } from "./million-make.ts";
 

@@ -9,33 +9,24 @@
 import { totalmem } from "node:os";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { createStep } from "../src/distill/create-step.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../src/distill/loop.ts";
-import { openRealBatches } from "../src/distill/real-batches.ts";
-import { targetBasis } from "../src/distill/target-features.ts";
-import { viewCount } from "../src/distill/views.ts";
-import { createChunkedEncoder } from "../src/encoder/chunks.ts";
+import { openImages } from "../src/distill/open-images.ts";
 import { createEncoder } from "../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../src/encoder/load/load.ts";
 import type { EncoderModel } from "../src/encoder/model.ts";
 import { selectFeature } from "../src/encoder/select-feature.ts";
 import { messageOf } from "../src/errors.ts";
-import { fitFeatureMaps } from "../src/features/run-context.ts";
 import { peakMemoryBytes } from "../src/memory.ts";
 import type { Activations } from "../src/onnx-vjp/compile/differentiable.ts";
 import { GraphBuilder } from "../src/onnx-vjp/graph/builder.ts";
 import type { Device, Precision } from "../src/onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../src/onnx-vjp/runtime/node.ts";
-import { chooseGemm, jsGemm } from "../src/probe/gemm.ts";
-import { ortFeatureProduct } from "../src/probe/ort-feature-product.ts";
-import { ortGemm } from "../src/probe/ort-gemm.ts";
 import { randomFeatures } from "../src/probe/rows.ts";
 import { seededRandom } from "../src/random.ts";
 import { DistillConfig, Method } from "../src/recipe/config.ts";
 import { withPreset } from "../src/recipe/presets.ts";
-import { augmentationOf } from "../src/synthetic/augment.ts";
-import { createAugmenter } from "../src/synthetic/augmenter.ts";
-import { addLevel, canGrow, noiseParameters } from "../src/synthetic/parameters.ts";
-import { createRenderer } from "../src/synthetic/renderer.ts";
+import { addLevel, levelCount, noiseParameters } from "../src/synthetic/parameters.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -75,39 +66,33 @@ const config = DistillConfig.parse({
   ...{ ...own, parametrization: options.parametrization },
   ...{ ipc: m / classes, batchSize: count, steps: 1000 },
 });
-const force = options.activations ? { activations: options.activations as Activations } : undefined;
-const chunked = await createChunkedEncoder(runtime, encoder, m, viewCount(config), totalmem() / 4, force);
-const { batch } = chunked.plan;
-const parameters = noiseParameters(config.parametrization, m, size, random);
-while (canGrow(parameters)) addLevel(parameters, random);
-const maps = await fitFeatureMaps(config.normalize, real);
-const parts = {
-  ...{ config, classes, real, maps, encoder: chunked },
-  batches: openRealBatches(real, maps, ortFeatureProduct(runtime)),
-  augmenter:
-    augment > 0 ? await createAugmenter(runtime, augmentationOf(config), 0, batch, size, size) : undefined,
-  renderer: createRenderer(runtime, batch),
-  gemm: chooseGemm(jsGemm, ortGemm(runtime)),
-};
-const state = initialState(config, classes, count, parameters);
-
-const targets = config.targets > 0 ? await targetBasis(real, classes, config.ipc) : undefined;
+const start = noiseParameters(config.parametrization, m, size, 0);
+while (start.levels.length < levelCount(config.parametrization, size)) addLevel(start, 0);
+const { images, plan } = await openImages(runtime, encoder, config, totalmem() / 4, {
+  parameters: start,
+  reload: async () => start,
+  cut: options.activations ? { activations: options.activations as Activations } : {},
+});
+const { parts } = await createStep({ config, classes, real, images });
+const state = initialState(config, classes, count, start);
 
 const calls: Readonly<Record<string, () => Promise<unknown>>> = {
   async run() {
     const start = performance.now();
     await distillStep(parts, state);
-    // What choosing target features costs in the mean of all steps.
+    // What choosing target features costs per step on average.
+    const { targets } = parts;
     if (targets) await nextTargets(parts, targets, state, targets.start, choiceSteps / config.targets);
+    await images.settled();
     return performance.now() - start;
   },
   memory: async () => ({
     peakMemoryBytes: await peakMemoryBytes(),
     /** Parameters and Adam's two moments. */
-    parameterBytes: parameters.levels.reduce((sum, level) => sum + 3 * level.values.byteLength, 0),
-    activationBytes: chunked.plan.activationBytes,
-    activations: chunked.plan.activations,
-    batch,
+    parameterBytes: start.levels.reduce((sum, level) => sum + 3 * level.values.byteLength, 0),
+    activationBytes: plan.activationBytes,
+    activations: plan.activations,
+    batch: plan.batch,
   }),
 };
 for await (const line of createInterface({ input: process.stdin })) {

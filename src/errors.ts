@@ -7,6 +7,11 @@ export class DataError extends ClpError {
   override name = "DataError";
 }
 
+/** A process that does a share of the work, and does not stay alive. */
+export class ProcessError extends ClpError {
+  override name = "ProcessError";
+}
+
 /** A download or a remote service that did not give what was asked for. */
 export class DownloadError extends ClpError {
   override name = "DownloadError";

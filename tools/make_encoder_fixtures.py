@@ -172,6 +172,23 @@ def classifier_case():
     return dict(library="transformers", model=model, forward=forward, save=lambda f: model.save_pretrained(f))
 
 
+def seen_case(make):
+    """A case of a classifier: the feature is what goes into its last layer."""
+
+    def build():
+        model = make()
+        seen = []
+        model.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+        def forward(x):
+            model(x)
+            return seen.pop()
+
+        return dict(library="transformers", model=model, forward=forward, save=lambda f: model.save_pretrained(f))
+
+    return build
+
+
 def siglip2_case():
     def build():
         model = V.Siglip2VisionModel(V.Siglip2VisionConfig(
@@ -257,6 +274,15 @@ CASES = {
     "siglip2-naflex-resized": dict(case=siglip2_case(), size=(24, 24)),
     "dinov3-gated-gelu": dict(case=hf(lambda: V.DINOv3ViTModel(V.DINOv3ViTConfig(
         **SMALL, intermediate_size=64, num_register_tokens=2, use_gated_mlp=True, key_bias=True, mlp_bias=False)), cls)),
+    "clip-classifier": dict(case=seen_case(lambda: V.CLIPForImageClassification(clip()))),
+    "dinov2-classifier": dict(case=seen_case(lambda: V.Dinov2ForImageClassification(V.Dinov2Config(**SMALL, mlp_ratio=2)))),
+    "dinov2-registers-classifier": dict(case=seen_case(lambda: V.Dinov2WithRegistersForImageClassification(
+        V.Dinov2WithRegistersConfig(**SMALL, mlp_ratio=2, num_register_tokens=3)))),
+    "siglip-classifier": dict(case=seen_case(lambda: V.SiglipForImageClassification(
+        V.SiglipConfig(vision_config=dict(SMALL, intermediate_size=64))))),
+    "deit-classifier": dict(case=seen_case(lambda: V.DeiTForImageClassification(V.DeiTConfig(**SMALL, intermediate_size=64)))),
+    "timm-dinov2-prefix": dict(case=timm_case(
+        "vit_small_patch14_reg4_dinov2", overrides=dict(global_pool="avg", pool_include_prefix=True))),
     "dinov2-wide": dict(case=hf(lambda: V.Dinov2Model(V.Dinov2Config(**SMALL, mlp_ratio=2)), cls), size=(24, 40)),
 }
 

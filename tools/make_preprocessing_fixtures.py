@@ -60,11 +60,59 @@ PROCESSORS = {
                  "image_processor_type": "ConvNextImageProcessor", **IMAGENET, "resample": 3,
                  "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 28}},
 }
+FACTOR = {"do_rescale": True, "rescale_factor": 0.00392156862745098}
+# Of every other class that is read: as its repositories write it, in a small size, or silent where the default matters.
+OTHERS = {
+    "Beit": {"image_processor_type": "BeitImageProcessor", "crop_size": {"height": 24, "width": 24}, **FACTOR, **HALVES,
+             "do_center_crop": False, "do_normalize": True, "do_resize": True, "do_reduce_labels": False,
+             "resample": 2, "size": {"height": 28, "width": 30}},
+    "Blip": {"image_processor_type": "BlipImageProcessor", "do_pad": False, "size": {"height": 28, "width": 28}},
+    "Chameleon": {"image_processor_type": "ChameleonImageProcessor", "size": {"shortest_edge": 30}, "crop_size": 28},
+    "ChineseCLIP": {"feature_extractor_type": "ChineseCLIPFeatureExtractor", "size": {"height": 28, "width": 28},
+                    "crop_size": 26},
+    "DPT": {"image_processor_type": "DPTImageProcessor", "keep_aspect_ratio": False, "ensure_multiple_of": 1,
+            "do_pad": False, "size": {"height": 28, "width": 28}},
+    "EfficientNet": {"image_processor_type": "EfficientNetImageProcessor", **IMAGENET, **FACTOR, "resample": 5,
+                     "rescale_offset": False, "include_top": True, "size": {"height": 28, "width": 28}},
+    "EfficientNet-offset": {"image_processor_type": "EfficientNetImageProcessor", "do_rescale": True,
+                            "rescale_factor": 0.00784313725490196, "rescale_offset": True, "include_top": False,
+                            "do_normalize": False, "do_center_crop": True, "crop_size": {"height": 25, "width": 25},
+                            "size": {"height": 28, "width": 28}, "resample": 4},
+    "Flava": {"feature_extractor_type": "FlavaFeatureExtractor", "size": {"height": 28, "width": 28}, "crop_size": 28},
+    "Gemma3": {"image_processor_type": "Gemma3ImageProcessorFast", "size": {"height": 28, "width": 28}},
+    "LayoutLMv2": {"image_processor_type": "LayoutLMv2ImageProcessor", "apply_ocr": False,
+                   "size": {"height": 28, "width": 28}},
+    "LayoutLMv3": {"image_processor_type": "LayoutLMv3ImageProcessor", "apply_ocr": False,
+                   "size": {"height": 28, "width": 28}},
+    "Levit": {"feature_extractor_type": "LevitFeatureExtractor", "size": 28, "crop_size": 28},
+    "Levit-exact": {"feature_extractor_type": "LevitFeatureExtractor", "size": {"height": 30, "width": 32},
+                    "crop_size": {"height": 28, "width": 28}},
+    "Llava": {"image_processor_type": "LlavaImageProcessor", "size": {"shortest_edge": 28}, "crop_size": 28},
+    "MobileNetV1": {"image_processor_type": "MobileNetV1ImageProcessor", "size": {"shortest_edge": 30},
+                    "crop_size": {"height": 28, "width": 28}},
+    "MobileNetV2": {"feature_extractor_type": "MobileNetV2FeatureExtractor", "size": 32, "crop_size": 28},
+    "MobileViT": {"feature_extractor_type": "MobileViTFeatureExtractor", "do_flip_channel_order": True, "resample": 2,
+                  "size": {"shortest_edge": 32}, "crop_size": {"height": 28, "width": 28}},
+    "MobileViT-normalize": {"image_processor_type": "MobileViTImageProcessorFast", "do_normalize": True, **IMAGENET,
+                            "do_flip_channel_order": False, "size": {"shortest_edge": 28}, "crop_size": 34},
+    "OwlViT": {"image_processor_type": "OwlViTImageProcessor", "size": 28},
+    "PoolFormer": {"image_processor_type": "PoolFormerImageProcessor", "crop_pct": 0.95, "size": {"shortest_edge": 28},
+                   "crop_size": {"height": 28, "width": 28}},
+    "PoolFormer-square": {"feature_extractor_type": "PoolFormerFeatureExtractor", "size": {"height": 28, "width": 28},
+                          "crop_size": 28},
+    "Pvt": {"image_processor_type": "PvtImageProcessor", "size": {"height": 28, "width": 28}},
+    "Segformer": {"image_processor_type": "SegformerImageProcessor", "reduce_labels": False,
+                  "size": {"height": 28, "width": 28}},
+    "SegGpt": {"image_processor_type": "SegGptImageProcessor", "size": {"height": 28, "width": 28}},
+    "Tipsv2": {"image_processor_type": "Tipsv2ImageProcessor", "size": {"height": 28, "width": 28}},
+}
 TIMM = {
     "center": {"input_size": [3, 28, 28], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
                "mean": OPENAI["image_mean"], "std": OPENAI["image_std"]},
     "squash": {"input_size": [3, 32, 32], "interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "squash",
                "mean": HALVES["image_mean"], "std": HALVES["image_std"]},
+    "hamming": {"input_size": [3, 28, 28], "interpolation": "hamming", "crop_pct": 0.875, "crop_mode": "squash",
+                "mean": HALVES["image_mean"], "std": HALVES["image_std"]},
 }
 SIZES = [(61, 47), (45, 80), (32, 32), (20, 25)]
 
@@ -95,6 +143,19 @@ for name, config in PROCESSORS.items():
             source = picture(*size)
             made = processor(source, return_tensors="np")["pixel_values"][0]
             add("transformers", name, name + ending, config, source, made)
+for name, config in OTHERS.items():
+    for ending in ["ImageProcessor", "ImageProcessorPil"]:
+        kind = getattr(transformers, name.split("-")[0] + ending, None)
+        # Filters that torchvision does not have.
+        if kind is None or (ending == "ImageProcessor" and config.get("resample") in (4, 5)):
+            print("no", name + ending)
+            continue
+        processor = kind.from_dict({k: v for k, v in config.items() if not k.endswith("_type")})
+        # The pads around a crop that is larger than the image are one pixel apart in the two where they are odd.
+        for size in [(61, 47)] if ending == "ImageProcessor" else [(45, 80)]:
+            source = picture(*size)
+            made = processor(source, return_tensors="np")["pixel_values"][0]
+            add("transformers", name, name.split("-")[0] + ending, config, source, made)
 for name, config in TIMM.items():
     transform = create_transform(**resolve_data_config({}, pretrained_cfg=config))
     for size in SIZES:

@@ -32,7 +32,7 @@ interface DistillOptions extends EncoderOptions {
   readonly normalize?: DistillConfig["normalize"];
   readonly parametrization?: "pyramid" | "pixels";
   readonly init?: DistillConfig["init"];
-  readonly fineDecay?: number;
+  readonly weightDecay?: number;
   readonly levelEvery?: number;
   readonly targets?: number;
   readonly targetWeight?: number;
@@ -88,8 +88,8 @@ export function distillOptions(command: Command): Command {
       ).choices(["noise", "real", "centroid"]),
     )
     .option(
-      "--fine-decay <x>",
-      "how much more slowly the pyramid's finer levels learn; 0: as fast",
+      "--weight-decay <x>",
+      "share of a level that each step takes away, times the learning rate",
       atLeastZero,
     )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
@@ -141,7 +141,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     normalize: options.normalize,
     parametrization: options.parametrization,
     init: options.init,
-    fineDecay: options.fineDecay,
+    weightDecay: options.weightDecay,
     levelEvery: options.levelEvery,
     targets: options.targets,
     targetWeight: options.targetWeight,

@@ -4,12 +4,12 @@ import type { Preprocessing } from "../images/preprocess.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
-import type { Graph, TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { type Graph, int, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
-import { imagesACall } from "./images-per-call.ts";
+import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";
 import { selectFeature } from "./select-feature.ts";
@@ -33,6 +33,8 @@ export interface Encoder {
   readonly fixedBatch: number | undefined;
   /** Images in one call: as many as the file fixes, else as are quickest here. */
   readonly imagesACall: number;
+  /** Bytes of all values that one image's way through the encoder makes. */
+  readonly bytesPerImage: number;
   /**
    * Features of `count` images: n × d, row-major.
    * @param images planar RGB, n × 3 × H × W at the preprocessing's crop size; floats in [0, 1] or bytes in [0, 255]
@@ -75,12 +77,13 @@ export async function createEncoder(
   const fixedBatch = typeof declared === "number" ? declared : undefined;
   const traceAt = tracer(runtime, model, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, sessionBatch } = await traceAt().then(({ traced, pool }) => ({
+  const { pool, featureSize, refusal, bytes } = await traceAt().then(({ traced, pool }) => ({
     pool,
     featureSize: traced.types.get(featuresOutput)!.dims[1]!,
-    sessionBatch: fixedBatch ?? imagesACall(runtime, traced),
+    bytes: bytesPerImage(traced),
     refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
   }));
+  const sessionBatch = fixedBatch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {
@@ -98,6 +101,7 @@ export async function createEncoder(
     precision,
     fixedBatch,
     imagesACall: sessionBatch,
+    bytesPerImage: bytes,
     async features(images, count, nameOf) {
       if (images.length !== count * pixels) {
         throw new RangeError(
@@ -217,7 +221,7 @@ function withEnds(
   );
   b.input(imagesInput, dims);
   types.set(imagesInput, { dtype: "float32", dims });
-  const { mean, std } = model.preprocessing;
+  const { mean, std, channels } = model.preprocessing;
   const note = (name: string, shape: readonly number[]): string => {
     types.set(name, { dtype: "float32", dims: shape });
     return name;
@@ -237,7 +241,10 @@ function withEnds(
     [1, 3, 1, 1],
     std.map((s, i) => -mean[i]! / s),
   );
-  note(b.named("Add", [scaled, shift], image), dims);
+  if (channels === "bgr") {
+    const normalized = note(b.op("Add", [scaled, shift]), dims);
+    note(b.named("Gather", [normalized, b.ints([2, 1, 0])], image, { axis: int(1) }), dims);
+  } else note(b.named("Add", [scaled, shift], image), dims);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(

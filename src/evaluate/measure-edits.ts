@@ -2,7 +2,7 @@ import { type Edit, edits, mirroredName } from "../images/edits.ts";
 import { evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
-import type { Matrix } from "../probe/matrix.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 
 /** What a set is worth after each edit: top-1 of the closed form that is solved on the edited images, as fractions. */
@@ -35,7 +35,11 @@ export async function measureEdits(
 ): Promise<EditedAccuracy> {
   const each: { name: string; top1: number }[] = [];
   for (const edit of editsOf(mirror)) {
-    const probe = await fitClosedForm(await featuresOf(edit), labels, map, lambda, gemm);
+    const features = await featuresOf(edit);
+    // An edit can take all that the encoder sees: a probe of nothing knows nothing, and gives every image one class.
+    const probe = features.every((value) => value === 0)
+      ? { map, lambda, weight: matrix(test.featureSize, labels.cols) }
+      : await fitClosedForm(features, labels, map, lambda, gemm);
     each.push({ name: edit.name, top1: (await evaluateClosedForm(probe, test, gemm)).top1 });
     onEdit?.(edit.name);
   }

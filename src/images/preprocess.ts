@@ -2,7 +2,9 @@ import * as z from "zod";
 import { interpolations, resample } from "./resample.ts";
 import type { Rectangle, RgbImage } from "./types.ts";
 
-const size = z.int().positive();
+/** Longest side of an encoder's input, in pixels: a configuration of 2³¹ is damaged, and memory is made for each image. */
+const mostSide = 16_384;
+const size = z.int().positive().max(mostSide);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
 /**
@@ -23,9 +25,11 @@ export const Preprocessing = z.strictObject({
    * processors of Hugging Face transformers do.
    */
   cropOffset: z.enum(["round", "floor"]).default("round"),
-  /** Per channel, of pixels scaled to [0, 1]; the encoder's graph applies both. */
+  /** Of red, green and blue, of pixels scaled to [0, 1]; the encoder's graph applies both. */
   mean: triple,
   std: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]),
+  /** Order in which the model takes the channels, where that is not red, green, blue. */
+  channels: z.literal("bgr").optional(),
 });
 export type Preprocessing = z.infer<typeof Preprocessing>;
 

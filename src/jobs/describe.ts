@@ -4,7 +4,7 @@ import { iconSets } from "../data/icon-sets.ts";
 import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
 import type { Workplace } from "../features/run-context.ts";
-import { env } from "../onnx-vjp/runtime/onnxruntime-node.ts";
+import { env } from "../onnx-vjp/runtime/binding.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";
 import type { DistillConfig } from "../recipe/config.ts";

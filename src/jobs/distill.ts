@@ -96,18 +96,21 @@ async function distillTo(
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
 
-    const synthesis = await startSynthesis(place, config, memoryBytes, context, saved?.state);
+    const reload = async () => (await resumable(checkpoints, identity)).parameters;
+    const resumed = saved && { ...saved, reload };
+    const synthesis = await startSynthesis(place, config, memoryBytes, context, resumed);
+    const { images } = synthesis.parts;
     try {
       let distillSeconds = saved?.seconds ?? 0;
       await staged("distillation", async () => {
         const began = performance.now();
         let lastSave = began;
         const save = () =>
-          saveCheckpoint(checkpoints, {
-            identity,
-            state: synthesis.state,
-            curve,
-            seconds: distillSeconds + (performance.now() - began) / 1000,
+          images.saved(async (parameters) => {
+            const { state, cut } = synthesis;
+            const seconds = distillSeconds + (performance.now() - began) / 1000;
+            await saveCheckpoint(checkpoints, { identity, state, parameters, cut, curve, seconds });
+            return reload;
           });
         try {
           await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
@@ -129,17 +132,22 @@ async function distillTo(
 
       const [map] = synthesis.parts.maps;
       const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
-      const probe = await fitClosedForm(await synthesis.features(), labels, map!, config.lambda, gemm);
+      const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
       const compared =
         params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
       const edited =
         params.edits === false
           ? undefined
-          : { featuresOf: (edit: Edit) => synthesis.features(edit), labels, mirror: config.mirror ?? true };
+          : {
+              featuresOf: (edit: Edit) => images.editedFeatures(edit),
+              labels,
+              mirror: config.mirror ?? true,
+            };
       const evaluation =
         test &&
         (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
 
+      const { levels } = await images.parameters();
       const manifest = await staged("artefact", () =>
         writeArtifact(
           out,
@@ -153,10 +161,10 @@ async function distillTo(
               },
               ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
             }),
-            images: () => synthesis.images(),
+            images: () => images.rendered(),
             labels: syntheticLabels(classes, config.ipc),
             softLabels: synthesis.state.labels.values,
-            levels: synthesis.state.parameters.levels,
+            levels,
             probe,
             curve,
           },

@@ -36,10 +36,10 @@ export const DistillConfig = z.strictObject({
   /** Noise, random real images, or those nearest to their class's mean feature. */
   init: z.enum(["noise", "real", "centroid"]).default("noise"),
   /**
-   * How much more slowly the pyramid's finer levels learn: the level of side s at the learning rate times (8/s)^x above
-   * 8 px. With 0, the finest details, which handling destroys, move as fast as everything else.
+   * Adam's weight decay, decoupled (AdamW): each step takes learning rate × this share of a parameter away. It removes the
+   * noise that levels start with, and what nothing holds.
    */
-  fineDecay: z.number().nonnegative().default(0),
+  weightDecay: z.number().nonnegative().default(0),
   /** Steps between two levels of the pyramid. */
   levelEvery: z.int().positive().default(8),
   /**

@@ -45,6 +45,7 @@ const encoder: Encoder = {
     featureSize: smallFeatures,
     precision: "float32",
     fixedBatch: undefined,
+    bytesPerImage: 1,
     imagesACall: 8,
   },
   feature: { tensor: "features", pool: "none", askedPool: "auto", reason: "" },

@@ -11,12 +11,14 @@ import {
   parquetReadObjects,
   parquetSchema,
 } from "hyparquet";
+import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compressors";
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
 import type { Item } from "../../images/types.ts";
 import { type ImageSource, listed, type Split } from "../source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
 
 /** What Hugging Face's `datasets` writes about the columns. */
@@ -34,13 +36,18 @@ const mostClasses = 1_000_000;
 /** Row groups whose images are held, in the order of their last use. */
 const heldGroups = 2;
 /** Newer than the oldest Node this runs on: 22.15. */
-const { zstdDecompressSync } = zlib as { zstdDecompressSync?: (input: Uint8Array) => Uint8Array };
+const { zstdDecompressSync } = zlib as { zstdDecompressSync?: typeof zlib.brotliDecompressSync };
 /** hyparquet reads snappy by itself. */
-const compressors: Compressors = {
-  GZIP: (input) => zlib.gunzipSync(input),
-  BROTLI: (input) => zlib.brotliDecompressSync(input),
-  ...(zstdDecompressSync ? { ZSTD: (input: Uint8Array) => zstdDecompressSync(input) } : {}),
-};
+const compressors: Compressors = exactly({
+  GZIP: (input, length) => zlib.gunzipSync(input, { maxOutputLength: Math.max(1, length) }),
+  BROTLI: (input, length) => zlib.brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
+  ZSTD: (input, length) =>
+    zstdDecompressSync
+      ? zstdDecompressSync(input, { maxOutputLength: Math.max(1, length) })
+      : decompressZstd(input, new Uint8Array(length)),
+  LZ4: decompressLz4,
+  LZ4_RAW: decompressLz4Raw,
+});
 /** Of a file's end: where its footer is. */
 const footerBytes = 64 * 1024;
 
@@ -163,11 +170,19 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
     const { size } = await stat(full);
     const file = fileBuffer(full, size);
     const metadata = await parquetMetadataAsync(file);
+    requireSaneFooter(metadata, size);
     const starts = [0];
     for (const group of metadata.row_groups) starts.push(starts.at(-1)! + Number(group.num_rows));
     const end = await file.slice(Math.max(0, size - footerBytes), size);
     const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
-    return { path, file, metadata, columns: columnsOf(full, metadata), starts, stamp };
+    return {
+      path,
+      file: withCheckedPages(file, metadata),
+      metadata,
+      columns: columnsOf(full, metadata),
+      starts,
+      stamp,
+    };
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
     throw new DataError(
@@ -235,7 +250,11 @@ async function labelsOf(root: string, { path, file, metadata, columns }: Parquet
         for (let i = 0; i < columnData.length; i++) {
           const value: unknown = columnData[i];
           labels[rowStart + i] =
-            typeof value === "bigint" ? Number(value) : ((value as string | number | null | undefined) ?? -1);
+            typeof value === "bigint"
+              ? Number(value)
+              : typeof value === "boolean"
+                ? String(value)
+                : ((value as string | number | null | undefined) ?? -1);
         }
       },
     });

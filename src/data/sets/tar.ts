@@ -18,9 +18,14 @@ const windowBytes = 64 * 1024;
 /** Longest name or pax record that is taken. */
 const mostNameBytes = 2 ** 20;
 
-/** The archive's regular files in order, and a way to read one. Throws DataError when it is damaged or truncated. */
+/**
+ * The archive's regular files in order, and a way to read one. Throws DataError when it is damaged or truncated, and for
+ * a sparse file, whose bytes are not those of the file.
+ * @param passedOver is given the path of every link and device
+ */
 export async function* tarEntries(
   path: string,
+  passedOver: (path: string) => void = () => {},
 ): AsyncGenerator<TarEntry & { read(): Promise<Uint8Array> }, void, undefined> {
   let file: FileHandle | undefined;
   try {
@@ -28,7 +33,7 @@ export async function* tarEntries(
     const { size } = await file.stat();
     const window = new Window(file, size);
     /** What an extension header says of the next file. */
-    let next: { path?: string; size?: number } = {};
+    let next: Extension = {};
     let at = 0;
     let ended = false;
     const gzip = size > 2 && Buffer.from(await window.read(0, 2)).equals(gzipMark);
@@ -57,8 +62,15 @@ export async function* tarEntries(
       }
       if (kind === "g" || kind === "K") continue;
       const name = next.path ?? nameOf(header);
+      if (kind === "S" || next.sparse) {
+        throw new Error(`"${name}" is stored as a sparse file; pack it without --sparse`);
+      }
       next = {};
-      if (kind !== "0" && kind !== "\0" && kind !== "7") continue;
+      if (kind !== "0" && kind !== "\0" && kind !== "7") {
+        // Folders say nothing that their files' paths do not.
+        if (kind !== "5") passedOver(name);
+        continue;
+      }
       yield { path: name, start, length, read: () => window.read(start, length) };
     }
     if (!ended && at !== size) throw new Error("it is truncated: it has no end mark");
@@ -71,6 +83,13 @@ export async function* tarEntries(
   } finally {
     await file?.close();
   }
+}
+
+/** What an extension header says of the next file. */
+interface Extension {
+  readonly path?: string;
+  readonly size?: number;
+  readonly sparse?: boolean;
 }
 
 /** Reads pieces of a file that lie near each other with few calls. */
@@ -132,8 +151,8 @@ function nameOf(header: Uint8Array): string {
 }
 
 /** "27 path=some/long/name\n" and so on. */
-function paxOf(data: Uint8Array): { path?: string; size?: number } {
-  const out: { path?: string; size?: number } = {};
+function paxOf(data: Uint8Array): Extension {
+  const out: { path?: string; size?: number; sparse?: boolean } = {};
   for (let at = 0; at < data.length; ) {
     const space = data.indexOf(0x20, at);
     const length = Number(text(data.subarray(at, space)));
@@ -141,6 +160,7 @@ function paxOf(data: Uint8Array): { path?: string; size?: number } {
     const [key, value] = splitOnce(new TextDecoder().decode(data.subarray(space + 1, at + length - 1)), "=");
     if (key === "path") out.path = value;
     if (key === "size") out.size = Number(value);
+    if (key.startsWith("GNU.sparse.")) out.sparse = true;
     at += length;
   }
   return out;

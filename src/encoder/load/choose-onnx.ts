@@ -5,7 +5,12 @@ export type Dtype = "fp32" | "fp16";
 export const dtypes = ["fp32", "fp16"] as const satisfies readonly Dtype[];
 
 /** Files that are read where they are there: of any model. */
-export const sideFiles = ["config.json", "preprocessor_config.json", "README.md"] as const;
+export const sideFiles = [
+  "config.json",
+  "preprocessor_config.json",
+  "processor_config.json",
+  "README.md",
+] as const;
 export const weightFiles = ["model.safetensors", "model.safetensors.index.json"] as const;
 
 /** Endings of quantised weights, as transformers.js names them: none of them has a gradient. */

@@ -10,8 +10,9 @@ import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub.ts";
 import { licenceOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
-import { readPreprocessorConfig, readTimmPreprocessing } from "./preprocessor-config.ts";
+import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized, type SizeOptions } from "./resized.ts";
+import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
 /** How a model is to be read, whatever it lies in. */
 export interface ModelOptions extends SizeOptions {
@@ -47,14 +48,13 @@ export async function loadFolder(
 }
 
 async function loadWeights(folder: string, id: string, options: ModelOptions): Promise<EncoderModel> {
-  const processor = await textOf(folder, "preprocessor_config.json");
-  const where = join(folder, "preprocessor_config.json");
+  const processor = await processorIn(folder);
   return loadTransformerFolder(folder, {
     id,
     ...(options.feature ? { feature: options.feature } : {}),
     ...(options.pool ? { pool: options.pool } : {}),
     preprocessing: (defaults) => {
-      const own = processor === undefined ? defaults : readPreprocessorConfig(processor, defaults, where);
+      const own = processor?.(defaults) ?? defaults;
       return resized({ ...own, ...options.preprocessing }, options);
     },
   });
@@ -103,14 +103,38 @@ async function cardBeside(path: string): Promise<z.infer<typeof Beside> | undefi
 }
 
 async function preprocessingIn(folder: string, fallback: Preprocessing): Promise<Preprocessing | undefined> {
-  const processor = await textOf(folder, "preprocessor_config.json");
-  if (processor !== undefined) {
-    return readPreprocessorConfig(processor, fallback, join(folder, "preprocessor_config.json"));
-  }
+  const processor = await processorIn(folder);
+  if (processor !== undefined) return processor(fallback);
   const config = await textOf(folder, "config.json");
   return config === undefined
     ? undefined
     : readTimmPreprocessing(config, fallback.crop, join(folder, "config.json"));
+}
+
+/**
+ * The image processor of a folder: of processor_config.json where that holds one, as transformers 5 writes it, else of
+ * preprocessor_config.json. A file that names no class is read as the class of the model that config.json names.
+ */
+async function processorIn(
+  folder: string,
+): Promise<((fallback: Preprocessing) => Preprocessing) | undefined> {
+  const config = ModelType.safeParse(jsonOrUndefined(await textOf(folder, "config.json")));
+  const whole = await textOf(folder, "processor_config.json");
+  const nested = z.object({ image_processor: z.looseObject({}) }).safeParse(jsonOrUndefined(whole)).success;
+  const name = nested ? "processor_config.json" : "preprocessor_config.json";
+  const text = nested ? whole : await textOf(folder, name);
+  if (text === undefined) return undefined;
+  return (fallback) => readPreprocessorConfig(text, fallback, join(folder, name), config.data?.model_type);
+}
+
+const ModelType = z.object({ model_type: z.string() });
+
+function jsonOrUndefined(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function withLicence(model: EncoderModel, folder: string): Promise<EncoderModel> {

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import { ModelError, messageOf } from "../../errors.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
-import { TimmPretrained, timmPreprocessing } from "../load/preprocessor-config.ts";
+import { TimmPretrained, timmPreprocessing } from "../load/timm-preprocessing.ts";
 import { activationOf, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
 import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
+import { requireKnownArguments } from "./timm-arguments.ts";
 
 /** What a config.json says: the model, the names of its tensors, and the preprocessing where nothing else says it. */
 export interface TransformerConfig {
@@ -48,6 +49,7 @@ const Sizes = z.object({
 
 const HuggingFace = Sizes.extend({
   model_type: z.string(),
+  architectures: z.array(z.string()).nullish(),
   vision_config: Sizes.optional(),
 });
 
@@ -66,16 +68,22 @@ const Arguments = z.object({
   no_embed_class: flag.optional(),
   pre_norm: flag.optional(),
   global_pool: z.string().optional(),
+  pool_include_prefix: flag.optional(),
   act_layer: z.string().optional(),
+  qkv_fused: flag.optional(),
   swiglu_mlp: flag.optional(),
+  swiglu_align_to: z.int().nonnegative().optional(),
+  use_abs_pos_emb: flag.optional(),
   scale_mlp: flag.optional(),
   ref_feat_shape: z.tuple([count, count]).optional(),
 });
+/** Those and whatever else a file has. */
+const AnyArguments = Arguments.loose();
 
 const Timm = z.object({
   architecture: z.string(),
   global_pool: z.string().optional(),
-  model_args: Arguments.optional(),
+  model_args: AnyArguments.optional(),
   pretrained_cfg: TimmPretrained.optional(),
 });
 type Timm = z.infer<typeof Timm>;
@@ -108,9 +116,10 @@ export function readTransformerConfig(
   }
   const keys = new Set(typeof json === "object" && json !== null ? Object.keys(json) : []);
   if (keys.has("architecture")) return readTimm(parsed(Timm, json, where), where, has);
-  if (keys.has("model_type")) return readHuggingFace(parsed(HuggingFace, json, where), where);
+  if (keys.has("model_type")) return readHuggingFace(parsed(HuggingFace, json, where), where, has);
   if (["embed_dim", "depth", "num_heads"].every((key) => keys.has(key))) {
     const own = present(parsed(Arguments, json, where)) as TimmArguments;
+    requireKnownArguments(json as object, Object.keys(Arguments.shape), where, "");
     const { description, names } = timmArguments(own, has);
     return checked(
       { description, names, preprocessing: timmPreprocessing({}, description.image, where) },
@@ -123,8 +132,12 @@ export function readTransformerConfig(
   );
 }
 
-function readHuggingFace(config: z.infer<typeof HuggingFace>, where: string): TransformerConfig {
-  const { model_type: modelType, vision_config: tower, ...outer } = config;
+function readHuggingFace(
+  config: z.infer<typeof HuggingFace>,
+  where: string,
+  has: (tensor: string) => boolean,
+): TransformerConfig {
+  const { model_type: modelType, architectures, vision_config: tower, ...outer } = config;
   const family = families.find((f) => f.modelTypes.includes(modelType));
   if (family === undefined) throw unknownFamily(where, `model_type "${modelType}"`);
   // A model of images and texts has the image tower's sizes inside, and the shared space's outside.
@@ -132,7 +145,9 @@ function readHuggingFace(config: z.infer<typeof HuggingFace>, where: string): Tr
   const sizes = { ...family.defaults, ...present(own) };
   const activation = activationOf(sizes.hidden_act);
   if (activation === undefined) throw unknownActivation(where, sizes.hidden_act);
-  const description = describe(family, sizes, modelType, activation);
+  const isClassifier =
+    architectures?.some((name) => name.endsWith("ForImageClassification")) ?? has("classifier.weight");
+  const description = describe(family, sizes, modelType, activation, isClassifier);
   const [height, width] = description.image;
   if (height !== width && description.position !== undefined)
     throw new ModelError(
@@ -143,6 +158,7 @@ function readHuggingFace(config: z.infer<typeof HuggingFace>, where: string): Tr
 
 function readTimm(config: Timm, where: string, has: (tensor: string) => boolean): TransformerConfig {
   const { architecture, model_args: given = {}, pretrained_cfg: pretrained = {} } = config;
+  requireKnownArguments(given, Object.keys(Arguments.shape), where, "model_args.");
   const size = pretrained.input_size;
   const own = {
     ...(config.global_pool === undefined ? {} : { global_pool: config.global_pool }),
@@ -161,9 +177,11 @@ function readTimm(config: Timm, where: string, has: (tensor: string) => boolean)
         "set global_pool to one of them.",
     );
   }
-  const [height, width] = found.description.image;
-  const seen = { ...pretrained, input_size: [3, height, width] as const };
-  return checked({ ...found, preprocessing: timmPreprocessing(seen, [height, width], where) }, where);
+  // timm shows images of input_size, unless the model is of another size and takes no other.
+  const { image } = found.description;
+  const seen =
+    pretrained.fixed_input_size && given.img_size ? { ...pretrained, input_size: undefined } : pretrained;
+  return checked({ ...found, preprocessing: timmPreprocessing(seen, [image[0], image[1]], where) }, where);
 }
 
 /** Sizes that contradict each other are found here, before tensors are looked for. */

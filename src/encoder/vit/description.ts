@@ -43,7 +43,16 @@ export interface Rotary {
 }
 
 /** How the token sequence becomes one vector. */
-export type Pooling = "cls" | "mean" | "prefix" | "attention";
+export type Pooling =
+  | "cls"
+  | "mean"
+  /** The mean of the tokens before the patches. */
+  | "prefix"
+  /** The mean of all tokens. */
+  | "all"
+  /** The class token, and behind it the mean of the patches: 2·d numbers. */
+  | "cls and mean"
+  | "attention";
 
 export interface VisionTransformer {
   /** The family's name, as shown to people. */

@@ -46,6 +46,8 @@ export interface Family {
   readonly names: NameMap;
   /** The reference's preprocessing where no preprocessor_config.json is at hand, for images of `side` pixels. */
   readonly preprocessing: (side: number) => Preprocessing;
+  /** What differs where the file is that of a classifier (…ForImageClassification): the feature is what that sees. */
+  readonly classifier?: Partial<VisionTransformer>;
 }
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
@@ -120,6 +122,7 @@ const siglip: Omit<Family, "name" | "modelTypes"> = {
         },
   names: siglipNames,
   preprocessing: (side) => squeezed(side, "bilinear", halves),
+  classifier: { pooling: "mean" },
 };
 
 /** Every family that is read from a Hugging Face config.json. A new one is a row here and a map in names.ts. */
@@ -140,6 +143,7 @@ export const families: readonly Family[] = [
     }),
     names: clipNames,
     preprocessing: (side) => cropped(side, 1, openai),
+    classifier: { pooling: "mean", projection: undefined },
   },
   {
     name: "DINOv2",
@@ -149,6 +153,7 @@ export const families: readonly Family[] = [
     read: (config) => ({ ...dinov2Mlp(config), ...qkvBias(config) }),
     names: dinov2Names,
     preprocessing: dinov2Preprocessing,
+    classifier: { pooling: "cls and mean" },
   },
   {
     name: "DINOv2 with registers",
@@ -163,6 +168,7 @@ export const families: readonly Family[] = [
     }),
     names: dinov2Names,
     preprocessing: dinov2Preprocessing,
+    classifier: { pooling: "cls and mean" },
   },
   {
     name: "DINOv3",
@@ -246,6 +252,7 @@ export function describe(
   config: Sizes & Extras,
   modelType: string,
   activation: VisionTransformer["activation"],
+  isClassifier: boolean,
 ): VisionTransformer {
   return {
     ...usual,
@@ -260,5 +267,6 @@ export function describe(
     activation,
     ...family.switches,
     ...family.read?.(config, modelType),
+    ...(isClassifier ? family.classifier : {}),
   };
 }

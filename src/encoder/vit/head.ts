@@ -58,11 +58,30 @@ export async function tokensFeature(
   }
   // The mean of the patches, or of the class and distillation tokens, normalised before or after as the family has it.
   const prefix = prefixTokens(v);
-  let part = pooling === "prefix" ? layers.tokens(last, 0, prefix) : layers.tokens(last, prefix, tokens);
+  if (pooling === "cls and mean") {
+    const normed = v.finalNorm === "tokens" ? await norm(last) : last;
+    const patches = b.op("ReduceMean", [layers.tokens(normed, prefix, tokens), b.ints([1])], {
+      keepdims: int(0),
+    });
+    const first = b.reshape(layers.tokens(normed, 0, 1), [-1, d]);
+    const both = b.op("Concat", [first, patches], { axis: int(1) });
+    return { value: both, width: 2 * d, pooled: "class token and mean of the patches" };
+  }
+  let part =
+    pooling === "all"
+      ? last
+      : pooling === "prefix"
+        ? layers.tokens(last, 0, prefix)
+        : layers.tokens(last, prefix, tokens);
   if (v.finalNorm === "tokens") part = await norm(part);
   let value = b.op("ReduceMean", [part, b.ints([1])], { keepdims: int(0) });
   if (v.finalNorm === "pooled") value = await norm(value);
-  const pooled = pooling === "prefix" ? "mean of the class and distillation tokens" : "mean of the patches";
+  const pooled =
+    pooling === "all"
+      ? "mean of all tokens"
+      : pooling === "prefix"
+        ? "mean of the class and distillation tokens"
+        : "mean of the patches";
   return { value, width: d, pooled };
 }
 

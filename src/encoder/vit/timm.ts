@@ -18,6 +18,8 @@ export interface TimmArguments {
   readonly no_embed_class?: boolean;
   readonly pre_norm?: boolean;
   readonly global_pool?: string;
+  /** Whether a mean is over the class token and registers, too. */
+  readonly pool_include_prefix?: boolean;
   readonly act_layer?: string;
   readonly swiglu_mlp?: boolean;
   readonly swiglu_align_to?: number;
@@ -215,10 +217,13 @@ function assemble(
   const classToken = a.class_token ?? true;
   const registers = a.reg_tokens ?? a.num_reg_tokens ?? 0;
   const bias = a.qkv_bias ?? true;
-  const { global_pool: globalPool = "token", swiglu_align_to: align = 1 } = a;
+  const { global_pool: globalPool = "token", swiglu_align_to: align = 0 } = a;
   const gatedHidden = Math.trunc(width * (a.mlp_ratio ?? 4));
-  const gated = a.scale_mlp === true || a.swiglu_align_to !== undefined;
-  const hidden = a.swiglu_mlp === true && gated ? Math.ceil(gatedHidden / align) * align : gatedHidden;
+  const gated = a.scale_mlp === true || align > 0;
+  const hidden =
+    a.swiglu_mlp === true && gated
+      ? Math.ceil(gatedHidden / Math.max(1, align)) * Math.max(1, align)
+      : gatedHidden;
   // Where tokens are averaged the normalisation comes behind and is called fc_norm; a pre-training checkpoint of
   // EVA-02 that still calls it norm is read so by timm, too.
   const pretraining = eva && globalPool === "avg" && has("mask_token") && !has("fc_norm.weight");
@@ -238,10 +243,13 @@ function assemble(
     patchBias: a.pre_norm !== true,
     classToken,
     registers,
-    position: {
-      prefix: a.no_embed_class === true ? 0 : (classToken ? 1 : 0) + registers,
-      resampling: "bicubic-antialias",
-    },
+    position:
+      a.use_abs_pos_emb === false
+        ? undefined
+        : {
+            prefix: a.no_embed_class === true ? 0 : (classToken ? 1 : 0) + registers,
+            resampling: "bicubic-antialias",
+          },
     preNorm: a.pre_norm === true,
     qkv: a.qkv_fused === false ? "split" : eva ? "fused-apart-bias" : "fused",
     queryBias: bias,
@@ -252,7 +260,14 @@ function assemble(
     mlp: a.swiglu_mlp === true ? (gated ? "gated" : "packed") : "plain",
     mlpNorm: a.scale_mlp === true,
     finalNorm: afterPool ? "pooled" : "tokens",
-    pooling: globalPool === "avg" ? "mean" : globalPool === "map" ? "attention" : "cls",
+    pooling:
+      globalPool === "avg"
+        ? a.pool_include_prefix
+          ? "all"
+          : "mean"
+        : globalPool === "map"
+          ? "attention"
+          : "cls",
     attentionPool: globalPool === "map" ? { qkv: "q-kv", hidden } : undefined,
     ...switches,
     ...(switches.rotary && a.ref_feat_shape

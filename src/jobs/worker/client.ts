@@ -3,7 +3,8 @@ import { Worker } from "node:worker_threads";
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import type { Progress } from "../../context.ts";
 import { workerUrl } from "../../files/worker-url.ts";
-import { deserializeError, type FromEngine, type ToEngine } from "./protocol.ts";
+import { deserializeError } from "../../serialized-error.ts";
+import type { FromEngine, ToEngine } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */

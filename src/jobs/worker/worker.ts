@@ -1,6 +1,7 @@
 import { parentPort } from "node:worker_threads";
+import { serializeError } from "../../serialized-error.ts";
 import { jobs } from "../table.ts";
-import { type FromEngine, serializeError, type ToEngine } from "./protocol.ts";
+import type { FromEngine, ToEngine } from "./protocol.ts";
 
 // ONNX Runtime blocks the thread it runs on: everything that runs a model lives in this one worker, so that
 // progress, signals and cancellation stay alive in the caller's thread.

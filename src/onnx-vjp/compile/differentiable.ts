@@ -106,23 +106,37 @@ export async function compileDerivative(
   activations: Activations,
   { precision = "float32", ...options }: CompileOptions = {},
 ): Promise<Differentiable> {
-  const sessions = await sessionsOf(runtime, plan, activations, precision, options);
-  const { wrt, of, cotangent, gradients } = plan;
-  return differentiable(sessions, {
-    ...{ wrt, of, cotangent, gradients, activations, precision },
-    savedBytes: activations === "save" ? plan.savedBytes : 0,
-  });
+  const { forward, pullback, stay, outline } = await derivativeGraphs(runtime, plan, activations, precision);
+  return differentiable(
+    await runtime.session(forward, { ...options, stay }),
+    await runtime.session(pullback, options),
+    outline,
+  );
 }
 
-/** What is known of a function besides its sessions: no graph, no weights. A plan's go as soon as the caller lets them. */
-type Outline = Pick<DerivedPlan, "wrt" | "of" | "cotangent" | "gradients" | "savedBytes"> &
-  Pick<Differentiable, "activations"> & { readonly precision: Precision };
+/** What is known of a function besides its sessions: plain data, no graph, no weights. */
+export interface DerivativeOutline {
+  readonly wrt: readonly string[];
+  readonly of: string;
+  readonly cotangent: string;
+  readonly gradients: readonly string[];
+  readonly activations: Activations;
+  readonly savedBytes: number;
+  readonly precision: Precision;
+  /** Names of the outputs of the forward that are inputs of the pullback. */
+  readonly saved: readonly string[];
+  readonly inputs: ReadonlyMap<string, TensorType>;
+  readonly output: TensorType;
+}
 
-function differentiable(
-  { forward, pullback, saved, inputs, output }: Sessions,
-  outline: Outline,
+/** A differentiable function from the sessions of its two graphs. */
+export function differentiable(
+  forward: Session,
+  pullback: Session,
+  outline: DerivativeOutline,
 ): Differentiable {
-  const { wrt, of, cotangent, gradients, activations, savedBytes, precision } = outline;
+  const { wrt, of, cotangent, gradients, activations, savedBytes, precision, saved, inputs, output } =
+    outline;
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
   return {
@@ -193,28 +207,32 @@ async function scaledRun(
   );
 }
 
-interface Sessions extends Pick<Differentiable, "inputs" | "output"> {
-  readonly forward: Session;
-  readonly pullback: Session;
-  /** Names of the outputs of the forward that are inputs of the pullback. */
-  readonly saved: readonly string[];
+/** The two graphs of a differentiable function, as they are run. */
+export interface DerivativeGraphs {
+  readonly forward: Graph;
+  readonly pullback: Graph;
+  /** Outputs of the forward that only the pullback reads. */
+  readonly stay: readonly string[];
+  readonly outline: DerivativeOutline;
 }
 
-async function sessionsOf(
+/** The graphs of a plan, fitted to a runtime. */
+export async function derivativeGraphs(
   runtime: Runtime,
   plan: DerivedPlan,
   activations: Activations,
-  precision: Precision,
-  options: SessionOptions,
-): Promise<Sessions> {
-  const { traced, wrt, of, joint, gradients } = plan;
+  precision: Precision = "float32",
+): Promise<DerivativeGraphs> {
+  const { traced, wrt, of, joint, cotangent, gradients } = plan;
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
+  const saved = activations === "save" ? plan.saved : [];
+  const savedBytes = activations === "save" ? plan.savedBytes : 0;
   const ends = {
     inputs: new Map(traced.inputs.map(({ name }) => [name, typeOf(name)])),
     output: typeOf(of),
   };
-  const saved = activations === "save" ? plan.saved : [];
+  const outline = { wrt, of, cotangent, gradients, activations, savedBytes, precision, saved, ...ends };
   const source = activations === "save" ? traced : plan.plain;
   // An output must be made by a node: the value may be an input or a saved value under the same name.
   const forwardGraph = withoutDeadNodes({
@@ -229,27 +247,20 @@ async function sessionsOf(
   });
   const pullbackGraph = runtime.prefersFewNodes ? await unflattened(runtime, written) : written;
   const handOver = new Set(saved.filter((name) => name !== of));
+  const stay = [...handOver];
   if (precision === "float16") {
     const half: HalfOptions = { wide: wideOn(runtime.device) };
     const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
     const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
-    const pullback = scaleCotangent(scaled, plan.cotangent, gradients);
-    return {
-      forward: await runtime.session(forward, { ...options, stay: [...handOver] }),
-      pullback: await runtime.session(onlyReadInputs(pullback), options),
-      ...{ saved, ...ends },
-    };
+    const pullback = onlyReadInputs(scaleCotangent(scaled, plan.cotangent, gradients));
+    return { forward, pullback, stay, outline };
   }
   const block = (await runtime.convolutionBlock?.()) ?? 1;
   const types = new Map([...traced.types, ...pullbackGraph.inputs.map(typed)]);
   const { graph: forward, handed } = blockGraph(forwardGraph, traced.types, block, handOver);
   const { graph: pullback } = blockGraph(pullbackGraph, types, block, new Set(), handed);
-  return {
-    forward: await runtime.session(forward, { ...options, stay: [...handOver] }),
-    pullback: await runtime.session(onlyReadInputs(pullback), options),
-    saved: saved.map((name) => handed.get(name)?.name ?? name),
-    ...ends,
-  };
+  const names = saved.map((name) => handed.get(name)?.name ?? name);
+  return { forward, pullback: onlyReadInputs(pullback), stay, outline: { ...outline, saved: names } };
 }
 
 /** A pullback whose products of stacks of rows are one operator each. */

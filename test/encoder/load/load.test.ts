@@ -81,7 +81,7 @@ describe("a model's folder", () => {
   it("laid out for transformers.js is loaded from its ONNX file", async () => {
     await mkdir(at("onnx"));
     await cp(onnxFile, at("onnx", "model.onnx"));
-    await writeFile(at("config.json"), JSON.stringify({ model_type: "efficientnet" }));
+    await writeFile(at("config.json"), JSON.stringify({ model_type: "swin" }));
     await writeFile(
       at("preprocessor_config.json"),
       JSON.stringify({ size: { height: 96, width: 96 }, resample: 3, image_mean: 0.5, image_std: 0.25 }),

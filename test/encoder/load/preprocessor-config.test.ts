@@ -2,10 +2,8 @@ import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import {
-  readPreprocessorConfig,
-  readTimmPreprocessing,
-} from "../../../src/encoder/load/preprocessor-config.ts";
+import { readPreprocessorConfig } from "../../../src/encoder/load/preprocessor-config.ts";
+import { readTimmPreprocessing } from "../../../src/encoder/load/timm-preprocessing.ts";
 import { ModelError } from "../../../src/errors.ts";
 import { Preprocessing, preprocess } from "../../../src/images/preprocess.ts";
 
@@ -90,9 +88,19 @@ describe("a preprocessor_config.json", () => {
       { resize: 256, crop: [224, 224], interpolation: "bicubic", ...halves },
     ],
     [
-      "an unknown class, by the general rule",
-      { image_processor_type: "NewImageProcessor", size: { shortest_edge: 96 }, crop_size: 80, resample: 1 },
-      { resize: 96, crop: [80, 80], interpolation: "lanczos", mean: fallback.mean, std: fallback.std },
+      "no class, with everything said",
+      { ...usual, ...statistics(halves), size: { shortest_edge: 96 }, crop_size: 80, resample: 1 },
+      { resize: 96, crop: [80, 80], interpolation: "lanczos", ...halves },
+    ],
+    [
+      "one number for both sides where the file says so",
+      { image_processor_type: "CLIPImageProcessor", size: 96, crop_size: 80, default_to_square: true },
+      { resize: [96, 96], crop: [80, 80], interpolation: "bicubic", ...openai },
+    ],
+    [
+      "nested in a processor_config.json",
+      { processor_class: "X", image_processor: { image_processor_type: "ViTImageProcessor", size: 96 } },
+      { resize: [96, 96], crop: [96, 96], interpolation: "bilinear", ...halves },
     ],
     [
       "a class that says nothing, by transformers' defaults",
@@ -111,7 +119,8 @@ describe("a preprocessor_config.json", () => {
   it("folds every rescaling into mean and deviation", () => {
     const pixel = 200;
     const applied = ({ mean, std }: Preprocessing) => (pixel / 255 - mean[0]) / std[0];
-    const of = (config: object) => applied(read({ ...statistics(imagenet), size: 8, ...config }));
+    const of = (config: object) =>
+      applied(read({ ...statistics(imagenet), size: 8, resample: 2, ...config }));
     const [m, s] = [imagenet.mean[0]!, imagenet.std[0]!];
     expect(of({})).toBeCloseTo((pixel / 255 - m) / s, 12);
     expect(of({ do_rescale: false })).toBeCloseTo((pixel - m) / s, 9);
@@ -124,11 +133,81 @@ describe("a preprocessor_config.json", () => {
   });
 
   it("is refused where it says what is not done here, or nothing sensible", () => {
-    expect(() => read({ size: 8, resample: 0 })).toThrow(/p\.json resamples with Pillow's filter 0/);
-    expect(() => read({ size: 8, resample: 5 })).toThrow(ModelError);
-    expect(() => read({ size: -1 })).toThrow(/p\.json is not as configurations/);
-    expect(() => read({ size: 8, image_std: [0, 1, 1] })).toThrow(/std/);
+    const vit = { image_processor_type: "ViTImageProcessor" };
+    expect(() => read({ ...vit, size: 8, resample: 0 })).toThrow(/p\.json resamples with Pillow's filter 0/);
+    expect(() => read({ ...vit, size: 8, resample: 6 })).toThrow(ModelError);
+    expect(() => read({ ...vit, size: -1 })).toThrow(/p\.json is not as configurations/);
+    expect(() => read({ ...vit, size: 2 ** 31 })).toThrow(/p\.json is not as configurations.*16384/);
+    expect(() => read({ ...vit, size: 8, image_std: [0, 1, 1] })).toThrow(/std/);
     expect(() => readPreprocessorConfig("{", fallback, "p.json")).toThrow(/p\.json is no JSON/);
+  });
+});
+
+describe("what a preprocessor_config.json does not say, or says in unknown words,", () => {
+  it.each([
+    [
+      "a class",
+      { image_processor_type: "SamImageProcessor", size: 8 },
+      /for SamImageProcessor, which is not read/,
+    ],
+    [
+      "a class like an object's own",
+      { image_processor_type: "constructor" },
+      /for constructor, which is not read/,
+    ],
+    [
+      "a key",
+      { image_processor_type: "ViTImageProcessor", do_sharpen: true },
+      /do_sharpen true, which ViTImage/,
+    ],
+    ["another class's key", { image_processor_type: "BitImageProcessor", crop_pct: 0.9 }, /crop_pct 0\.9/],
+    ["padding", { image_processor_type: "CLIPImageProcessor", do_pad: true }, /do_pad true/],
+    [
+      "a value",
+      { image_processor_type: "DPTImageProcessor", keep_aspect_ratio: true },
+      /keep_aspect_ratio true, expected false/,
+    ],
+    [
+      "a longest edge",
+      { image_processor_type: "ViTImageProcessor", size: { shortest_edge: 8, longest_edge: 9 } },
+      /gives size as .*longest_edge/,
+    ],
+    [
+      "a shorter edge without a crop",
+      { image_processor_type: "BitImageProcessor", do_center_crop: false },
+      /crops nothing/,
+    ],
+    [
+      "a crop of the shorter edge",
+      { image_processor_type: "CLIPImageProcessor", crop_size: { shortest_edge: 8 } },
+      /crop_size as a shortest edge/,
+    ],
+    [
+      "no class and no statistics",
+      { size: { height: 8, width: 8 }, resample: 3 },
+      /nothing of image_mean, image_std/,
+    ],
+    [
+      "no class and a number of two meanings",
+      { ...statistics(halves), resample: 3, size: 8, crop_size: 6 },
+      /shorter edge or both sides/,
+    ],
+  ])("is refused by name: %s", (_, config, message) => {
+    expect(() => read(config)).toThrow(ModelError);
+    expect(() => read(config)).toThrow(message);
+  });
+
+  it("is that of the model's own class, as transformers takes it", () => {
+    const config = { ...statistics(imagenet), size: 96, crop_size: 80 };
+    const of = (modelType: string) =>
+      readPreprocessorConfig(JSON.stringify(config), fallback, "p.json", modelType);
+    expect(of("clip")).toMatchObject({ resize: 96, crop: [80, 80], interpolation: "bicubic" });
+    expect(of("vit")).toMatchObject({ resize: [96, 96], crop: [96, 96], interpolation: "bilinear" });
+  });
+
+  it("may switch off what is not known: nothing is then done", () => {
+    const vit = { image_processor_type: "ViTImageProcessor", size: 96 };
+    expect(read({ ...vit, do_pad: false, max_size: null })).toEqual(read(vit));
   });
 });
 
@@ -150,9 +229,17 @@ describe("a timm configuration", () => {
     });
   });
 
+  it("is read as timm once wrote it, without a part of its own", () => {
+    const old = { architecture: "x", input_size: [3, 32, 32], crop_pct: 0.5, interpolation: "bilinear" };
+    expect(readTimmPreprocessing(JSON.stringify(old), [8, 8], "c.json")).toMatchObject({
+      ...{ resize: 64, crop: [32, 32], interpolation: "bilinear", ...imagenet },
+    });
+  });
+
   it("is refused for what is not done here", () => {
     expect(() => timm({ crop_mode: "border" })).toThrow(/c\.json has crop_mode "border"/);
     expect(() => timm({ interpolation: "random" })).toThrow(/interpolation "random"/);
+    expect(() => timm({ input_size: [3, 64, 96] })).toThrow(/"center" for images of 64 × 96/);
     expect(readTimmPreprocessing("{}", [8, 8], "c.json")).toBeUndefined();
   });
 });
@@ -193,13 +280,14 @@ describe("the pixels", () => {
           : readPreprocessorConfig(config, fallback, "case");
       expect(preprocessing.crop).toEqual(crop);
       const got = preprocess(image, preprocessing);
-      const { mean, std } = preprocessing;
+      const { mean, std, channels } = preprocessing;
       const plane = crop[0] * crop[1];
       let worst = 0;
       for (let i = 0; i < want.length; i++) {
-        const channel = Math.floor(i / plane);
+        const given = Math.floor(i / plane);
+        const channel = channels === "bgr" ? 2 - given : given;
         const expected = want[i]! * std[channel]! + mean[channel]!;
-        worst = Math.max(worst, Math.abs(got[i]! / 255 - expected));
+        worst = Math.max(worst, Math.abs(got[channel * plane + (i % plane)]! / 255 - expected));
       }
       expect(worst).toBeLessThan(1.001 / 255);
     },

@@ -1,0 +1,193 @@
+/**
+ * What a parquet file says of its own sizes, held against its bytes before a reader makes room for it: a file of a
+ * kilobyte can claim four thousand million rows (Apache Parquet format 2.11, `parquet.thrift`).
+ */
+import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from "hyparquet";
+
+/** No compression that is read shrinks images or labels further than deflate can: 1032 to 1. */
+const mostRatio = 1100;
+/** What a page may have in any case: short pages of equal labels shrink to nearly nothing. */
+const allowedBytes = 64 * 2 ** 20;
+
+/** Throws when the footer's numbers cannot be those of a file of `size` bytes. */
+export function requireSaneFooter(metadata: FileMetaData, size: number): void {
+  // Every image takes a byte at least.
+  const most = BigInt(size);
+  let rows = 0n;
+  for (const [i, group] of metadata.row_groups.entries()) {
+    rows += require(BigInt(group.num_rows), most, `row group ${i} says to have`, "rows", size);
+    for (const { meta_data: column } of group.columns) {
+      if (column === undefined) continue;
+      require(BigInt(column.num_values), most *
+        8n, `row group ${i} says to have`, "values in a column", size);
+      const { start, end } = rangeOf(column);
+      if (!(start >= 0 && end >= start && end <= size))
+        throw new Error(`row group ${i} has a column at bytes ${start} to ${end} of ${size}`);
+    }
+  }
+  if (rows !== BigInt(metadata.num_rows))
+    throw new Error(`it says to have ${metadata.num_rows} rows, its row groups have ${rows}`);
+}
+
+function require(count: bigint, most: bigint, what: string, unit: string, size: number): bigint {
+  if (count >= 0n && count <= most) return count;
+  throw new Error(`${what} ${count} ${unit} in a file of ${size} bytes`);
+}
+
+/** Where a column's pages are: those of its dictionary first. */
+function rangeOf(column: ColumnMetaData): { start: number; end: number } {
+  const data = Number(column.data_page_offset);
+  const dictionary = Number(column.dictionary_page_offset ?? 0);
+  const start = dictionary > 0 ? Math.min(dictionary, data) : data;
+  return { start, end: start + Number(column.total_compressed_size) };
+}
+
+/** A file of which every column that is read has had its pages' headers looked at before. */
+export function withCheckedPages(file: AsyncBuffer, metadata: FileMetaData): AsyncBuffer {
+  const columns = metadata.row_groups.flatMap((group) =>
+    group.columns.flatMap(({ meta_data: column }) =>
+      column === undefined ? [] : [{ ...rangeOf(column), values: Number(column.num_values) }],
+    ),
+  );
+  return {
+    byteLength: file.byteLength,
+    async slice(start, end = file.byteLength) {
+      const bytes = await file.slice(start, end);
+      for (const column of columns) {
+        if (column.start < start || column.end > end) continue;
+        requireSanePages(
+          new Uint8Array(bytes, column.start - start, column.end - column.start),
+          column.values,
+        );
+      }
+      return bytes;
+    },
+  };
+}
+
+/** Walks the pages of a column's bytes. Throws where one claims more values than the column or more bytes than it can have. */
+function requireSanePages(bytes: Uint8Array, values: number): void {
+  const reader = { bytes, at: 0 };
+  // The format's own readers stop a byte before the end.
+  while (reader.at < bytes.length - 1) {
+    const page = readStruct(reader, 0);
+    const [unpacked, packed] = [page.get("2") ?? 0, page.get("3") ?? 0];
+    if (packed < 0 || packed > bytes.length - reader.at)
+      throw new Error(`a page says to have ${packed} bytes, ${bytes.length - reader.at} are there`);
+    requireRatio(packed, unpacked);
+    for (const field of ["5.1", "7.1", "8.1", "8.3"]) {
+      const count = page.get(field) ?? 0;
+      if (count < 0 || count > values)
+        throw new Error(`a page says to have ${count} values, its column has ${values}`);
+    }
+    reader.at += packed;
+  }
+}
+
+/** Throws where `packed` bytes say to unpack to more than they can. */
+function requireRatio(packed: number, unpacked: number): void {
+  if (unpacked >= 0 && unpacked <= Math.max(allowedBytes, mostRatio * packed)) return;
+  throw new Error(`a page of ${packed} bytes says to unpack to ${unpacked}`);
+}
+
+/** Decompressors that give exactly as many bytes as a page says to have. */
+export function exactly(compressors: Compressors): Compressors {
+  return Object.fromEntries(
+    Object.entries(compressors).map(([codec, unpack]) => [
+      codec,
+      (input: Uint8Array, length: number) => {
+        requireRatio(input.length, length);
+        const output = unpack(input, length);
+        if (output.length !== length)
+          throw new Error(`a page unpacks to ${output.length} bytes, not ${length}`);
+        return output;
+      },
+    ]),
+  );
+}
+
+interface Reader {
+  readonly bytes: Uint8Array;
+  at: number;
+}
+
+/**
+ * Thrift's compact protocol: the whole numbers of a structure by path of field numbers ("5.1"), everything else passed
+ * over.
+ */
+function readStruct(reader: Reader, depth: number, prefix = "", out = new Map<string, number>()) {
+  if (depth > 16) throw new Error("a page's header is nested too deeply");
+  let field = 0;
+  for (;;) {
+    const head = byteOf(reader);
+    const type = head & 0xf;
+    if (type === 0) return out;
+    field = head >> 4 === 0 ? zigzag(varint(reader)) : field + (head >> 4);
+    readValue(reader, type, depth, `${prefix}${field}`, out);
+  }
+}
+
+function readValue(
+  reader: Reader,
+  type: number,
+  depth: number,
+  path: string,
+  out: Map<string, number>,
+): void {
+  switch (type) {
+    case 1:
+    case 2:
+      return;
+    case 3:
+      reader.at += 1;
+      return;
+    case 4:
+    case 5:
+    case 6:
+      out.set(path, zigzag(varint(reader)));
+      return;
+    case 7:
+      reader.at += 8;
+      return;
+    case 8: {
+      const length = varint(reader);
+      reader.at += length;
+      return;
+    }
+    case 9:
+    case 10: {
+      const head = byteOf(reader);
+      const count = head >> 4 === 15 ? varint(reader) : head >> 4;
+      for (let i = 0; i < count; i++) {
+        // Booleans in lists take a byte.
+        if ((head & 0xf) <= 2) reader.at += 1;
+        else readValue(reader, head & 0xf, depth + 1, `${path}[]`, out);
+        if (reader.at > reader.bytes.length) throw new Error("it ends within a page's header");
+      }
+      return;
+    }
+    case 12:
+      readStruct(reader, depth + 1, `${path}.`, out);
+      return;
+    default:
+      throw new Error(`a page's header has a field of the unknown type ${type}`);
+  }
+}
+
+function byteOf(reader: Reader): number {
+  const byte = reader.bytes[reader.at++];
+  if (byte === undefined) throw new Error("it ends within a page's header");
+  return byte;
+}
+
+function varint(reader: Reader): number {
+  let value = 0;
+  for (let scale = 1; scale < 2 ** 63; scale *= 128) {
+    const byte = byteOf(reader);
+    value += (byte & 0x7f) * scale;
+    if (byte < 128) return value;
+  }
+  throw new Error("a page's header has a number that is too long");
+}
+
+const zigzag = (n: number): number => (n % 2 === 0 ? n / 2 : -(n + 1) / 2);
