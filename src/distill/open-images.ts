@@ -64,7 +64,7 @@ export async function openImages(
     const parts = async (): Promise<ShardParts> => ({
       config,
       encoder: chunkedEncoder(compiled, plan, id),
-      renderer: createRenderer(runtime, plan.batch),
+      renderer: createRenderer(runtime, plan.batch, config.weightDecay),
       augmenter:
         config.augment > 0
           ? await createAugmenter(
