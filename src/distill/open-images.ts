@@ -101,11 +101,13 @@ export async function openImages(
   }
 }
 
-/** As many processes as there are threads and shards, while what they hold fits. */
+/**
+ * As many processes as there are threads and shards, while what they hold fits: what is kept of all images, and for each
+ * process its own and what one call works with.
+ */
 function processCount(threads: number, plan: ChunkPlan, memoryBytes: number): number {
-  const shared = plan.activations === "save" ? plan.activationBytes : 0;
-  const each = helperBytes + (plan.activations === "save" ? 0 : plan.callBytes);
-  const room = Math.floor((memoryBytes - shared) / each);
+  const kept = plan.activations === "save" ? plan.activationBytes : 0;
+  const room = Math.floor((memoryBytes - kept) / (helperBytes + plan.callBytes));
   return Math.max(1, Math.min(threads, plan.chunks, room));
 }
 
