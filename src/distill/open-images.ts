@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { availableParallelism } from "node:os";
 import { type ChunkPlan, chunkedEncoder, planChunks } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
+import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
 import { compileDerivative, derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
@@ -84,8 +83,7 @@ export async function openImages(
   const given = { ...cut, batch };
   const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const graphs = await derivativeGraphs(runtime, derived, plan.activations);
-  const folder = await mkdtemp(join(tmpdir(), "clp-dd-graphs-"));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  const { path: folder, remove } = await temporaryFolder("graphs");
   try {
     await storeDerivative(folder, graphs);
     const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
