@@ -105,6 +105,7 @@ export function distillOptions(command: Command): Command {
     .option("--noise <x>", "standard deviation of the draws' noise, for pixels in [0, 1]", atLeastZero)
     .option("--crop-area <x>", "least share of the area that a draw's crop covers", fraction)
     .option("--low-pass <x>", "share of the steps in which a draw loses its finest detail", fraction)
+    .option("--mirror", "mirror draws at random (default: where mirrored real images keep their class)")
     .option("--no-mirror", "no mirrored draws: for letters, digits and maps")
     .addOption(
       new Option(
@@ -144,8 +145,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     noise: options.noise,
     cropArea: options.cropArea,
     lowPass: options.lowPass,
-    // Commander has `mirror: true` where --no-mirror is not given.
-    mirror: options.mirror === false ? false : undefined,
+    mirror: options.mirror,
     ridge: options.ridge,
     batchSize: batch,
     learnLabels: options.learnLabels,

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ClpError } from "../errors.ts";
 import { cacheLocation } from "../files/cache-location.ts";
 import { hubAccess } from "../files/hub/settings.ts";
@@ -28,7 +29,7 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
 }
 
 /** How an encoder is run: what `runOptions` declares. */
-export interface RunOptions extends CommonOptions, HubOptions {
+export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
   readonly size?: number;
@@ -55,7 +56,7 @@ export function encoderParams(options: EncoderOptions, encoders: readonly string
   const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
   const run = { device, precision, threads, maxBad, cacheFolder };
-  return { encoder, feature, pool, size, resize, ...run, ...hubParams(options) };
+  return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
 
 /**

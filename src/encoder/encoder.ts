@@ -3,14 +3,18 @@ import type { Preprocessing } from "../images/preprocess.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
-import { type Graph, int, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
+import { type Graph, sizeOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
+import { simplify } from "../onnx-vjp/prepare/simplify.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
+import { channelAxisOf } from "./channel-axis.ts";
+import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
+import { givenForm, type ModelForm } from "./model-form.ts";
+import { poolFeature } from "./pool-feature.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";
 import { selectFeature } from "./select-feature.ts";
 
@@ -25,6 +29,8 @@ export interface Encoder {
     readonly askedPool: Pool;
     readonly reason: string;
   };
+  /** What was said of the model's form beside its file. */
+  readonly form: ModelForm;
   /** d. */
   readonly featureSize: number;
   /** What its products are computed in. */
@@ -58,9 +64,17 @@ export interface Encoder {
   release(): Promise<void>;
 }
 
-/** What names an encoder's features: the tensor that they are of, how it is pooled, and half precision. */
-export const featureName = ({ feature, precision }: Pick<Encoder, "feature" | "precision">): string =>
-  `${feature.tensor} (${feature.pool})${precision === "float16" ? ", float16" : ""}`;
+/** What names an encoder's features: the tensor that they are of, how it is pooled, half precision, and what was said of its form. */
+export const featureName = ({
+  feature,
+  form,
+  precision,
+}: Pick<Encoder, "feature" | "form" | "precision">): string =>
+  [
+    `${feature.tensor} (${feature.pool})`,
+    ...(precision === "float16" ? ["float16"] : []),
+    ...Object.entries(form).map(([key, value]) => `${key} ${value}`),
+  ].join(", ");
 
 /** Makes an encoder from a model that was read. Nothing runs until it is asked for. */
 export async function createEncoder(
@@ -70,9 +84,9 @@ export async function createEncoder(
 ): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
-  const declared = imageInputOf(model.graph).dims[0];
-  const fixedBatch = typeof declared === "number" ? declared : undefined;
-  const traceAt = tracer(runtime, model, choice.value, fixedBatch ?? 1);
+  const cut = cutToFeature(model, choice.value);
+  const fixedBatch = cut.image.batch;
+  const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
   const { pool, featureSize, refusal, bytes } = await traceAt().then(({ traced, pool }) => ({
     pool,
@@ -94,6 +108,7 @@ export async function createEncoder(
       ...{ tensor: choice.value, pool, reason: choice.reason },
       askedPool: model.pool ?? "auto",
     },
+    form: givenForm(model),
     featureSize,
     precision,
     fixedBatch,
@@ -129,95 +144,52 @@ export async function createEncoder(
   };
 }
 
-/** Element types that pixels may have. */
-const floats: ReadonlySet<string> = new Set(["float32", "float64", "float16", "bfloat16"]);
-
-/** The one image input: [batch, 3, H, W]. */
-function imageInputOf(graph: Graph): Graph["inputs"][number] {
-  const [input, ...others] = graph.inputs;
-  if (input === undefined)
-    throw new ModelError("The model has no input. Expected one image tensor [batch, 3, H, W].");
-  if (
-    others.length > 0 ||
-    input.dims.length !== 4 ||
-    (typeof input.dims[1] === "number" && input.dims[1] !== 3)
-  ) {
-    const shown = graph.inputs.map((i) => `"${i.name}" ${i.dtype} [${i.dims.join(", ")}]`).join(", ");
-    throw new ModelError(
-      `The model takes ${shown}. Expected one image input [batch, 3, height, width]: ` +
-        "choose the vision encoder of the model (for CLIP exports, vision_model.onnx).",
-    );
-  }
-  if (!floats.has(input.dtype)) {
-    throw new ModelError(
-      `The model's image input is "${input.name}" ${input.dtype} [${input.dims.join(", ")}]: whole numbers have no ` +
-        "gradient. Expected normalised pixels as float32 (or float16): export the model without the conversion.",
-    );
-  }
-  return input;
+/** What an encoder's forward is traced from. */
+interface Traced {
+  readonly traced: TracedGraph;
+  readonly pool: string;
 }
 
 /** Traces the graph from images in [0, 1] to features [batch, d] at any batch; by default at `ownBatch`. */
 function tracer(
   runtime: Runtime,
   model: EncoderModel,
+  { graph, image }: Cut,
   feature: string,
   ownBatch: number,
-): (batch?: number) => Promise<{ traced: TracedGraph; pool: string }> {
-  const [height, width] = model.preprocessing.crop;
-  const image = imageInputOf(model.graph);
-  const cut = withoutDeadNodes({ ...model.graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
-  const prepared = prepareBatches(runtime, cut, { [image.name]: [ownBatch, 3, height, width] });
+): (batch?: number) => Promise<Traced> {
+  const dims = imageDims(image, ownBatch, model.preprocessing.crop);
+  const prepared = prepareBatches(runtime, graph, { [image.name]: dims });
   return async (batch = ownBatch) => {
-    const { traced, pool } = withEnds(await prepared(batch), model, image.name, feature, batch);
+    const { traced, pool } = withEnds(await prepared(batch), model, image, feature, batch);
+    // Images that are laid out anew are mostly laid out back in the next node.
+    const simple = image.layout === "nhwc" ? simplify(traced) : traced;
     // The pooling may have left most tokens without use.
-    return { traced: narrow(traced), pool };
+    return { traced: narrow(simple), pool };
   };
 }
 
-/** The normalisation of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
+/** The normalization of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
 function withEnds(
   traced: TracedGraph,
   model: EncoderModel,
-  image: string,
+  image: ImageInput,
   feature: string,
   batch: number,
-): { traced: TracedGraph; pool: string } {
-  const [height, width] = model.preprocessing.crop;
-  const dims = [batch, 3, height, width];
+): Traced {
   const type = traced.types.get(feature)!;
   const types = new Map(traced.types);
-
   const b = new GraphBuilder(
     { ...traced, inputs: [], nodes: [], outputs: [], constants: new Map(traced.constants) },
     "clp-dd/",
   );
-  b.input(imagesInput, dims);
-  types.set(imagesInput, { dtype: "float32", dims });
-  const { mean, std, channels } = model.preprocessing;
   const note = (name: string, shape: readonly number[]): string => {
     types.set(name, { dtype: "float32", dims: shape });
     return name;
   };
-  // (x − μ)/σ as x·(1/σ) − μ/σ.
-  const scaled = note(
-    b.op("Mul", [
-      imagesInput,
-      b.floats(
-        [1, 3, 1, 1],
-        std.map((s) => 1 / s),
-      ),
-    ]),
-    dims,
-  );
-  const shift = b.floats(
-    [1, 3, 1, 1],
-    std.map((s, i) => -mean[i]! / s),
-  );
-  if (channels === "bgr") {
-    const normalized = note(b.op("Add", [scaled, shift]), dims);
-    note(b.named("Gather", [normalized, b.ints([2, 1, 0])], image, { axis: int(1) }), dims);
-  } else note(b.named("Add", [scaled, shift], image), dims);
+  const dims = [batch, 3, ...model.preprocessing.crop];
+  b.input(note(imagesInput, dims), dims);
+  writeInput(b, model, image, batch, note);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(
@@ -225,54 +197,14 @@ function withEnds(
         "count them. Choose another with --feature (`clp-dd inspect` lists them).",
     );
   }
-  const { value, pool } = pooled(b, feature, type.dims, model, note);
-  const d = types
-    .get(value)!
-    .dims.slice(1)
-    .reduce((p, n) => p * n, 1);
+  const channelAxis = channelAxisOf(traced, feature, {
+    name: image.name,
+    axis: image.layout === "nchw" ? 1 : 3,
+  });
+  const { value, pool } = poolFeature(b, { name: feature, dims: type.dims, channelAxis }, model, note);
+  const d = sizeOf(types.get(value)!.dims.slice(1));
   note(b.named("Reshape", [value, b.ints([batch, d])], featuresOutput), [batch, d]);
   b.graph.outputs.push({ name: featuresOutput, dtype: "float32", dims: [batch, d] });
   for (const [name, constant] of b.graph.constants) types.set(name, constant);
   return { traced: { ...b.graph, types }, pool };
-}
-
-/** Pools a feature map [n, d, h, w] or a token sequence [n, t, d] to one vector an image. */
-function pooled(
-  b: GraphBuilder,
-  feature: string,
-  dims: readonly number[],
-  { pool = "auto", pooled: own = "none" }: EncoderModel,
-  note: (name: string, shape: readonly number[]) => string,
-): { value: string; pool: string } {
-  const [n, t, d] = dims as [number, number, number];
-  if (dims.length === 4) {
-    if (dims[2] === 1 && dims[3] === 1) return { value: feature, pool: "none" };
-    return {
-      value: note(b.op("ReduceMean", [feature, b.ints([2, 3])], { keepdims: { kind: "int", value: 0 } }), [
-        n,
-        t,
-      ]),
-      pool: "mean",
-    };
-  }
-  if (dims.length === 3) {
-    if (pool === "mean" || (pool === "auto" && feature !== "last_hidden_state")) {
-      return {
-        value: note(b.op("ReduceMean", [feature, b.ints([1])], { keepdims: { kind: "int", value: 0 } }), [
-          n,
-          d,
-        ]),
-        pool: "mean",
-      };
-    }
-    return {
-      value: note(b.op("Slice", [feature, b.ints([0]), b.ints([1]), b.ints([1])]), [n, 1, d]),
-      pool: `cls (of ${t} tokens)`,
-    };
-  }
-  if (dims.length === 2) return { value: feature, pool: own };
-  throw new ModelError(
-    `The tensor "${feature}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
-      "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",
-  );
 }

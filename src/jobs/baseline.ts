@@ -22,7 +22,7 @@ import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
-import { type DistillSummary, parseConfig } from "./distill.ts";
+import { type DistillSummary, parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
 
 /** Images that are decoded and written at a time. */
@@ -35,16 +35,18 @@ const chunkImages = 32;
  */
 export async function runBaseline(params: BaselineParams, context: JobContext): Promise<DistillSummary> {
   const { kind } = params;
-  const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
+  const asked = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: config.ipc }),
+    prepareWorkplace(params, context, { leastPerClass: asked.ipc }),
   );
   try {
     const { source, train, test, gemm } = place;
+    const matters = kind !== "full" && test !== undefined && params.edits !== false;
+    const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
     const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), train)) as [FeatureMap];
     const { rows, probe } = await staged(kind === "full" ? "probe" : "choice of images", async () => {
@@ -70,7 +72,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
         : {
             featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
             labels: centeredOneHot(labels, classes),
-            mirror: config.mirror,
+            mirror: config.mirror ?? true,
           };
     const evaluation =
       test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));

@@ -220,7 +220,13 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     }
     if (bench.edits) {
       edits = await measureEdits(set.edited, set.softLabels, {
-        ...{ map, lambda: config.lambda, test: protocol.test, gemm: protocol.gemm, mirror: config.mirror },
+        ...{
+          map,
+          lambda: config.lambda,
+          test: protocol.test,
+          gemm: protocol.gemm,
+          mirror: config.mirror ?? true,
+        },
         onEdit: protocol.onSeed,
       });
     }

@@ -51,6 +51,7 @@ const encoder: Encoder = {
     imagesACall: 8,
   },
   feature: { tensor: "features", pool: "none", askedPool: "auto", reason: "" },
+  form: {},
   features: async (_, n) => new Float32Array(n * smallFeatures),
   requirePullback: () => undefined,
   forwardGraph: () => Promise.reject(new Error("not to be called")),

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
-import { countFlops } from "../../../bench/flops.ts";
+import { countFlops } from "../../../bench/lib/flops.ts";
 import { featuresOutput, imagesInput } from "../../../src/encoder/batched-features.ts";
 import { createEncoder } from "../../../src/encoder/encoder.ts";
 import type { Pool } from "../../../src/encoder/model.ts";
