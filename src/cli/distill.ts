@@ -32,6 +32,7 @@ interface DistillOptions extends EncoderOptions {
   readonly normalize?: DistillConfig["normalize"];
   readonly parametrization?: "pyramid" | "pixels";
   readonly init?: DistillConfig["init"];
+  readonly weightDecay?: number;
   readonly levelEvery?: number;
   readonly targets?: number;
   readonly targetWeight?: number;
@@ -86,6 +87,11 @@ export function distillOptions(command: Command): Command {
         "start from noise, random real images, or those nearest to their class's mean; traces of real ones stay",
       ).choices(["noise", "real", "centroid"]),
     )
+    .option(
+      "--weight-decay <x>",
+      "share of a level that each step takes away, times the learning rate",
+      atLeastZero,
+    )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
     .option(
       "--targets <n>",
@@ -135,6 +141,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     normalize: options.normalize,
     parametrization: options.parametrization,
     init: options.init,
+    weightDecay: options.weightDecay,
     levelEvery: options.levelEvery,
     targets: options.targets,
     targetWeight: options.targetWeight,

@@ -189,7 +189,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const { images, asTheyAre, mirrored, keeps } = await testMirror(place, map);
+  const tested = await testMirror(place, map);
+  if (tested === undefined) return config;
+  const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(
     `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified rightly, as they ` +
       `are ${formatPercent(asTheyAre)}: ${keeps ? "mirrored images keep their class" : "mirrored images do not keep their class, and nothing is mirrored"}.`,
