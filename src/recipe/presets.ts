@@ -32,7 +32,7 @@ const lgmRecipe: Partial<DistillConfig> = {
 const oneMap: DistillConfig["normalize"] = ["center-l2"];
 
 /**
- * Every recipe that `--preset` knows. The published ones are as published where the source says so; the
+ * Every recipe that `preset` knows. The published ones are as published where the source says so; the
  * others are the project's default schedule with another objective. Explicit options win over a preset.
  */
 export const presets = {

@@ -147,7 +147,7 @@ function receive(own: Worker, message: FromWorker): void {
 function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal === null) return `The process that runs models ended early, with code ${code}.`;
   const why =
-    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller --memory." : "";
+    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller `memoryBytes`." : "";
   return `The process that runs models was ended by ${signal}.${why}`;
 }
 

@@ -124,7 +124,7 @@ async function shapesOn(
   } catch (error) {
     const shown = inputs.map((i) => `"${i.name}" [${i.dims.join(", ")}]`).join(", ");
     throw new ModelError(
-      `The model cannot run on input ${shown}: ${messageOf(error)}. Another --size may suit it.`,
+      `The model cannot run on input ${shown}: ${messageOf(error)}. Another \`size\` may suit it.`,
       { cause: error },
     );
   }

@@ -15,7 +15,7 @@ export function refusal(graph: Graph, error: unknown): ModelError {
   return new ModelError(
     `The model has an operator that ONNX Runtime does not know: ${nodes.slice(0, 20).map(describeNode).join(", ")} ` +
       `(${message}). Export the model with standard operators, or choose a feature tensor before these nodes with ` +
-      "--feature.",
+      "`feature`.",
     { cause: error },
   );
 }
@@ -43,7 +43,7 @@ export function unusableDevice(device: Exclude<Device, "cpu">, error: unknown): 
     .trim()
     .replace(/\.$/, "");
   return new UsageError(
-    `--device ${device} cannot be used here: ${reason}. Leave it out for the CPU, or set up what it needs: ` +
+    `\`device: '${device}'\` cannot be used here: ${reason}. Leave it out for the CPU, or set up what it needs: ` +
       `${needs[device]}.`,
     { cause: error },
   );

@@ -157,7 +157,7 @@ test.each(["cuda", "webgpu"] as const)(
         (session) => session.release(),
         (error: Error) => {
           expect(error).toBeInstanceOf(UsageError);
-          expect(error.message).toMatch(`--device ${device} cannot be used here: `);
+          expect(error.message).toMatch(`\`device: '${device}'\` cannot be used here: `);
           expect(error.message).toContain("Leave it out for the CPU");
           expect(error.message).not.toMatch(/onnxruntime_src|OrtSession|\n/);
         },
