@@ -1,8 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { ModelError, NumericalError } from "../errors.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
-import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
+import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import { type Graph, int, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
