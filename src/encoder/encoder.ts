@@ -9,6 +9,7 @@ import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
+import { advised } from "./advice.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";
@@ -77,7 +78,7 @@ export async function createEncoder(
   const fixedBatch = typeof declared === "number" ? declared : undefined;
   const traceAt = tracer(runtime, model, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, bytes } = await traceAt().then(({ traced, pool }) => ({
+  const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
     pool,
     featureSize: traced.types.get(featuresOutput)!.dims[1]!,
     bytes: bytesPerImage(traced),
@@ -128,8 +129,9 @@ export async function createEncoder(
     requirePullback,
     async plan(batch) {
       requirePullback();
-      const { traced } = await traceAt(batch);
-      return planDerivative(traced, [imagesInput], featuresOutput);
+      return advised(
+        traceAt(batch).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
+      );
     },
     async release() {
       const made = session;

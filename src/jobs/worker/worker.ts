@@ -1,4 +1,5 @@
 import { parentPort } from "node:worker_threads";
+import { withAdvice } from "../../encoder/advice.ts";
 import { serializeError } from "../../serialized-error.ts";
 import { jobs } from "../table.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
@@ -29,7 +30,7 @@ port.on("message", async (message: ToEngine) => {
     });
     send({ kind: "result", id, result }, transferable(result));
   } catch (error) {
-    send({ kind: "error", id, error: serializeError(error) });
+    send({ kind: "error", id, error: serializeError(withAdvice(error)) });
   } finally {
     controllers.delete(id);
   }

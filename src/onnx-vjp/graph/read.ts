@@ -123,7 +123,7 @@ function valueInfoFrom(info: ValueInfoProto, name: string): ValueInfo {
   const type = info.type?.value;
   if (type?.case !== "tensorType") {
     throw new ModelError(
-      `${name}: "${info.name}" is no tensor. Expected a model from images to feature tensors.`,
+      `${name}: "${info.name}" is not a tensor. Expected a model from tensors to tensors.`,
     );
   }
   const dims = (type.value.shape?.dim ?? []).map((d) =>
