@@ -12,6 +12,7 @@ import { addFeatures } from "./features.ts";
 import { addInspect } from "./inspect.ts";
 import { addProfile } from "./profile.ts";
 import { reportError } from "./run.ts";
+import { addVjp } from "./vjp.ts";
 
 const program = new Command("clp-dd")
   .description("Dataset distillation for frozen pre-trained vision encoders.")
@@ -30,6 +31,7 @@ for (const add of [
   addEncoders,
   addInspect,
   addProfile,
+  addVjp,
 ])
   add(program);
 for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });

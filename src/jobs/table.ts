@@ -21,8 +21,10 @@ import type {
   FetchParams,
   InspectParams,
   ProfileParams,
+  VjpParams,
 } from "./params.ts";
 import { profileStep } from "./profile.ts";
+import { writeVjpFiles } from "./vjp.ts";
 
 type Job = (params: never, context: JobContext) => Promise<unknown>;
 
@@ -45,6 +47,7 @@ export const jobs: Readonly<Record<string, (params: unknown, context: JobContext
     inspect: (params: InspectParams, context) => inspectModel(params, context),
     fetch: (params: FetchParams, context) => fetchEncoders(params, context),
     profile: (params: ProfileParams, context) => profileStep(params, context),
+    vjp: (params: VjpParams) => writeVjpFiles(params),
     "encoder.open": async (params: EncoderParams, context) => {
       const opened = await openEncoder(params, context);
       const handle = handles++;

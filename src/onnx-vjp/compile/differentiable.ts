@@ -5,7 +5,7 @@ import { withoutFlattening } from "../fit/flat-products.ts";
 import { type HalfOptions, toHalfPrecision } from "../fit/half-precision.ts";
 import { gradientSize, scaleCotangent, scaleInput } from "../fit/scale-cotangent.ts";
 import { type Graph, sizeOf, type TensorType } from "../graph/ir.ts";
-import { withoutDeadNodes } from "../graph/live.ts";
+import { withoutDeadNodes, withoutUnreadInputs } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
 import type { DerivedPlan } from "./plan.ts";
@@ -222,7 +222,7 @@ export async function derivativeGraphs(
     const half: HalfOptions = { wide: wideOn(runtime.device) };
     const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
     const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
-    const pullback = onlyReadInputs(scaleCotangent(scaled, cotangents, gradients));
+    const pullback = withoutUnreadInputs(scaleCotangent(scaled, cotangents, gradients));
     return { forward, pullback, stay, outline };
   }
   const block = (await runtime.convolutionBlock?.()) ?? 1;
@@ -230,7 +230,7 @@ export async function derivativeGraphs(
   const { graph: forward, handed } = blockGraph(forwardGraph, traced.types, block, handOver);
   const { graph: pullback } = blockGraph(pullbackGraph, types, block, new Set(), handed);
   const names = saved.map((name) => handed.get(name)?.name ?? name);
-  return { forward, pullback: onlyReadInputs(pullback), stay, outline: { ...outline, saved: names } };
+  return { forward, pullback: withoutUnreadInputs(pullback), stay, outline: { ...outline, saved: names } };
 }
 
 /** A pullback whose products of stacks of rows are one operator each. */
@@ -251,10 +251,4 @@ async function unflattened(runtime: Runtime, graph: Graph): Promise<Graph> {
 
 function typed({ name, dtype, dims }: Graph["inputs"][number]): [string, TensorType] {
   return [name, { dtype, dims: dims.map(Number) }];
-}
-
-/** The graph without inputs that no node reads (a linear function's pullback reads none of the forward's). */
-function onlyReadInputs(graph: Graph): Graph {
-  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
-  return { ...graph, inputs: graph.inputs.filter((input) => read.has(input.name)) };
 }
