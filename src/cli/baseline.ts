@@ -3,7 +3,7 @@ import { listed } from "../data/source.ts";
 import { UsageError } from "../errors.ts";
 import { normalizations } from "../probe/feature-map.ts";
 import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
-import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
+import { commonOptions, editsOptions, encoderOptions, integer, positive } from "./options.ts";
 import { given, makeSet } from "./result.ts";
 import { type EncoderOptions, encoderParams } from "./run.ts";
 
@@ -16,6 +16,7 @@ interface BaselineOptions extends EncoderOptions {
   readonly lambda?: number;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+  readonly edits: boolean;
 }
 
 /** The kinds that an option means something to, where that is not all of them. */
@@ -68,6 +69,7 @@ export function addBaseline(program: Command): void {
     )
     .option("--overwrite", "replace a set that lies at --out")
     .option("--no-baselines", "do not measure full data, centroid and random images beside it");
+  editsOptions(command);
   commonOptions(encoderOptions(command));
   command.action(async (kind: BaselineKind, data: string, options: BaselineOptions) => {
     requireMeaning(kind, options);
@@ -83,6 +85,7 @@ export function addBaseline(program: Command): void {
         out: options.out,
         overwrite: options.overwrite,
         baselines: options.baselines,
+        edits: options.edits,
       },
       options,
     );

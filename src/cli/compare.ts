@@ -67,7 +67,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     "seeds": [0, 1, 2, 3, 4],
     "resize": 128,
     "evaluate": {"probes": ["closed-form", "head", "tuned-head"], "epochs": 1000, "draws": 20,
-                 "augmentation": "both", "seeds": [0], "fullEpochs": 1000, "fullSeeds": [0]}
+                 "augmentation": "both", "edits": true, "seeds": [0], "fullEpochs": 1000, "fullSeeds": [0]}
   }`,
   );
   command.action(async (file: string, options: CompareOptions) => {

@@ -7,6 +7,7 @@ import { augmentationNames } from "../synthetic/augment.ts";
 import {
   atLeastZero,
   commonOptions,
+  editsOptions,
   encoderOptions,
   fraction,
   integer,
@@ -50,6 +51,7 @@ interface DistillOptions extends EncoderOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+  readonly edits: boolean;
 }
 
 /** Options of the distillation itself, shared by `distill` and `demo`. Defaults are the configuration's. */
@@ -103,6 +105,7 @@ export function distillOptions(command: Command): Command {
     .option("--noise <x>", "standard deviation of the draws' noise, for pixels in [0, 1]", atLeastZero)
     .option("--crop-area <x>", "least share of the area that a draw's crop covers", fraction)
     .option("--low-pass <x>", "share of the steps in which a draw loses its finest detail", fraction)
+    .option("--mirror", "mirror draws at random (default: where mirrored real images keep their class)")
     .option("--no-mirror", "no mirrored draws: for letters, digits and maps")
     .addOption(
       new Option(
@@ -142,8 +145,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     noise: options.noise,
     cropArea: options.cropArea,
     lowPass: options.lowPass,
-    // Commander has `mirror: true` where --no-mirror is not given.
-    mirror: options.mirror === false ? false : undefined,
+    mirror: options.mirror,
     ridge: options.ridge,
     batchSize: batch,
     learnLabels: options.learnLabels,
@@ -165,6 +167,7 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       overwrite: options.overwrite,
       resume: options.resume,
       baselines: options.baselines,
+      edits: options.edits,
     },
     options,
   );
@@ -184,6 +187,7 @@ export function addDistill(program: Command): void {
     .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
     .option("--overwrite", "replace a distilled set that lies at --out, or a stopped run's checkpoint")
     .option("--no-baselines", "do not measure full data, centroid and random images");
+  editsOptions(command);
   commonOptions(encoderOptions(distillOptions(command))).addHelpText(
     "after",
     `

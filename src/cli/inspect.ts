@@ -1,7 +1,8 @@
 import type { Command } from "commander";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
-import { commonOptions, encoderForms, hubOptions, integer } from "./options.ts";
+import { commonOptions, encoderForms, formOptions, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
@@ -14,12 +15,13 @@ export function addInspect(program: Command): void {
     )
     .argument("<model>", encoderForms)
     .option("--size <px>", "side of the input where the model leaves it open", integer(8));
-  commonOptions(hubOptions(command));
-  command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
+  commonOptions(formOptions(hubOptions(command)));
+  type InspectOptions = CommonOptions & HubOptions & ModelForm & { size?: number };
+  command.action(async (encoder: string, options: InspectOptions) => {
     requireEffect([encoder], options);
     const found = await runJob<Inspection>(
       "inspect",
-      { encoder, size: options.size, ...hubParams(options) },
+      { encoder, size: options.size, ...givenForm(options), ...hubParams(options) },
       options,
     );
     const inputs = found.inputs.map(

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
+import { grays, layouts } from "../encoder/model-form.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
@@ -90,9 +91,19 @@ export const precisionOption = (): Option =>
     "what a card computes the encoder's products in (default: float32)",
   ).choices(precisions);
 
+/** Whether sets are measured after edits too: shared by every command that measures one. */
+export const editsOptions = (command: Command): Command =>
+  command
+    .option(
+      "--edits",
+      "also measure the images after edits: JPEG, mirrored, shifted, resized, noise, …",
+      true,
+    )
+    .option("--no-edits", "do not measure them after edits");
+
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
-  return hubOptions(command)
+  return formOptions(hubOptions(command))
     .option(
       "--feature <tensor>",
       "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
@@ -115,6 +126,26 @@ export function runOptions(command: Command, { size, resize } = usualDefaults): 
       "--memory <size>",
       "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
       bytes,
+    );
+}
+
+/** What a model's file may leave unsaid: how its images and maps are laid out, and how colors become gray for it. */
+export function formOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--input-layout <layout>",
+        "axes of the model's images: channels before height and width, or behind (default: as its graph has it)",
+      ).choices(layouts),
+    )
+    .addOption(
+      new Option(
+        "--feature-layout <layout>",
+        "axes of a feature map (default: as the model's graph has it)",
+      ).choices(layouts),
+    )
+    .addOption(
+      new Option("--gray <how>", "how colors become gray for a model of gray images").choices(grays),
     );
 }
 

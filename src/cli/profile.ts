@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
+import { givenForm } from "../encoder/model-form.ts";
 import type { StepProfile } from "../jobs/profile.ts";
 import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
@@ -32,7 +33,11 @@ export function addProfile(program: Command): void {
     requireEffect([encoder], options);
     const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
-    const run = { feature, pool, size, resize, device, precision, threads, ...hubParams(options) };
+    const run = {
+      ...{ feature, pool, size, resize, device, precision, threads },
+      ...givenForm(options),
+      ...hubParams(options),
+    };
     const found = await runJob<StepProfile>(
       "profile",
       { encoder, ...run, images, classes, steps, memoryBytes },

@@ -1,9 +1,10 @@
 import { homedir } from "node:os";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ClpError } from "../errors.ts";
 import { cacheLocation } from "../files/cache-location.ts";
 import { hubAccess } from "../files/hub/settings.ts";
-import { callEngine } from "../jobs/worker/client.ts";
+import { callEngine, endEngine } from "../jobs/worker/client.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -28,7 +29,7 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
 }
 
 /** How an encoder is run: what `runOptions` declares. */
-export interface RunOptions extends CommonOptions, HubOptions {
+export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
   readonly size?: number;
@@ -55,7 +56,7 @@ export function encoderParams(options: EncoderOptions, encoders: readonly string
   const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
   const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
   const run = { device, precision, threads, maxBad, cacheFolder };
-  return { encoder, feature, pool, size, resize, ...run, ...hubParams(options) };
+  return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
 
 /**
@@ -66,7 +67,10 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) {
+      endEngine();
+      process.exit(130);
+    }
     progress.note("Stopping after this step; once more to quit at once.");
     controller.abort();
   };

@@ -1,9 +1,16 @@
 import { DataError, messageOf } from "../errors.ts";
+import { decodeBitmap, isBitmap } from "./bitmap.ts";
+import { fourInks, inksToRgb } from "./cmyk.ts";
+import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import type { Preprocessing } from "./preprocess.ts";
+import { isSvg, requireSmallPictures } from "./svg-pictures.ts";
 import type { Encoding, RgbImage } from "./types.ts";
 
 /** The library takes 17 MB, which a run whose features are cached has other use for. */
 const loadSharp = async () => (await import("sharp")).default;
+
+/** Bytes of an image file at most: more than 128 million pixels ever take. */
+export const mostImageBytes = 2 ** 30;
 
 /** How `decodeImage` reads an image. */
 export interface DecodeOptions {
@@ -27,7 +34,7 @@ const ownDensity = 72;
  * Decodes one image to 8-bit RGB.
  *
  * Raster files: the first frame of an animation; turned as the EXIF orientation says; 16-bit, greyscale, palette
- * and CMYK images converted; transparency laid on white; embedded colour profiles of RGB images ignored, as
+ * and CMYK images converted, the latter as Pillow does; transparency laid on white; embedded colour profiles of RGB images ignored, as
  * Pillow's `convert("RGB")` does, which torchvision reads images with. (Pillow differs in three of these: it does
  * not turn, drops the alpha channel instead of laying it on white, and clips 16-bit greyscale.)
  * A truncated or corrupt file is an error, not a grey half.
@@ -44,6 +51,10 @@ export async function decodeImage(
   const limitInputPixels = options.maxPixels ?? defaultMaxPixels;
   const sharp = await loadSharp();
   try {
+    if (isBitmap(bytes)) return decodeBitmap(bytes, limitInputPixels);
+    if (isNetpbm(bytes)) return decodeNetpbm(bytes, limitInputPixels);
+    const inks = fourInks(bytes);
+    if (isSvg(bytes)) await requireSmallPictures(bytes, limitInputPixels);
     const density =
       encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
         ? await densityFor(bytes, options.svgEdge)
@@ -58,6 +69,13 @@ export async function decodeImage(
     if (options.shrinkTo !== undefined && encoding.kind === "raster") {
       const edge = options.shrinkTo;
       image.resize({ width: edge, height: edge, fit: "outside", withoutEnlargement: true });
+    }
+    if (inks !== undefined) {
+      image.pipelineColourspace("cmyk").toColourspace("cmyk");
+      const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+      if (info.channels !== 4) throw new Error(`expected 4 inks, got ${info.channels}`);
+      // libvips turns the inks of files with Adobe's mark the right way round; Pillow those of all.
+      return { width: info.width, height: info.height, data: inksToRgb(data, !inks.adobe) };
     }
     const { data, info } = await image
       .flatten({ background: "#ffffff" })

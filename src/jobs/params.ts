@@ -1,6 +1,7 @@
 import type { DataParams } from "../data/params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { Pool } from "../encoder/model.ts";
+import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
@@ -15,7 +16,7 @@ export interface FeaturesParams extends EncoderParams, DataParams {
   readonly storage?: "float32" | "float16" | undefined;
 }
 
-export interface EvaluateParams extends DataParams {
+export interface EvaluateParams extends DataParams, ModelForm {
   /** Folders of artefacts. */
   readonly artifacts: readonly string[];
   /**
@@ -51,6 +52,8 @@ export interface EvaluateParams extends DataParams {
   readonly augmentation?: "both" | "off" | "only" | undefined;
   /** Measure the full data and random images beside the sets. Default: true. */
   readonly references?: boolean | undefined;
+  /** Measure the sets after edits too, by the closed form. Default: true. */
+  readonly edits?: boolean | undefined;
 }
 
 export interface BaselineParams extends EncoderParams, DataParams {
@@ -64,6 +67,8 @@ export interface BaselineParams extends EncoderParams, DataParams {
   readonly overwrite?: boolean | undefined;
   /** Measure full data, centroid and random images beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   readonly command?: string | undefined;
 }
 
@@ -80,7 +85,7 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 }
 
 export interface InspectParams
-  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size"> {}
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
 
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
@@ -125,6 +130,8 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly resume?: boolean | undefined;
   /** Measure the centroid and random baselines beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   /** The command that repeats the run; recorded. */
   readonly command?: string | undefined;
 }

@@ -42,7 +42,7 @@ export function productSizes(
 
 /**
  * Below about this many multiply-adds (rows · inner · cols) the JavaScript kernel beats ONNX Runtime's call
- * overhead on x86-64 with 2 cores (`bench/ridge.mjs` prints the crossing); above it ONNX Runtime is up to
+ * overhead on x86-64 with 2 cores (`bench/runs/ridge.ts` prints the crossing); above it ONNX Runtime is up to
  * 15 times faster.
  */
 export const largeProduct = 16_000;
