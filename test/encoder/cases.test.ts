@@ -112,12 +112,13 @@ describe("a model that is inspected as differentiable gives features and gradien
     const happened = await refusalOf(async () => {
       const encoder = await createEncoder(runtime, await loadEncoderModel(file, options));
       const [height, width] = encoder.preprocessing.crop;
-      const pixels = new Float32Array(3 * height * width).fill(0.5);
-      await encoder.features(pixels, 1);
+      const count = encoder.fixedBatch ?? 1;
+      const pixels = new Float32Array(count * 3 * height * width).fill(0.5);
+      await encoder.features(pixels, count);
       await encoder.release();
-      const chunked = await createChunkedEncoder(runtime, encoder, 1, 1, 2 ** 30);
+      const chunked = await createChunkedEncoder(runtime, encoder, count, 1, 2 ** 30);
       await chunked.features(0, pixels);
-      await chunked.pullback(0, pixels, new Float32Array(encoder.featureSize).fill(1));
+      await chunked.pullback(0, pixels, new Float32Array(count * encoder.featureSize).fill(1));
       await chunked.release();
     });
     expect(inspected === undefined, inspected).toBe(happened === undefined);
