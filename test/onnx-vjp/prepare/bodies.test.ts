@@ -33,12 +33,12 @@ function body(
   opset: number,
   inputs: readonly ValueInfo[],
   write: (b: GraphBuilder) => readonly string[],
+  typed = false,
 ): Attribute {
   const b = new GraphBuilder({ ...emptyGraph("body"), opset }, `body${bodies++}/`);
   b.graph.inputs.push(...inputs);
-  b.graph.outputs.push(
-    ...write(b).map((name) => ({ name, dtype: "float32" as const, dims: [], typed: false as const })),
-  );
+  const declared = typed ? {} : { typed: false as const };
+  for (const name of write(b)) b.graph.outputs.push({ name, dtype: "float32", dims: [], ...declared });
   return { kind: "graph", value: b.graph };
 }
 
@@ -237,5 +237,28 @@ describe("sequences", () => {
     const filled = b.op("Loop", [number(b, 3), yes(b), b.op("SequenceEmpty", [])], { body: inner });
     b.output(b.op("ConcatFromSequence", [filled], { axis: int(0) }), { dims: [9] });
     await checkGraph(b.graph, { x: normal(3) });
+  });
+
+  it("that a body maps, with another sequence beside", async () => {
+    const b = builderAt(17);
+    const x = b.input("x", [2, 4]);
+    const split = parts(b, x, number(b, 2));
+    const inner = body(
+      17,
+      [unranked("a"), unranked("b")],
+      (w) => [w.op("Mul", [w.op("Sin", ["a"]), "b"])],
+      true,
+    );
+    const mapped = b.op("SequenceMap", [split, split], { body: inner });
+    b.output(b.op("ConcatFromSequence", [mapped], { axis: int(0) }), { dims: [4, 2] });
+    await checkGraph(b.graph, { x: normal(2, 4) });
+  });
+
+  it("and optional values", async () => {
+    const b = builderAt(15);
+    const x = b.input("x", [2, 4]);
+    const optional = b.op("Optional", [b.op("Sin", [x])]);
+    b.output(b.op("Tanh", [b.op("OptionalGetElement", [optional])]), { dims: [2, 4] });
+    await checkGraph(b.graph, { x: normal(2, 4) });
   });
 });
