@@ -1,6 +1,13 @@
 import { NoRuleError } from "../../errors.ts";
 import { GraphBuilder, targetOpset } from "../../graph/builder.ts";
-import { describeNode, type Graph, nameOfNode, type Node, operatorOf, type TracedGraph } from "../../graph/ir.ts";
+import {
+  describeNode,
+  type Graph,
+  type Node,
+  nameOfNode,
+  operatorOf,
+  type TracedGraph,
+} from "../../graph/ir.ts";
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
