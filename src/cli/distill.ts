@@ -15,8 +15,8 @@ import {
   positive,
 } from "./options.ts";
 
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
@@ -32,6 +32,7 @@ interface DistillOptions extends EncoderOptions {
   readonly normalize?: DistillConfig["normalize"];
   readonly parametrization?: "pyramid" | "pixels";
   readonly init?: DistillConfig["init"];
+  readonly weightDecay?: number;
   readonly levelEvery?: number;
   readonly targets?: number;
   readonly targetWeight?: number;
@@ -86,6 +87,11 @@ export function distillOptions(command: Command): Command {
         "start from noise, random real images, or those nearest to their class's mean; traces of real ones stay",
       ).choices(["noise", "real", "centroid"]),
     )
+    .option(
+      "--weight-decay <x>",
+      "share of a level that each step takes away, times the learning rate",
+      atLeastZero,
+    )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
     .option(
       "--targets <n>",
@@ -135,6 +141,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     normalize: options.normalize,
     parametrization: options.parametrization,
     init: options.init,
+    weightDecay: options.weightDecay,
     levelEvery: options.levelEvery,
     targets: options.targets,
     targetWeight: options.targetWeight,
@@ -155,7 +162,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions): Promise<void> {
-  await makeSet(
+  const summary = await runJob(
     "distill",
     {
       ...encoderParams(options),
@@ -168,9 +175,11 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       resume: options.resume,
       baselines: options.baselines,
       edits: options.edits,
+      command: commandLine(),
     },
     options,
   );
+  reportSet(summary, options);
 }
 
 export function addDistill(program: Command): void {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import type { TensorInfo, WrittenVjp } from "../onnx-vjp/write-vjp.ts";
+import type { TensorInfo } from "../onnx-vjp/write-vjp.ts";
 import { commonOptions } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
 import { type CommonOptions, printJson, runJob } from "./run.ts";
@@ -45,7 +45,7 @@ export function addVjp(program: Command): void {
   command.action(async (model: string, options: VjpOptions) => {
     await makeFolder("--out", options.out);
     const { out, wrt, of, shape: shapes, overwrite } = options;
-    const written = await runJob<WrittenVjp>("vjp", { model, out, wrt, of, shapes, overwrite }, options);
+    const written = await runJob("vjp", { model, out, wrt, of, shapes, overwrite }, options);
     const { forward, pullback } = written;
     const rows = (file: string, kind: string, tensors: readonly TensorInfo[]) =>
       tensors.map(({ name, dtype, dims }) => [file, kind, name, `${dtype} [${dims.join(", ")}]`]);

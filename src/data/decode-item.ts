@@ -1,7 +1,8 @@
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
+import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
-import { type DecodeOptions, decodeImage } from "../images/decode.ts";
+import { type DecodeOptions, decodeImage, mostImageBytes } from "../images/decode.ts";
 import type { Encoding, FileRange, Item, RgbImage } from "../images/types.ts";
 
 /** An image for another thread or process to decode: where its bytes are, or why there are none. */
@@ -26,7 +27,10 @@ async function read(item: DecodeItem): Promise<Uint8Array> {
   const { bytes } = item;
   if (bytes instanceof Uint8Array) return bytes;
   if ("failed" in bytes) throw new DataError(bytes.failed);
-  if (bytes.length === undefined) return readFile(bytes.path);
+  if (bytes.length === undefined) return readBounded(bytes.path, mostImageBytes);
+  if (bytes.length > mostImageBytes) {
+    throw new DataError(`${item.id} says to have ${bytes.length} bytes, more than any image that is read`);
+  }
   const file = await open(bytes.path);
   try {
     const ended = () => new DataError(`${bytes.path} ends within ${item.id}`);

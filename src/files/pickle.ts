@@ -156,7 +156,7 @@ class Machine {
         stack.push(utf8(this.#take(this.#number(8))));
         return;
       case "V":
-        stack.push(this.#line());
+        stack.push(rawUnicode(this.#line()));
         return;
       case "]":
         stack.push([]);
@@ -325,6 +325,13 @@ const unquoted = (line: string): string =>
     if (code.length === 3) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
     return { n: "\n", r: "\r", t: "\t" }[code] ?? code;
   });
+
+/** Python's raw-unicode-escape. */
+const rawUnicode = (line: string): string =>
+  line.replace(
+    /\\(?:u([0-9a-f]{4})|U(00(?:10|0[0-9a-f])[0-9a-f]{4}))/gi,
+    (_, short?: string, long?: string) => String.fromCodePoint(Number.parseInt(short ?? long ?? "", 16)),
+  );
 
 function keyOf(value: Value): string {
   if (value instanceof Uint8Array) return new TextDecoder("latin1").decode(value);

@@ -10,7 +10,7 @@ import { readExactly } from "./read-exactly.ts";
 export async function readBounded(
   path: string,
   most: number,
-  look: (head: Uint8Array, size: number) => void = () => {},
+  look?: (head: Uint8Array, size: number) => void,
   headBytes = 128,
 ): Promise<Buffer> {
   // Opening a pipe would wait for its writer.
@@ -20,8 +20,8 @@ export async function readBounded(
   try {
     file = await open(path);
     const ended = (at: number) => new Error(`it ends at byte ${at}`);
-    const head = await readExactly(file, Buffer.alloc(Math.min(headBytes, info.size)), 0, ended);
-    look(head, info.size);
+    if (look)
+      look(await readExactly(file, Buffer.alloc(Math.min(headBytes, info.size)), 0, ended), info.size);
     if (info.size > most) {
       throw new Error(`it has ${info.size} bytes, more than the ${most} that such a file may have`);
     }

@@ -1,6 +1,8 @@
 import { DataError, messageOf } from "../errors.ts";
 import { decodeBitmap, isBitmap } from "./bitmap.ts";
-import { fourInks, inksToRgb } from "./cmyk.ts";
+import { inksToRgb, isFourInkJpeg, isTiff } from "./cmyk.ts";
+import { drawLimited } from "./draw-limited.ts";
+import { drawSvg } from "./draw-svg.ts";
 import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import type { Preprocessing } from "./preprocess.ts";
 import { isSvg, requireSmallPictures } from "./svg-pictures.ts";
@@ -53,29 +55,25 @@ export async function decodeImage(
   try {
     if (isBitmap(bytes)) return decodeBitmap(bytes, limitInputPixels);
     if (isNetpbm(bytes)) return decodeNetpbm(bytes, limitInputPixels);
-    const inks = fourInks(bytes);
-    if (isSvg(bytes)) await requireSmallPictures(bytes, limitInputPixels);
-    const density =
-      encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
-        ? await densityFor(bytes, options.svgEdge)
-        : ownDensity;
+    const hasInks =
+      isFourInkJpeg(bytes) ||
+      (isTiff(bytes) && (await sharp(bytes, { limitInputPixels }).metadata()).space === "cmyk");
+    if (isSvg(bytes)) return await decodeSvg(bytes, encoding, options, limitInputPixels);
     const image = sharp(bytes, {
       failOn: "error",
       ignoreIcc: true,
       autoOrient: true,
       limitInputPixels,
-      density,
     });
     if (options.shrinkTo !== undefined && encoding.kind === "raster") {
       const edge = options.shrinkTo;
       image.resize({ width: edge, height: edge, fit: "outside", withoutEnlargement: true });
     }
-    if (inks !== undefined) {
+    if (hasInks) {
       image.pipelineColourspace("cmyk").toColourspace("cmyk");
       const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
       if (info.channels !== 4) throw new Error(`expected 4 inks, got ${info.channels}`);
-      // libvips turns the inks of files with Adobe's mark the right way round; Pillow those of all.
-      return { width: info.width, height: info.height, data: inksToRgb(data, !inks.adobe) };
+      return { width: info.width, height: info.height, data: inksToRgb(data) };
     }
     const { data, info } = await image
       .flatten({ background: "#ffffff" })
@@ -91,6 +89,20 @@ export async function decodeImage(
       : `: ${reason}. Replace or remove it`;
     throw new DataError(`${id} cannot be decoded${limit}, or let unreadable images be skipped.`, { cause });
   }
+}
+
+/** Drawings of our own packages (`fixed`) are drawn as they are; others within limits of time and pixels. */
+async function decodeSvg(
+  bytes: Uint8Array,
+  encoding: Encoding,
+  options: DecodeOptions,
+  maxPixels: number,
+): Promise<RgbImage> {
+  const fixed = encoding.kind === "svg" && encoding.fixed;
+  if (fixed) return drawSvg(bytes, ownDensity, maxPixels);
+  await requireSmallPictures(bytes, maxPixels);
+  const density = options.svgEdge === undefined ? ownDensity : await densityFor(bytes, options.svgEdge);
+  return drawLimited(bytes, density, maxPixels);
 }
 
 /** The density at which the shorter edge of the document is `edge` pixels long. */

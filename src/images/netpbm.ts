@@ -31,7 +31,7 @@ export function decodeNetpbm(bytes: Uint8Array, maxPixels: number): RgbImage {
   const sample = sampler(reader, kind, width, most);
   const level = (value: number): number => {
     if (value > most) throw new Error(`it has a sample of ${value}, of ${most} at most`);
-    return bitmap ? 255 * (1 - value) : most === 255 ? value : Math.round((value * 255) / most);
+    return bitmap ? 255 * (1 - value) : most === 255 ? value : roundHalfEven((value / most) * 255);
   };
   for (let i = 0; i < count; i++) {
     const value = level(sample(i));
@@ -39,6 +39,12 @@ export function decodeNetpbm(bytes: Uint8Array, maxPixels: number): RgbImage {
     else data.fill(value, 3 * i, 3 * i + 3);
   }
   return { width, height, data };
+}
+
+/** As Python rounds, and so Pillow. */
+function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  return x - floor === 0.5 ? floor + (floor % 2) : Math.round(x);
 }
 
 interface Reader {

@@ -1,11 +1,9 @@
 /** Pictures inside SVG documents, whose size is looked at before they are drawn: a kilobyte can hold 900 million pixels. */
 
-const mostHead = 4096;
-
-/** Whether bytes are an SVG document, whatever they are called. */
+/** Whether bytes are an SVG document or another text that begins with a tag, whatever they are called. */
 export const isSvg = (bytes: Uint8Array): boolean =>
   (bytes[0] === 0x1f && bytes[1] === 0x8b) ||
-  /<svg|<!DOCTYPE\s+svg|^\s*<\?xml/i.test(new TextDecoder("latin1").decode(bytes.subarray(0, mostHead)));
+  /^(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*</.test(Buffer.from(bytes.subarray(0, 64)).toString("latin1"));
 
 /**
  * Throws where the pictures in a document's `data:` addresses have more than `maxPixels` pixels together, or where there

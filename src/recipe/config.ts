@@ -35,6 +35,11 @@ export const DistillConfig = z.strictObject({
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   /** Noise, random real images, or those nearest to their class's mean feature. */
   init: z.enum(["noise", "real", "centroid"]).default("noise"),
+  /**
+   * Adam's weight decay, decoupled (AdamW): each step takes learning rate × this share of a parameter away. It removes the
+   * noise that levels start with, and what nothing holds.
+   */
+  weightDecay: z.number().nonnegative().default(0),
   /** Steps between two levels of the pyramid. */
   levelEvery: z.int().positive().default(8),
   /**

@@ -54,8 +54,10 @@ export async function createAugmenter(
         ...([recipe, size, noiseStarts] as const),
       ),
     );
+    // What is drawn once for all images, however they are cut into chunks.
+    const mirrors = seededRandom(seed, `flip ${step} ${draw}`).uniform() < recipe.flipProbability;
     const lowPass = seededRandom(seed, `low-pass ${step} ${draw}`).uniform() < recipe.lowPassProbability;
-    const crops = images.map(({ crop }) => crop);
+    const crops = images.map(({ crop }) => (recipe.flipsAlike ? { ...crop, flip: mirrors } : crop));
     return { images, matrices: cropMatrices(crops, size, out, lowPass) };
   };
   return {
