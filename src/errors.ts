@@ -1,10 +1,25 @@
 import { ClpError } from "./onnx-vjp/errors.ts";
 
-export { ClpError, ModelError, messageOf, NumericalError, UsageError } from "./onnx-vjp/errors.ts";
+export {
+  ClpError,
+  DeviceError,
+  ModelError,
+  messageOf,
+  NoRuleError,
+  NumericalError,
+  ShapeError,
+  UnreachedInputError,
+  UsageError,
+} from "./onnx-vjp/errors.ts";
 
 /** A data set, image, cache or artefact that cannot be used as given. */
 export class DataError extends ClpError {
   override name = "DataError";
+}
+
+/** A process that does a share of the work, and does not stay alive. */
+export class ProcessError extends ClpError {
+  override name = "ProcessError";
 }
 
 /** A download or a remote service that did not give what was asked for. */

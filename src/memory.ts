@@ -16,7 +16,7 @@ interface Measured<T> {
 const running = new Set<{ peak: number }>();
 
 /**
- * Runs `work` and measures it. The peak is the process's resident memory, all threads together: on Linux that of
+ * Runs `work` and measures it. The peak is the resident memory (`peakMemoryBytes`), all threads together: on Linux that of
  * this stage alone (the kernel's high-water mark is reset before), elsewhere the highest since the process began.
  * A stage may lie inside of another, whose peak is then not forgotten.
  */
@@ -54,12 +54,34 @@ async function notePeak(): Promise<void> {
 
 async function resetPeak(): Promise<void> {
   // "5" resets VmHWM (man 5 proc); where that is not to be had the peak is the whole process's.
-  await writeFile("/proc/self/clear_refs", "5").catch(() => {});
+  for (const pid of ["self", ...others]) await writeFile(`/proc/${pid}/clear_refs`, "5").catch(() => {});
 }
 
-/** Highest resident memory of the process since the last reset, in bytes. */
+/** Other processes of the same work. */
+const others = new Set<number>();
+
+/** Counts another process in from now on, until the function that it gives is called, before that process ends. */
+export function countProcess(pid: number): () => Promise<void> {
+  others.add(pid);
+  return async () => {
+    if (running.size > 0) await notePeak();
+    others.delete(pid);
+  };
+}
+
+/**
+ * Highest resident memory since the last reset, in bytes: that of this process, and of the others that are counted in
+ * what is not of files, whose pages (programs, mapped weights) are in memory once for all.
+ */
 export async function peakMemoryBytes(): Promise<number> {
-  const status = await readFile("/proc/self/status", "utf8").catch(() => "");
-  const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];
-  return 1024 * (kilobytes === undefined ? process.resourceUsage().maxRSS : Number(kilobytes));
+  const kilobytes = async (pid: number | "self") => {
+    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+    return (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+  };
+  let sum = (await kilobytes("self"))("VmHWM") || process.resourceUsage().maxRSS;
+  for (const pid of others) {
+    const of = await kilobytes(pid);
+    sum += Math.max(0, of("VmHWM") - of("RssFile"));
+  }
+  return 1024 * sum;
 }

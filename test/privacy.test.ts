@@ -125,7 +125,7 @@ describe(`nothing leaves the machine${canTrace ? "" : " (JavaScript and files al
 
 describe("ORT_DISABLE_TELEMETRY", () => {
   const shown = (variables: Record<string, string>) => {
-    const module = new URL("../dist/runtime/telemetry-off.js", import.meta.url).href;
+    const module = new URL("../dist/onnx-vjp/runtime/telemetry-off.js", import.meta.url).href;
     const program = `import ${JSON.stringify(module)}; console.log(process.env.ORT_DISABLE_TELEMETRY);`;
     return spawnSync(process.execPath, ["--input-type=module", "-e", program], {
       ...{ encoding: "utf8", env: { PATH: process.env.PATH, ...variables } },
@@ -150,5 +150,5 @@ it("the binding is imported by one module alone", () => {
       .map((entry) => join(entry.parentPath, entry.name)),
   );
   const importing = files.filter((file) => /from "onnxruntime-node"/.test(readFileSync(file, "utf8")));
-  expect(importing).toEqual([join(root, "src/runtime/onnxruntime-node.ts")]);
+  expect(importing).toEqual([join(root, "src/onnx-vjp/runtime/binding.ts")]);
 });

@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/encoder-step.ts: features and pixel gradient of a frozen encoder."""
+"""PyTorch's side of bench/runs/encoder-step.ts: features and pixel gradient of a frozen encoder."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/full-size.ts: Vision Transformers of the published sizes with random weights, saved as
+"""PyTorch's side of bench/runs/full-size.ts: Vision Transformers of the published sizes with random weights, saved as
 their libraries save them, and other encoders exported to ONNX; features and pixel gradients in float64."""
 
 import gc

@@ -1,4 +1,4 @@
-"""The encoders of the benchmark with random weights, by the names that bench/encoder-step.ts uses.
+"""The encoders of the benchmark with random weights, by the names that bench/runs/encoder-step.ts uses.
 
     python models.py NAME SIZE OUT.onnx     exports one; both sides then hold the same weights
 """

@@ -1,4 +1,4 @@
-"""scikit-learn's side of bench/probe.ts: RidgeClassifier in memory, SGDClassifier in one streamed pass.
+"""scikit-learn's side of bench/runs/probe.ts: RidgeClassifier in memory, SGDClassifier in one streamed pass.
 
 Each has a time limit, and gives how many rows it has learned from when that is up.
 """

@@ -1,4 +1,4 @@
-"""Answers the questions of bench/peer.ts: a line of JSON in, a line of JSON out, until the input ends."""
+"""Answers the questions of bench/lib/peer.ts: a line of JSON in, a line of JSON out, until the input ends."""
 
 import json
 import resource

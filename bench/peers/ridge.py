@@ -1,4 +1,4 @@
-"""SciPy's side of bench/ridge.ts: the ridge probe and its adjoint by LAPACK's Cholesky, in double.
+"""SciPy's side of bench/runs/ridge.ts: the ridge probe and its adjoint by LAPACK's Cholesky, in double.
 
 The formulas are those of src/probe/ridge.ts; the smaller of the two systems is solved, in the cheaper association.
 """

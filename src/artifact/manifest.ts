@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { pools } from "../encoder/model.ts";
+import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
@@ -70,6 +71,14 @@ export const Manifest = z.object({
     /** What its products were computed in. */
     precision: z.enum(precisions).default("float32"),
     preprocessing: Preprocessing,
+    /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
+    form: z
+      .strictObject({
+        inputLayout: z.enum(layouts).optional(),
+        featureLayout: z.enum(layouts).optional(),
+        gray: z.enum(grays).optional(),
+      })
+      .optional(),
   }),
   data: z.object({
     name: z.string(),
@@ -90,6 +99,14 @@ export const Manifest = z.object({
     fullData: z.object({ top1: fraction, lambda: z.number() }).optional(),
     centroid: z.object({ top1: fraction }).optional(),
     random: MeanStd.optional(),
+    /** The closed form on the images after each edit of a fixed list (images/edits.ts). */
+    edits: z
+      .object({
+        each: z.array(z.object({ name: z.string(), top1: fraction })).min(1),
+        mean: fraction,
+        worst: fraction,
+      })
+      .optional(),
     rows: z.array(ResultRow),
   }),
   stages: z.array(Stage),

@@ -3,9 +3,9 @@ import { listed } from "../data/source.ts";
 import { UsageError } from "../errors.ts";
 import { normalizations } from "../probe/feature-map.ts";
 import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
-import { commonOptions, encoderOptions, integer, positive } from "./options.ts";
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commonOptions, editsOptions, encoderOptions, integer, positive } from "./options.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface BaselineOptions extends EncoderOptions {
   readonly out: string;
@@ -16,6 +16,7 @@ interface BaselineOptions extends EncoderOptions {
   readonly lambda?: number;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+  readonly edits: boolean;
 }
 
 /** The kinds that an option means something to, where that is not all of them. */
@@ -68,11 +69,12 @@ export function addBaseline(program: Command): void {
     )
     .option("--overwrite", "replace a set that lies at --out")
     .option("--no-baselines", "do not measure full data, centroid and random images beside it");
+  editsOptions(command);
   commonOptions(encoderOptions(command));
   command.action(async (kind: BaselineKind, data: string, options: BaselineOptions) => {
     requireMeaning(kind, options);
     const { ipc, seed, normalize, lambda } = options;
-    await makeSet(
+    const summary = await runJob(
       "baseline",
       {
         ...encoderParams(options),
@@ -83,8 +85,11 @@ export function addBaseline(program: Command): void {
         out: options.out,
         overwrite: options.overwrite,
         baselines: options.baselines,
+        edits: options.edits,
+        command: commandLine(),
       },
       options,
     );
+    reportSet(summary, options);
   });
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { distill, distillOptions } from "./distill.ts";
-import { commonOptions, encoderOptions } from "./options.ts";
+import { commonOptions, editsOptions, encoderOptions } from "./options.ts";
 
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
 const demoSize = 128;
@@ -21,6 +21,7 @@ export function addDemo(program: Command): void {
     .option("--overwrite", `replace a set that lies at --out, as one at ${demoOut} always is`)
     .option("--resume", "go on from the checkpoint of a stopped demo")
     .option("--no-baselines", "do not measure full data, centroid and random images");
+  editsOptions(command);
   commonOptions(encoderOptions(distillOptions(command), { size: String(demoSize), resize: "--size" }));
   command.action((options) =>
     distill("emoji", {

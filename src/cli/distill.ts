@@ -7,6 +7,7 @@ import { augmentationNames } from "../synthetic/augment.ts";
 import {
   atLeastZero,
   commonOptions,
+  editsOptions,
   encoderOptions,
   fraction,
   integer,
@@ -14,8 +15,8 @@ import {
   positive,
 } from "./options.ts";
 
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
@@ -31,6 +32,7 @@ interface DistillOptions extends EncoderOptions {
   readonly normalize?: DistillConfig["normalize"];
   readonly parametrization?: "pyramid" | "pixels";
   readonly init?: DistillConfig["init"];
+  readonly weightDecay?: number;
   readonly levelEvery?: number;
   readonly targets?: number;
   readonly targetWeight?: number;
@@ -50,6 +52,7 @@ interface DistillOptions extends EncoderOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly baselines: boolean;
+  readonly edits: boolean;
 }
 
 /** Options of the distillation itself, shared by `distill` and `demo`. Defaults are the configuration's. */
@@ -84,6 +87,11 @@ export function distillOptions(command: Command): Command {
         "start from noise, random real images, or those nearest to their class's mean; traces of real ones stay",
       ).choices(["noise", "real", "centroid"]),
     )
+    .option(
+      "--weight-decay <x>",
+      "share of a level that each step takes away, times the learning rate",
+      atLeastZero,
+    )
     .option("--level-every <n>", "steps between two levels of the pyramid", integer(1))
     .option(
       "--targets <n>",
@@ -103,6 +111,7 @@ export function distillOptions(command: Command): Command {
     .option("--noise <x>", "standard deviation of the draws' noise, for pixels in [0, 1]", atLeastZero)
     .option("--crop-area <x>", "least share of the area that a draw's crop covers", fraction)
     .option("--low-pass <x>", "share of the steps in which a draw loses its finest detail", fraction)
+    .option("--mirror", "mirror draws at random (default: where mirrored real images keep their class)")
     .option("--no-mirror", "no mirrored draws: for letters, digits and maps")
     .addOption(
       new Option(
@@ -132,6 +141,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     normalize: options.normalize,
     parametrization: options.parametrization,
     init: options.init,
+    weightDecay: options.weightDecay,
     levelEvery: options.levelEvery,
     targets: options.targets,
     targetWeight: options.targetWeight,
@@ -142,8 +152,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
     noise: options.noise,
     cropArea: options.cropArea,
     lowPass: options.lowPass,
-    // Commander has `mirror: true` where --no-mirror is not given.
-    mirror: options.mirror === false ? false : undefined,
+    mirror: options.mirror,
     ridge: options.ridge,
     batchSize: batch,
     learnLabels: options.learnLabels,
@@ -153,7 +162,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions): Promise<void> {
-  await makeSet(
+  const summary = await runJob(
     "distill",
     {
       ...encoderParams(options),
@@ -165,9 +174,12 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       overwrite: options.overwrite,
       resume: options.resume,
       baselines: options.baselines,
+      edits: options.edits,
+      command: commandLine(),
     },
     options,
   );
+  reportSet(summary, options);
 }
 
 export function addDistill(program: Command): void {
@@ -184,6 +196,7 @@ export function addDistill(program: Command): void {
     .option("--resume", "go on from the checkpoint of a stopped run with the same settings")
     .option("--overwrite", "replace a distilled set that lies at --out, or a stopped run's checkpoint")
     .option("--no-baselines", "do not measure full data, centroid and random images");
+  editsOptions(command);
   commonOptions(encoderOptions(distillOptions(command))).addHelpText(
     "after",
     `

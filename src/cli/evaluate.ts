@@ -7,7 +7,7 @@ import type { Evaluation } from "../evaluate/evaluation.ts";
 import { evaluationHtml } from "../evaluate/page.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
-import { commonOptions, encoderOptions, integer, listOf } from "./options.ts";
+import { commonOptions, editsOptions, encoderOptions, integer, listOf } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
 import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
@@ -20,6 +20,7 @@ interface EvaluateOptions extends EncoderOptions {
   readonly augmentation: boolean | "only";
   readonly evalDraws: number | "each epoch";
   readonly references: boolean;
+  readonly edits: boolean;
   readonly fullEpochs?: number;
   readonly fullSeeds?: number;
   readonly markdown?: string;
@@ -57,6 +58,7 @@ export function addEvaluate(program: Command): void {
     .option("--full-seeds <n>", "seeds of the heads on the full data (default: --seeds)", integer(1))
     .option("--markdown <file>", "write the tables as Markdown")
     .option("--html <file>", "write the tables, accuracy by class and confusions as a page");
+  editsOptions(command);
   const ofSets = { encoder: "each set's own", size: "that of each set", resize: "as for the sets" };
   commonOptions(encoderOptions(command, ofSets)).addHelpText(
     "after",
@@ -80,7 +82,7 @@ Examples:
       options,
       specs.map((spec) => spec.encoder),
     );
-    const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
+    const { results, classes } = await runJob(
       "evaluate.described",
       {
         ...params,
@@ -94,6 +96,7 @@ Examples:
         draws: options.evalDraws,
         augmentation: options.augmentation === false ? "off" : "both",
         references: options.references,
+        edits: options.edits,
         fullEpochs: options.fullEpochs,
         fullSeeds: options.fullSeeds === undefined ? undefined : firstSeeds(options.fullSeeds),
       },

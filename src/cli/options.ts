@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defaultMaxBad } from "../data/params.ts";
 import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
+import { defaultEncoder } from "../encoder/registry.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
@@ -72,7 +74,7 @@ const usualDefaults: Defaults = { size: "the encoder's own", resize: "the encode
 export function encoderOptions(command: Command, defaults = usualDefaults): Command {
   command.addOption(
     new Option("--encoder <name|path>", `frozen encoder: ${encoderForms}`).default(
-      "efficientnet-lite0",
+      defaultEncoder,
       defaults.encoder,
     ),
   );
@@ -81,7 +83,7 @@ export function encoderOptions(command: Command, defaults = usualDefaults): Comm
       "--cache-dir <dir>",
       "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
     )
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), defaultMaxBad);
 }
 
 /** What products are computed in. */
@@ -90,6 +92,16 @@ export const precisionOption = (): Option =>
     "--precision <type>",
     "what a card computes the encoder's products in (default: float32)",
   ).choices(precisions);
+
+/** Whether sets are measured after edits too: shared by every command that measures one. */
+export const editsOptions = (command: Command): Command =>
+  command
+    .option(
+      "--edits",
+      "also measure the images after edits: JPEG, mirrored, shifted, resized, noise, …",
+      true,
+    )
+    .option("--no-edits", "do not measure them after edits");
 
 /** How an encoder is run: shared by every command that runs one. */
 export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
@@ -111,7 +123,11 @@ export function runOptions(command: Command, { size, resize } = usualDefaults): 
         .default("cpu"),
     )
     .addOption(precisionOption())
-    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
+    .option(
+      "--threads <n>",
+      "processes with one thread each that share the images out; on a GPU, threads (default: one per core)",
+      integer(1),
+    )
     .option(
       "--memory <size>",
       "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",

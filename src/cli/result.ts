@@ -1,17 +1,16 @@
+import { editsInWords } from "../artifact/edits-in-words.ts";
 import type { DistillSummary } from "../jobs/distill.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { type CommonOptions, printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { wrapText } from "./width.ts";
 
-/** Runs a job that makes a set of images and prints what came of it. The command line is recorded in the set. */
-export async function makeSet(
-  job: "distill" | "baseline",
-  params: object,
-  options: CommonOptions,
-): Promise<void> {
-  const command = `clp-dd ${process.argv.slice(2).join(" ")}`;
-  const summary = await runJob<DistillSummary>(job, { ...params, command }, options);
+/** The command line, as it is recorded in a set. */
+export const commandLine = (): string => `clp-dd ${process.argv.slice(2).join(" ")}`;
+
+/** Prints what came of a job that makes a set of images. */
+export function reportSet(summary: DistillSummary, options: CommonOptions): void {
   printResult(summary);
   if (options.json) printJson(resultJson(summary));
 }
@@ -47,6 +46,7 @@ function printResult({ manifest, out }: DistillSummary): void {
           "",
         ]
       : ["No test images: nothing was measured.", ""]),
+    ...editLines(manifest),
     formatTable(["stage", "time", "peak memory"], stages, { align: ["left", "right", "right"] }),
     "",
     `${out}`,
@@ -56,14 +56,25 @@ function printResult({ manifest, out }: DistillSummary): void {
   process.stdout.write(text.join("\n"));
 }
 
+/** What the images are worth after edits, in two lines. */
+function editLines({ metrics: { closedForm, edits } }: DistillSummary["manifest"]): string[] {
+  if (edits === undefined || closedForm === undefined) return [];
+  const [mean, worst] = [formatPercent(edits.mean), formatPercent(edits.worst)];
+  const text =
+    `After each of ${edits.each.length} edits: ${mean} on average, ${worst} at worst. ` +
+    editsInWords(closedForm.top1, edits);
+  return [...wrapText(text, 80), ""];
+}
+
 /** What `--json` prints. Accuracies are fractions. */
 function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
-  const { closedForm, fullData, centroid, random } = manifest.metrics;
+  const { closedForm, fullData, centroid, random, edits } = manifest.metrics;
   return {
     ...(closedForm ? { closedForm: { top1: closedForm.top1 } } : {}),
     ...(fullData ? { fullData: { top1: fullData.top1 } } : {}),
     ...(centroid ? { centroid: { top1: centroid.top1 } } : {}),
     ...(random ? { random: { mean: random.mean, std: random.std } } : {}),
+    ...(edits ? { edits } : {}),
     seconds,
     peakMemoryBytes,
     out,

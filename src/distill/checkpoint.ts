@@ -1,17 +1,18 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm, rmdir } from "node:fs/promises";
+import { open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
 import { DataError, UsageError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
-import { onDisk } from "../files/disk.ts";
+import { makeFolders, onDisk } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
+import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import type { DistillState } from "./state.ts";
 
 /** What a run is of: a checkpoint is only taken up by the same. */
@@ -28,9 +29,15 @@ export const RunIdentity = z.object({
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "4";
-/** An older format, whose steps differ only in their augmented draws: read too where there are none. */
-const formatWithOtherDraws = "3";
+const format = "5";
+
+/** How the images are cut into shards, which decides on bits: a run keeps it. */
+export const ShardCut = z.object({
+  /** Images in a shard. */
+  batch: z.int().positive(),
+  activations: z.enum(["save", "recompute"]),
+});
+export type ShardCut = z.infer<typeof ShardCut>;
 
 const Meta = z.object({
   identity: RunIdentity,
@@ -40,6 +47,7 @@ const Meta = z.object({
   count: z.int().positive(),
   size: z.int().positive(),
   sides: z.array(z.int().positive()),
+  cut: ShardCut,
   sampler: BatchSamplerState,
   curve: z.array(CurvePoint),
   seconds: z.number(),
@@ -49,6 +57,8 @@ const Meta = z.object({
 export interface Checkpoint {
   readonly identity: RunIdentity;
   readonly state: DistillState;
+  readonly parameters: SyntheticParameters;
+  readonly cut: ShardCut;
   readonly curve: readonly CurvePoint[];
   /** Seconds spent distilling so far. */
   readonly seconds: number;
@@ -64,7 +74,7 @@ const targetsName = "targets";
  * @throws DataError naming the process that has it
  */
 export async function lockCheckpoints(folder: string): Promise<FolderLock> {
-  await onDisk(folder, () => mkdir(folder, { recursive: true }));
+  await onDisk(folder, () => makeFolders(folder));
   const lock = await lockFolder(folder);
   return {
     async release() {
@@ -91,8 +101,7 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
-  const { identity, state, curve, seconds } = checkpoint;
-  const { parameters } = state;
+  const { identity, state, parameters, cut, curve, seconds } = checkpoint;
   const meta: z.input<typeof Meta> = {
     identity,
     step: state.step,
@@ -101,6 +110,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     count: parameters.count,
     size: parameters.size,
     sides: parameters.levels.map((level) => level.side),
+    cut,
     sampler: state.sampler.state,
     curve: [...curve],
     seconds,
@@ -126,7 +136,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
   const path = join(folder, fileName);
   const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     try {
       await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
     } catch (error) {
@@ -162,12 +172,12 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     throw damaged(error);
   });
   try {
-    const otherVersion = new DataError(
-      `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
-        `or delete ${folder} and start again without --resume.`,
-    );
-    const written = file.metadata.format;
-    if (written !== format && written !== formatWithOtherDraws) throw otherVersion;
+    if (file.metadata.format !== format) {
+      throw new DataError(
+        `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
+          `or delete ${folder} and start again without --resume.`,
+      );
+    }
     const text = file.metadata.meta ?? "";
     const hash = createHash("sha256").update(text);
     const blocks = new Map<string, Float32Array>();
@@ -178,19 +188,19 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     }
     if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
     // What follows can only fail where the checkpoint was written wrongly.
-    const { identity, sampler, curve, seconds, step, sides, ...rest } = Meta.parse(JSON.parse(text));
-    if (written === formatWithOtherDraws && identity.config.augment > 0) throw otherVersion;
+    const { identity, sampler, curve, seconds, step, sides, cut, ...rest } = Meta.parse(JSON.parse(text));
     const block = (name: string): AdamBlock => ({
       values: blocks.get(`${name}/values`)!,
       first: blocks.get(`${name}/first`)!,
       second: blocks.get(`${name}/second`)!,
     });
-    const parameters = { ...rest, levels: sides.map((side) => ({ side, ...block(`level/${side}`) })) };
+    const levels = sides.map((side) => ({ side, ...block(`level/${side}`) }));
+    const parameters = { ...rest, first: 0, levels };
     const state: DistillState = {
-      ...{ step, parameters, sampler: BatchSampler.from(sampler) },
+      ...{ step, levels: sides.length, adamSteps: rest.adamSteps, sampler: BatchSampler.from(sampler) },
       ...{ labels: block("labels"), logTau: block("logTau"), targets: blocks.get(targetsName) },
     };
-    return { identity, state, curve, seconds };
+    return { identity, state, parameters, cut, curve, seconds };
   } finally {
     await file.close();
   }
@@ -216,7 +226,8 @@ export function describeMismatch(saved: RunIdentity, now: RunIdentity): string |
     ...(saved.data === now.data ? [] : ["the data set"]),
     ...changes({ feature: saved.feature }, { feature: now.feature }),
     ...changes(saved.preprocessing, now.preprocessing),
-    ...changes(saved.config, now.config),
+    // Of runs from before it was recorded, it is not known.
+    ...changes({ ...saved.config, mirror: saved.config.mirror ?? now.config.mirror }, now.config),
   ];
   return differences.length === 0 ? undefined : differences.join(", ");
 }

@@ -32,7 +32,7 @@ export async function evaluateObjective(
   const { config, classes, real, batches, maps, gemm } = parts;
   if (isZero(features)) throw deadFeatures(state.step);
   const d = real.featureSize;
-  const m = state.parameters.count;
+  const m = parts.images.count;
   const total = features.length / d;
   /** Rows of one problem, and how many losses are averaged: one for each problem and map. */
   const rows = config.ridge === "joint" ? total : m;

@@ -1,4 +1,3 @@
-import type { ChunkedEncoder } from "../encoder/chunks.ts";
 import type { BatchSampler } from "../features/batch-sampler.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
@@ -6,17 +5,18 @@ import type { Matrix } from "../probe/matrix.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
-import type { Augmenter } from "../synthetic/augmenter.ts";
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import type { Renderer } from "../synthetic/renderer.ts";
 import type { RealBatches } from "./real-batches.ts";
+import type { SyntheticImages } from "./synthetic-images.ts";
 import type { TargetBasis } from "./target-features.ts";
 
-/** All that a distillation changes: what a checkpoint holds. */
+/** What a distillation changes beside the images' parameters: with those, what a checkpoint holds. */
 export interface DistillState {
   /** Steps done. */
   step: number;
-  readonly parameters: SyntheticParameters;
+  /** Levels of the images that are in use. */
+  levels: number;
+  /** Adam steps since the last level was added. */
+  adamSteps: number;
   sampler: BatchSampler;
   /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
   readonly labels: AdamBlock;
@@ -47,10 +47,7 @@ export interface DistillParts {
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
   readonly classMeans?: readonly Matrix[];
-  readonly encoder: ChunkedEncoder;
-  readonly renderer: Renderer;
-  /** Between rendering and encoder, where the configuration has augmented draws. */
-  readonly augmenter: Augmenter | undefined;
+  readonly images: SyntheticImages;
   readonly gemm: Gemm;
   /** What target features are chosen with; absent where none are. */
   readonly targets?: TargetParts | undefined;

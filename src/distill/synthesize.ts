@@ -1,33 +1,30 @@
 import { freemem } from "node:os";
 import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
-import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
-import { fitFeatureMaps, type Workplace } from "../features/run-context.ts";
-import { objectives } from "../objective/objectives.ts";
-import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
-import { seededRandom } from "../random.ts";
+import type { RunContext } from "../features/run-context.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-import { centroidImages, classMeans, randomImages } from "../select/coresets.ts";
-import { augmentationOf } from "../synthetic/augment.ts";
-import { createAugmenter } from "../synthetic/augmenter.ts";
+import { centroidImages, randomImages } from "../select/coresets.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
-import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
-import { distillStep, initialState, renderAll } from "./loop.ts";
-import { openRealBatches } from "./real-batches.ts";
+import type { Checkpoint, ShardCut } from "./checkpoint.ts";
+import { createStep } from "./create-step.ts";
+import { distillStep, initialState } from "./loop.ts";
+import { openImages } from "./open-images.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
-import { targetBasis } from "./target-features.ts";
-import { viewCount } from "./views.ts";
+import type { Reload } from "./synthetic-images.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
   readonly parts: DistillParts;
   readonly state: DistillState;
-  /** Features of the synthetic images as they now are, m × d. */
-  features(): Promise<Float32Array>;
-  /** The images as they now are, chunk by chunk. */
-  images(): ReturnType<typeof renderAll>;
+  /** How the images are cut into shards. */
+  readonly cut: ShardCut;
   release(): Promise<void>;
+}
+
+/** A run that is taken up again: where it stood, and what reads its parameters from the checkpoint. */
+export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut"> {
+  readonly reload: Reload;
 }
 
 /**
@@ -35,13 +32,13 @@ export interface Synthesis {
  * @param memoryBytes for intermediates
  */
 export async function startSynthesis(
-  place: Workplace,
+  place: RunContext,
   config: DistillConfig,
   memoryBytes: number,
   context: JobContext,
-  saved?: DistillState,
+  saved?: SavedRun,
 ): Promise<Synthesis> {
-  const { runtime, encoder, source, train, gemm } = place;
+  const { runtime, encoder, source, train } = place;
   const classes = source.classes.length;
   const m = classes * config.ipc;
   const [height, width] = encoder.preprocessing.crop;
@@ -50,63 +47,54 @@ export async function startSynthesis(
       `The encoder takes ${height} × ${width} px images; only square ones are distilled so far.`,
     );
   }
-  const views = viewCount(config);
-  const maps = await fitFeatureMaps(config.normalize, train);
   // The real features are there: what computed them makes room for what the steps need.
   await encoder.release();
-  const chunked = await createChunkedEncoder(runtime, encoder, m, views, memoryBytes);
-  const { batch, chunks, activations, activationBytes } = chunked.plan;
+  const parameters = saved?.parameters ?? (await firstParameters(place, config, m, height));
+  const state = saved?.state ?? initialState(config, classes, train.count, parameters);
+  const { images, plan, processes } = await openImages(runtime, encoder, config, memoryBytes, {
+    parameters,
+    reload: saved?.reload ?? (async () => parameters),
+    cut: saved?.cut,
+  });
+  const { batch, chunks, activations, activationBytes } = plan;
   context.note(
-    `${m} synthetic images of ${height} px in ${chunks} chunk${chunks === 1 ? "" : "s"} of ${batch}; intermediates are ` +
+    `${m} synthetic images of ${height} px in ${chunks} shard${chunks === 1 ? "" : "s"} of ${batch}, computed by ` +
+      `${processes} process${processes === 1 ? "" : "es"}; intermediates are ` +
       `${activations === "save" ? "kept" : "recomputed"} (${mebibytes(activationBytes)} of ${mebibytes(freemem())} free).`,
   );
-  const renderer = createRenderer(runtime, batch);
-  const augmenter =
-    config.augment > 0
-      ? await createAugmenter(runtime, augmentationOf(config), config.seed, batch, height, height)
-      : undefined;
-  const state =
-    saved ?? initialState(config, classes, train.count, await firstParameters(place, config, m, height));
-  const product = ortFeatureProduct(runtime);
-  const batches = openRealBatches(train, maps, product);
-  const needsMeans = objectives[config.method].needs.classMeans;
-  const targets =
-    config.targets > 0
-      ? {
-          ...(await targetBasis(train, classes, config.ipc)),
-          signal: context.signal,
-          onProgress: (done: number, of: number) =>
-            context.progress({
-              ...{ stage: "Distilling", done: state.step, total: config.steps, unit: "steps" },
-              detail: `choosing target features, ${Math.round((100 * done) / of)} %`,
-            }),
-        }
-      : undefined;
-  const parts: DistillParts = {
-    ...{ config, classes, real: train, batches, maps, encoder: chunked, renderer, augmenter, gemm, targets },
-    ...(needsMeans
-      ? { classMeans: await Promise.all(maps.map((map) => classMeans(train, classes, map))) }
-      : {}),
-  };
-  return {
-    parts,
-    state,
-    features: () => syntheticFeatures(chunked, renderer, state.parameters, views),
-    images: () => renderAll(renderer, state.parameters, batch),
-    async release() {
-      for (const part of [chunked, renderer, augmenter, product]) await part?.release();
-    },
-  };
+  const wanted = runtime.device === "cpu" ? Math.min(runtime.threads, chunks) : 1;
+  if (processes < wanted) {
+    context.note(
+      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (--memory).`,
+    );
+  }
+  try {
+    const { parts, release } = await createStep({
+      ...{ config, classes, real: train, images },
+      choice: {
+        signal: context.signal,
+        onProgress: (done, of) =>
+          context.progress({
+            ...{ stage: "Distilling", done: state.step, total: config.steps, unit: "steps" },
+            detail: `choosing target features, ${Math.round((100 * done) / of)} %`,
+          }),
+      },
+    });
+    return { parts, state, cut: { batch, activations }, release };
+  } catch (error) {
+    await images.release();
+    throw error;
+  }
 }
 
 async function firstParameters(
-  { source, train, encoder }: Workplace,
+  { source, train, encoder }: RunContext,
   config: DistillConfig,
   m: number,
   size: number,
 ): Promise<SyntheticParameters> {
   if (config.init === "noise") {
-    return noiseParameters(config.parametrization, m, size, seededRandom(config.seed, "level 0"));
+    return noiseParameters(config.parametrization, m, size, config.seed);
   }
   const classes = source.classes.length;
   const picked =
@@ -142,23 +130,6 @@ export async function runSteps(
       throw new InterruptedError(`Stopped after step ${state.step} of ${steps}.`);
     }
   }
-}
-
-async function syntheticFeatures(
-  chunked: ChunkedEncoder,
-  renderer: Renderer,
-  parameters: SyntheticParameters,
-  views: number,
-): Promise<Float32Array> {
-  const d = chunked.featureSize;
-  const out = new Float32Array(parameters.count * d);
-  for await (const { start, count, images } of renderAll(renderer, parameters, chunked.plan.batch)) {
-    const whole = new Float32Array(chunked.plan.batch * (images.length / count));
-    whole.set(images);
-    const rows = await chunked.features((start / chunked.plan.batch) * views, whole);
-    out.set(rows.subarray(0, count * d), start * d);
-  }
-  return out;
 }
 
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;

@@ -2,13 +2,14 @@ import { Tensor } from "onnxruntime-common";
 import {
   type Activations,
   compileDerivative,
-  type DerivedPlan,
   type Differentiable,
   letGo,
   type Saved,
 } from "../onnx-vjp/compile/differentiable.ts";
+import type { DerivedPlan } from "../onnx-vjp/compile/plan.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
+import { featuresOutput, imagesInput, requireFinite } from "./batched-features.ts";
+import type { Encoder } from "./encoder.ts";
 import { chunkSize } from "./images-per-call.ts";
 
 /** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */
@@ -17,7 +18,9 @@ export interface ChunkPlan {
   readonly batch: number;
   readonly chunks: number;
   readonly activations: Activations;
-  /** Bytes of intermediates that are alive at once. */
+  /** Bytes of intermediates that one call makes for its pullback. */
+  readonly callBytes: number;
+  /** Bytes of intermediates that are alive at once, where one process makes all calls. */
   readonly activationBytes: number;
 }
 
@@ -37,49 +40,68 @@ export interface ChunkedEncoder {
   release(): Promise<void>;
 }
 
+/** A cut that is given instead of chosen. */
+export interface Cut {
+  readonly batch?: number;
+  readonly activations?: Activations;
+}
+
 /**
- * Compiles an encoder for `count` images, each in `views` versions, within about `memoryBytes` of intermediates: saves the forward's
- * intermediates for the pullback where those of all images fit and need not be copied from a card and back,
- * recomputes them chunk by chunk elsewhere.
+ * Cuts `count` images, each in `views` versions, into calls within about `memoryBytes` of intermediates: the forward's
+ * intermediates are saved for the pullback where those of all images fit and need not be copied from a card and back,
+ * and recomputed chunk by chunk elsewhere.
  */
+export async function planChunks(
+  runtime: Runtime,
+  encoder: Encoder,
+  count: number,
+  views: number,
+  memoryBytes: number,
+  given?: Cut,
+): Promise<{ plan: ChunkPlan; derived: DerivedPlan }> {
+  let batch = encoder.fixedBatch ?? given?.batch ?? chunkSize(count, encoder.imagesACall);
+  let derived: DerivedPlan = await encoder.plan(batch);
+  while (derived.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
+    batch = Math.max(1, Math.floor(batch / Math.ceil(derived.savedBytes / memoryBytes)));
+    derived = await encoder.plan(batch);
+  }
+  const chunks = Math.ceil(count / batch);
+  const callBytes = derived.savedBytes;
+  const activations =
+    given?.activations ??
+    (runtime.handsOver && callBytes * chunks * views <= memoryBytes ? "save" : "recompute");
+  const activationBytes = callBytes * (activations === "save" ? chunks * views : 1);
+  return { plan: { batch, chunks, activations, callBytes, activationBytes }, derived };
+}
+
+/** Compiles an encoder for `count` images as `planChunks` cuts them. */
 export async function createChunkedEncoder(
   runtime: Runtime,
   encoder: Encoder,
   count: number,
   views: number,
   memoryBytes: number,
-  force?: { batch?: number; activations?: Activations },
+  given?: Cut,
 ): Promise<ChunkedEncoder> {
-  let batch = encoder.fixedBatch ?? chunkSize(count, force?.batch ?? encoder.imagesACall);
-  let plan: DerivedPlan = await encoder.plan(batch);
-  while (plan.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
-    batch = Math.max(1, Math.floor(batch / Math.ceil(plan.savedBytes / memoryBytes)));
-    plan = await encoder.plan(batch);
-  }
-  const chunks = Math.ceil(count / batch);
-  const activations =
-    force?.activations ??
-    (runtime.handsOver && plan.savedBytes * chunks * views <= memoryBytes ? "save" : "recompute");
+  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const { precision } = encoder;
-  const compiled: Differentiable = await compileDerivative(runtime, plan, activations, { precision });
+  const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
+  return chunkedEncoder(compiled, plan, encoder.provenance.id);
+}
+
+/** A compiled encoder, whose calls are those of a plan. @param id what errors call it */
+export function chunkedEncoder(compiled: Differentiable, plan: ChunkPlan, id: string): ChunkedEncoder {
   const saved: Saved[] = [];
-  const d = encoder.featureSize;
-  const [height, width] = encoder.preprocessing.crop;
-  const feedsOf = (images: Float32Array) => ({
-    [imagesInput]: new Tensor("float32", images, [batch, 3, height, width]),
-  });
+  const { dims } = compiled.inputs.get(imagesInput)!;
+  const featureSize = compiled.outputs.get(featuresOutput)!.dims[1]!;
+  const feedsOf = (images: Float32Array) => ({ [imagesInput]: new Tensor("float32", images, dims) });
   return {
-    plan: {
-      batch,
-      chunks,
-      activations,
-      activationBytes: plan.savedBytes * (activations === "save" ? chunks * views : 1),
-    },
-    featureSize: d,
+    plan,
+    featureSize,
     async features(index, images) {
       const { value, saved: kept } = await compiled.forward(feedsOf(images), saved[index]);
-      if (activations === "save") saved[index] = kept;
-      requireFinite(value, d, encoder.provenance.id);
+      if (plan.activations === "save") saved[index] = kept;
+      requireFinite(value, featureSize, id);
       return value;
     },
     async pullback(index, images, cotangent, into) {

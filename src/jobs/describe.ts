@@ -1,9 +1,10 @@
 import { availableParallelism, cpus } from "node:os";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
+import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
-import type { Workplace } from "../features/run-context.ts";
-import { env } from "../onnx-vjp/runtime/onnxruntime-node.ts";
+import type { RunContext } from "../features/run-context.ts";
+import { env } from "../onnx-vjp/runtime/binding.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";
 import type { DistillConfig } from "../recipe/config.ts";
@@ -24,13 +25,14 @@ export interface RunFacts {
   readonly stages: readonly Stage[];
   readonly own?: Metrics | undefined;
   readonly comparison?: RealReferences | undefined;
+  readonly edits?: EditedAccuracy | undefined;
   /** Seconds spent making the images. */
   readonly seconds: number;
   readonly fingerprints: Readonly<Record<string, string>>;
 }
 
 /** Fingerprints of a data set's splits, as a run's facts have them. */
-export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" | "test">) {
+export async function fingerprintsOf({ source, test }: Pick<RunContext, "source" | "test">) {
   return {
     train: await source.fingerprint("train"),
     ...(test ? { test: await source.fingerprint("test") } : {}),
@@ -39,12 +41,12 @@ export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" 
 
 /** The manifest of a run. */
 export function describeRun(
-  place: Pick<Workplace, "source" | "encoder" | "train" | "test">,
+  place: Pick<RunContext, "source" | "encoder" | "train" | "test">,
   facts: RunFacts,
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
-  const { config, own, comparison, stages, preset } = facts;
-  const { provenance, feature, featureSize, precision, preprocessing } = encoder;
+  const { config, own, comparison, edits, stages, preset } = facts;
+  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -66,6 +68,7 @@ export function describeRun(
     encoder: {
       ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
       ...{ featureSize, precision, preprocessing },
+      ...(Object.keys(form).length > 0 ? { form } : {}),
     },
     data: {
       name: source.name,
@@ -93,6 +96,7 @@ export function describeRun(
             random: { ...comparison.random, seeds: [...comparison.random.seeds] },
           }
         : {}),
+      ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
       rows: own ? resultRows(facts.kind, config, source.classes.length, train.count, own, comparison) : [],
     },
     stages: [...stages],

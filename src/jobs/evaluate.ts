@@ -1,9 +1,11 @@
 import { resolve } from "node:path";
+import { encoderDifference } from "../artifact/encoder-of.ts";
 import { type Artifact, readArtifact } from "../artifact/read.ts";
 import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import {
@@ -14,6 +16,7 @@ import {
 } from "../evaluate/augmented-features.ts";
 import { References } from "../evaluate/encoder-references.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
+import { type EditedAccuracy, measureEdits } from "../evaluate/measure-edits.ts";
 import {
   evaluateSet,
   evaluationSeeds,
@@ -24,7 +27,8 @@ import {
   type TrainingSet,
   validationOf,
 } from "../evaluate/protocol.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -33,7 +37,7 @@ import { requireSameClasses } from "./baseline.ts";
 import type { EvaluateParams } from "./params.ts";
 
 /** An encoder under which artefacts are evaluated. */
-interface Column extends EncoderSpec {
+interface Column extends EncoderSpec, ModelForm {
   readonly pool?: Pool;
   /** The commit that the artefact was distilled with: a branch may have moved on. */
   readonly revision: string | undefined;
@@ -55,6 +59,16 @@ export async function runEvaluation(params: EvaluateParams, context: JobContext)
   }
 }
 
+/** The same with the names of the data set's classes, for pages that show accuracy by class. */
+export async function describedEvaluation(
+  params: EvaluateParams,
+  context: JobContext,
+): Promise<{ readonly results: Evaluation[]; readonly classes: readonly string[] }> {
+  const results = await runEvaluation(params, context);
+  const { classes } = await openDataSet(params.data, hubReach(params.hub, context));
+  return { results, classes };
+}
+
 async function evaluateAll(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
@@ -66,7 +80,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
     const resize = resizeOf(own, spec, params);
-    const place = await prepareWorkplace({ ...params, ...spec, resize }, context, { source });
+    const place = await openRunContext({ ...params, ...spec, resize }, context, { source });
     const label = newLabel(place.encoder, labels);
     labels.push(label);
     let augmenter: FeatureAugmenter | undefined;
@@ -105,6 +119,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
         ...(pool === undefined ? {} : { pool }),
+        ...givenForm({ ...recorded?.encoder.form, ...givenForm(params) }),
         revision: params.revision ?? recorded?.encoder.revision,
         artifacts: [...artifacts],
       };
@@ -113,7 +128,8 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
     const { encoder, imageSize } = artifact.manifest;
-    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.pool, encoder.preprocessing]);
+    const { sha256, feature, pool, preprocessing, form } = encoder;
+    const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
     const known = columns.get(key);
     if (known) known.artifacts.push(artifact);
     else {
@@ -122,6 +138,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         size: params.size ?? imageSize,
         feature: params.feature ?? encoder.feature,
         pool: params.pool ?? encoder.askedPool,
+        ...givenForm({ ...encoder.form, ...givenForm(params) }),
         revision: encoder.revision,
         artifacts: [artifact],
       });
@@ -150,16 +167,17 @@ function resizeOf(
 
 /** All that the artefacts of a column are evaluated with. */
 interface Bench {
-  readonly place: Workplace;
+  readonly place: RunContext;
   readonly protocol: Protocol;
   readonly augmenter: FeatureAugmenter | undefined;
   readonly augmented: readonly boolean[];
   readonly draws: number | "each epoch";
   readonly references: References | undefined;
+  readonly edits: boolean;
 }
 
 async function benchOf(
-  place: Workplace,
+  place: RunContext,
   augmenter: FeatureAugmenter | undefined,
   params: EvaluateParams,
   context: JobContext,
@@ -181,7 +199,7 @@ async function benchOf(
   const augmented = { off: [false], only: [true], both: [false, true] }[params.augmentation ?? "both"];
   const draws = params.draws ?? defaultDraws;
   return {
-    ...{ place, protocol, augmenter, augmented, draws },
+    ...{ place, protocol, augmenter, augmented, draws, edits: params.edits ?? true },
     references:
       params.references === false
         ? undefined
@@ -197,15 +215,13 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
   const recorded = await artifact.probe();
   // The same encoder on images prepared in the same way: the recorded probe holds.
   const same =
-    encoder.provenance.sha256 === manifest.encoder.sha256 &&
-    encoder.feature.tensor === manifest.encoder.feature &&
-    encoder.feature.pool === manifest.encoder.pool &&
-    encoder.precision === manifest.encoder.precision &&
-    JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
+    encoderDifference(encoder, manifest.encoder) === undefined &&
+    encoder.precision === manifest.encoder.precision;
   const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
   const map = fitted as FeatureMap;
   const { ipc } = config;
   const probes: ProbeResult[] = [];
+  let edits: EditedAccuracy | undefined;
   const full = references === undefined ? [] : await references.full(map);
   if (kind === "full") {
     probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
@@ -213,6 +229,18 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     const set = await trainingSet(artifact, bench, same ? recorded : undefined);
     for (const with_ of augmented) {
       probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
+    }
+    if (bench.edits) {
+      edits = await measureEdits(set.edited, set.softLabels, {
+        ...{
+          map,
+          lambda: config.lambda,
+          test: protocol.test,
+          gemm: protocol.gemm,
+          mirror: config.mirror ?? true,
+        },
+        onEdit: protocol.onSeed,
+      });
     }
   }
   const random =
@@ -232,6 +260,7 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     peakMemoryBytes: manifest.peakMemoryBytes,
     count: protocol.test.count,
     ...{ probes, full, random, draws: bench.draws, epochs: protocol.epochs },
+    ...(edits ? { edits } : {}),
     ...(references === undefined || references.fullEpochs === protocol.epochs
       ? {}
       : { fullEpochs: references.fullEpochs }),
@@ -254,16 +283,24 @@ function newLabel({ provenance, preprocessing, feature }: Encoder, taken: readon
   return candidates.find((label) => !taken.includes(label)) ?? `${long} (${taken.length + 1})`;
 }
 
+/** A set whose images can be edited before the encoder takes them: features m × d. */
+interface EditableSet extends TrainingSet {
+  readonly softLabels: Matrix;
+  edited(edit: Edit): Promise<Float32Array>;
+}
+
 /** The artefact's images as the encoder takes them, and their features, plain and augmented. */
 async function trainingSet(
   artifact: Artifact,
   { place, augmenter, draws }: Bench,
   recorded: ClosedFormProbe | undefined,
-): Promise<TrainingSet> {
+): Promise<EditableSet> {
   const { encoder } = place;
   const { labels, manifest } = artifact;
   const { crop, interpolation } = encoder.preprocessing;
-  const images = resampleFloat(await artifact.images(), manifest.imageSize, crop, interpolation);
+  const exact = await artifact.images();
+  const asTaken = (pixels: Float32Array) => resampleFloat(pixels, manifest.imageSize, crop, interpolation);
+  const images = asTaken(exact);
   const plain = plainFeatures(await encoder.features(images, labels.length), labels);
   const softLabels: Matrix = matrix(
     labels.length,
@@ -275,6 +312,10 @@ async function trainingSet(
   return {
     softLabels,
     ...(recorded ? { recorded } : {}),
+    // Edits come first, as they would to whoever has the set; then what the encoder asks for.
+    async edited(edit) {
+      return encoder.features(asTaken(await edit.apply(exact, manifest.imageSize, 0)), labels.length);
+    },
     async training(seed, augmented) {
       if (!augmented) return plain;
       const known = drawn.get(seed) ?? augmenter!.training(images, labels, seed, draws);

@@ -52,6 +52,8 @@ export interface EvaluateParams extends DataParams, ModelForm {
   readonly augmentation?: "both" | "off" | "only" | undefined;
   /** Measure the full data and random images beside the sets. Default: true. */
   readonly references?: boolean | undefined;
+  /** Measure the sets after edits too, by the closed form. Default: true. */
+  readonly edits?: boolean | undefined;
 }
 
 export interface BaselineParams extends EncoderParams, DataParams {
@@ -65,6 +67,8 @@ export interface BaselineParams extends EncoderParams, DataParams {
   readonly overwrite?: boolean | undefined;
   /** Measure full data, centroid and random images beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   readonly command?: string | undefined;
 }
 
@@ -86,6 +90,20 @@ export interface InspectParams
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
   readonly encoders: readonly string[];
+}
+
+/** A function of an ONNX model whose forward and pullback are written into the folder `out`. */
+export interface VjpParams {
+  /** Path of the .onnx file. */
+  readonly model: string;
+  readonly out: string;
+  /** Names of the inputs to differentiate with respect to (default: all of floating-point numbers). */
+  readonly wrt?: readonly string[] | undefined;
+  /** Names of the outputs (default: all of floating-point numbers). */
+  readonly of?: readonly string[] | undefined;
+  /** Shapes of inputs that the model leaves open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  readonly overwrite?: boolean | undefined;
 }
 
 export interface ProfileParams extends EncoderParams {
@@ -112,6 +130,8 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly resume?: boolean | undefined;
   /** Measure the centroid and random baselines beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   /** The command that repeats the run; recorded. */
   readonly command?: string | undefined;
 }

@@ -1,28 +1,24 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JobContext } from "../context.ts";
+import { createStep } from "../distill/create-step.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
-import { openRealBatches } from "../distill/real-batches.ts";
+import { imagesOf } from "../distill/open-images.ts";
 import type { DistillParts, DistillState } from "../distill/state.ts";
-import { targetBasis } from "../distill/target-features.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
+import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { openEncoder } from "../encoder/open.ts";
 import { InterruptedError } from "../errors.ts";
-import { fitFeatureMaps } from "../features/run-context.ts";
 import type { Activations } from "../onnx-vjp/compile/differentiable.ts";
-import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { type NodeTime, profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
-import { chooseGemm, jsGemm } from "../probe/gemm.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
-import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
-import { ortGemm } from "../probe/ort-gemm.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { randomFeatures } from "../probe/rows.ts";
 import { seededRandom } from "../random.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
-import { addLevel, canGrow, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
+import { addLevel, levelCount, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { ProfileParams } from "./params.ts";
 
@@ -67,20 +63,18 @@ const realImages = 1024;
 export async function profileStep(params: ProfileParams, context: JobContext): Promise<StepProfile> {
   const { images: m, steps } = params;
   const classes = Math.min(m, params.classes ?? m);
-  const { runtime, encoder } = await openEncoder(params, context);
+  // As a process of a distillation runs it: with one thread, one shard after the other.
+  const { runtime, encoder } = await openEncoder({ ...params, threads: 1 }, context);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
-  const own = nodeRuntime({ threads: runtime.threads });
-  const [large, product] = [ortGemm(own), ortFeatureProduct(own)];
   try {
     const config = DistillConfig.parse({ ipc: Math.ceil(m / classes), steps: steps + 1 });
     const count = classes * config.ipc;
     const size = encoder.preprocessing.crop[0];
+    const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
     const chunked = await createChunkedEncoder(
       profilingRuntime(runtime, folder),
-      encoder,
-      count,
-      1,
-      params.memoryBytes,
+      ...([encoder, count, 1, params.memoryBytes] as const),
+      runtime.device === "cpu" ? { batch: shardSize(count, ideal, availableParallelism()) } : {},
     );
     const { batch, chunks, activations } = chunked.plan;
     const real = randomFeatures(
@@ -92,19 +86,23 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const parameters = wholePyramid(count, size);
     const renderer = createRenderer(runtime, batch);
     const clock = new Clock();
-    const maps = await fitFeatureMaps(config.normalize, real);
-    const parts: DistillParts = {
-      ...{ config, classes, real, maps, augmenter: undefined },
-      batches: openRealBatches(real, maps, product),
-      encoder: timedEncoder(chunked, clock),
-      renderer: timedRenderer(renderer, clock),
-      gemm: chooseGemm(jsGemm, large),
-    };
+    const images = await imagesOf(
+      {
+        config,
+        encoder: timedEncoder(chunked, clock),
+        renderer: timedRenderer(renderer, clock),
+        augmenter: undefined,
+      },
+      parameters,
+    );
+    const { parts, release } = await createStep({ config, classes, real, images });
     const state = initialState(config, classes, real.count, parameters);
     let stepMs = 0;
     for (let step = 0; step <= steps; step++) {
       const start = performance.now();
       await distillStep(parts, state);
+      // The update is part of the step.
+      await images.settled();
       // Sessions are made and memory is laid out in the first step.
       if (step === 0) clock.reset();
       else stepMs += (performance.now() - start) / steps;
@@ -114,8 +112,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const solveMs = await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps);
     const adamMs = await timeOfAdam(parameters, steps);
     const targetsMs = await timeOfTargets(parts, state, steps);
-    await chunked.release();
-    await renderer.release();
+    await release();
     await encoder.release();
     const passes = await Promise.all(
       (["forward", "pullback"] as const).map(async (pass, session) =>
@@ -144,18 +141,15 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       nodes: nodes.map((node) => ({ ...node, share: node.ms / encoderMs })),
     };
   } finally {
-    await large.release();
-    await product.release();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
-  const { config, real, classes } = parts;
-  if (config.targets === 0) return 0;
-  const basis = await targetBasis(real, classes, config.ipc);
+  const { config, targets } = parts;
+  if (targets === undefined) return 0;
   const began = performance.now();
-  await nextTargets(parts, basis, state, basis.start, steps);
+  await nextTargets(parts, targets, state, targets.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
@@ -207,9 +201,8 @@ function timedRenderer(renderer: Renderer, clock: Clock): Renderer {
 }
 
 function wholePyramid(count: number, size: number): SyntheticParameters {
-  const random = seededRandom(0, "profile parameters");
-  const parameters = noiseParameters("pyramid", count, size, random);
-  while (canGrow(parameters)) addLevel(parameters, random);
+  const parameters = noiseParameters("pyramid", count, size, 0);
+  while (parameters.levels.length < levelCount("pyramid", size)) addLevel(parameters, 0);
   return parameters;
 }
 

@@ -35,6 +35,11 @@ export const DistillConfig = z.strictObject({
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   /** Noise, random real images, or those nearest to their class's mean feature. */
   init: z.enum(["noise", "real", "centroid"]).default("noise"),
+  /**
+   * Adam's weight decay, decoupled (AdamW): each step takes learning rate × this share of a parameter away. It removes the
+   * noise that levels start with, and what nothing holds.
+   */
+  weightDecay: z.number().nonnegative().default(0),
   /** Steps between two levels of the pyramid. */
   levelEvery: z.int().positive().default(8),
   /**
@@ -56,8 +61,11 @@ export const DistillConfig = z.strictObject({
   cropArea: positive.max(1).optional(),
   /** Share of the steps in which a draw loses its finest detail: to half the size and back. */
   lowPass: z.number().min(0).max(1).default(0),
-  /** Whether draws are mirrored at random; not where mirrored images would belong to another class, as letters do. */
-  mirror: z.boolean().default(true),
+  /**
+   * Whether mirrored images keep their class, so that draws are mirrored at random; letters do not. Where nothing is said,
+   * the run asks the real images (evaluate/mirror.ts) and records the answer; in a manifest without it, they did.
+   */
+  mirror: z.boolean().optional(),
   /** Whether the views of all images are rows of one ridge problem, or each view solves its own and losses are averaged. */
   ridge: z.enum(["joint", "per-view"]).default("joint"),
   /** Real features in one step's batch; all of them where there are fewer. */

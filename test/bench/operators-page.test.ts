@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { coverageOf, type OperatorList, operatorsPage } from "../../bench/operators-page.ts";
+import { coverageOf, type OperatorList, operatorsPage } from "../../bench/pages/operators-page.ts";
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const list = JSON.parse(readFileSync(at("tools/onnx-operators.json"), "utf8")) as OperatorList;

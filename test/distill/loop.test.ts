@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
-import { distillStep, initialState } from "../../src/distill/loop.ts";
+import { choiceStepsFor, distillStep, initialState } from "../../src/distill/loop.ts";
+import { imagesOf } from "../../src/distill/open-images.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
+import type { ShardParts } from "../../src/distill/shard.ts";
 import type { DistillParts, TargetParts } from "../../src/distill/state.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
+import type { ChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
@@ -22,23 +25,16 @@ const d = 3 * size * size;
 const config = DistillConfig.parse({ steps: 8, targets: 2, batchSize: 10, parametrization: "pixels" });
 
 /** A distillation whose features are the pixels themselves. */
-async function start(changed: Partial<TargetParts> = {}) {
+async function start(changed: Partial<TargetParts> = {}, given: Partial<ShardParts> = {}) {
+  const own = given.config ?? config;
   const real = randomFeatures(seededRandom(0, "real"), 30, d, classes);
-  const maps = config.normalize.map((normalization) =>
-    featureMap({ normalization, mean: new Float64Array(d) }),
-  );
+  const maps = own.normalize.map((normalization) => featureMap({ normalization, mean: new Float64Array(d) }));
   const targets = { ...(await targetBasis(real, classes, 1)), ...changed };
   const pulled: Float32Array[] = [];
-  const parts: DistillParts = {
-    ...{ config, classes, real, maps, augmenter: undefined, gemm: jsGemm, targets },
-    batches: openRealBatches(real, maps, productInDouble),
-    encoder: {
-      plan: { batch: classes, chunks: 1, activations: "save", activationBytes: 0 },
-      featureSize: d,
-      features: async (_, images) => images,
-      pullback: async (_, __, cotangent) => cotangent,
-      async release() {},
-    },
+  const shardParts: ShardParts = {
+    config: own,
+    augmenter: undefined,
+    encoder: pixelsAsFeatures,
     renderer: {
       render: async ({ levels }) => levels[0]!.values.slice(),
       async update({ levels }, _, __, cotangent) {
@@ -47,15 +43,31 @@ async function start(changed: Partial<TargetParts> = {}) {
       },
       async release() {},
     },
+    ...given,
   };
-  const state = initialState(
-    config,
-    classes,
-    real.count,
-    noiseParameters("pixels", classes, size, seededRandom(0, "x")),
-  );
+  const parameters = noiseParameters("pixels", classes, size, 0);
+  const images = await imagesOf(shardParts, parameters);
+  const parts: DistillParts = {
+    ...{ config: own, classes, real, maps, gemm: jsGemm, targets, images },
+    batches: openRealBatches(real, maps, productInDouble),
+  };
+  const state = initialState(own, classes, real.count, parameters);
   return { parts, state, pulled };
 }
+
+const pixelsAsFeatures: ChunkedEncoder = {
+  plan: { batch: classes, chunks: 1, activations: "save", callBytes: 0, activationBytes: 0 },
+  featureSize: d,
+  features: async (_, images) => images,
+  pullback: async (_, __, cotangent) => cotangent.slice(),
+  async release() {},
+};
+
+/** The state and the images' parameters. */
+const whole = async ({ parts, state }: Pick<Awaited<ReturnType<typeof start>>, "parts" | "state">) => ({
+  state,
+  parameters: await parts.images.parameters(),
+});
 
 test("targets are chosen at the first step and every `targets` steps", async () => {
   const { parts, state } = await start();
@@ -76,7 +88,7 @@ test("targets are not chosen anew until the last level has had `targets` steps",
   for (let step = 0; step < 2; step++) await distillStep(parts, state);
   const first = state.targets;
   // As a level that was added before the second step leaves it.
-  state.parameters.adamSteps = 1;
+  state.adamSteps = 1;
   for (let step = 2; step < 4; step++) await distillStep(parts, state);
   expect(state.targets).toBe(first);
   await distillStep(parts, state);
@@ -88,13 +100,14 @@ test("without targets nothing is drawn anywhere", async () => {
   const without = await start();
   await distillStep(with_.parts, with_.state);
   await distillStep({ ...without.parts, targets: undefined }, without.state);
+  await Promise.all([with_, without].map(({ parts }) => parts.images.settled()));
   expect(without.state.targets).toBeUndefined();
   expect(without.pulled).not.toEqual(with_.pulled);
 });
 
 test("a choice that is stopped leaves the state as it was, and goes on as if it had not been", async () => {
-  const whole = await start();
-  for (let step = 0; step < 4; step++) await distillStep(whole.parts, whole.state);
+  const undisturbed = await start();
+  for (let step = 0; step < 4; step++) await distillStep(undisturbed.parts, undisturbed.state);
 
   for (const stopAt of [7, 170]) {
     const controller = new AbortController();
@@ -111,9 +124,9 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
     await expect(run()).rejects.toThrow(InterruptedError);
     expect(stopped.state.step).toBe(stopAt > 150 ? 2 : 0);
     // Taken up again.
-    const again = { ...stopped.parts, targets: whole.parts.targets };
+    const again = { ...stopped.parts, targets: undisturbed.parts.targets };
     while (stopped.state.step < 4) await distillStep(again, stopped.state);
-    expect(stopped.state).toEqual(whole.state);
+    expect(await whole(stopped)).toEqual(await whole(undisturbed));
   }
 });
 
@@ -141,7 +154,6 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
   const draws = 2;
   const results = await Promise.all(
     (["save", "recompute"] as const).map(async (activations) => {
-      const { parts, state } = await start();
       const augmenter = await createAugmenter(
         nodeRuntime({ threads: 1 }),
         augmentationOf({}),
@@ -149,55 +161,58 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
       );
       let applied = 0;
       const seen: Float32Array[] = [];
-      const augmented: DistillParts = {
-        ...parts,
-        config: { ...config, augment: draws },
-        targets: undefined,
-        augmenter: {
-          ...augmenter,
-          apply(...given) {
-            applied++;
-            return augmenter.apply(...given);
+      const run = await start(
+        {},
+        {
+          config: { ...config, augment: draws },
+          augmenter: {
+            ...augmenter,
+            apply(...given) {
+              applied++;
+              return augmenter.apply(...given);
+            },
+          },
+          // Squares of the pixels: the pullback reads them.
+          encoder: {
+            ...pixelsAsFeatures,
+            plan: { ...pixelsAsFeatures.plan, activations },
+            async features(slot, images) {
+              seen[slot] = images;
+              return images.map((x) => x * x);
+            },
+            async pullback(slot, images, cotangent) {
+              expect(images).toEqual(seen[slot]);
+              return images.map((x, i) => 2 * x * cotangent[i]!);
+            },
           },
         },
-        // Squares of the pixels: the pullback reads them.
-        encoder: {
-          ...parts.encoder,
-          plan: { ...parts.encoder.plan, activations },
-          async features(slot, images) {
-            seen[slot] = images;
-            return images.map((x) => x * x);
-          },
-          async pullback(slot, images, cotangent) {
-            expect(images).toEqual(seen[slot]);
-            return images.map((x, i) => 2 * x * cotangent[i]!);
-          },
-        },
-      };
-      for (let step = 0; step < 2; step++) await distillStep(augmented, state);
-      await augmenter.release();
-      return { applied, state };
+      );
+      for (let step = 0; step < 2; step++) {
+        await distillStep({ ...run.parts, targets: undefined }, run.state);
+      }
+      const end = await whole(run);
+      const result = { applied, whole: end };
+      await run.parts.images.release();
+      return result;
     }),
   );
   const [save, recompute] = results;
   expect(save!.applied).toBe(2 * draws);
   expect(recompute!.applied).toBe(4 * draws);
-  expect(save!.state).toEqual(recompute!.state);
+  expect(save!.whole).toEqual(recompute!.whole);
 });
 
 /** A step's cotangents of the images, which are the features, without an update. */
 async function cotangentOf(changed: Partial<DistillConfig>, draw: (images: Float32Array) => Float32Array) {
-  const { parts, state, pulled } = await start();
   const augmenter: Augmenter = {
     apply: async (images) => draw(images),
     // The draws are linear maps that are their own adjoints.
     pullback: async (cotangent) => draw(cotangent),
     async release() {},
   };
-  const report = await distillStep(
-    { ...parts, config: { ...config, ...changed }, targets: undefined, augmenter },
-    state,
-  );
+  const { parts, state, pulled } = await start({}, { config: { ...config, ...changed }, augmenter });
+  const report = await distillStep({ ...parts, targets: undefined }, state);
+  await parts.images.settled();
   return { loss: report.loss, cotangent: pulled[0]! };
 }
 
@@ -228,4 +243,10 @@ test("with one ridge for all, two equal views are the same rows twice", async ()
   const joint = await cotangentOf({ augment: 1, clean: true, ridge: "joint" }, mirrored);
   const each = await cotangentOf({ augment: 1, clean: true, ridge: "per-view" }, mirrored);
   expect(joint.loss).not.toBeCloseTo(each.loss, 3);
+});
+
+test("a choice of targets costs no more the more images there are", () => {
+  expect([8, 56, 200].map((count) => choiceStepsFor(150, count))).toEqual([150, 150, 150]);
+  // 150 · (200/1000)² and 150 · (200/3000)² = 2/3.
+  expect([1000, 3000].map((count) => choiceStepsFor(150, count))).toEqual([6, 0]);
 });

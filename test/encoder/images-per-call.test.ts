@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createEncoder } from "../../src/encoder/encoder.ts";
-import { chunkSize, imagesACall } from "../../src/encoder/images-per-call.ts";
+import { chunkSize, imagesACall, shardSize } from "../../src/encoder/images-per-call.ts";
 import { loadEncoderModel } from "../../src/encoder/load/load.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 
@@ -21,23 +21,19 @@ describe("images a call", () => {
   });
 
   it("takes as many as there is room for on a device", async () => {
-    const traced = {
-      name: "",
-      opset: 18,
-      inputs: [],
-      nodes: [],
-      outputs: [],
-      constants: new Map(),
-      types: new Map(),
-    };
-    const runtime = {
-      device: "webgpu",
-      threads: 2,
-      handsOver: true,
-      prefersFewNodes: false,
-      session: () => Promise.reject(new Error("not run")),
-    } as const;
-    expect(imagesACall(runtime, traced)).toBe(32);
+    expect(imagesACall({ device: "webgpu", threads: 2 }, 2 ** 30)).toBe(32);
+  });
+
+  it("cuts into shards with which all cores are done first, and into small ones where that is the same", () => {
+    // 2 cores: as many rounds of 2 as of 4.
+    expect(shardSize(8, 4, 2)).toBe(2);
+    // Two shards of 5 take 5 images' time, five of 2 take 6.
+    expect(shardSize(10, 4, 2)).toBe(5);
+    expect(shardSize(10, 4, 8)).toBe(2);
+    // An image alone takes longer than its share, but not as long as two.
+    expect(shardSize(10, 4, 16)).toBe(1);
+    expect(shardSize(1000, 4, 2)).toBe(2);
+    expect(shardSize(1, 4, 2)).toBe(1);
   });
 
   it("cuts into chunks of at most the ideal size with as few empty places as can be", () => {

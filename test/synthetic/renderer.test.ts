@@ -1,12 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Runtime } from "../../src/onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
-import { seededRandom } from "../../src/random.ts";
 import { colorMatrix } from "../../src/synthetic/color.ts";
 import { resizeMatrix } from "../../src/synthetic/interpolation.ts";
 import {
   addLevel,
-  canGrow,
+  levelCount,
   noiseParameters,
   type SyntheticParameters,
 } from "../../src/synthetic/parameters.ts";
@@ -36,9 +35,8 @@ function countingRuntime(): Runtime & { alive: number } {
 }
 
 const pyramid = (size: number, levels: number, count = 2): SyntheticParameters => {
-  const random = seededRandom(size, "pyramid");
-  const parameters = noiseParameters("pyramid", count, size, random);
-  while (parameters.levels.length < levels) addLevel(parameters, random);
+  const parameters = noiseParameters("pyramid", count, size, 1);
+  while (parameters.levels.length < levels) addLevel(parameters, 1);
   return parameters;
 };
 
@@ -46,15 +44,14 @@ describe("a renderer", () => {
   it("keeps the sessions of the latest levels alone, and none once it is released", async () => {
     const counting = countingRuntime();
     const renderer = createRenderer(counting, 2);
-    const random = seededRandom(1, "levels");
-    const parameters = noiseParameters("pyramid", 2, 8, random);
+    const parameters = noiseParameters("pyramid", 2, 8, 1);
     for (;;) {
       const images = await renderer.render(parameters, 0);
       await renderer.update(parameters, 0, images, images, 0.01);
       // The forward's and the pullback's.
       expect(counting.alive).toBe(2);
-      if (!canGrow(parameters)) break;
-      addLevel(parameters, random);
+      if (parameters.levels.length === levelCount("pyramid", 8)) break;
+      addLevel(parameters, 1);
     }
     await renderer.release();
     expect(counting.alive).toBe(0);

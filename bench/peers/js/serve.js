@@ -1,5 +1,5 @@
 /**
- * Answers the questions of bench/peer.ts, a line of JSON in, a line of JSON out, by way of a page in a headless
+ * Answers the questions of bench/lib/peer.ts, a line of JSON in, a line of JSON out, by way of a page in a headless
  * Chromium: WebAssembly threads need a cross-origin isolated page, and neither TensorFlow.js nor jax-js starts any
  * in Node.
  *

@@ -1,9 +1,13 @@
-import { Worker } from "node:worker_threads";
-// The main thread turns the telemetry off for the worker, which cannot.
-import "../../onnx-vjp/runtime/telemetry-off.ts";
+import { type ChildProcess, fork } from "node:child_process";
 import type { Progress } from "../../context.ts";
+import { ProcessError } from "../../errors.ts";
 import { workerUrl } from "../../files/worker-url.ts";
-import { deserializeError, type FromEngine, type ToEngine } from "./protocol.ts";
+import { youngGenerationFlag } from "../../helpers/process.ts";
+// Set here, the telemetry is off in every process that is started from this one.
+import "../../onnx-vjp/runtime/telemetry-off.ts";
+import { deserializeError } from "../../serialized-error.ts";
+import type { JobName, JobParams, JobResult } from "../table.ts";
+import type { FromWorker, ToWorker } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
@@ -18,76 +22,144 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/**
- * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers lie
- * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
- */
-export const youngGenerationMebibytes = 6;
+/** The process in which jobs run, and its helpers. */
+interface Worker {
+  readonly child: ChildProcess;
+  helpers: readonly number[];
+}
 
 let worker: Worker | undefined;
 let count = 0;
+/** Encoders that callers hold in the worker. */
+let held = 0;
 const pending = new Map<number, Pending>();
 
 /**
- * Runs a job in the engine's worker thread. There is one worker a process, started when first needed: native
- * sessions in several threads have been seen to crash. It does not keep the process alive when idle.
+ * Runs a job of the table in the worker: a process that starts when it is needed and is shared by all jobs that run
+ * meanwhile. It ends when nothing is left to do and no encoder is held, so that memory is given back, and with this
+ * process.
+ * @throws ProcessError when that process ends before the job is done; what the job throws
  */
-export function callEngine<Result>(job: string, params: unknown, options: CallOptions = {}): Promise<Result> {
-  const engine = started();
+export function run<J extends JobName>(
+  job: J,
+  params: JobParams<J>,
+  options: CallOptions = {},
+): Promise<JobResult<J>> {
+  const { child } = started();
+  const send = (message: ToWorker) => child.send(message, () => {});
   const id = count++;
-  return new Promise<Result>((resolve, reject) => {
-    const abort = () => engine.postMessage({ kind: "abort", id } satisfies ToEngine);
+  return new Promise<JobResult<J>>((resolve, reject) => {
+    const abort = () => send({ kind: "abort", id });
     const settle = () => {
       pending.delete(id);
       options.signal?.removeEventListener("abort", abort);
-      if (pending.size === 0) engine.unref();
+      if (pending.size > 0) return;
+      if (held === 0) dismiss();
+      else idle(child);
     };
     pending.set(id, {
       options,
       resolve(value) {
+        if (job === "encoder.open") held++;
+        if (job === "encoder.release") held = Math.max(0, held - 1);
         settle();
-        resolve(value as Result);
+        resolve(value as JobResult<J>);
       },
       reject(error) {
         settle();
         reject(error);
       },
     });
-    engine.ref();
-    engine.postMessage({ kind: "run", id, job, params } satisfies ToEngine);
+    child.ref();
+    child.channel?.ref();
+    send({ kind: "run", id, job, params });
     if (options.signal?.aborted) abort();
     else options.signal?.addEventListener("abort", abort, { once: true });
   });
 }
 
+/** Ends the worker and its helpers at once, whatever they are at: their memory is the system's again. */
+export function endWorker(): void {
+  if (worker === undefined) return;
+  const { child, helpers } = worker;
+  worker = undefined;
+  child.kill("SIGKILL");
+  endAll(helpers);
+}
+
+/** Lets the worker end by itself. */
+function dismiss(): void {
+  const idler = worker?.child;
+  worker = undefined;
+  if (idler?.connected) idler.disconnect();
+}
+
+function endAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+  }
+}
+
 function started(): Worker {
   if (worker !== undefined) return worker;
-  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMebibytes };
-  // The worker does not inherit Node's options: it would not start with `--input-type`, which `node -e` programs have.
-  const options = { resourceLimits, execArgv: [] };
-  const created = new Worker(workerUrl(import.meta.url, "./worker.ts"), options);
-  created.on("message", (message: FromEngine) => {
-    const job = pending.get(message.id);
-    if (job === undefined) return;
-    switch (message.kind) {
-      case "progress":
-        job.options.onProgress?.(message.progress);
-        break;
-      case "note":
-        job.options.onNote?.(message.message);
-        break;
-      case "result":
-        job.resolve(message.result);
-        break;
-      case "error":
-        job.reject(deserializeError(message.error));
-        break;
-    }
+  const child = fork(workerUrl(import.meta.url, "./worker.ts"), [], {
+    execArgv: [youngGenerationFlag],
+    serialization: "advanced",
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  created.on("error", (error) => {
+  const own: Worker = { child, helpers: [] };
+  child.on("message", (message) => receive(own, message as FromWorker));
+  const lose = (reason: string) => {
+    endAll(own.helpers);
+    // One that was dismissed has nothing left to do.
+    if (worker !== own) return;
     worker = undefined;
-    for (const job of [...pending.values()]) job.reject(error as Error);
-  });
-  worker = created;
-  return created;
+    held = 0;
+    for (const job of [...pending.values()]) job.reject(new ProcessError(reason));
+  };
+  child.on("error", (error) => lose(`The process that runs models cannot be started: ${error.message}.`));
+  child.on("exit", (code, signal) => lose(lossOf(code, signal)));
+  idle(child);
+  worker = own;
+  return own;
+}
+
+function receive(own: Worker, message: FromWorker): void {
+  if (message.kind === "helpers") {
+    own.helpers = message.pids;
+    return;
+  }
+  const job = pending.get(message.id);
+  if (job === undefined) return;
+  switch (message.kind) {
+    case "progress":
+      job.options.onProgress?.(message.progress);
+      break;
+    case "note":
+      job.options.onNote?.(message.message);
+      break;
+    case "result":
+      job.resolve(message.result);
+      break;
+    case "error":
+      job.reject(deserializeError(message.error));
+      break;
+  }
+}
+
+function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === null) return `The process that runs models ended early, with code ${code}.`;
+  const why =
+    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller --memory." : "";
+  return `The process that runs models was ended by ${signal}.${why}`;
+}
+
+/** Lets this process end while the worker has nothing to do. */
+function idle(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
 }

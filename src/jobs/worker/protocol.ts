@@ -1,35 +1,15 @@
 import type { Progress } from "../../context.ts";
-import * as errors from "../../errors.ts";
+import type { SerializedError } from "../../serialized-error.ts";
+import type { JobName } from "../table.ts";
 
-export type ToEngine =
-  | { readonly kind: "run"; readonly id: number; readonly job: string; readonly params: unknown }
+export type ToWorker =
+  | { readonly kind: "run"; readonly id: number; readonly job: JobName; readonly params: unknown }
   | { readonly kind: "abort"; readonly id: number };
 
-export type FromEngine =
+export type FromWorker =
+  /** The helper processes that are alive, whenever one comes or goes. */
+  | { readonly kind: "helpers"; readonly pids: readonly number[] }
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly kind: "note"; readonly id: number; readonly message: string }
   | { readonly kind: "result"; readonly id: number; readonly result: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: SerializedError };
-
-export interface SerializedError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-}
-
-/** An error as it crosses from the engine to the caller: the class survives by its name. */
-export function serializeError(error: unknown): SerializedError {
-  return error instanceof Error
-    ? { name: error.name, message: error.message, stack: error.stack }
-    : { name: "Error", message: String(error), stack: undefined };
-}
-
-/** The error again, of its class where it is one of this project's. */
-export function deserializeError({ name, message, stack }: SerializedError): Error {
-  const known = (errors as unknown as Record<string, unknown>)[name];
-  const error =
-    typeof known === "function" ? (new (known as ErrorConstructor)(message) as Error) : new Error(message);
-  error.name = name;
-  if (stack !== undefined) error.stack = stack;
-  return error;
-}

@@ -40,19 +40,28 @@ export interface WrittenModel {
 export interface WriteOptions {
   /** Constants of this many bytes and more are left out as external data (default: none). */
   readonly externalFrom?: number;
+  /** Where a large constant's bytes are within a file of many; by default each is a file by itself. */
+  readonly placeOf?: (data: Uint8Array) => ExternalPlace;
   /** Values to fetch before the graph's outputs; their types are left to ONNX Runtime. */
   readonly extraOutputs?: readonly string[];
+}
+
+/** A stretch of a file, named relative to the model's folder. */
+export interface ExternalPlace {
+  readonly path: string;
+  readonly offset: number;
 }
 
 /** Serialises a graph as an ONNX ModelProto. Protobuf ends at 2 GB: larger graphs need external data. */
 export function writeOnnx(graph: Graph, options: WriteOptions = {}): WrittenModel {
   const external: ExternalConstant[] = [];
   const from = options.externalFrom ?? Number.POSITIVE_INFINITY;
-  const place = (constant: Constant): string | undefined => {
+  const place = (constant: Constant): ExternalPlace | undefined => {
     if (constant.bytes.byteLength < from) return undefined;
+    if (options.placeOf) return options.placeOf(constant.bytes);
     const path = `constant-${external.length}.bin`;
     external.push({ path, data: aligned(constant) });
-    return path;
+    return { path, offset: 0 };
   };
   const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""));
   const model = create(ModelProtoSchema, {
@@ -67,7 +76,7 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): WrittenMode
   return { model: toBinary(ModelProtoSchema, model), external };
 }
 
-type Place = ((constant: Constant) => string | undefined) | undefined;
+type Place = ((constant: Constant) => ExternalPlace | undefined) | undefined;
 
 /** The constant's bytes at an address its element type allows: a file's view may start anywhere. */
 function aligned(constant: Constant): Uint8Array {
@@ -137,8 +146,8 @@ function tensorProto(name: string, constant: Constant, place?: Place): TensorPro
       dataType,
       dataLocation: DataLocation.EXTERNAL,
       externalData: [
-        entry("location", where),
-        entry("offset", "0"),
+        entry("location", where.path),
+        entry("offset", String(where.offset)),
         entry("length", String(constant.bytes.byteLength)),
       ],
     });

@@ -6,7 +6,7 @@ import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import type { Device, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
-import * as ort from "./onnxruntime-node.ts";
+import * as ort from "./binding.ts";
 import { SessionOutputs, withSentinel } from "./outputs.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
 
@@ -62,11 +62,9 @@ const onDevice = (names: readonly string[]) =>
 /** Constants from this size on are handed over by reference instead of through the protobuf. */
 const externalFrom = 4096;
 
-/** ONNX Runtime's native binding for Node. `run` blocks the thread it is called on. */
-export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
-  const device = options.device ?? "cpu";
-  const threads = options.threads ?? availableParallelism();
-  const base: ort.InferenceSession.SessionOptions = {
+/** What sessions of a device have in common. */
+function optionsOf(device: Device, threads: number): ort.InferenceSession.SessionOptions {
+  return {
     executionProviders: providersOf(device),
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -81,6 +79,27 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       },
     },
   };
+}
+
+/**
+ * A session on the CPU, with one thread, of a model in a file. Its weights stay in the file, which the system maps into
+ * memory once for all processes that read it: they are not laid out anew for speed, which would copy them for each.
+ */
+export async function storedSession(path: string): Promise<Session> {
+  const base = optionsOf("cpu", 1);
+  const session = await ort.InferenceSession.create(path, {
+    ...base,
+    graphOptimizationLevel: "all",
+    extra: { ...base.extra, session: { ...threadsThatSleep, disable_prepacking: "1" } },
+  });
+  return wrap(session, []);
+}
+
+/** ONNX Runtime's native binding for Node. `run` blocks the thread it is called on. */
+export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
+  const device = options.device ?? "cpu";
+  const threads = options.threads ?? availableParallelism();
+  const base = optionsOf(device, threads);
   const create = async (
     graph: Graph,
     model: Uint8Array,
@@ -93,6 +112,8 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
       optimize === "off"
         ? {
             executionProviders: ["cpu"],
+            // What is computed once becomes constants: the same ones whatever the threads.
+            intraOpNumThreads: 1,
             graphOptimizationLevel: "disabled" as const,
             extra: { session: { ...threadsThatSleep, disable_prepacking: "1" } },
           }

@@ -1,7 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { type DataType, type Graph, sizeOf } from "../graph/ir.ts";
 import type { Feeds, Fetches, OutputType } from "../graph/runtime.ts";
-import * as ort from "./onnxruntime-node.ts";
+import * as ort from "./binding.ts";
 
 /**
  * Outputs without a copy. The binding (onnxruntime-node 1.30) copies every output of a run into a new array, also those

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { countFlops } from "../../../bench/flops.ts";
+import { countFlops } from "../../../bench/lib/flops.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../../src/onnx-vjp/graph/constant.ts";
 import { int, ints, type TracedGraph } from "../../../src/onnx-vjp/graph/ir.ts";

@@ -1,0 +1,145 @@
+/**
+ * Features and pixel gradients of every committed fixture against the library that made it: the Vision Transformer
+ * families built from safetensors (test/fixtures/encoders) and the networks read from ONNX (test/fixtures/models).
+ *
+ *   npm run parity [-- --json] [--device webgpu|cuda] [--precision float16] [--only NAME]
+ *
+ * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
+ * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
+ * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
+ * precision the errors are told and not judged: masks of rectifiers turn over where their inputs are nearly zero.
+ */
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Tensor } from "onnxruntime-common";
+import { formatTable } from "../../src/cli/table.ts";
+import type { Pool } from "../../src/encoder/model.ts";
+import { featureOutput, pixelsInput } from "../../src/encoder/vit/build.ts";
+import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
+import { messageOf, UsageError } from "../../src/errors.ts";
+import { openSafetensors } from "../../src/files/safetensors.ts";
+import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../../src/onnx-vjp/compile/plan.ts";
+import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
+import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
+import { readOnnx } from "../../src/onnx-vjp/graph/read.ts";
+import type { Device } from "../../src/onnx-vjp/graph/runtime.ts";
+import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
+import { relativeError } from "../lib/measure.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    threads: { type: "string", default: "1" },
+    device: { type: "string", default: "cpu" },
+    only: { type: "string", default: "" },
+    precision: { type: "string", default: "float32" },
+  },
+});
+const runtime = nodeRuntime({ threads: Number(options.threads), device: deviceNamed(options.device) });
+const activations = runtime.handsOver ? "save" : "recompute";
+const precision = options.precision === "float16" ? "float16" : "float32";
+const fixtures = fileURLToPath(new URL("../../../test/fixtures/", import.meta.url));
+
+/** The device of that name. Throws UsageError for any other. */
+function deviceNamed(name: string): Device {
+  if (name === "cpu" || name === "webgpu" || name === "cuda") return name;
+  throw new UsageError(`--device is cpu, webgpu or cuda, got "${name}".`);
+}
+
+/** Whether a fixture is to be checked: `--only` is a part of its name. */
+const wanted = (name: string): boolean => name.includes(options.only);
+
+interface Errors {
+  readonly features: number;
+  readonly gradient: number;
+}
+
+/** Errors of a graph on the tensors `input`, `features`, `cotangent` and `pixel_gradient` of a file. */
+async function errorsOf(graph: Graph, input: string, feature: string, tensors: string): Promise<Errors> {
+  const file = await openSafetensors(tensors);
+  const dims = file.tensors.get("input")!.shape;
+  const [images, features, cotangent, gradient] = (await Promise.all(
+    ["input", "features", "cotangent", "pixel_gradient"].map((name) => file.float32(name)),
+  )) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  await file.close();
+  const cut = withoutDeadNodes({ ...graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
+  const traced = await prepareGraph(runtime, cut, { [input]: dims });
+  const compiled = await compileDerivative(runtime, planDerivative(traced, [input], feature), activations, {
+    precision,
+  });
+  const feeds = { [input]: new Tensor("float32", images, [...dims]) };
+  const { value, saved } = await compiled.forward(feeds);
+  const pulled = await compiled.pullback(feeds, saved, cotangent);
+  await compiled.release();
+  return {
+    features: relativeError(value, features),
+    gradient: relativeError(pulled[input]!, gradient),
+  };
+}
+
+const families = new Map<string, Errors>();
+/** Fixtures that could not be run, with what was said. */
+const failures: string[] = [];
+async function attempt(name: string, check: () => Promise<void>): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    failures.push(`${name} did not run: ${messageOf(error)}`);
+  }
+}
+
+/** Keeps the larger errors of a family. */
+function note(family: string, errors: Errors): void {
+  const before = families.get(family) ?? { features: 0, gradient: 0 };
+  families.set(family, {
+    features: Math.max(before.features, errors.features),
+    gradient: Math.max(before.gradient, errors.gradient),
+  });
+}
+
+async function checkTransformer(name: string): Promise<void> {
+  const folder = join(fixtures, "encoders", name);
+  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
+    pool: Pool;
+    crop: [number, number];
+  };
+  const model = await loadTransformerFolder(folder, { pool: meta.pool, preprocessing: { crop: meta.crop } });
+  const errors = await errorsOf(model.graph, pixelsInput, featureOutput, join(folder, "fixture.safetensors"));
+  // timm-eva02-base, dinov2-resized: the family is the first word that names one.
+  note(name.replace(/^timm-/, "").split("-")[0]!, errors);
+}
+async function checkOnnx(name: string): Promise<void> {
+  const folder = join(fixtures, "models", name);
+  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
+    family: string;
+    input: string;
+    feature: string;
+  };
+  const graph = await readOnnx(await readFile(join(folder, "model.onnx")), name);
+  const tensors = join(folder, "tensors.safetensors");
+  note(`onnx:${meta.family}`, await errorsOf(graph, meta.input, meta.feature, tensors));
+}
+for (const name of readdirSync(join(fixtures, "encoders")).filter(wanted)) {
+  await attempt(name, () => checkTransformer(name));
+}
+for (const name of readdirSync(join(fixtures, "models")).filter(wanted)) {
+  await attempt(name, () => checkOnnx(name));
+}
+
+const rows = [...families].map(([name, { features, gradient }]) => [
+  name,
+  features.toExponential(1),
+  gradient.toExponential(1),
+]);
+console.log(formatTable(["family", "features", "gradient"], rows));
+const judged = precision === "float32" ? [...families] : [];
+const broken = judged.filter(([, e]) => !(e.features < 1e-5 && e.gradient < 1e-4));
+for (const [name] of broken) console.error(`${name} is further from its reference than it may be.`);
+for (const failure of failures) console.error(failure);
+if (options.json) console.log(JSON.stringify({ families: Object.fromEntries(families) }));
+if (broken.length + failures.length > 0) process.exitCode = 1;

@@ -1,0 +1,59 @@
+import { fitFeatureMaps } from "../features/run-context.ts";
+import { objectives } from "../objective/objectives.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import { chooseGemm, jsGemm } from "../probe/gemm.ts";
+import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
+import { ortGemm } from "../probe/ort-gemm.ts";
+import type { FeatureRows } from "../probe/rows.ts";
+import type { DistillConfig } from "../recipe/config.ts";
+import { classMeans } from "../select/coresets.ts";
+import { openRealBatches } from "./real-batches.ts";
+import type { DistillParts, TargetParts } from "./state.ts";
+import type { SyntheticImages } from "./synthetic-images.ts";
+import { targetBasis } from "./target-features.ts";
+
+/** What a step is made of. */
+export interface StepInputs {
+  readonly config: DistillConfig;
+  readonly classes: number;
+  readonly real: FeatureRows;
+  readonly images: SyntheticImages;
+  /** What hears of a choice of target features, and can stop it. */
+  readonly choice?: Pick<TargetParts, "onProgress" | "signal">;
+}
+
+/**
+ * Everything that steps need beside the images: feature maps, batches of real features and products. Products are
+ * computed with one thread: how ONNX Runtime cuts one up, and so its last bits, depends on their number.
+ */
+export async function createStep({
+  config,
+  classes,
+  real,
+  images,
+  choice,
+}: StepInputs): Promise<{ readonly parts: DistillParts; release(): Promise<void> }> {
+  const runtime = nodeRuntime({ threads: 1 });
+  const maps = await fitFeatureMaps(config.normalize, real);
+  const product = ortFeatureProduct(runtime);
+  const large = ortGemm(runtime);
+  const parts: DistillParts = {
+    ...{ config, classes, real, maps, images },
+    batches: openRealBatches(real, maps, product),
+    gemm: chooseGemm(jsGemm, large),
+    ...(config.targets > 0
+      ? { targets: { ...(await targetBasis(real, classes, config.ipc)), ...choice } }
+      : {}),
+    ...(objectives[config.method].needs.classMeans
+      ? { classMeans: await Promise.all(maps.map((map) => classMeans(real, classes, map))) }
+      : {}),
+  };
+  return {
+    parts,
+    async release() {
+      await product.release();
+      await large.release();
+      await images.release();
+    },
+  };
+}

@@ -1,0 +1,12 @@
+import type { SerializedError } from "../serialized-error.ts";
+
+/** A request to a helper process, and its reply. Requests are answered in the order in which they were sent. */
+export interface HelperRequest {
+  readonly id: number;
+  readonly service: string;
+  readonly request: unknown;
+}
+
+export type HelperReply =
+  | { readonly id: number; readonly reply: unknown }
+  | { readonly id: number; readonly error: SerializedError };
