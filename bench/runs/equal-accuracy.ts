@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { distillStep, syntheticLabels } from "../../src/distill/loop.ts";
 import { startSynthesis } from "../../src/distill/synthesize.ts";
-import { placeOf } from "../../src/encoder/load/load.ts";
+import { placeOf } from "../../src/encoder/load/place.ts";
 import {
   createFeatureAugmenter,
   defaultDraws,

@@ -45,7 +45,11 @@ export function addCompare(program: Command): void {
       new Option("--device <device>", "where encoders run").choices(["cpu", "webgpu", "cuda"]).default("cpu"),
     )
     .addOption(precisionOption())
-    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
+    .option(
+      "--threads <n>",
+      "processes with one thread each that share the images out; on a GPU, threads (default: one per core)",
+      integer(1),
+    )
     .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
     .option("--cache-dir <dir>", "where features are cached")
     .option("--hub-cache <dir>", "where files of the hub are kept (default: Hugging Face's own cache)")

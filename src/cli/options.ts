@@ -123,7 +123,11 @@ export function runOptions(command: Command, { size, resize } = usualDefaults): 
         .default("cpu"),
     )
     .addOption(precisionOption())
-    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
+    .option(
+      "--threads <n>",
+      "processes with one thread each that share the images out; on a GPU, threads (default: one per core)",
+      integer(1),
+    )
     .option(
       "--memory <size>",
       "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
