@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   encoders: async () => (await import("./encoders.ts")).addEncoders,
   inspect: async () => (await import("./inspect.ts")).addInspect,
   profile: async () => (await import("./profile.ts")).addProfile,
+  vjp: async () => (await import("./vjp.ts")).addVjp,
 };
 
 function wanted(first: string | undefined): string[] {

@@ -92,6 +92,20 @@ export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | 
   readonly encoders: readonly string[];
 }
 
+/** A function of an ONNX model whose forward and pullback are written into the folder `out`. */
+export interface VjpParams {
+  /** Path of the .onnx file. */
+  readonly model: string;
+  readonly out: string;
+  /** Names of the inputs to differentiate with respect to (default: all of floating-point numbers). */
+  readonly wrt?: readonly string[] | undefined;
+  /** Names of the outputs (default: all of floating-point numbers). */
+  readonly of?: readonly string[] | undefined;
+  /** Shapes of inputs that the model leaves open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  readonly overwrite?: boolean | undefined;
+}
+
 export interface ProfileParams extends EncoderParams {
   /** Synthetic images, m. */
   readonly images: number;
