@@ -3,7 +3,7 @@ import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ClpError } from "../errors.ts";
 import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
+import type { JobName, JobParams, JobResult } from "../jobs/job-table.ts";
 import { endWorker, run } from "../jobs/worker/client.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import { inFlags } from "./flags.ts";

@@ -6,8 +6,8 @@ import { youngGenerationFlag } from "../../helpers/process.ts";
 // Set here, the telemetry is off in every process that is started from this one.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
-import type { JobName, JobParams, JobResult } from "../table.ts";
-import type { FromWorker, ToWorker } from "./protocol.ts";
+import type { JobName, JobParams, JobResult } from "../job-table.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 interface Pending {
   readonly options: CallOptions;
