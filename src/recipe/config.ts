@@ -5,8 +5,7 @@ import { augmentationNames } from "../synthetic/augment.ts";
 const positive = z.number().positive();
 
 /** Feature maps g, applied to synthetic and real features alike (method: the normalisation matters most). */
-export const Normalization = z.enum(normalizations);
-export type Normalization = z.infer<typeof Normalization>;
+export const normalizationName = z.enum(normalizations);
 
 export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);
 export type Method = z.infer<typeof Method>;
@@ -32,7 +31,7 @@ export const DistillConfig = z.strictObject({
   /** Use the class anchors (columns of W) as they are, or L2-normalised. */
   anchors: z.enum(["raw", "cosine"]).default("cosine"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
-  normalize: z.array(Normalization).min(1).default(["l2", "center-l2"]),
+  normalize: z.array(normalizationName).min(1).default(["l2", "center-l2"]),
   parametrization: z.enum(["pyramid", "pixels"]).default("pyramid"),
   /** Noise, random real images, or those nearest to their class's mean feature. */
   init: z.enum(["noise", "real", "centroid"]).default("noise"),
