@@ -1,5 +1,5 @@
 /**
- * The experiments behind the defaults: one setting at a time is changed from the default, on the embedded emoji
+ * The experiments behind the recipe for exact pixels: one setting at a time is changed from the preset `exact`, on the embedded emoji
  * set with the embedded encoder, and the closed-form probe's accuracy on the test images is measured. Every run is
  * kept in docs/recipe.json under its whole configuration, and docs/recipe.md is written from there.
  *
@@ -49,12 +49,13 @@ const keptIn = "docs/recipe.json";
 const kept = existsSync(keptIn)
   ? (JSON.parse(readFileSync(keptIn, "utf8")) as { runs: Run[]; baselines: Record<string, Baseline> })
   : { runs: [], baselines: {} };
-/** The full data's probe and the real images depend on the feature map, whose are those of the default. */
+/** The recipe for exact pixels. The full data's probe and the real images depend on its feature map. */
 const standard = DistillConfig.parse({});
 const mapOf = (config: DistillConfig): string => config.normalize[0]!;
 
 const runOf = (config: DistillConfig): Run | undefined =>
-  kept.runs.find((run) => isDeepStrictEqual(run.config, config));
+  // Settings that came later are at their defaults in older runs.
+  kept.runs.find((run) => isDeepStrictEqual(DistillConfig.parse(run.config), config));
 
 async function measure(config: DistillConfig): Promise<Run> {
   const load = loadavg()[0]!;
@@ -135,9 +136,10 @@ The defaults are this project's own choice: the authors of CLP-DD published no Î
 steps or feature normalisation. This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`), on the embedded emoji
 set (8 Unicode groups, 6,518 training and 1,754 test images drawn by other hands, 128 px) with the embedded
 encoder, one image per class, hard labels, closed-form probe: top-1 on the test images in percent. Each row
-changes one setting of the default.
+changes one setting of the preset \`exact\`, the recipe for who keeps the exact pixels. What makes images bear handling, as
+the default recipe's do, is in [robust.md](robust.md).
 
-Default: \`${JSON.stringify(standard)}\`
+\`exact\`: \`${JSON.stringify(standard)}\`
 
 Full data, closed form: ${percent(baseline.fullData)}. Centroid images: ${percent(baseline.centroid)}. Random images, 5 seeds:
 ${percent(baseline.random.mean)} Â± ${percent(baseline.random.std)}.

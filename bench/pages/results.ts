@@ -125,7 +125,7 @@ const main = (
         ...{ ...common, seeds, data: [data] },
         methods: [
           ...objectives.map((name) => recipe(name, own)),
-          ...(steps === undefined ? [recipe("clp-long")] : []),
+          ...(steps === undefined ? [recipe("long"), recipe("exact")] : []),
           ...["clp", "lgm"].map((name) => augmented(name, own)),
           ...beside,
           ...baselines,
@@ -259,7 +259,8 @@ const publishedRecipe: Section = {
         recipe("sfm-paper"),
         augmented("lgm"),
         recipe("clp"),
-        recipe("clp-long"),
+        recipe("long"),
+        recipe("exact"),
         longest,
         augmented("clp"),
         ...["random", "centroid", "full"],
@@ -295,7 +296,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
       steps: 200,
       beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
     },
-    variants: [recipe("clp-long", {}, "clp-long, 1,500 steps")],
+    variants: [recipe("exact"), recipe("long", {}, "long, 1,500 steps")],
   }),
   {
     ...main("fashion-mnist", "Fashion-MNIST", fashionSet, { variants: [strongerRidge()] }),

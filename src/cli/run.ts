@@ -5,7 +5,7 @@ import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
 import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
 import { endWorker, run } from "../jobs/worker/client.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
 
@@ -34,7 +34,7 @@ export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
   readonly pool?: Pool;
   readonly size?: number;
   readonly resize?: number;
-  readonly device: "cpu" | "webgpu" | "cuda";
+  readonly device: Device;
   readonly precision?: Precision;
   readonly threads?: number;
   readonly memory?: number;

@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
+import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
@@ -32,15 +32,7 @@ import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import type { DistillParams } from "./params.ts";
-
-/** What a distillation reports when it has ended. Accuracies are fractions. */
-export interface DistillSummary {
-  readonly out: string;
-  readonly manifest: Manifest;
-  /** Seconds spent distilling, without reading features and evaluating. */
-  readonly seconds: number;
-  readonly peakMemoryBytes: number;
-}
+import type { DistillSummary } from "./summary.ts";
 
 /** Seconds between two checkpoints. */
 const checkpointSeconds = 15;

@@ -12,8 +12,9 @@ export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);
 export type Method = z.infer<typeof Method>;
 
 /**
- * Every hyper-parameter of a distillation, as it is recorded in the manifest. The defaults are this project's
- * own choice, measured in docs/recipe.md: the authors of CLP-DD published none.
+ * Every hyper-parameter of a distillation, as it is recorded in the manifest. The defaults are those of the preset
+ * `exact`, and what a manifest means that does not have a setting yet; the recipe of a run comes from its preset
+ * (presets.ts), by default `clp`. All are this project's own choice: the authors of CLP-DD published none.
  */
 export const DistillConfig = z.strictObject({
   method: Method.default("clp"),
