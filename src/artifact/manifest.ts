@@ -65,7 +65,7 @@ export const Manifest = z.object({
     revision: z.string().optional(),
     feature: z.string(),
     pool: z.string(),
-    /** What `--pool` was: an encoder that is to give the same features is loaded with it. */
+    /** What `pool` was: an encoder that is to give the same features is loaded with it. */
     askedPool: z.enum(pools).default("auto"),
     featureSize: z.int().positive(),
     /** What its products were computed in. */

@@ -66,7 +66,7 @@ export async function evaluateObjective(
       });
       if (!Number.isFinite(outcome.loss)) {
         throw new NumericalError(
-          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
+          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower \`learningRate\`, or raise \`lambda\` or \`tau\`.`,
         );
       }
       loss += outcome.loss / losses;
@@ -88,7 +88,7 @@ export const isZero = (values: Float32Array): boolean => values.every((value) =>
 const deadFeatures = (step: number): NumericalError =>
   new NumericalError(
     `At step ${step + 1} the encoder gives features of zero for every synthetic image, from where no gradient leads ` +
-      "away. Give another --size, --init centroid, or another --feature.",
+      "away. Give another `size`, `init: 'centroid'`, or another `feature`.",
   );
 
 /** The labels of `views` copies of the synthetic set, (views · m) × C. */
