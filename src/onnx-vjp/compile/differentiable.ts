@@ -8,8 +8,8 @@ import { type Graph, sizeOf, type TensorType } from "../graph/ir.ts";
 import { withoutDeadNodes, withoutUnreadInputs } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
+import { float32OperatorsOn } from "./float32-operators.ts";
 import type { DerivedPlan } from "./plan.ts";
-import { wideOn } from "./wide-operators.ts";
 
 /**
  * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
@@ -219,7 +219,7 @@ export async function derivativeGraphs(
   const handOver = new Set(saved.filter((name) => !of.includes(name)));
   const stay = [...handOver];
   if (precision === "float16") {
-    const half: HalfOptions = { wide: wideOn(runtime.device) };
+    const half: HalfOptions = { wide: float32OperatorsOn(runtime.device) };
     const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
     const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
     const pullback = withoutUnreadInputs(scaleCotangent(scaled, cotangents, gradients));
