@@ -6,7 +6,7 @@ import { isDiskFull } from "../files/disk.ts";
 import { processRuns } from "../files/lock.ts";
 import { formatBytes } from "../format.ts";
 
-/** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
+/** Throws DataError when `out` holds something that is not an artifact, or one that may not be overwritten. */
 export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
   await restoreReplaced(out);
   let entries: string[];
@@ -26,7 +26,7 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
   throw new DataError(
     ours
       ? `${out} already holds a distilled set. Choose another \`out\`, or replace it with \`overwrite: true\`.`
-      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is no distilled set. Choose another \`out\`.`,
+      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is not a distilled set. Choose another \`out\`.`,
   );
 }
 
@@ -74,7 +74,7 @@ export async function replaceFolder<Result>(
   }
 }
 
-/** Where an artefact lies while it is replaced: a name that no person gives a folder of their own. */
+/** Where an artifact is while it is replaced: a name that no person gives their folder. */
 const replacedOf = (out: string): string => `${resolve(out)}.replaced-by-clp-dd`;
 
 /** Mends what a kill between the two renames of a replacement left. */
@@ -83,7 +83,7 @@ async function restoreReplaced(out: string): Promise<void> {
   if (present !== out) await rename(present, out);
 }
 
-/** Where the artefact `out` lies: in `out`, or set aside where a replacement was cut short between its renames. */
+/** Where the artifact `out` is: in `out`, or set aside where a replacement was cut short between its renames. */
 export async function presentFolder(out: string): Promise<string> {
   const replaced = replacedOf(out);
   return !existsSync(out) && existsSync(join(replaced, "manifest.json")) ? replaced : out;

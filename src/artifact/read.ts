@@ -9,7 +9,7 @@ import { type Probe, probeOf } from "../probe/probe.ts";
 import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
 
-/** An artefact read back; its tensors are read when asked for. */
+/** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
   readonly folder: string;
   readonly manifest: Manifest;
@@ -24,7 +24,7 @@ export interface Artifact {
 }
 
 /**
- * Opens an artefact and checks the hash of each of its files.
+ * Opens an artifact and checks the hash of each of its files.
  * @throws DataError when the folder is none, was written by another version, or a file is missing or was changed
  */
 export async function readArtifact(path: string): Promise<Artifact> {
@@ -73,7 +73,7 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artefact again.`,
+      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
       {
         cause: error,
       },

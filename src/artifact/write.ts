@@ -11,18 +11,18 @@ import { Manifest } from "./manifest.ts";
 import { replaceFolder, requireWritableOut } from "./out-folder.ts";
 import { dataSetCard } from "./pages/readme.ts";
 
-/** How an artefact is written. */
+/** How an artifact is written. */
 export interface WriteArtifactOptions {
-  /** Replace an artefact that lies there. */
+  /** Replace an artifact that is there. */
   readonly overwrite?: boolean;
   /** What a person does once a full disk has room again: completes "Make room, then …". */
   readonly goOn?: string | undefined;
 }
 
 /**
- * Writes an artefact: everything into a temporary folder beside `out`, then renamed, so that a kill leaves
- * either nothing or all of it. An artefact that is replaced is set aside under a name of this program's own for the
- * moment between two renames; a kill right there is mended by the next look at `out`. Never holds more than a chunk
+ * Writes an artifact: everything into a temporary folder beside `out`, then renamed, so that a kill leaves
+ * either nothing or all of it. An artifact that is replaced is set aside under a name of this program's own for the
+ * moment between two renames; a kill right there is undone by the next look at `out`. Never holds more than a chunk
  * of images.
  * @throws DataError when `out` may not be written or the disk is full; nothing of `out` is changed then
  */
@@ -35,7 +35,7 @@ export async function writeArtifact(
   return replaceFolder(out, (folder) => writeFiles(folder, content), { needed: bytesNeeded(content), goOn });
 }
 
-/** Bytes of an artefact, from above: PNGs are taken as uncompressed. */
+/** Bytes of an artifact, from above: PNGs are taken as uncompressed. */
 function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactContent): number {
   const pixels = labels.length * 3 * manifest.imageSize ** 2;
   const parameters = (levels ?? []).reduce((sum, { values }) => sum + values.byteLength, 0);

@@ -51,7 +51,7 @@ export async function openFeatureCache(
 ): Promise<FeatureCache> {
   const header = await readHeader(path);
   if (header.complete === null) {
-    throw new DataError(`The feature cache ${path} is not complete. Run the extraction again; it goes on.`);
+    throw new DataError(`The feature cache ${path} is not complete. Run the extraction again; it resumes.`);
   }
   if (options.expected !== undefined) requireSame(path, header, options.expected);
   const { rows: count, sha256 } = header.complete;
@@ -142,7 +142,7 @@ class RowStore {
     }
     for (let i = 0; i < wanted.length; ) {
       const first = wanted[i]!;
-      // Neighbours are read together: in order, the file is read in large pieces.
+      // Neighbors are read together: in order, the file is read in large pieces.
       let run = 1;
       while (i + run < wanted.length && wanted[i + run] === first + run && run < this.#rowsPerBlock) run++;
       if (first < 0 || first + run > this.#count) {

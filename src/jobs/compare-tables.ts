@@ -186,7 +186,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
   return {
     title: `${title}: top-1, percent`,
     head: [
-      ...["method", "images a class"],
+      ...["method", "images per class"],
       ...(crossed ? ["distilled with"] : []),
       ...probes.map((p) => (worst ? `${probeTitle(p)} (worst group)` : probeTitle(p))),
       ...["time", "memory"],
@@ -209,7 +209,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
       ...(shown ? [row.published === undefined ? "–" : row.published.toFixed(1)] : []),
     ]),
     notes: [
-      `Mean ± deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
+      `Mean ± standard deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
       ...(full && other ? fullHeadsNote(headsOf(full), headsOf(other)) : []),
       ...(shown ? [`Published figures were not measured here. ${published!.note}`] : []),
     ],
@@ -227,7 +227,7 @@ function editsTables(title: string, rows: readonly Row[]): Table[] {
     {
       title: `${title}: closed form after edits of the images, top-1, percent`,
       head: [
-        ...["method", "images a class"],
+        ...["method", "images per class"],
         ...(crossed ? ["distilled with"] : []),
         ...["as it is", "mean over the edits", "worst edit", ...names],
       ],
@@ -271,7 +271,7 @@ function rankingTables(title: string, rows: readonly Row[]): Table[] {
   return [
     {
       title: `${title}: share of the full data’s accuracy; HLR / IOR in points`,
-      head: ["method", "images a class", ...probes.map(probeTitle)],
+      head: ["method", "images per class", ...probes.map(probeTitle)],
       rows: others.map((row) => {
         const full = reference("full", row)!;
         const random = reference("random", row);

@@ -18,7 +18,7 @@ export interface ObjectiveInput {
   readonly lambda: number;
   /** Temperature of the outer softmax. */
   readonly tau: number;
-  /** The class anchors (columns of W) as they are, or L2-normalised. */
+  /** The class anchors (columns of W) as they are, or L2-normalized. */
   readonly anchors: "raw" | "cosine";
   readonly random: Random;
   readonly gemm: Gemm;

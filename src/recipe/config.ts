@@ -4,7 +4,7 @@ import { augmentationNames } from "../synthetic/augment.ts";
 
 const positive = z.number().positive();
 
-/** Feature maps g, applied to synthetic and real features alike (method: the normalisation matters most). */
+/** Feature maps g, applied to synthetic and real features alike (method: the normalization matters most). */
 export const normalizationName = z.enum(normalizations);
 
 export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);
@@ -28,7 +28,7 @@ export const DistillConfig = z.strictObject({
   lambda: positive.default(1),
   /** Temperature of the outer softmax. */
   tau: positive.default(0.07),
-  /** Use the class anchors (columns of W) as they are, or L2-normalised. */
+  /** Use the class anchors (columns of W) as they are, or L2-normalized. */
   anchors: z.enum(["raw", "cosine"]).default("cosine"),
   /** Feature maps whose losses are summed; the first is the closed-form probe's. */
   normalize: z.array(normalizationName).min(1).default(["l2", "center-l2"]),

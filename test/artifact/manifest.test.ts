@@ -19,7 +19,7 @@ test("another version and a damaged manifest are refused with the file and the r
   );
   expect(() => parse([])).toThrow(/schema version undefined/);
   expect(() => parse(null)).toThrow(DataError);
-  expect(() => parseManifest('{"schemaVersion": 1', "out/manifest.json")).toThrow(/is no JSON/);
+  expect(() => parseManifest('{"schemaVersion": 1', "out/manifest.json")).toThrow(/is not JSON/);
   expect(() => parse({ ...whole, seconds: "long" })).toThrow(/out\/manifest\.json is damaged: .*\n.*seconds/);
 });
 
