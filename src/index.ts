@@ -5,8 +5,10 @@
  * process, so that the caller's event loop stays free.
  */
 import { homedir } from "node:os";
+import { defaultMaxBad } from "./data/params.ts";
 import type { Provenance } from "./encoder/model.ts";
 import type { EncoderParams } from "./encoder/params.ts";
+import { defaultEncoder } from "./encoder/registry.ts";
 import type { Evaluation } from "./evaluate/evaluation.ts";
 import { cacheLocation } from "./files/cache-location.ts";
 import type { Preprocessing } from "./images/preprocess.ts";
@@ -140,5 +142,9 @@ export function evaluate(
 }
 
 function defaults() {
-  return { encoder: "efficientnet-lite0", cacheFolder: cacheLocation(process.env, homedir()), maxBad: 10 };
+  return {
+    encoder: defaultEncoder,
+    cacheFolder: cacheLocation(process.env, homedir()),
+    maxBad: defaultMaxBad,
+  };
 }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { youngGenerationMebibytes } from "../../src/jobs/worker/client.ts";
+import { youngGenerationFlag } from "../../src/helpers/process.ts";
 
 const folder = fileURLToPath(new URL("../../../bench/peers/", import.meta.url));
 
@@ -100,9 +100,7 @@ export class Peer {
   /** One of this folder's scripts. */
   static own(script: string, args: readonly string[]): Peer {
     const file = fileURLToPath(new URL(`../runs/${script}`, import.meta.url));
-    // As the engine's thread has it; a generation is three of these spaces.
-    const space = `--max-semi-space-size=${youngGenerationMebibytes / 3}`;
-    return new Peer(process.execPath, [space, file, ...args], process.env);
+    return new Peer(process.execPath, [youngGenerationFlag, file, ...args], process.env);
   }
 
   /** Calls the handler `call` with `args`. Throws with the process's message where it failed. */

@@ -90,6 +90,14 @@ export const Manifest = z.object({
     fullData: z.object({ top1: fraction, lambda: z.number() }).optional(),
     centroid: z.object({ top1: fraction }).optional(),
     random: MeanStd.optional(),
+    /** The closed form on the images after each edit of a fixed list (images/edits.ts). */
+    edits: z
+      .object({
+        each: z.array(z.object({ name: z.string(), top1: fraction })).min(1),
+        mean: fraction,
+        worst: fraction,
+      })
+      .optional(),
     rows: z.array(ResultRow),
   }),
   stages: z.array(Stage),

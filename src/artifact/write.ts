@@ -6,11 +6,13 @@ import { DataError, messageOf, UsageError } from "../errors.ts";
 import { processRuns } from "../files/lock.ts";
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import { formatBytes } from "../format.ts";
+import { edits } from "../images/edits.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import { classFolders } from "./class-folders.ts";
 import { type CurvePoint, Manifest } from "./manifest.ts";
 import { dataSetCard } from "./pages/readme.ts";
+import type { EditedThumbnail } from "./pages/report.ts";
 
 /** A stretch of the synthetic images, [count, 3, size, size] in [0, 1]. */
 export interface ImageChunk {
@@ -46,6 +48,8 @@ export interface WriteOptions {
 const reportImages = 200;
 const manyImages = 32;
 const thumbnailSide = 96;
+/** Images that the report shows after each edit, of as many classes. */
+const editedImages = 2;
 
 /** Throws DataError when `out` holds something that is no artefact, or one that may not be overwritten. */
 export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
@@ -156,13 +160,27 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   const { reportHtml } = await import("./pages/report.ts");
   await mkdir(folder, { recursive: true });
 
+  const dataUriOf = async (images: Float32Array, shrunk: boolean): Promise<string> => {
+    const raw = { width: size, height: size, channels: 3 } as const;
+    const image = sharp(interleaved(images), { raw });
+    const png = await (shrunk ? image.resize(thumbnailSide) : image).png().toBuffer();
+    return `data:image/png;base64,${png.toString("base64")}`;
+  };
+  const edited: EditedThumbnail[] = [];
   const thumbnails: { className: string; dataUri: string }[] = [];
   const numbers = new Int32Array(classes.length);
   const every = Math.ceil(content.labels.length / reportImages);
   const small = content.labels.length > manyImages && size > thumbnailSide;
+  const measured = new Set(content.manifest.metrics.edits?.each.map(({ name }) => name));
   for await (const { start, count, images } of content.images()) {
     for (let i = 0; i < count; i++) {
       const label = content.labels[start + i]!;
+      const first = label < editedImages && numbers[label] === 0;
+      for (const edit of first ? edits.filter(({ name }) => measured.has(name)) : []) {
+        const image = images.slice(i * 3 * size * size, (i + 1) * 3 * size * size);
+        const dataUri = await dataUriOf(await edit.apply(image, size, start + i), small);
+        edited.push({ edit: edit.name, className: classes[label]!, dataUri });
+      }
       const inside = `images/${folders[label]}/${numbers[label]!++}.png`;
       const bytes = interleaved(images.subarray(i * 3 * size * size, (i + 1) * 3 * size * size));
       const png = await sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
@@ -203,7 +221,7 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   const manifest: Manifest = { ...content.manifest, folders, files };
   const texts = {
     "metrics.jsonl": content.curve.map((point) => `${JSON.stringify(point)}\n`).join(""),
-    "report.html": reportHtml(manifest, { thumbnails, total: m, curve: content.curve }),
+    "report.html": reportHtml(manifest, { thumbnails, edited, total: m, curve: content.curve }),
     "README.md": dataSetCard(manifest),
   };
   for (const [name, text] of Object.entries(texts)) {

@@ -2,24 +2,17 @@ import { homedir } from "node:os";
 import type { Command } from "commander";
 import { hubAccess } from "../files/hub/settings.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
-import { commonOptions, hubOptions } from "./options.ts";
-import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
+import { addCommonOptions, addOptions, type CommonOptions, type HubOptions, hubNames } from "./options.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
-export function addEncoders(program: Command): void {
-  const command = program
-    .command("encoders")
-    .summary("list the known encoders, and fetch them")
-    .description(
-      "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and " +
-        "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
-        "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
-    )
-    .option(
-      "--hub-cache <dir>",
-      "where encoders of the hub are kept (default: $HF_HUB_CACHE, $HF_HOME/hub, else the user's cache)",
-    )
-    .option("--json", "end with one line of JSON on standard output");
+export function addEncoders(command: Command): void {
+  command.description(
+    "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and " +
+      "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
+      "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
+  );
+  addOptions(command, ["hubCache", "json"]);
   command.action(async (options: { json?: boolean; hubCache?: string }) => {
     const listed = await listEncoders(hubAccess(process.env, homedir(), options.hubCache));
     process.stdout.write(`${tableOf(listed)}\n`);
@@ -32,7 +25,8 @@ export function addEncoders(program: Command): void {
         "Afterwards they work without a network.",
     )
     .argument("<name...>", "names of the list, or owner/name of the hub");
-  commonOptions(hubOptions(fetch));
+  addOptions(fetch, hubNames);
+  addCommonOptions(fetch);
   fetch.action(async (encoders: string[], _: unknown, self: Command) => {
     // The list has options of the same names, which take what stands before `fetch`.
     const options = self.optsWithGlobals<CommonOptions & HubOptions>();

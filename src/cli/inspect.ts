@@ -1,20 +1,27 @@
 import type { Command } from "commander";
 import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
-import { commonOptions, encoderForms, hubOptions, integer } from "./options.ts";
-import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  type CommonOptions,
+  encoderForms,
+  type HubOptions,
+  hubNames,
+} from "./options.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
-export function addInspect(program: Command): void {
-  const command = program
-    .command("inspect")
-    .summary("show what a model offers as an encoder")
+export function addInspect(command: Command): void {
+  command
     .description(
       "Lists a model's inputs, the tensors that can serve as features, and its operators with their rules.",
     )
-    .argument("<model>", encoderForms)
-    .option("--size <px>", "side of the input where the model leaves it open", integer(8));
-  commonOptions(hubOptions(command));
+    .argument("<model>", encoderForms);
+  addOptions(command, ["size", ...hubNames], {
+    size: { text: "side of the input where the model leaves it open" },
+  });
+  addCommonOptions(command);
   command.action(async (encoder: string, options: CommonOptions & HubOptions & { size?: number }) => {
     requireEffect([encoder], options);
     const found = await runJob<Inspection>(

@@ -1,10 +1,20 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
+import { defaultEncoder } from "../encoder/registry.ts";
+import { formatMany, formatPercent } from "../format.ts";
 import type { StepProfile } from "../jobs/profile.ts";
-import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
-import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";
-import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  encoderForms,
+  hubNames,
+  ownOption,
+  type RunOptions,
+  runNames,
+} from "./options.ts";
+import { integer } from "./parse.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface ProfileOptions extends RunOptions {
@@ -14,20 +24,24 @@ interface ProfileOptions extends RunOptions {
   readonly top: number;
 }
 
-export function addProfile(program: Command): void {
-  const command = program
-    .command("profile")
-    .summary("show where the time of a step goes")
+export function addProfile(command: Command): void {
+  const measured = "Measured:";
+  command
     .description(
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
         "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
     )
-    .argument("[model]", encoderForms, "efficientnet-lite0")
-    .option("--images <n>", "synthetic images", integer(2), 8)
-    .option("--classes <n>", "classes that they are of (default: one an image)", integer(2))
-    .option("--steps <n>", "steps to measure", integer(1), 5)
-    .option("--top <n>", "operators and nodes to show", integer(1), 10);
-  commonOptions(runOptions(command));
+    .argument("[model]", encoderForms, defaultEncoder)
+    .addOption(ownOption("--images <n>", "synthetic images", measured).argParser(integer(2)).default(8))
+    .addOption(
+      ownOption("--classes <n>", "their classes (default: one per image)", measured).argParser(integer(2)),
+    )
+    .addOption(ownOption("--steps <n>", "steps to measure", measured).argParser(integer(1)).default(5))
+    .addOption(
+      ownOption("--top <n>", "operators and nodes to show", measured).argParser(integer(1)).default(10),
+    );
+  addOptions(command, [...runNames, ...hubNames]);
+  addCommonOptions(command);
   command.action(async (encoder: string, options: ProfileOptions) => {
     requireEffect([encoder], options);
     const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;

@@ -1,8 +1,10 @@
+import { editsInWords } from "../artifact/edits-in-words.ts";
+import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import type { DistillSummary } from "../jobs/distill.ts";
-import type { DistillConfig } from "../recipe/config.ts";
-import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import type { CommonOptions } from "./options.ts";
+import { printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { wrapText } from "./width.ts";
 
 /** Runs a job that makes a set of images and prints what came of it. The command line is recorded in the set. */
 export async function makeSet(
@@ -14,11 +16,6 @@ export async function makeSet(
   const summary = await runJob<DistillSummary>(job, { ...params, command }, options);
   printResult(summary);
   if (options.json) printJson(resultJson(summary));
-}
-
-/** The settings that were asked for; the others keep their defaults. */
-export function given(settings: Readonly<Record<string, unknown>>): Partial<DistillConfig> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
 /** The table that a distillation ends with: one screen, with time and memory of every stage. */
@@ -47,6 +44,7 @@ function printResult({ manifest, out }: DistillSummary): void {
           "",
         ]
       : ["No test images: nothing was measured.", ""]),
+    ...editLines(manifest),
     formatTable(["stage", "time", "peak memory"], stages, { align: ["left", "right", "right"] }),
     "",
     `${out}`,
@@ -56,14 +54,25 @@ function printResult({ manifest, out }: DistillSummary): void {
   process.stdout.write(text.join("\n"));
 }
 
+/** What the images are worth after edits, in two lines. */
+function editLines({ metrics: { closedForm, edits } }: DistillSummary["manifest"]): string[] {
+  if (edits === undefined || closedForm === undefined) return [];
+  const [mean, worst] = [formatPercent(edits.mean), formatPercent(edits.worst)];
+  const text =
+    `After each of ${edits.each.length} edits: ${mean} on average, ${worst} at worst. ` +
+    editsInWords(closedForm.top1, edits);
+  return [...wrapText(text, 80), ""];
+}
+
 /** What `--json` prints. Accuracies are fractions. */
 function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
-  const { closedForm, fullData, centroid, random } = manifest.metrics;
+  const { closedForm, fullData, centroid, random, edits } = manifest.metrics;
   return {
     ...(closedForm ? { closedForm: { top1: closedForm.top1 } } : {}),
     ...(fullData ? { fullData: { top1: fullData.top1 } } : {}),
     ...(centroid ? { centroid: { top1: centroid.top1 } } : {}),
     ...(random ? { random: { mean: random.mean, std: random.std } } : {}),
+    ...(edits ? { edits } : {}),
     seconds,
     peakMemoryBytes,
     out,

@@ -1,49 +1,14 @@
 import { homedir } from "node:os";
-import type { Pool } from "../encoder/model.ts";
-import { ClpError } from "../errors.ts";
 import { cacheLocation } from "../files/cache-location.ts";
 import { hubAccess } from "../files/hub/settings.ts";
-import { callEngine } from "../jobs/worker/client.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import { callEngine, endEngine } from "../jobs/worker/client.ts";
 import { requireEffect } from "./no-effect.ts";
+import type { CommonOptions, EncoderOptions, HubOptions } from "./options.ts";
 import { createProgress, onlyNews } from "./progress.ts";
-
-/** Options that every command has. */
-export interface CommonOptions {
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly debug?: boolean;
-}
-
-/** Options that say which files of the hub are meant, and where they are kept. */
-export interface HubOptions {
-  readonly revision?: string;
-  readonly dtype?: "fp32" | "fp16";
-  readonly hubCache?: string;
-}
 
 /** The hub's part of a job's parameters. */
 export function hubParams({ revision, dtype, hubCache }: HubOptions) {
   return { revision, dtype, hub: hubAccess(process.env, homedir(), hubCache) };
-}
-
-/** How an encoder is run: what `runOptions` declares. */
-export interface RunOptions extends CommonOptions, HubOptions {
-  readonly feature?: string;
-  readonly pool?: Pool;
-  readonly size?: number;
-  readonly resize?: number;
-  readonly device: "cpu" | "webgpu" | "cuda";
-  readonly precision?: Precision;
-  readonly threads?: number;
-  readonly memory?: number;
-}
-
-/** Options of commands that run an encoder on a data set. */
-export interface EncoderOptions extends RunOptions {
-  readonly encoder: string;
-  readonly cacheDir?: string;
-  readonly maxBad: number;
 }
 
 /**
@@ -66,7 +31,10 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) {
+      endEngine();
+      process.exit(130);
+    }
     progress.note("Stopping after this step; once more to quit at once.");
     controller.abort();
   };
@@ -88,17 +56,4 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
 /** Prints the line of JSON that `--json` promises. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
-}
-
-/** Says what went wrong, without a stack trace unless asked for, and returns the exit code. */
-export function reportError(error: unknown, debug: boolean): number {
-  if (error instanceof ClpError) {
-    process.stderr.write(`${debug ? error.stack : `clp-dd: ${error.message}`}\n`);
-    return error.exitCode;
-  }
-  const shown = error instanceof Error ? (debug ? error.stack : error.message) : String(error);
-  process.stderr.write(
-    `clp-dd: ${shown}\n${debug ? "" : "This looks like a defect of clp-dd: run again with --debug and report it.\n"}`,
-  );
-  return 1;
 }

@@ -11,3 +11,6 @@ export interface DataParams {
   /** How data sets of the hub are reached; without it none can be named. */
   readonly hub?: HubAccess | undefined;
 }
+
+/** Unreadable images that are skipped where nothing else is asked for. */
+export const defaultMaxBad = 10;

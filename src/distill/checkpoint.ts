@@ -226,7 +226,8 @@ export function describeMismatch(saved: RunIdentity, now: RunIdentity): string |
     ...(saved.data === now.data ? [] : ["the data set"]),
     ...changes({ feature: saved.feature }, { feature: now.feature }),
     ...changes(saved.preprocessing, now.preprocessing),
-    ...changes(saved.config, now.config),
+    // Of runs from before it was recorded, it is not known.
+    ...changes({ ...saved.config, mirror: saved.config.mirror ?? now.config.mirror }, now.config),
   ];
   return differences.length === 0 ? undefined : differences.join(", ");
 }

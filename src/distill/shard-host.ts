@@ -42,6 +42,8 @@ export class ShardHost implements ShardHolder {
         return this.#shards[request.place]!.images();
       case "plain":
         return this.#each((shard) => shard.plainFeatures());
+      case "encode":
+        return this.#shards[request.place]!.encode(request.images);
     }
   }
 

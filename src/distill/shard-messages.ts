@@ -24,7 +24,9 @@ export type ShardRequest =
   /** The images of one shard as they are, [n, 3, size, size] in [0, 1]; `place` counts those of its holder. */
   | { readonly kind: "images"; readonly place: number }
   /** Features of the images as they are, n × d. */
-  | { readonly kind: "plain" };
+  | { readonly kind: "plain" }
+  /** Features, n × d, of what became of one shard's images elsewhere, [n, 3, size, size]. */
+  | { readonly kind: "encode"; readonly place: number; readonly images: Float32Array };
 
 /** The replies to the requests; lists have one entry for each shard of the holder. */
 export interface ShardReplies {
@@ -34,6 +36,7 @@ export interface ShardReplies {
   readonly parameters: readonly SyntheticParameters[];
   readonly images: Float32Array;
   readonly plain: readonly Float32Array[];
+  readonly encode: Float32Array;
 }
 
 /** What the holder of a shard must know beside its parameters. */

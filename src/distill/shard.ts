@@ -90,9 +90,16 @@ export class Shard {
 
   /** Features of the images as they are, n × d; no update can follow before the next step's features. */
   async plainFeatures(): Promise<Float32Array> {
-    const { encoder, renderer } = this.#parts;
-    const rows = await encoder.features(this.#slot, await renderer.render(this.parameters, 0));
-    return rows.slice(0, this.parameters.count * encoder.featureSize);
+    return this.encode(await this.images());
+  }
+
+  /** Features, n × d, of the shard's images after an edit; no update can follow before the next step's features. */
+  async encode(images: Float32Array): Promise<Float32Array> {
+    const { encoder } = this.#parts;
+    const { count, size } = this.parameters;
+    const whole = new Float32Array(encoder.plan.batch * 3 * size * size);
+    whole.set(images);
+    return (await encoder.features(this.#slot, whole)).slice(0, count * encoder.featureSize);
   }
 
   async #images(): Promise<Float32Array> {

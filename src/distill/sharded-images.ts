@@ -1,3 +1,4 @@
+import type { Edit } from "../images/edits.ts";
 import { joined, levelCount, partOf, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { ReplacedHolder } from "./replaced-holder.ts";
 import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
@@ -23,6 +24,7 @@ export class ShardedImages implements SyntheticImages {
   readonly count: number;
   readonly featureSize: number;
   readonly levelCount: number;
+  readonly #size: number;
   readonly #views: number;
   readonly #shards: readonly Place[];
   readonly #holders: readonly ReplacedHolder[];
@@ -44,6 +46,7 @@ export class ShardedImages implements SyntheticImages {
     this.count = count;
     this.featureSize = featureSize;
     this.levelCount = levelCount(parametrization, size);
+    this.#size = size;
     this.#views = viewCount(config);
     this.#shards = shards;
     this.#holders = holders;
@@ -132,6 +135,23 @@ export class ShardedImages implements SyntheticImages {
     const features = new Float32Array(this.count * this.featureSize);
     for (const { start, holder, place } of this.#shards)
       features.set(replies[holder]![place]!, start * this.featureSize);
+    return features;
+  }
+
+  async editedFeatures(edit: Edit): Promise<Float32Array> {
+    const features = new Float32Array(this.count * this.featureSize);
+    await Promise.all(
+      this.#holders.map(async (owner, k) => {
+        for (const { start, holder, place } of this.#shards) {
+          if (holder !== k) continue;
+          const images = await owner.request({ kind: "images", place });
+          const edited = await edit.apply(images, this.#size, start);
+          const rows = await owner.request({ kind: "encode", place, images: edited });
+          features.set(rows, start * this.featureSize);
+        }
+      }),
+    );
+    this.#requireWhole();
     return features;
   }
 

@@ -1,3 +1,4 @@
+import type { Edit } from "../images/edits.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
 
 /** The synthetic images of a run, wherever they are computed: what a step needs of them. */
@@ -19,6 +20,8 @@ export interface SyntheticImages {
   settled(): Promise<void>;
   /** Features of the images as they are, m × d. */
   plainFeatures(): Promise<Float32Array>;
+  /** Features, m × d, of the images after an edit. */
+  editedFeatures(edit: Edit): Promise<Float32Array>;
   /** The images as they are, [n, 3, size, size] in [0, 1], some at a time. */
   rendered(): AsyncGenerator<RenderedImages>;
   /** Parameters and Adam's state, as copies. */

@@ -12,6 +12,9 @@ export interface KnownEncoder {
   readonly licence: string;
 }
 
+/** The encoder that comes with the package, taken where none is named. */
+export const defaultEncoder = "efficientnet-lite0";
+
 /** What stands for a licence where the card names none. */
 export const unknownLicence = "see its card";
 
@@ -24,7 +27,7 @@ const mocov3 = { family: "MoCo-v3", input: 224, licence: unknownLicence } as con
 /** Every short name, in the order in which `clp-dd encoders` lists them. */
 export const knownEncoders: readonly KnownEncoder[] = [
   {
-    ...{ name: "efficientnet-lite0", family: "EfficientNet", hub: undefined },
+    ...{ name: defaultEncoder, family: "EfficientNet", hub: undefined },
     ...{ featureSize: 1280, input: 224, licence: "Apache-2.0" },
   },
   { name: "clip-vit-b-16", hub: "openai/clip-vit-base-patch16", ...clip },

@@ -1,8 +1,11 @@
 import type { JobContext } from "../context.ts";
 import type { Workplace } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
 import { type ClosedFormProbe, evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Matrix } from "../probe/matrix.ts";
 import type { Metrics } from "../probe/metrics.ts";
+import { type EditedAccuracy, editsOf, measureEdits } from "./measure-edits.ts";
 import { compareWithReal, comparisonParts, type RealReferences } from "./real-references.ts";
 
 /** What a run's images are worth, and what they are compared with. */
@@ -10,25 +13,48 @@ export interface RunEvaluation {
   readonly own: Metrics;
   /** Absent where no comparison was asked for. */
   readonly comparison?: RealReferences;
+  /** Absent where edits were not asked for. */
+  readonly edits?: EditedAccuracy;
+}
+
+/** What edits of a run's images are measured with. */
+interface EditedImages {
+  /** Features of the edited images, m × d. */
+  readonly featuresOf: (edit: Edit) => Promise<Float32Array>;
+  /** m × C. */
+  readonly labels: Matrix;
+  readonly mirror: boolean;
 }
 
 /**
  * Evaluates the closed-form probe of a run on the test features.
  * @param compared what full data and real images are measured with; undefined where they are not to be measured
+ * @param edited undefined where edits are not to be measured
  */
 export async function evaluateRun(
   probe: ClosedFormProbe,
   test: NonNullable<Workplace["test"]>,
   { source, train, gemm }: Pick<Workplace, "source" | "train" | "gemm">,
   compared: { readonly ipc: number; readonly map: FeatureMap; readonly lambda: number } | undefined,
+  edited: EditedImages | undefined,
   context: JobContext,
 ): Promise<RunEvaluation> {
   const own = await evaluateClosedForm(probe, test, gemm);
-  if (compared === undefined) return { own };
-  const { ipc, map, lambda } = compared;
+  const total = (edited ? editsOf(edited.mirror).length : 0) + (compared ? comparisonParts : 0);
   let done = 0;
   const report = (detail: string) =>
-    context.progress({ stage: "Evaluating", done: ++done, total: comparisonParts, unit: "probes", detail });
+    context.progress({ stage: "Evaluating", done: ++done, total, unit: "probes", detail });
+  const edits =
+    edited &&
+    (await measureEdits(edited.featuresOf, edited.labels, {
+      ...{ map: probe.map, lambda: probe.lambda, test, gemm, mirror: edited.mirror },
+      onEdit: report,
+    }));
   const classes = source.classes.length;
-  return { own, comparison: await compareWithReal(train, test, classes, ipc, map, lambda, gemm, report) };
+  const comparison =
+    compared &&
+    (await compareWithReal(
+      ...([train, test, classes, compared.ipc, compared.map, compared.lambda, gemm, report] as const),
+    ));
+  return { own, ...(comparison ? { comparison } : {}), ...(edits ? { edits } : {}) };
 }

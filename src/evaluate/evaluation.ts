@@ -1,4 +1,5 @@
 import type { Artifact } from "../artifact/read.ts";
+import type { EditedAccuracy } from "./measure-edits.ts";
 import type { ProbeResult } from "./protocol.ts";
 
 /** How well one artefact does on the test images of a data set, under one encoder. */
@@ -24,6 +25,8 @@ export interface Evaluation {
   /** The same probes on all training features and on as many random images a class; empty if not asked for. */
   readonly full: readonly ProbeResult[];
   readonly random: readonly ProbeResult[];
+  /** The closed form after edits; absent if not asked for, and for the full data. */
+  readonly edits?: EditedAccuracy;
   /** Evaluation augmentation's draws of each image and seed, epochs of a head. */
   readonly draws: number | "each epoch";
   readonly epochs: number;

@@ -43,8 +43,43 @@ export function evaluationTables(results: readonly Evaluation[]): Table[] {
       labelOf,
     ),
   );
-  return encoders.length > 1 ? [...tables, ...acrossEncoders(results, encoders, labelOf)] : tables;
+  const edited = encoders.flatMap((encoder) =>
+    editsTable(
+      encoder,
+      results.filter((r) => r.encoder === encoder),
+      labelOf,
+    ),
+  );
+  const across = encoders.length > 1 ? acrossEncoders(results, encoders, labelOf) : [];
+  return [...tables, ...edited, ...across];
 }
+
+/** The accuracy after each edit; a column for each set. */
+function editsTable(encoder: string, results: readonly Evaluation[], labelOf: Labeller): Table[] {
+  const edited = results.filter((r) => r.edits !== undefined);
+  if (edited.length === 0) return [];
+  const names = [...new Set(edited.flatMap((r) => r.edits!.each.map(({ name }) => name)))];
+  const line = (name: string, figureOf: (of: Evaluation) => number | undefined) => [
+    name,
+    ...edited.map((r) => points(figureOf(r))),
+  ];
+  return [
+    {
+      title: `${edited[0]!.data}, evaluated on ${encoder}, after edits of the images: closed form, top-1`,
+      head: ["edit", ...edited.map(labelOf)],
+      rows: [
+        line("none", closedFormAsIs),
+        line("mean over the edits", (r) => r.edits!.mean),
+        line("worst edit", (r) => r.edits!.worst),
+        ...names.map((name) => line(name, (r) => r.edits!.each.find((edit) => edit.name === name)?.top1)),
+      ],
+      notes: ["Each edit by itself, on the exact pixels; the probe is solved on the edited images."],
+    },
+  ];
+}
+
+const closedFormAsIs = ({ probes }: Evaluation): number | undefined =>
+  probes.find(({ probe, augmented }) => probe === "closed-form" && !augmented)?.top1.mean;
 
 function encoderTable(encoder: string, results: readonly Evaluation[], labelOf: Labeller): Table {
   const [first] = results as [Evaluation, ...Evaluation[]];

@@ -17,13 +17,24 @@ export interface Helper {
 /** What is kept of a helper's standard error, to say why it ended. */
 const lastWords = 2000;
 
-/** Room for new JavaScript objects: V8 would let it grow to 48 MiB, and the numbers are in arrays elsewhere. */
+/**
+ * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers are
+ * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
+ */
 export const youngGenerationFlag = "--max-semi-space-size=2";
 
 const alive = new Set<number>();
 
 /** The helper processes of this one that are alive. */
 export const helperProcesses = (): readonly number[] => [...alive];
+
+/** Who hears that this process has other helpers than before. */
+let onHelpers: (pids: readonly number[]) => void = () => {};
+
+/** Tells `heard` about the helper processes whenever one comes or goes. */
+export function whenHelpersChange(heard: (pids: readonly number[]) => void): void {
+  onHelpers = heard;
+}
 
 /** Starts a helper process; it does not keep this one alive, and ends with it. */
 export function startHelper(): Helper {
@@ -34,7 +45,10 @@ export function startHelper(): Helper {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   const forget = child.pid === undefined ? undefined : countProcess(child.pid);
-  if (child.pid !== undefined) alive.add(child.pid);
+  if (child.pid !== undefined) {
+    alive.add(child.pid);
+    onHelpers(helperProcesses());
+  }
   const waiting = new Map<number, { resolve(reply: unknown): void; reject(error: Error): void }>();
   let count = 0;
   let words = "";
@@ -44,7 +58,7 @@ export function startHelper(): Helper {
       lost ??= new HelperLost(`A helper process ${reason}${words === "" ? "." : `: ${words.trim()}`}`);
       for (const { reject } of waiting.values()) reject(lost);
       waiting.clear();
-      alive.delete(child.pid ?? 0);
+      if (alive.delete(child.pid ?? 0)) onHelpers(helperProcesses());
       resolve();
     };
     child.on("error", (error) => lose(`cannot be started (${error.message})`));

@@ -10,6 +10,7 @@ import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
+import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -21,7 +22,7 @@ import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
-import { type DistillSummary, parseConfig } from "./distill.ts";
+import { type DistillSummary, parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
 
 /** Images that are decoded and written at a time. */
@@ -34,16 +35,18 @@ const chunkImages = 32;
  */
 export async function runBaseline(params: BaselineParams, context: JobContext): Promise<DistillSummary> {
   const { kind } = params;
-  const config = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
+  const asked = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
   const out = resolve(params.out);
   await requireWritableOut(out, params.overwrite === true);
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: config.ipc }),
+    prepareWorkplace(params, context, { leastPerClass: asked.ipc }),
   );
   try {
     const { source, train, test, gemm } = place;
+    const matters = kind !== "full" && test !== undefined && params.edits !== false;
+    const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
     const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), train)) as [FeatureMap];
     const { rows, probe } = await staged(kind === "full" ? "probe" : "choice of images", async () => {
@@ -63,8 +66,16 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
+    const edited =
+      params.edits === false || kind === "full"
+        ? undefined
+        : {
+            featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
+            labels: centeredOneHot(labels, classes),
+            mirror: config.mirror ?? true,
+          };
     const evaluation =
-      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
     const manifest = await staged("artefact", async () =>
       writeArtifact(
         out,
@@ -174,4 +185,15 @@ async function* realImages(
     const images = await pickImages(source, "train", indices, encoder.preprocessing);
     yield { start, count: indices.length, images };
   }
+}
+
+/** Features of the chosen images as an edit leaves them. */
+async function editedFeatures(place: Workplace, rows: Int32Array, edit: Edit): Promise<Float32Array> {
+  const { encoder } = place;
+  const out = new Float32Array(rows.length * encoder.featureSize);
+  for await (const { start, count, images } of realImages(place, rows)) {
+    const edited = await edit.apply(images, encoder.preprocessing.crop[0], start);
+    out.set(await encoder.features(edited, count), start * encoder.featureSize);
+  }
+  return out;
 }

@@ -98,6 +98,8 @@ export const CompareConfig = z.strictObject({
       epochs: z.int().positive().default(1000),
       draws: z.union([z.int().positive(), z.literal("each epoch")]).default(20),
       augmentation: z.enum(["both", "off", "only"]).default("both"),
+      /** Whether sets are measured after edits too. */
+      edits: z.boolean().default(true),
       /**
        * Seeds of the heads of every set. By default those of the grid: each set's own, or 0 to 4 where the grid
        * has one.

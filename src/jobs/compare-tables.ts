@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Evaluation } from "../evaluate/evaluation.ts";
+import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import { type ProbeName, type ProbeResult, probeNames, type Spread } from "../evaluate/protocol.ts";
 import { fullHeadsNote, points, probeTitle, spreadText, type Table } from "../evaluate/tables.ts";
 import { formatSeconds } from "../format.ts";
@@ -32,6 +33,13 @@ export interface Outcome {
   readonly worstGroup?: Spread;
 }
 
+/** What a row's sets are worth after edits. */
+export interface EditedRow {
+  readonly mean: Spread;
+  readonly worst: Spread;
+  readonly each: readonly { readonly name: string; readonly top1: Spread }[];
+}
+
 /** The cells of a grid that differ in the seed alone. */
 export interface Row {
   readonly data: string;
@@ -43,6 +51,8 @@ export interface Row {
   /** Epochs of a head. */
   readonly epochs: number;
   readonly outcomes: readonly Outcome[];
+  /** The closed form after edits, over all cells; absent where these were not measured. */
+  readonly edits?: EditedRow;
   /** Mean seconds of making a set, most memory of any. */
   readonly seconds: number;
   readonly peakMemoryBytes: number;
@@ -83,6 +93,7 @@ export function comparisonRows(cells: readonly CellResult[], published?: Publish
       ...(cell.baseline === undefined ? {} : { baseline: cell.baseline }),
       ...{ ipc: cell.ipc, epochs: first.epochs },
       outcomes: outcomesOf(evaluations.flatMap((e) => e.probes)),
+      ...editedRow(evaluations.flatMap((e) => e.edits ?? [])),
       seconds: meanStd(evaluations.map((e) => e.seconds)).mean,
       peakMemoryBytes: Math.max(...evaluations.map((e) => e.peakMemoryBytes)),
       ...(known ? { published: known.top1 } : {}),
@@ -102,6 +113,22 @@ class Names {
     const name = this.#names.get(text)!;
     return [...this.#names.values()].filter((other) => other === name).length > 1 ? text : name;
   }
+}
+
+function editedRow(edits: readonly EditedAccuracy[]): { edits?: EditedRow } {
+  const [first] = edits;
+  if (first === undefined) return {};
+  const spread = (figureOf: (of: EditedAccuracy) => number): Spread => {
+    const values = edits.map(figureOf);
+    return { ...meanStd(values), values };
+  };
+  return {
+    edits: {
+      mean: spread(({ mean }) => mean),
+      worst: spread(({ worst }) => worst),
+      each: first.each.map(({ name }, i) => ({ name, top1: spread(({ each }) => each[i]!.top1) })),
+    },
+  };
 }
 
 function outcomesOf(probes: readonly ProbeResult[]): Outcome[] {
@@ -132,7 +159,7 @@ export function comparisonTables(rows: readonly Row[], published?: Published): T
     const [data, evaluatedOn] = JSON.parse(place) as [string, string];
     const own = rows.filter((row) => row.data === data && row.evaluatedOn === evaluatedOn);
     const title = `${data}, evaluated on ${evaluatedOn}`;
-    return [accuracyTable(title, own, published), ...rankingTables(title, own)];
+    return [accuracyTable(title, own, published), ...editsTables(title, own), ...rankingTables(title, own)];
   });
 }
 
@@ -187,6 +214,37 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
       ...(shown ? [`Published figures were not measured here. ${published!.note}`] : []),
     ],
   };
+}
+
+/** The closed form as it is and after edits, for the sets that were edited. */
+function editsTables(title: string, rows: readonly Row[]): Table[] {
+  const edited = rows.flatMap(({ edits, ...row }) => (edits === undefined ? [] : [{ ...row, edits }]));
+  if (edited.length === 0) return [];
+  const crossed = edited.some((row) => row.distilledWith !== row.evaluatedOn);
+  const names = [...new Set(edited.flatMap(({ edits }) => edits.each.map(({ name }) => name)))];
+  const mean = (spread: Spread | undefined) => points(spread?.mean);
+  return [
+    {
+      title: `${title}: closed form after edits of the images, top-1, percent`,
+      head: [
+        ...["method", "images a class"],
+        ...(crossed ? ["distilled with"] : []),
+        ...["as it is", "mean over the edits", "worst edit", ...names],
+      ],
+      rows: edited.map((row) => {
+        const asIs = outcomeOf(row, { probe: "closed-form", augmented: false })?.top1;
+        return [
+          ...[row.method, String(row.ipc)],
+          ...(crossed ? [row.distilledWith] : []),
+          ...[asIs, row.edits.mean, row.edits.worst].map((s) => (s === undefined ? "–" : spreadText(s))),
+          ...names.map((name) => mean(row.edits.each.find((edit) => edit.name === name)?.top1)),
+        ];
+      }),
+      notes: [
+        "Each edit by itself, on the exact pixels; the probe is solved on the edited images (docs/evaluation.md).",
+      ],
+    },
+  ];
 }
 
 function outcomeOf(

@@ -118,7 +118,7 @@ async function runCell(
       await runBaseline({ ...run, kind: cell.baseline, of }, context);
     }
   }
-  const { probes, epochs, draws, augmentation, fullEpochs } = config.evaluate;
+  const { probes, epochs, draws, augmentation, edits, fullEpochs } = config.evaluate;
   const evaluations: Evaluation[] = [];
   for (const on of encodersOn(cell, config)) {
     evaluations.push(
@@ -132,6 +132,7 @@ async function runCell(
             probes,
             draws,
             augmentation,
+            edits,
           },
           ...{ seeds: cell.headSeeds, references: false },
           ...{ epochs: cell.baseline === "full" ? (fullEpochs ?? epochs) : epochs },

@@ -1,6 +1,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
 import { iconSets } from "../data/icon-sets.ts";
+import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
 import type { Workplace } from "../features/run-context.ts";
 import { env } from "../onnx-vjp/runtime/binding.ts";
@@ -24,6 +25,7 @@ export interface RunFacts {
   readonly stages: readonly Stage[];
   readonly own?: Metrics | undefined;
   readonly comparison?: RealReferences | undefined;
+  readonly edits?: EditedAccuracy | undefined;
   /** Seconds spent making the images. */
   readonly seconds: number;
   readonly fingerprints: Readonly<Record<string, string>>;
@@ -43,7 +45,7 @@ export function describeRun(
   facts: RunFacts,
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
-  const { config, own, comparison, stages, preset } = facts;
+  const { config, own, comparison, edits, stages, preset } = facts;
   const { provenance, feature, featureSize, precision, preprocessing } = encoder;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
@@ -93,6 +95,7 @@ export function describeRun(
             random: { ...comparison.random, seeds: [...comparison.random.seeds] },
           }
         : {}),
+      ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
       rows: own ? resultRows(facts.kind, config, source.classes.length, train.count, own, comparison) : [],
     },
     stages: [...stages],

@@ -18,11 +18,15 @@ import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
-import { prepareWorkplace } from "../features/run-context.ts";
+import { testMirror } from "../evaluate/mirror.ts";
+import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { formatMany, formatPercent } from "../format.ts";
+import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import { fitClosedForm } from "../probe/closed-form.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
@@ -66,17 +70,19 @@ const mayReplace = ({ overwrite, resume }: DistillParams): boolean => overwrite 
 async function distillTo(
   out: string,
   checkpoints: string,
-  config: DistillConfig,
+  asked: DistillConfig,
   params: DistillParams,
   context: JobContext,
 ): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: config.ipc, differentiates: true }),
+    prepareWorkplace(params, context, { leastPerClass: asked.ipc, differentiates: true }),
   );
   try {
     const { source, encoder, test, gemm } = place;
+    const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
+    const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
     const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
@@ -129,8 +135,17 @@ async function distillTo(
       const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
       const compared =
         params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
+      const edited =
+        params.edits === false
+          ? undefined
+          : {
+              featuresOf: (edit: Edit) => images.editedFeatures(edit),
+              labels,
+              mirror: config.mirror ?? true,
+            };
       const evaluation =
-        test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, context)));
+        test &&
+        (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
 
       const { levels } = await images.parameters();
       const manifest = await staged("artefact", () =>
@@ -172,6 +187,22 @@ async function distillTo(
   } finally {
     await place.release();
   }
+}
+
+/** The configuration with whether mirrored images keep their class, which the real images tell where nothing is said. */
+export async function withMirror(
+  config: DistillConfig,
+  place: Workplace,
+  context: JobContext,
+): Promise<DistillConfig> {
+  if (config.mirror !== undefined) return config;
+  const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
+  const { images, asTheyAre, mirrored, keeps } = await testMirror(place, map);
+  context.note(
+    `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified rightly, as they ` +
+      `are ${formatPercent(asTheyAre)}: ${keeps ? "mirrored images keep their class" : "mirrored images do not keep their class, and nothing is mirrored"}.`,
+  );
+  return { ...config, mirror: keeps };
 }
 
 /** A configuration with its defaults filled in. Throws UsageError naming the wrong value, or one that does nothing. */

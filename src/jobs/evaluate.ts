@@ -14,6 +14,7 @@ import {
 } from "../evaluate/augmented-features.ts";
 import { References } from "../evaluate/encoder-references.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
+import { type EditedAccuracy, measureEdits } from "../evaluate/measure-edits.ts";
 import {
   evaluateSet,
   evaluationSeeds,
@@ -25,6 +26,7 @@ import {
   validationOf,
 } from "../evaluate/protocol.ts";
 import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -156,6 +158,7 @@ interface Bench {
   readonly augmented: readonly boolean[];
   readonly draws: number | "each epoch";
   readonly references: References | undefined;
+  readonly edits: boolean;
 }
 
 async function benchOf(
@@ -181,7 +184,7 @@ async function benchOf(
   const augmented = { off: [false], only: [true], both: [false, true] }[params.augmentation ?? "both"];
   const draws = params.draws ?? defaultDraws;
   return {
-    ...{ place, protocol, augmenter, augmented, draws },
+    ...{ place, protocol, augmenter, augmented, draws, edits: params.edits ?? true },
     references:
       params.references === false
         ? undefined
@@ -206,6 +209,7 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
   const map = fitted as FeatureMap;
   const { ipc } = config;
   const probes: ProbeResult[] = [];
+  let edits: EditedAccuracy | undefined;
   const full = references === undefined ? [] : await references.full(map);
   if (kind === "full") {
     probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
@@ -213,6 +217,18 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     const set = await trainingSet(artifact, bench, same ? recorded : undefined);
     for (const with_ of augmented) {
       probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
+    }
+    if (bench.edits) {
+      edits = await measureEdits(set.edited, set.softLabels, {
+        ...{
+          map,
+          lambda: config.lambda,
+          test: protocol.test,
+          gemm: protocol.gemm,
+          mirror: config.mirror ?? true,
+        },
+        onEdit: protocol.onSeed,
+      });
     }
   }
   const random =
@@ -232,6 +248,7 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     peakMemoryBytes: manifest.peakMemoryBytes,
     count: protocol.test.count,
     ...{ probes, full, random, draws: bench.draws, epochs: protocol.epochs },
+    ...(edits ? { edits } : {}),
     ...(references === undefined || references.fullEpochs === protocol.epochs
       ? {}
       : { fullEpochs: references.fullEpochs }),
@@ -254,16 +271,24 @@ function newLabel({ provenance, preprocessing, feature }: Encoder, taken: readon
   return candidates.find((label) => !taken.includes(label)) ?? `${long} (${taken.length + 1})`;
 }
 
+/** A set whose images can be edited before the encoder takes them: features m × d. */
+interface EditableSet extends TrainingSet {
+  readonly softLabels: Matrix;
+  edited(edit: Edit): Promise<Float32Array>;
+}
+
 /** The artefact's images as the encoder takes them, and their features, plain and augmented. */
 async function trainingSet(
   artifact: Artifact,
   { place, augmenter, draws }: Bench,
   recorded: ClosedFormProbe | undefined,
-): Promise<TrainingSet> {
+): Promise<EditableSet> {
   const { encoder } = place;
   const { labels, manifest } = artifact;
   const { crop, interpolation } = encoder.preprocessing;
-  const images = resampleFloat(await artifact.images(), manifest.imageSize, crop, interpolation);
+  const exact = await artifact.images();
+  const asTaken = (pixels: Float32Array) => resampleFloat(pixels, manifest.imageSize, crop, interpolation);
+  const images = asTaken(exact);
   const plain = plainFeatures(await encoder.features(images, labels.length), labels);
   const softLabels: Matrix = matrix(
     labels.length,
@@ -275,6 +300,10 @@ async function trainingSet(
   return {
     softLabels,
     ...(recorded ? { recorded } : {}),
+    // Edits come first, as they would to whoever has the set; then what the encoder asks for.
+    async edited(edit) {
+      return encoder.features(asTaken(await edit.apply(exact, manifest.imageSize, 0)), labels.length);
+    },
     async training(seed, augmented) {
       if (!augmented) return plain;
       const known = drawn.get(seed) ?? augmenter!.training(images, labels, seed, draws);

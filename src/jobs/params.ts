@@ -51,6 +51,8 @@ export interface EvaluateParams extends DataParams {
   readonly augmentation?: "both" | "off" | "only" | undefined;
   /** Measure the full data and random images beside the sets. Default: true. */
   readonly references?: boolean | undefined;
+  /** Measure the sets after edits too, by the closed form. Default: true. */
+  readonly edits?: boolean | undefined;
 }
 
 export interface BaselineParams extends EncoderParams, DataParams {
@@ -64,6 +66,8 @@ export interface BaselineParams extends EncoderParams, DataParams {
   readonly overwrite?: boolean | undefined;
   /** Measure full data, centroid and random images beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   readonly command?: string | undefined;
 }
 
@@ -111,6 +115,8 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly resume?: boolean | undefined;
   /** Measure the centroid and random baselines beside the result. */
   readonly baselines?: boolean | undefined;
+  /** Measure the images after edits too. Default: true. */
+  readonly edits?: boolean | undefined;
   /** The command that repeats the run; recorded. */
   readonly command?: string | undefined;
 }

@@ -59,7 +59,7 @@ export interface AugmentationSettings {
   /** Least share of the area that a crop covers. */
   readonly cropArea?: number | undefined;
   readonly lowPass?: number;
-  readonly mirror?: boolean;
+  readonly mirror?: boolean | undefined;
 }
 
 /** The recipe by its name, with what is set otherwise. */

@@ -58,7 +58,11 @@ test("top-5 and worst-group columns appear where they were measured", () => {
 
 test("images stand with their class and its accuracy; a sample is said to be one", () => {
   const document = documentOf(reportHtml(whole(), content(["cat", "cat", "dog", "owl"], 60)));
-  expect(texts(document.querySelectorAll("figcaption"))).toEqual(["cat 25 %", "dog", "owl 58 %"]);
+  expect(texts(document.querySelectorAll(".images:not(.after) figcaption"))).toEqual([
+    "cat 25 %",
+    "dog",
+    "owl 58 %",
+  ]);
   expect(document.querySelectorAll("img")).toHaveLength(4);
   expect(document.querySelector(".images")!.className).toContain("pixelated");
   expect(document.querySelector("main")!.textContent).toContain("4 of 60 synthetic images, evenly sampled");
@@ -198,4 +202,21 @@ test("templates escape values, keep HTML, and link to the web alone", () => {
     '<a href="https://example.org/?a=1&amp;b" rel="noreferrer">x</a>',
   );
   expect(link("javascript:alert(1)", "<x>").html).toBe("&lt;x&gt;");
+});
+
+test("the images are shown after each edit, with what is left of them and a sentence of what they bear", () => {
+  const edited = ["JPEG 90", "mirrored"].flatMap((edit) =>
+    ["cat", "dog"].map((className) => ({ edit, className, dataUri: pixel })),
+  );
+  const document = documentOf(reportHtml(whole(), { ...content(), edited }));
+  const captions = texts(document.querySelectorAll("figcaption")).filter((text) =>
+    /JPEG|mirrored/.test(text),
+  );
+  expect(captions).toEqual(["JPEG 90 49.0 %", "mirrored 25.0 %"]);
+  expect([...document.querySelectorAll(".pair img")].map((image) => image.getAttribute("alt"))).toEqual([
+    ...["cat, JPEG 90", "dog, JPEG 90", "cat, mirrored", "dog, mirrored"],
+  ]);
+  expect(document.body.textContent).toMatch(/through: JPEG 90; they do not bear .*: mirrored\./);
+  const { edits: _, ...metrics } = whole().metrics;
+  expect(reportHtml(whole({ metrics }), content())).not.toContain("After handling");
 });

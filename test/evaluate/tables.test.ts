@@ -1,5 +1,5 @@
 import { parseHTML } from "linkedom";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import type { Evaluation } from "../../src/evaluate/evaluation.ts";
 import { evaluationHtml } from "../../src/evaluate/page.ts";
 import type { ProbeResult } from "../../src/evaluate/protocol.ts";
@@ -95,4 +95,28 @@ describe("the table of an encoder", () => {
       expect(Array.from(children, (cell) => cell.className)).toEqual(["", "", "number"]);
     }
   });
+});
+
+test("edits have a table of their own, with a column for each set that was edited", () => {
+  const edits = (mean: number) => ({
+    ...{ mean, worst: 0.1 },
+    each: [
+      { name: "JPEG 90", top1: 0.4 },
+      { name: "mirrored", top1: 0.1 },
+    ],
+  });
+  const results = [
+    evaluation({ edits: edits(0.25) }),
+    evaluation({ artifact: "/x/d2", edits: { ...edits(0.4), each: [{ name: "JPEG 90", top1: 0.4 }] } }),
+    evaluation({ artifact: "/x/full" }),
+  ];
+  const table = evaluationTables(results).find(({ title }) => title.includes("after edits"))!;
+  expect(table.head).toEqual(["edit", "d1", "d2"]);
+  expect(table.rows).toEqual([
+    ["none", "50.0", "50.0"],
+    ["mean over the edits", "25.0", "40.0"],
+    ["worst edit", "10.0", "10.0"],
+    ["JPEG 90", "40.0", "40.0"],
+    ["mirrored", "10.0", "–"],
+  ]);
 });

@@ -61,6 +61,14 @@ export function sampleManifest(
       fullData: { top1: 0.625, lambda: 0.03 },
       centroid: { top1: 0.375 },
       random: { mean: 0.25, std: 0.0125, seeds: [0, 1, 2, 3, 4] },
+      edits: {
+        each: [
+          { name: "JPEG 90", top1: 0.49 },
+          { name: "mirrored", top1: 0.25 },
+        ],
+        mean: 0.37,
+        worst: 0.25,
+      },
       rows: [
         { name: "full data", protocol: "closed form", images: 1200, top1: 0.625 },
         { name: "distilled", protocol: "closed form", images: m, top1: 0.5 },

@@ -1,4 +1,12 @@
-import { formatBytes, formatCount, formatMany, formatMeanStd, formatSeconds } from "../../format.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatMany,
+  formatMeanStd,
+  formatPercent,
+  formatSeconds,
+} from "../../format.ts";
+import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
 /** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
@@ -62,7 +70,7 @@ On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of 
   }
 Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
-## Use
+${editsText(manifest)}## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
 
 ## Preprocessing of real images
@@ -97,6 +105,24 @@ ${Object.entries(data.fingerprints)
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
 
+/** What a loader's handling costs, for who does not keep the pixels. */
+function editsText({ metrics: { edits, closedForm } }: Manifest): string {
+  if (edits === undefined || closedForm === undefined) return "";
+  return `## After handling
+${editsInWords(closedForm.top1, edits)}
+
+| what is done to the images | top-1 |
+|---|--:|
+| nothing: the exact pixels of \`distilled.safetensors\` | ${formatPercent(closedForm.top1)} |
+${edits.each.map(({ name, top1 }) => `| ${name} | ${formatPercent(top1)} |`).join("\n")}
+| mean over the edits | ${formatPercent(edits.mean)} |
+| worst edit | ${formatPercent(edits.worst)} |
+
+Each edit by itself; the closed form is solved on the edited images. A shift repeats the border.
+
+`;
+}
+
 function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: Manifest, m: number): string {
   return `${formatCount(m)} ${kind === "distilled" ? "synthetic" : "real"} images, ${config.ipc} of each of ${classes.length} classes, ${imageSize} × ${imageSize} px, ${
     kind === "distilled" ? "distilled" : `chosen (${kind})`
@@ -127,9 +153,14 @@ console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.n
 await encoder.release();
 \`\`\`
 
-In Python, as an image folder (8-bit):
+In Python, as an image folder (8-bit), with the transform that changes nothing but the scale:
 \`\`\`python
-torchvision.datasets.ImageFolder("images")
+from torchvision import datasets, transforms
+unchanged = transforms.Compose([
+    transforms.ToTensor(),  # no resize, no crop, no flip: the images have the encoder's size
+    transforms.Normalize([${rounded(encoder.preprocessing.mean)}], [${rounded(encoder.preprocessing.std)}]),
+])
+images = datasets.ImageFolder("images", transform=unchanged)
 \`\`\`
 It numbers the classes in alphabetical order; the tensors below number them as \`manifest.json\` does.
 

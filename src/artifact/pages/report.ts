@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../../format.ts";
+import { editsInWords } from "../edits-in-words.ts";
 import { type CurvePoint, imageCount, kindNames, type Manifest, type ResultRow } from "../manifest.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
@@ -11,10 +12,17 @@ export interface Thumbnail {
   readonly dataUri: string;
 }
 
+/** An embedded image as an edit left it. */
+export interface EditedThumbnail extends Thumbnail {
+  readonly edit: string;
+}
+
 /** What a report shows beside the manifest. */
 export interface ReportContent {
   /** Images to embed, those of a class beside each other. */
   readonly thumbnails: readonly Thumbnail[];
+  /** The same few images after each edit that was measured. */
+  readonly edited?: readonly EditedThumbnail[];
   /** How many images there are in all. */
   readonly total: number;
   readonly curve: readonly CurvePoint[];
@@ -49,6 +57,7 @@ export function reportHtml(manifest: Manifest, content: ReportContent): string {
 ${imagesSection(manifest, content)}
 ${curvesSection(content.curve)}
 ${resultsSection(manifest)}
+${editsSection(manifest, content.edited ?? [])}
 ${stagesSection(manifest)}
 ${configSection(manifest)}
 ${provenanceSection(manifest)}
@@ -90,7 +99,7 @@ function imagesSection(
   if (thumbnails.length === 0) return undefined;
   const groups: { className: string; images: Thumbnail[] }[] = [];
   for (const image of thumbnails) {
-    if (!/^data:image\/[a-z+]+[;,]/.test(image.dataUri)) throw new RangeError("an image is no data URI");
+    checkedUri(image);
     if (groups.at(-1)?.className === image.className) groups.at(-1)!.images.push(image);
     else groups.push({ className: image.className, images: [image] });
   }
@@ -195,6 +204,33 @@ ${rows.map((row) => {
       ? ""
       : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`
   }</p>`;
+}
+
+/** What is left of the images' worth after each edit, beside what the edit does to them. */
+function editsSection(
+  { metrics: { edits, closedForm }, imageSize }: Manifest,
+  thumbnails: readonly EditedThumbnail[],
+): Html | undefined {
+  if (edits === undefined || closedForm === undefined) return undefined;
+  const pixelated = imageSize < pixelatedBelow ? " pixelated" : "";
+  return html`<h2>After handling</h2>
+<p>${editsInWords(closedForm.top1, edits)} On average over the edits ${formatPercent(edits.mean)}, at worst ${formatPercent(
+    edits.worst,
+  )}; as they are ${formatPercent(closedForm.top1)}.</p>
+<div class="images after${pixelated}" style="--cell: 9rem">
+${edits.each.map(({ name, top1 }) => {
+  const shown = thumbnails.filter(({ edit }) => edit === name);
+  return html`<figure><div class="pair">${shown.map((image) => html`<img src="${checkedUri(image)}" alt="${image.className}, ${name}">`)}</div>
+<figcaption>${name} <span class="soft">${formatPercent(top1)}</span></figcaption></figure>
+`;
+})}</div>
+<p class="small soft">Closed form that is solved on the edited images; each edit by itself, on the exact pixels.</p>`;
+}
+
+/** @throws RangeError for an image that is not a data URI */
+function checkedUri({ dataUri }: Thumbnail): string {
+  if (!/^data:image\/[a-z+]+[;,]/.test(dataUri)) throw new RangeError("an image is no data URI");
+  return dataUri;
 }
 
 /** Six digits tell everything; the manifest has them all. */

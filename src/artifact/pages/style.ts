@@ -24,6 +24,7 @@ a { color: var(--accent); }
 figure { margin: 0; min-width: 0; }
 figcaption { font-size: .85rem; line-height: 1.3; margin-top: .4rem; overflow-wrap: anywhere; }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(var(--cell), 100%), 1fr)); gap: .5rem; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: .25rem; }
 .images img { display: block; width: 100%; aspect-ratio: 1; border-radius: 6px; background: var(--line); }
 .images.pixelated img { image-rendering: pixelated; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }

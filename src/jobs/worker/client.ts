@@ -1,8 +1,10 @@
-import { Worker } from "node:worker_threads";
-// The main thread turns the telemetry off for the worker, which cannot.
-import "../../onnx-vjp/runtime/telemetry-off.ts";
+import { type ChildProcess, fork } from "node:child_process";
 import type { Progress } from "../../context.ts";
+import { ProcessError } from "../../errors.ts";
 import { workerUrl } from "../../files/worker-url.ts";
+import { youngGenerationFlag } from "../../helpers/process.ts";
+// Set here, the telemetry is off in every process that is started from this one.
+import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
 
@@ -19,33 +21,41 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/**
- * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers lie
- * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
- */
-export const youngGenerationMebibytes = 6;
+/** The process in which jobs run, and its helpers. */
+interface Engine {
+  readonly child: ChildProcess;
+  helpers: readonly number[];
+}
 
-let worker: Worker | undefined;
+let engine: Engine | undefined;
 let count = 0;
+/** Encoders that callers hold in the engine's process. */
+let held = 0;
 const pending = new Map<number, Pending>();
 
 /**
- * Runs a job in the engine's worker thread. There is one worker a process, started when first needed: native
- * sessions in several threads have been seen to crash. It does not keep the process alive when idle.
+ * Runs a job in the engine's process, which is started when it is needed and shared by the jobs of one time. It ends when
+ * nothing is left to do and no encoder is held, so that memory is given back, and with this process.
+ * @throws ProcessError when that process ends before the job is done; what the job throws
  */
 export function callEngine<Result>(job: string, params: unknown, options: CallOptions = {}): Promise<Result> {
-  const engine = started();
+  const { child } = started();
+  const send = (message: ToEngine) => child.send(message, () => {});
   const id = count++;
   return new Promise<Result>((resolve, reject) => {
-    const abort = () => engine.postMessage({ kind: "abort", id } satisfies ToEngine);
+    const abort = () => send({ kind: "abort", id });
     const settle = () => {
       pending.delete(id);
       options.signal?.removeEventListener("abort", abort);
-      if (pending.size === 0) engine.unref();
+      if (pending.size > 0) return;
+      if (held === 0) dismiss();
+      else idle(child);
     };
     pending.set(id, {
       options,
       resolve(value) {
+        if (job === "encoder.open") held++;
+        if (job === "encoder.release") held--;
         settle();
         resolve(value as Result);
       },
@@ -54,41 +64,96 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
         reject(error);
       },
     });
-    engine.ref();
-    engine.postMessage({ kind: "run", id, job, params } satisfies ToEngine);
+    child.ref();
+    child.channel?.ref();
+    send({ kind: "run", id, job, params });
     if (options.signal?.aborted) abort();
     else options.signal?.addEventListener("abort", abort, { once: true });
   });
 }
 
-function started(): Worker {
-  if (worker !== undefined) return worker;
-  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMebibytes };
-  // The worker does not inherit Node's options: it would not start with `--input-type`, which `node -e` programs have.
-  const options = { resourceLimits, execArgv: [] };
-  const created = new Worker(workerUrl(import.meta.url, "./worker.ts"), options);
-  created.on("message", (message: FromEngine) => {
-    const job = pending.get(message.id);
-    if (job === undefined) return;
-    switch (message.kind) {
-      case "progress":
-        job.options.onProgress?.(message.progress);
-        break;
-      case "note":
-        job.options.onNote?.(message.message);
-        break;
-      case "result":
-        job.resolve(message.result);
-        break;
-      case "error":
-        job.reject(deserializeError(message.error));
-        break;
+/** Ends the engine's process and its helpers at once, whatever they are at: their memory is the system's again. */
+export function endEngine(): void {
+  if (engine === undefined) return;
+  const { child, helpers } = engine;
+  engine = undefined;
+  child.kill("SIGKILL");
+  endAll(helpers);
+}
+
+/** Lets the engine's process end by itself. */
+function dismiss(): void {
+  const idler = engine?.child;
+  engine = undefined;
+  if (idler?.connected) idler.disconnect();
+}
+
+function endAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended already.
     }
+  }
+}
+
+function started(): Engine {
+  if (engine !== undefined) return engine;
+  const child = fork(workerUrl(import.meta.url, "./worker.ts"), [], {
+    execArgv: [youngGenerationFlag],
+    serialization: "advanced",
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  created.on("error", (error) => {
-    worker = undefined;
-    for (const job of [...pending.values()]) job.reject(error as Error);
-  });
-  worker = created;
-  return created;
+  const own: Engine = { child, helpers: [] };
+  child.on("message", (message) => receive(own, message as FromEngine));
+  const lose = (reason: string) => {
+    endAll(own.helpers);
+    // One that was dismissed has nothing left to do.
+    if (engine !== own) return;
+    engine = undefined;
+    held = 0;
+    for (const job of [...pending.values()]) job.reject(new ProcessError(reason));
+  };
+  child.on("error", (error) => lose(`The process that runs models cannot be started: ${error.message}.`));
+  child.on("exit", (code, signal) => lose(lossOf(code, signal)));
+  idle(child);
+  engine = own;
+  return own;
+}
+
+function receive(own: Engine, message: FromEngine): void {
+  if (message.kind === "helpers") {
+    own.helpers = message.pids;
+    return;
+  }
+  const job = pending.get(message.id);
+  if (job === undefined) return;
+  switch (message.kind) {
+    case "progress":
+      job.options.onProgress?.(message.progress);
+      break;
+    case "note":
+      job.options.onNote?.(message.message);
+      break;
+    case "result":
+      job.resolve(message.result);
+      break;
+    case "error":
+      job.reject(deserializeError(message.error));
+      break;
+  }
+}
+
+function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === null) return `The process that runs models ended early, with code ${code}.`;
+  const why =
+    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller --memory." : "";
+  return `The process that runs models was ended by ${signal}.${why}`;
+}
+
+/** Lets this process end while the engine has nothing to do. */
+function idle(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
 }

@@ -6,6 +6,8 @@ export type ToEngine =
   | { readonly kind: "abort"; readonly id: number };
 
 export type FromEngine =
+  /** The helper processes that are alive, whenever one comes or goes. */
+  | { readonly kind: "helpers"; readonly pids: readonly number[] }
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
   | { readonly kind: "note"; readonly id: number; readonly message: string }
   | { readonly kind: "result"; readonly id: number; readonly result: unknown }

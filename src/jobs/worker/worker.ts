@@ -1,17 +1,26 @@
-import { parentPort } from "node:worker_threads";
+/**
+ * The process in which jobs run. ONNX Runtime blocks the thread it runs on: so progress, signals and cancellation stay
+ * alive in the caller's process, which can end this one at any time.
+ */
+import { endWithParent } from "../../helpers/end-with-parent.ts";
+import { whenHelpersChange } from "../../helpers/process.ts";
+import { countProcess } from "../../memory.ts";
 import { serializeError } from "../../serialized-error.ts";
 import { jobs } from "../table.ts";
 import type { FromEngine, ToEngine } from "./protocol.ts";
 
-// ONNX Runtime blocks the thread it runs on: everything that runs a model lives in this one worker, so that
-// progress, signals and cancellation stay alive in the caller's thread.
+endWithParent();
+// The command line's process is part of what a command needs.
+countProcess(process.ppid);
 
-const port = parentPort!;
 const controllers = new Map<number, AbortController>();
-const send = (message: FromEngine, transfer: readonly ArrayBuffer[] = []) =>
-  port.postMessage(message, [...transfer]);
+/** A message to a caller that has ended is nobody's. */
+const send = (message: FromEngine) => process.send?.(message, undefined, undefined, () => {});
 
-port.on("message", async (message: ToEngine) => {
+whenHelpersChange((pids) => send({ kind: "helpers", pids }));
+
+process.on("message", async (received) => {
+  const message = received as ToEngine;
   if (message.kind === "abort") {
     controllers.get(message.id)?.abort();
     return;
@@ -27,15 +36,10 @@ port.on("message", async (message: ToEngine) => {
       progress: (progress) => send({ kind: "progress", id, progress }),
       note: (text) => send({ kind: "note", id, message: text }),
     });
-    send({ kind: "result", id, result }, transferable(result));
+    send({ kind: "result", id, result });
   } catch (error) {
     send({ kind: "error", id, error: serializeError(error) });
   } finally {
     controllers.delete(id);
   }
 });
-
-/** Large arrays move instead of being copied. */
-function transferable(result: unknown): ArrayBuffer[] {
-  return result instanceof Float32Array && result.buffer instanceof ArrayBuffer ? [result.buffer] : [];
-}

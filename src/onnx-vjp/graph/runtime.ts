@@ -2,7 +2,8 @@ import type { Tensor } from "onnxruntime-common";
 import type { Graph, ValueInfo } from "./ir.ts";
 
 /** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
-export type Device = "cpu" | "webgpu" | "cuda";
+export const devices = ["cpu", "webgpu", "cuda"] as const;
+export type Device = (typeof devices)[number];
 
 /** What a graph's products are computed in. */
 export const precisions = ["float32", "float16"] as const;

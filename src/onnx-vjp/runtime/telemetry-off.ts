@@ -1,5 +1,5 @@
 import { isMainThread } from "node:worker_threads";
-import { UsageError } from "../../errors.ts";
+import { UsageError } from "../errors.ts";
 
 /**
  * Turns ONNX Runtime's telemetry off, when this module is loaded: it is imported before the binding for Node wherever

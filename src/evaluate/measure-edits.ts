@@ -1,0 +1,52 @@
+import { type Edit, edits, mirroredName } from "../images/edits.ts";
+import { evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import type { FeatureRows } from "../probe/rows.ts";
+
+/** What a set is worth after each edit: top-1 of the closed form that is solved on the edited images, as fractions. */
+export interface EditedAccuracy {
+  readonly each: readonly { readonly name: string; readonly top1: number }[];
+  readonly mean: number;
+  readonly worst: number;
+}
+
+/** What edited sets are measured with. */
+interface EditProtocol {
+  readonly map: FeatureMap;
+  readonly lambda: number;
+  readonly test: FeatureRows;
+  readonly gemm: Gemm;
+  /** Whether a mirrored image keeps its class; where not, mirroring is no edit. */
+  readonly mirror: boolean;
+  readonly onEdit?: ((name: string) => void) | undefined;
+}
+
+/**
+ * Measures a set after each edit of the list, by the closed form.
+ * @param featuresOf features of the edited images, m × d
+ * @param labels m × C, what the closed form is solved with
+ */
+export async function measureEdits(
+  featuresOf: (edit: Edit) => Promise<Float32Array>,
+  labels: Matrix,
+  { map, lambda, test, gemm, mirror, onEdit }: EditProtocol,
+): Promise<EditedAccuracy> {
+  const each: { name: string; top1: number }[] = [];
+  for (const edit of editsOf(mirror)) {
+    const features = await featuresOf(edit);
+    // An edit can take all that the encoder sees: a probe of nothing knows nothing, and gives every image one class.
+    const probe = features.every((value) => value === 0)
+      ? { map, lambda, weight: matrix(test.featureSize, labels.cols) }
+      : await fitClosedForm(features, labels, map, lambda, gemm);
+    each.push({ name: edit.name, top1: (await evaluateClosedForm(probe, test, gemm)).top1 });
+    onEdit?.(edit.name);
+  }
+  const values = each.map(({ top1 }) => top1);
+  return { each, mean: values.reduce((sum, v) => sum + v, 0) / values.length, worst: Math.min(...values) };
+}
+
+/** The edits of a set; without the mirror where a mirrored image would be of another class. */
+export const editsOf = (mirror: boolean): readonly Edit[] =>
+  mirror ? edits : edits.filter(({ name }) => name !== mirroredName);
