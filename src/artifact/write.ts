@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, messageOf, UsageError } from "../errors.ts";
+import { makeFolders } from "../files/disk.ts";
 import { processRuns } from "../files/lock.ts";
 import { type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import { formatBytes } from "../format.ts";
@@ -158,7 +159,7 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   // Not before they are needed: together they take 40 MB.
   const { default: sharp } = await import("sharp");
   const { reportHtml } = await import("./pages/report.ts");
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
 
   const dataUriOf = async (images: Float32Array, shrunk: boolean): Promise<string> => {
     const raw = { width: size, height: size, channels: 3 } as const;
@@ -186,7 +187,7 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
       const png = await sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
         .png()
         .toBuffer();
-      await mkdir(join(folder, "images", folders[label]!), { recursive: true });
+      await makeFolders(join(folder, "images", folders[label]!));
       await writeFile(join(folder, inside), png);
       files[inside] = createHash("sha256").update(png).digest("hex");
       if ((start + i) % every === 0) {

@@ -12,8 +12,8 @@ import {
   ownOption,
   type Values,
 } from "./options.ts";
-import { makeSet } from "./result.ts";
-import { encoderParams } from "./run.ts";
+import { commandLine, reportSet } from "./result.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { addSomeSettings, givenSettings } from "./setting-options.ts";
 
 type BaselineOptions = EncoderOptions &
@@ -72,7 +72,7 @@ export function addBaseline(command: Command): void {
   command.action(async (kind: BaselineKind, data: string, options: BaselineOptions) => {
     const config = givenSettings(command);
     requireMeaning(kind, { ...config, of: options.of });
-    await makeSet(
+    const summary = await runJob(
       "baseline",
       {
         ...encoderParams(options),
@@ -84,8 +84,10 @@ export function addBaseline(command: Command): void {
         overwrite: options.overwrite,
         baselines: options.baselines,
         edits: options.edits,
+        command: commandLine(),
       },
       options,
     );
+    reportSet(summary, options);
   });
 }

@@ -1,15 +1,13 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
 import { markdownTable } from "../evaluate/tables.ts";
-import { cacheLocation } from "../files/cache-location.ts";
+import { userCache } from "../files/cache-location.ts";
 import { replaceFile } from "../files/disk.ts";
-import { hubAccess } from "../files/hub/settings.ts";
+import { userHub } from "../files/hub/settings.ts";
 import { formatMany } from "../format.ts";
-import type { Comparison } from "../jobs/compare.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
@@ -73,12 +71,12 @@ A grid, with every field there is; only data, encoders and methods are needed:
     // Whatever is wrong with these is told before the cells are run.
     const published = options.published === undefined ? undefined : readPublished(options.published);
     await makeFolder("--out", out);
-    const comparison = await runJob<Comparison>(
+    const comparison = await runJob(
       "compare",
       {
         ...{ config, out, device, precision, threads, maxBad, memoryBytes: options.memory },
-        cacheFolder: options.cacheDir ?? cacheLocation(process.env, homedir()),
-        hub: hubAccess(process.env, homedir(), options.hubCache),
+        cacheFolder: options.cacheDir ?? userCache(),
+        hub: userHub(options.hubCache),
       },
       options,
     );

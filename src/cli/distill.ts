@@ -9,8 +9,8 @@ import {
   encoderNames,
   type Values,
 } from "./options.ts";
-import { makeSet } from "./result.ts";
-import { encoderParams } from "./run.ts";
+import { commandLine, reportSet } from "./result.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { addSettings, givenSettings } from "./setting-options.ts";
 
 type DistillOptions = EncoderOptions &
@@ -44,7 +44,7 @@ function configOf(command: Command, loss: DistillOptions["loss"]): Partial<Disti
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions, command: Command): Promise<void> {
-  await makeSet(
+  const summary = await runJob(
     "distill",
     {
       ...encoderParams(options),
@@ -57,9 +57,11 @@ export async function distill(data: string, options: DistillOptions, command: Co
       resume: options.resume,
       baselines: options.baselines,
       edits: options.edits,
+      command: commandLine(),
     },
     options,
   );
+  reportSet(summary, options);
 }
 
 export function addDistill(command: Command): void {

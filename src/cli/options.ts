@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { defaultMaxBad } from "../data/params.ts";
 import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
 import { type Pool, pools } from "../encoder/model.ts";
+import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/runtime.ts";
 import { bytes, integer } from "./parse.ts";
@@ -57,6 +58,18 @@ const table = {
   resize: declared<number>({
     ...{ group: encoder, flags: "--resize <px>", parse: integer(8), says: "the encoder's own ratio" },
     text: "shorter edge before the crop to --size",
+  }),
+  inputLayout: declared<Layout>({
+    ...{ group: encoder, flags: "--input-layout <layout>", choices: layouts, says: "as its graph has it" },
+    text: "axes of the model's images: channels before height and width, or behind",
+  }),
+  featureLayout: declared<Layout>({
+    ...{ group: encoder, flags: "--feature-layout <layout>", choices: layouts, says: "as its graph has it" },
+    text: "axes of a feature map",
+  }),
+  gray: declared<Gray>({
+    ...{ group: encoder, flags: "--gray <how>", choices: grays },
+    text: "how colors become gray for a model of gray images",
   }),
   revision: declared<string>({
     ...{ group: hub, flags: "--revision <name>", says: "main" },
@@ -136,6 +149,7 @@ export type Values<Names extends Name> = {
 /** The same, of options that a command may lack. */
 export type CommonOptions = Partial<Values<(typeof commonNames)[number]>>;
 export type HubOptions = Partial<Values<(typeof hubNames)[number]>>;
+export type FormOptions = Partial<Values<(typeof formNames)[number]>>;
 export type RunOptions = CommonOptions & HubOptions & Values<(typeof runNames)[number]>;
 export type EncoderOptions = RunOptions & Values<"encoder" | (typeof dataNames)[number]>;
 
@@ -143,9 +157,12 @@ export type EncoderOptions = RunOptions & Values<"encoder" | (typeof dataNames)[
 export const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
 /** Which files of a hub repository are taken, and where they are kept. */
 export const hubNames = ["revision", "dtype", "hubCache"] as const satisfies readonly Name[];
+/** What a model's file may leave unsaid. */
+export const formNames = ["inputLayout", "featureLayout", "gray"] as const satisfies readonly Name[];
 /** How an encoder is run. */
 export const runNames = [
   ...(["feature", "pool", "size", "resize"] as const),
+  ...formNames,
   ...(["device", "precision", "threads", "memory"] as const),
 ] as const satisfies readonly Name[];
 /** Where features of real images go, and how many images may be missing. */

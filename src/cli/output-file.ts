@@ -1,6 +1,7 @@
-import { access, constants, mkdir, stat } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, UsageError } from "../errors.ts";
+import { makeFolders } from "../files/disk.ts";
 
 /** What the system's refusals to write mean to the person. */
 const refusals: Readonly<Record<string, string>> = {
@@ -35,9 +36,7 @@ export async function requireWritableFile(option: string, file: string): Promise
 
 /** Makes a folder for results, if it is not there. Throws UsageError where there can be none to write in. */
 export async function makeFolder(option: string, folder: string): Promise<void> {
-  const why =
-    (await refusalOf(mkdir(folder, { recursive: true }))) ??
-    (await refusalOf(access(folder, constants.W_OK)));
+  const why = (await refusalOf(makeFolders(folder))) ?? (await refusalOf(access(folder, constants.W_OK)));
   if (why === undefined) return;
   throw new UsageError(`${option} ${folder} cannot be a folder of results: ${why}. Choose another folder.`);
 }

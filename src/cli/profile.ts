@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
+import { givenForm } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { StepProfile } from "../jobs/profile.ts";
@@ -46,12 +47,12 @@ export function addProfile(command: Command): void {
     requireEffect([encoder], options);
     const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
-    const run = { feature, pool, size, resize, device, precision, threads, ...hubParams(options) };
-    const found = await runJob<StepProfile>(
-      "profile",
-      { encoder, ...run, images, classes, steps, memoryBytes },
-      options,
-    );
+    const run = {
+      ...{ feature, pool, size, resize, device, precision, threads },
+      ...givenForm(options),
+      ...hubParams(options),
+    };
+    const found = await runJob("profile", { encoder, ...run, images, classes, steps, memoryBytes }, options);
     process.stdout.write(`${describeProfile(found, options.top)}\n`);
     if (options.json) {
       const { ops, nodes, ...rest } = found;

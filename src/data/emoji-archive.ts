@@ -1,8 +1,10 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants } from "node:zlib";
 import * as z from "zod";
 import { DataError, messageOf } from "../errors.ts";
+import { makeFolders } from "../files/disk.ts";
 import type { EmojiIcons, Icon } from "./emoji-icons.ts";
 import { iconSets } from "./icon-sets.ts";
 
@@ -38,7 +40,7 @@ const Documents = z.array(z.string());
 
 /** Writes the archive into a folder: an index, and one compressed file of SVG documents per icon set. */
 export async function writeEmojiArchive(folder: URL, from: EmojiIcons): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(fileURLToPath(folder));
   const sets = [];
   for (const [i, set] of iconSets.entries()) {
     const icons = from.icons.filter((icon) => icon.set.id === set.id);

@@ -1,7 +1,9 @@
 import type { Hash } from "node:crypto";
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
+import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
+import { mostImageBytes } from "../images/decode.ts";
 import type { Encoding, FileRange, Item } from "../images/types.ts";
 import type { ImageList } from "./source.ts";
 
@@ -16,7 +18,7 @@ export function fileItem(id: string, path: string, label: number, group?: number
 
 async function readImage(id: string, path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readBounded(path, mostImageBytes);
   } catch (cause) {
     throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
   }
@@ -58,9 +60,11 @@ export function rangeItem(
 
 /** Throws DataError when the file ends before the range does. */
 async function readRange(id: string, { path, start, length }: Required<FileRange>): Promise<Uint8Array> {
-  const bytes = Buffer.alloc(length);
   let file: FileHandle | undefined;
   try {
+    if (length > mostImageBytes)
+      throw new Error(`it says to have ${length} bytes, more than any image that is read`);
+    const bytes = Buffer.alloc(length);
     file = await open(path);
     return await readExactly(file, bytes, start, () => new Error(`${path} ends within it`));
   } catch (cause) {

@@ -16,10 +16,32 @@ export const imageExtensions: readonly string[] = [
   ".tiff",
   ".avif",
   ".svg",
+  ".bmp",
+  ".dib",
+  ".ppm",
+  ".pgm",
+  ".pbm",
+  ".pnm",
 ];
 
+/** Folders that systems put beside people's own: archives of macOS, thumbnails and waste of file servers. */
+const systemFolders: ReadonlySet<string> = new Set([
+  "__MACOSX",
+  "@eaDir",
+  "@Recycle",
+  "@Recently-Snapshot",
+  "#recycle",
+  "#snapshot",
+  "$RECYCLE.BIN",
+  "RECYCLER",
+  "System Volume Information",
+  "lost+found",
+  "__pycache__",
+]);
+export const isSystemFolder = (name: string): boolean => systemFolders.has(name);
+
 /** Images that the decoder cannot read: worth a word to the person, unlike text files. */
-const otherImageExtensions = new Set([".bmp", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga"]);
+const otherImageExtensions = new Set([".heic", ".heif", ".ico", ".jp2", ".jxl", ".npy", ".psd", ".tga"]);
 
 /** What `scanFolder` found. */
 export interface FolderScan {
@@ -29,13 +51,20 @@ export interface FolderScan {
   readonly otherImages: ReadonlyMap<string, number>;
   /** Links to nothing, and to a folder they lie in. */
   readonly brokenLinks: number;
+  /** Folders of systems that were passed over. */
+  readonly systemFolders: readonly string[];
 }
 
-/** Names of the folders in `path`, links to folders included, hidden ones not, in natural order. */
+/** The folders of systems in `path`. */
+export async function systemFoldersIn(path: string): Promise<string[]> {
+  return (await entries(path)).flatMap(({ name }) => (isSystemFolder(name) ? [name] : []));
+}
+
+/** Names of the folders in `path`, links to folders included, hidden ones and those of systems not, in natural order. */
 export async function subfolders(path: string): Promise<string[]> {
   const names: string[] = [];
   for (const entry of await entries(path)) {
-    if ((await kindOf(path, entry)) === "folder") names.push(entry.name);
+    if (!isSystemFolder(entry.name) && (await kindOf(path, entry)) === "folder") names.push(entry.name);
   }
   return naturalSort(names);
 }
@@ -56,6 +85,7 @@ export async function scanFolder(
 ): Promise<FolderScan> {
   const images: string[] = [];
   const otherImages = new Map<string, number>();
+  const systems: string[] = [];
   let brokenLinks = 0;
 
   /** `above` holds the real paths of the folders that lead here. */
@@ -64,6 +94,10 @@ export async function scanFolder(
     const folder = join(path, relative);
     for (const entry of await entries(folder)) {
       if (images.length >= most) return;
+      if (isSystemFolder(entry.name)) {
+        systems.push(entry.name);
+        continue;
+      }
       const kind = await kindOf(folder, entry);
       const inside = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (kind === "folder") {
@@ -80,7 +114,7 @@ export async function scanFolder(
     }
   };
   await visit("", new Set([await realpath(path)]));
-  return { images: naturalSort(images), otherImages, brokenLinks };
+  return { images: naturalSort(images), otherImages, brokenLinks, systemFolders: systems };
 }
 
 async function entries(folder: string): Promise<Dirent[]> {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
 import { digestFiles, fileItem } from "./file-item.ts";
-import { holdsImage, imageExtensions, scanFolder, subfolders } from "./folder-scan.ts";
+import { holdsImage, imageExtensions, scanFolder, subfolders, systemFoldersIn } from "./folder-scan.ts";
 import { imageList, type ListedSplit, listedSource } from "./sets/listed-source.ts";
 import { splitFolders } from "./sets/split-name.ts";
 import { type ImageSource, listed, type Split } from "./source.ts";
@@ -148,12 +148,14 @@ async function readSplit(
   const skipped = new Map<string, number>();
   const empty: string[] = [];
   let broken = 0;
+  const systems = await systemFoldersIn(root);
   for (const name of classes) {
     const folder = join(root, name);
     const scan = await scanFolder(folder, signal);
     if (scan.images.length === 0) empty.push(name);
     found.set(name, { folder, files: scan.images });
     broken += scan.brokenLinks;
+    systems.push(...scan.systemFolders);
     for (const [extension, count] of scan.otherImages) {
       skipped.set(extension, (skipped.get(extension) ?? 0) + count);
     }
@@ -175,6 +177,10 @@ async function readSplit(
   }
   for (const [extension, count] of skipped) {
     notes.push(`${root}: ${count} ${extension} files were passed over; ${formats}.`);
+  }
+  if (systems.length > 0) {
+    const named = listed([...new Set(systems)]);
+    notes.push(`${root}: ${systems.length} folders of systems (${named}) were passed over.`);
   }
   if (broken > 0) notes.push(`${root}: ${broken} links that lead nowhere or back were passed over.`);
   return found;

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm, rmdir } from "node:fs/promises";
+import { open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
 import { DataError, UsageError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
-import { onDisk } from "../files/disk.ts";
+import { makeFolders, onDisk } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
@@ -74,7 +74,7 @@ const targetsName = "targets";
  * @throws DataError naming the process that has it
  */
 export async function lockCheckpoints(folder: string): Promise<FolderLock> {
-  await onDisk(folder, () => mkdir(folder, { recursive: true }));
+  await onDisk(folder, () => makeFolders(folder));
   const lock = await lockFolder(folder);
   return {
     async release() {
@@ -136,7 +136,7 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
   const path = join(folder, fileName);
   const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     try {
       await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { Preprocessing } from "../images/preprocess.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
+import type { ModelForm } from "./model-form.ts";
 
 /** How a feature map or token sequence becomes one vector an image. */
 export const pools = ["auto", "cls", "mean", "pooler"] as const;
@@ -18,7 +19,7 @@ export interface Provenance {
 }
 
 /** A frozen encoder as it was read: its graph takes normalised images. */
-export interface EncoderModel {
+export interface EncoderModel extends ModelForm {
   readonly provenance: Provenance;
   readonly graph: Graph;
   readonly preprocessing: Preprocessing;

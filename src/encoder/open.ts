@@ -4,6 +4,7 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
 import { loadEncoderModel } from "./load/load.ts";
+import { givenForm } from "./model-form.ts";
 import type { EncoderParams } from "./params.ts";
 
 /**
@@ -32,6 +33,7 @@ export async function openEncoder(
     ...(params.resize ? { resize: params.resize } : {}),
     ...(params.revision ? { revision: params.revision } : {}),
     ...(params.dtype ? { dtype: params.dtype } : {}),
+    ...givenForm(params),
     ...(params.hub ? { hub: params.hub } : {}),
     ...(context ? { context } : {}),
   });

@@ -2,9 +2,10 @@ import type { HubAccess } from "../files/hub/settings.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
 import type { Dtype } from "./load/choose-onnx.ts";
 import type { Pool } from "./model.ts";
+import type { ModelForm } from "./model-form.ts";
 
 /** Which encoder runs, and where. */
-export interface EncoderParams {
+export interface EncoderParams extends ModelForm {
   /** An embedded or known name, a hub id, or a path. */
   readonly encoder: string;
   /** Branch, tag or commit of a hub repository (default: main). */

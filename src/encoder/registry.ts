@@ -12,11 +12,11 @@ export interface KnownEncoder {
   readonly licence: string;
 }
 
-/** The encoder that comes with the package, taken where none is named. */
-export const defaultEncoder = "efficientnet-lite0";
-
 /** What stands for a licence where the card names none. */
 export const unknownLicence = "see its card";
+
+/** What is taken where no encoder is named: it comes with the package. */
+export const defaultEncoder = "efficientnet-lite0";
 
 const clip = { family: "CLIP", featureSize: 512, input: 224, licence: unknownLicence } as const;
 const dinov2 = { family: "DINOv2", input: 224, licence: "Apache-2.0" } as const;

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { listed } from "../data/source.ts";
 import { DataError } from "../errors.ts";
-import { onDisk, replaceFile, sizeOrZero, writeAll } from "../files/disk.ts";
+import { makeFolders, onDisk, replaceFile, sizeOrZero, writeAll } from "../files/disk.ts";
 import { lockFolder } from "../files/lock.ts";
 import {
   damaged,
@@ -43,7 +43,7 @@ export async function mergeFeatureCaches(
   const path = featureCachePath(root, spec);
   const parts = await completeParts(root, spec, count);
   const merging = `${path}.merging`;
-  await onDisk(merging, () => mkdir(merging, { recursive: true }));
+  await onDisk(merging, () => makeFolders(merging));
   const lock = await lockFolder(merging);
   try {
     const complete = {

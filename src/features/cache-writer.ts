@@ -1,9 +1,9 @@
 import type { Hash } from "node:crypto";
-import { type FileHandle, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BadImage } from "../data/decode-pool.ts";
 import { DataError, NumericalError } from "../errors.ts";
-import { onDisk, replaceFile, writeAll } from "../files/disk.ts";
+import { makeFolders, onDisk, replaceFile, writeAll } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
 import { toHalf } from "../onnx-vjp/graph/half.ts";
 import {
@@ -83,7 +83,7 @@ export class FeatureCacheWriter {
     const path = featureCachePath(root, spec);
     const partial = partialOf(path);
     const header = headerOf(spec);
-    await onDisk(partial, () => mkdir(partial, { recursive: true }));
+    await onDisk(partial, () => makeFolders(partial));
     const lock = await lockFolder(partial);
     try {
       await onDisk(partial, () => replaceFile(join(partial, headerFile), sealHeader(header)));

@@ -1,4 +1,5 @@
-import { type FileHandle, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
 
 /** Writes all of `bytes` at `position`: one call of the system may write less. */
@@ -6,6 +7,36 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
     done += bytesWritten;
+  }
+}
+
+/**
+ * Makes a folder, and those above it, where they are not there. Node's own recursive `mkdir` never ends where a file
+ * system has no such place and makes none, as Linux's `/proc`.
+ * @throws the system's error
+ */
+export async function makeFolders(folder: string): Promise<void> {
+  if (await madeOrPresent(folder)) return;
+  const parent = dirname(resolve(folder));
+  if (parent !== resolve(folder)) {
+    await makeFolders(parent);
+    if (await madeOrPresent(folder)) return;
+  }
+  const error = new Error(`no folder can be made in ${parent}`);
+  throw Object.assign(error, { code: "ENOTSUP", syscall: "mkdir", path: folder });
+}
+
+/** False where the folder above is not there. */
+async function madeOrPresent(folder: string): Promise<boolean> {
+  try {
+    await mkdir(folder);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return false;
+    // EEXIST, or another reason of a system for a folder that is there (a root, a read-only disk).
+    if ((await stat(folder).catch(() => undefined))?.isDirectory()) return true;
+    throw error;
   }
 }
 

@@ -38,7 +38,7 @@ export interface SafetensorsHeader {
 
 const size = z.int().nonnegative();
 const Entry = z.object({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
-const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(Entry);
+const Metadata = z.record(z.string(), z.string()).nullable();
 
 const maximumHeader = 100 * 2 ** 20;
 
@@ -65,18 +65,30 @@ export function safetensorsHeaderLength(path: string, start: Uint8Array, fileSiz
 }
 
 /**
- * Reads and checks a header: every tensor has a known type, as many bytes as its shape says, lies inside the
- * file and shares no byte with another.
+ * Reads and checks a header, as strictly as the format's own library: every tensor has a known type and as many bytes
+ * as its shape says, and the tensors fill the file from the header to its end, without gaps or overlaps.
  * @param text the header's bytes, after the first 8
  * @throws DataError naming the tensor that breaks a rule
  */
 export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize: number): SafetensorsHeader {
-  const header = Header.safeParse(jsonOrUndefined(new TextDecoder().decode(text)));
-  if (!header.success) throw damaged(path, "its header is not as safetensors files have it");
-  const { __metadata__: metadata = {}, ...entries } = header.data;
+  const header = jsonOrUndefined(text);
+  if (typeof header !== "object" || header === null || Array.isArray(header))
+    throw damaged(path, "its header is not as safetensors files have it");
   const start = 8 + text.length;
   const tensors = new Map<string, SafetensorsEntry>();
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+  let metadata: Readonly<Record<string, string>> = {};
+  // A tensor may be called "__proto__": the parsed object is only walked, never copied.
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      const found = Metadata.safeParse(value);
+      if (!found.success) throw damaged(path, "its __metadata__ is not texts by name");
+      metadata = found.data ?? {};
+      continue;
+    }
+    const entry = Entry.safeParse(value);
+    if (!entry.success)
+      throw damaged(path, `its header's entry "${name}" is not as safetensors files have it`);
+    const { dtype, shape, data_offsets } = entry.data;
     const [from, to] = data_offsets;
     if (!isKnown(dtype)) {
       throw new DataError(
@@ -95,13 +107,21 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
       throw damaged(path, `${where}: it ends ${start + to - fileSize} bytes after the file`);
     tensors.set(name, { dtype, shape, offset: start + from, bytes });
   }
-  const inOrder = [...tensors].filter(([, t]) => t.bytes > 0).sort((a, b) => a[1].offset - b[1].offset);
-  for (let i = 1; i < inOrder.length; i++) {
-    const [before, previous] = inOrder[i - 1]!;
-    const [name, tensor] = inOrder[i]!;
-    if (previous.offset + previous.bytes > tensor.offset)
-      throw damaged(path, `the tensors "${before}" and "${name}" overlap`);
+  const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
+  let end = start;
+  let before: string | undefined;
+  for (const [name, { offset, bytes }] of inOrder) {
+    if (offset < end) throw damaged(path, `the tensors "${before}" and "${name}" overlap`);
+    if (offset > end) {
+      throw damaged(
+        path,
+        `${offset - end} bytes before the tensor "${name}" belong to none (a name may be there twice)`,
+      );
+    }
+    end = offset + bytes;
+    before = name;
   }
+  if (end !== fileSize) throw damaged(path, `${fileSize - end} bytes behind its last tensor belong to none`);
   return { metadata, tensors };
 }
 
@@ -141,9 +161,9 @@ function isKnown(dtype: string): dtype is SafetensorsType {
   return Object.hasOwn(safetensorsWidths, dtype);
 }
 
-function jsonOrUndefined(text: string): unknown {
+function jsonOrUndefined(text: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text));
   } catch {
     return undefined;
   }

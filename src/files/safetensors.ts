@@ -30,7 +30,8 @@ export async function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  // Without a prototype, so that a tensor may be called "__proto__".
+  const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata });
   let offset = 0;
   for (const { name, dtype, shape } of tensors) {
     const size = widths[dtype] * shape.reduce((product, d) => product * d, 1);

@@ -1,9 +1,18 @@
 import { DataError, messageOf } from "../errors.ts";
+import { decodeBitmap, isBitmap } from "./bitmap.ts";
+import { inksToRgb, isFourInkJpeg, isTiff } from "./cmyk.ts";
+import { drawLimited } from "./draw-limited.ts";
+import { drawSvg } from "./draw-svg.ts";
+import { decodeNetpbm, isNetpbm } from "./netpbm.ts";
 import type { Preprocessing } from "./preprocess.ts";
+import { isSvg, requireSmallPictures } from "./svg-pictures.ts";
 import type { Encoding, RgbImage } from "./types.ts";
 
 /** The library takes 17 MB, which a run whose features are cached has other use for. */
 const loadSharp = async () => (await import("sharp")).default;
+
+/** Bytes of an image file at most: more than 128 million pixels ever take. */
+export const mostImageBytes = 2 ** 30;
 
 /** How `decodeImage` reads an image. */
 export interface DecodeOptions {
@@ -27,7 +36,7 @@ const ownDensity = 72;
  * Decodes one image to 8-bit RGB.
  *
  * Raster files: the first frame of an animation; turned as the EXIF orientation says; 16-bit, greyscale, palette
- * and CMYK images converted; transparency laid on white; embedded colour profiles of RGB images ignored, as
+ * and CMYK images converted, the latter as Pillow does; transparency laid on white; embedded colour profiles of RGB images ignored, as
  * Pillow's `convert("RGB")` does, which torchvision reads images with. (Pillow differs in three of these: it does
  * not turn, drops the alpha channel instead of laying it on white, and clips 16-bit greyscale.)
  * A truncated or corrupt file is an error, not a grey half.
@@ -44,20 +53,27 @@ export async function decodeImage(
   const limitInputPixels = options.maxPixels ?? defaultMaxPixels;
   const sharp = await loadSharp();
   try {
-    const density =
-      encoding.kind === "svg" && !encoding.fixed && options.svgEdge !== undefined
-        ? await densityFor(bytes, options.svgEdge)
-        : ownDensity;
+    if (isBitmap(bytes)) return decodeBitmap(bytes, limitInputPixels);
+    if (isNetpbm(bytes)) return decodeNetpbm(bytes, limitInputPixels);
+    const hasInks =
+      isFourInkJpeg(bytes) ||
+      (isTiff(bytes) && (await sharp(bytes, { limitInputPixels }).metadata()).space === "cmyk");
+    if (isSvg(bytes)) return await decodeSvg(bytes, encoding, options, limitInputPixels);
     const image = sharp(bytes, {
       failOn: "error",
       ignoreIcc: true,
       autoOrient: true,
       limitInputPixels,
-      density,
     });
     if (options.shrinkTo !== undefined && encoding.kind === "raster") {
       const edge = options.shrinkTo;
       image.resize({ width: edge, height: edge, fit: "outside", withoutEnlargement: true });
+    }
+    if (hasInks) {
+      image.pipelineColourspace("cmyk").toColourspace("cmyk");
+      const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+      if (info.channels !== 4) throw new Error(`expected 4 inks, got ${info.channels}`);
+      return { width: info.width, height: info.height, data: inksToRgb(data) };
     }
     const { data, info } = await image
       .flatten({ background: "#ffffff" })
@@ -73,6 +89,20 @@ export async function decodeImage(
       : `: ${reason}. Replace or remove it`;
     throw new DataError(`${id} cannot be decoded${limit}, or let unreadable images be skipped.`, { cause });
   }
+}
+
+/** Drawings of our own packages (`fixed`) are drawn as they are; others within limits of time and pixels. */
+async function decodeSvg(
+  bytes: Uint8Array,
+  encoding: Encoding,
+  options: DecodeOptions,
+  maxPixels: number,
+): Promise<RgbImage> {
+  const fixed = encoding.kind === "svg" && encoding.fixed;
+  if (fixed) return drawSvg(bytes, ownDensity, maxPixels);
+  await requireSmallPictures(bytes, maxPixels);
+  const density = options.svgEdge === undefined ? ownDensity : await densityFor(bytes, options.svgEdge);
+  return drawLimited(bytes, density, maxPixels);
 }
 
 /** The density at which the shorter edge of the document is `edge` pixels long. */

@@ -112,6 +112,8 @@ export const CompareConfig = z.strictObject({
     .prefault({}),
 });
 export type CompareConfig = z.infer<typeof CompareConfig>;
+/** A grid as a person writes it, with defaults left out. */
+export type Grid = z.input<typeof CompareConfig>;
 
 /** An encoder with the text that names it. */
 export interface NamedEncoder extends EncoderSpec {
@@ -145,8 +147,11 @@ const isSeedless = (baseline: string | undefined): boolean =>
 /** The grid in a text, YAML or JSON (which is YAML too), unchecked. Throws UsageError where it is neither. */
 export function readGrid(text: string, where: string): unknown {
   try {
-    return parse(text);
+    const value: unknown = parse(text);
+    requireOrdinaryKeys(value, where);
+    return value;
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(
       `${where} is neither YAML nor JSON (${messageOf(error)}). docs/evaluation.md shows a grid.`,
       { cause: error },
@@ -154,10 +159,34 @@ export function readGrid(text: string, where: string): unknown {
   }
 }
 
-/** The configuration that a value gives. Throws UsageError naming what is wrong in it. */
+/** A key called "__proto__" would be dropped, or read as what all objects inherit. */
+function requireOrdinaryKeys(value: unknown, where: string): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "__proto__")
+      throw new UsageError(`${where} has a key "__proto__", which no grid has. Remove it.`);
+    requireOrdinaryKeys(inner, where);
+  }
+}
+
+/** Most cells of a grid: each takes a minute at least, so that more would take a week. */
+const mostCells = 10_000;
+
+/** The configuration that a value gives. Throws UsageError naming what is wrong in it, and for a grid that is too large. */
 export function checkedCompareConfig(value: unknown, where: string): CompareConfig {
   const parsed = CompareConfig.safeParse(value);
   if (!parsed.success) throw new UsageError(`${where}: ${z.prettifyError(parsed.error)}`);
+  const { data, encoders, methods, ipc, seeds, evaluateOn } = parsed.data;
+  const lists = { data, encoders, methods, ipc, seeds };
+  const cells = Object.values(lists).reduce((product, { length }) => product * length, 1);
+  const evaluations = cells * Math.max(1, evaluateOn?.length ?? 1);
+  if (evaluations > mostCells) {
+    const sizes = Object.entries(lists).map(([name, { length }]) => `${length} ${name}`);
+    throw new UsageError(
+      `${where} has ${evaluations} cells (${sizes.join(" × ")}${evaluateOn ? ` × ${evaluateOn.length} evaluateOn` : ""}), more ` +
+        `than ${mostCells}. Shorten a list, or split the grid into several files with one --out.`,
+    );
+  }
   return parsed.data;
 }
 

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
-import { replaceFile } from "../files/disk.ts";
+import { makeFolders, replaceFile } from "../files/disk.ts";
 import { version } from "../version.ts";
 import { runBaseline } from "./baseline.ts";
 import {
@@ -107,7 +107,7 @@ async function runCell(
   const machine = { cacheFolder, maxBad, device, precision, threads, hub };
   const { text: _, ...encoder } = cell.encoder.encoder;
   const set = join(folder, "set");
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   if (!existsSync(join(set, "manifest.json"))) {
     const common = { ...machine, ...encoder, data: cell.data.data, resize: config.resize, out: set };
     const run = { ...common, config: cell.config, baselines: false };

@@ -1,6 +1,7 @@
 import type { DataParams } from "../data/params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { Pool } from "../encoder/model.ts";
+import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
@@ -15,7 +16,7 @@ export interface FeaturesParams extends EncoderParams, DataParams {
   readonly storage?: "float32" | "float16" | undefined;
 }
 
-export interface EvaluateParams extends DataParams {
+export interface EvaluateParams extends DataParams, ModelForm {
   /** Folders of artefacts. */
   readonly artifacts: readonly string[];
   /**
@@ -84,7 +85,7 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 }
 
 export interface InspectParams
-  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size"> {}
+  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
 
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {

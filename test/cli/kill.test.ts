@@ -66,4 +66,32 @@ describe("a distillation that is stopped", () => {
     }
     expect((await exact("killed")).equals(await exact("whole"))).toBe(true);
   }, 180_000);
+
+  it.each(["while it reads features", "in the steps"])(
+    "by a second interrupt %s ends at once, with 130",
+    async (when) => {
+      const marker = when === "in the steps" ? "synthetic images" : "features";
+      let interrupted = Number.POSITIVE_INFINITY;
+      let process: ChildProcess | undefined;
+      const run = await clpdd([...args, "--out", at("twice"), "--cache-dir", at(`cache-${marker}`)], {
+        started: (child) => {
+          process = child;
+          let sent = false;
+          child.stderr!.on("data", (data) => {
+            if (sent || !String(data).includes(marker)) return;
+            sent = true;
+            child.kill("SIGINT");
+            setTimeout(() => {
+              interrupted = performance.now();
+              child.kill("SIGINT");
+            }, 10);
+          });
+        },
+      });
+      expect(performance.now() - interrupted).toBeLessThan(4000);
+      // A shell reports 130 of a process that the signal ended, too.
+      expect(process!.signalCode === "SIGINT" ? 130 : run.code).toBe(130);
+      expect(run.stderr).not.toMatch(/terminate called|Napi|core dumped/);
+    },
+  );
 });

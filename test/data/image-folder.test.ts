@@ -137,8 +137,8 @@ describe("an image folder", () => {
   });
 
   it("says which image files it cannot read", async () => {
-    await files("a/1.png", "b/1.png", "b/2.bmp", "b/3.BMP");
-    expect((await open({ holdout: 0 })).notes.join()).toMatch(/2 \.bmp files were passed over/);
+    await files("a/1.png", "b/1.png", "b/2.heic", "b/3.HEIC");
+    expect((await open({ holdout: 0 })).notes.join()).toMatch(/2 \.heic files were passed over/);
   });
 });
 
@@ -186,9 +186,9 @@ describe("a folder that cannot be a data set", () => {
     ["has a class with no image", ["a/1.png", "b/readme.txt", "c/d/.x.png"], "", /b and c have no image/],
     [
       "has only unreadable formats in a class",
-      ["a/1.png", "b/1.bmp"],
+      ["a/1.png", "b/1.heic"],
       "",
-      /b has no image.*\.bmp files cannot/,
+      /b has no image.*\.heic files cannot/,
     ],
     [
       "has other classes in train than in test",

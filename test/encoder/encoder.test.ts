@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it, test } from "vitest";
-import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
+import { imagesInput } from "../../src/encoder/batched-features.ts";
+import { createEncoder } from "../../src/encoder/encoder.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { ModelError, NumericalError } from "../../src/errors.ts";
 import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
@@ -147,38 +148,36 @@ describe("the pullback", () => {
 });
 
 describe("models that cannot be differentiated", () => {
-  const grid = (b: Parameters<NonNullable<SmallOptions["between"]>>[0]) =>
-    b.floats([1, smallSide, smallSide, 2], new Float32Array(2 * smallSide * smallSide));
-  const warped: SmallOptions = {
+  // What is drawn at random has no gradient.
+  const drawn: SmallOptions = {
     batch: 1,
-    between: (b, map) =>
-      b.named("GridSample", [b.named("GridSample", [map, grid(b)], "warp"), grid(b)], "again"),
+    between: (b, map) => b.named("Bernoulli", [b.named("Bernoulli", [map], "draw")], "again"),
   };
 
   it("name every node without a rule, and the nearest feature tensor that works", async () => {
     const encoder = await open({
-      ...warped,
+      ...drawn,
       between(b, map) {
         const scale = b.floats([smallSide], new Float32Array(smallSide).fill(1));
-        return warped.between!(b, b.named("LayerNormalization", [b.op("Tanh", [map]), scale], "normed"));
+        return drawn.between!(b, b.named("LayerNormalization", [b.op("Tanh", [map]), scale], "normed"));
       },
     });
     for (const refused of [encoder.plan(1), Promise.resolve().then(encoder.requirePullback)]) {
       await expect(refused).rejects.toThrow(ModelError);
       await expect(refused).rejects.toThrow(
-        /"features" cannot be differentiated.*GridSample "warp", GridSample "again".*"normed" \[1, 4, 8, 8\].*--feature normed/,
+        /"features" cannot be differentiated.*Bernoulli "draw", Bernoulli "again".*"normed" \[1, 4, 8, 8\].*--feature normed/,
       );
     }
     // Features alone need no rule.
     expect(await encoder.features(randomBytes(1), 1)).toHaveLength(smallFeatures);
     await encoder.release();
-    const working = await open(warped, "map");
+    const working = await open(drawn, "map");
     expect((await working.plan(1)).gradients).toHaveLength(1);
     await working.release();
   });
 
   it("name any tensor before the nodes where none is a usual feature", async () => {
-    const encoder = await open(warped);
+    const encoder = await open(drawn);
     await expect(encoder.plan(1)).rejects.toThrow(/--feature map\.$/);
     await encoder.release();
   });
@@ -186,15 +185,14 @@ describe("models that cannot be differentiated", () => {
   it("say so where there is none", async () => {
     const graph = smallGraph({ batch: 1 });
     const [conv] = graph.nodes;
-    const b = { op: "GridSample", domain: "", name: "first", attributes: {} };
-    graph.constants.set("grid", constantOf("float32", [1, 8, 8, 2], new Float32Array(128)));
+    const b = { op: "Bernoulli", domain: "", name: "first", attributes: {} };
     graph.nodes = [
-      { ...b, inputs: ["pixels", "grid"], outputs: ["warped"] },
-      { ...conv!, inputs: ["warped", conv!.inputs[1]!] },
+      { ...b, inputs: ["pixels"], outputs: ["drawn"] },
+      { ...conv!, inputs: ["drawn", conv!.inputs[1]!] },
       ...graph.nodes.slice(1),
     ];
     const encoder = await createEncoder(runtime, smallEncoder(graph));
-    await expect(encoder.plan(1)).rejects.toThrow(/GridSample "first".*choose another encoder/);
+    await expect(encoder.plan(1)).rejects.toThrow(/Bernoulli "first".*choose another encoder/);
     await encoder.release();
   });
 });

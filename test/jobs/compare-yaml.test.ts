@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { UsageError } from "../../src/errors.ts";
 import { checkedCompareConfig, readGrid } from "../../src/jobs/compare-config.ts";
 
 /** As the command line reads it. */
@@ -54,5 +55,28 @@ describe("a grid's configuration", () => {
       /Unrecognized keys: "steps", "foo"\. Under "config" go a method's settings: "steps"\n/,
     );
     expect(grid("{preset: clp, foo: 1}")).toThrow(/Unrecognized key: "foo"\n/);
+  });
+});
+
+describe("a grid that would not end", () => {
+  const grid = { data: ["emoji"], encoders: ["efficientnet-lite0@32"], methods: ["clp"] };
+
+  it("is refused by its number of cells, which the message gives", () => {
+    const seeds = Array.from({ length: 10_001 }, (_, i) => i);
+    expect(() => checkedCompareConfig({ ...grid, seeds }, "grid.yaml")).toThrow(
+      /grid\.yaml has 10001 cells \(1 data × 1 encoders × 1 methods × 1 ipc × 10001 seeds\), more than 10000/,
+    );
+    expect(checkedCompareConfig({ ...grid, seeds: seeds.slice(1) }, "grid.yaml").seeds).toHaveLength(10_000);
+  });
+
+  it("is refused where lists refer to lists, and where a key is every object's own", () => {
+    const laughs = ["a: &a [x,x,x,x,x,x,x,x,x]"];
+    for (const [i, name] of [..."bcdefghi"].entries()) {
+      const inner = `*${"abcdefgh"[i]}`;
+      laughs.push(`${name}: &${name} [${Array(9).fill(inner).join(",")}]`);
+    }
+    expect(() => readGrid(laughs.join("\n"), "grid.yaml")).toThrow(UsageError);
+    const proto = "data: [emoji]\nmethods: [{__proto__: {preset: clp}}]";
+    expect(() => readGrid(proto, "grid.yaml")).toThrow(/key "__proto__"/);
   });
 });

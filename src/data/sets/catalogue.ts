@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageSource } from "../source.ts";
 import { openCifar } from "./cifar.ts";
+import { cifarPickles } from "./cifar-pickles.ts";
 import { openCub } from "./cub.ts";
 import { openDogs } from "./dogs.ts";
 import { openFlowers } from "./flowers.ts";
@@ -10,6 +11,7 @@ import { idxFile, openIdx } from "./idx.ts";
 import { openImageNet } from "./imagenet.ts";
 import { imagenetSubsets } from "./imagenet-subsets.ts";
 import { openSpawrious } from "./spawrious.ts";
+import { isTinyImageNet, openTinyImageNet } from "./tiny-imagenet.ts";
 import { isWaterbirds, openWaterbirds } from "./waterbirds.ts";
 
 /** A known data set: what it is, where it comes from, how its files lie, and how they are opened. */
@@ -28,6 +30,8 @@ export interface DataSet {
   readonly layout: readonly string[];
   /** Each must be there; where several are joined with "|", one of them. */
   readonly required: readonly string[];
+  /** Whether a folder holds its files, where `required` cannot say it. */
+  readonly isThere?: (root: string) => boolean;
   /** Whether a folder lies so that it can be nothing else: then its path is enough. */
   readonly isRecognised?: (root: string) => boolean;
   /** A folder where a system's package puts it. */
@@ -81,16 +85,21 @@ function imagenetSubset(
 }
 
 function cifar(name: "cifar-10" | "cifar-100", classes: number, folder: string, files: string[]): DataSet {
+  const binary = (root: string) =>
+    [root, join(root, folder)].some((base) => files.every((file) => existsSync(join(base, file))));
   return {
     ...{ name, classes, images: [50_000, 10_000] },
-    title: `CIFAR-${classes}${classes === 100 ? " (fine labels)" : ""}, binary version`,
+    title: `CIFAR-${classes}${classes === 100 ? " (fine labels)" : ""}, binary or Python version`,
     page: cifarPage,
     terms: "see its page",
-    layout: [`${folder}/ or the folder itself, with`, ...files.map((file) => `  ${file}`)],
-    required: files.map((file) => `${file}|${folder}/${file}`),
-    isRecognised: (root) =>
-      files.every((file) => existsSync(join(root, file))) ||
-      files.every((file) => existsSync(join(root, folder, file))),
+    layout: [
+      `${folder}/ or the folder itself, with`,
+      ...files.map((file) => `  ${file}`),
+      `or cifar-${classes}-${classes === 10 ? "batches-py" : "python"}/ or that folder itself`,
+    ],
+    required: [],
+    isThere: (root) => binary(root) || cifarPickles(root, name) !== undefined,
+    isRecognised: (root) => binary(root) || cifarPickles(root, name) !== undefined,
     open: (root) => openCifar(root, name),
   };
 }
@@ -112,6 +121,7 @@ function idx(
       "t10k-labels-idx1-ubyte.gz",
     ],
     required: [],
+    isThere: isIdxFolder,
     ...(usual ? { usual } : {}),
     open: (root) => openIdx(root, name, classes),
   };
@@ -172,6 +182,18 @@ export const dataSets: readonly DataSet[] = [
       null,
     ),
   ),
+  {
+    name: "tiny-imagenet",
+    title: "Tiny ImageNet (CS231n)",
+    images: [100_000, 10_000],
+    classes: 200,
+    page: "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    terms: "images of ImageNet",
+    layout: ["train/<wnid>/images/*.JPEG", "val/images/*.JPEG  val/val_annotations.txt"],
+    required: ["train", "val/images", "val/val_annotations.txt"],
+    isRecognised: isTinyImageNet,
+    open: (root) => openTinyImageNet(root, "tiny-imagenet"),
+  },
   {
     name: "cub-200",
     title: "Caltech-UCSD Birds-200-2011",

@@ -7,6 +7,7 @@ import { readLines } from "../../files/text-files.ts";
 import type { Encoding } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../source.ts";
+import { cifarPickles, openCifarPickles } from "./cifar-pickles.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };
@@ -38,11 +39,13 @@ const formats: Readonly<Record<"cifar-10" | "cifar-100", Format>> = {
 /**
  * CIFAR-10 and CIFAR-100 (fine labels), binary version: records of one or two label bytes and 3 × 32 × 32 pixels.
  * Opening passes over the files once, for labels and hash; pixels are read by range. The fingerprint covers the
- * files' contents.
+ * files' contents. The Python version is read where that is there instead.
  */
 export async function openCifar(root: string, name: "cifar-10" | "cifar-100"): Promise<ImageSource> {
   const format = formats[name];
   const base = existsSync(join(root, format.folder)) ? join(root, format.folder) : root;
+  const pickles = existsSync(join(base, format.classFile)) ? undefined : cifarPickles(root, name);
+  if (pickles !== undefined) return openCifarPickles(pickles, name);
   const classes = (await readLines(base, format.classFile)).map(({ text }) => text);
   const splits = new Map<Split, ListedSplit>();
   for (const split of ["train", "test"] as const) {

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
-import { onDisk, replaceFile } from "../../files/disk.ts";
+import { makeFolders, onDisk, replaceFile } from "../../files/disk.ts";
 import { hubFetch, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
@@ -102,7 +102,7 @@ async function download(
     const { commit, files } = await parquetFiles(text, wanted, access, context).catch((error: unknown) => {
       throw error instanceof ClpError ? error : notUnderstood(`hf:${text}`, access, error);
     });
-    await onDisk(repository, () => mkdir(join(repository, "clp-dd"), { recursive: true }));
+    await onDisk(repository, () => makeFolders(join(repository, "clp-dd")));
     const lock = await lockFolder(repository);
     try {
       const total = files.reduce((sum, { size }) => sum + size, 0);

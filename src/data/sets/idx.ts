@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { createReadStream, existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { createGunzip, gunzipSync } from "node:zlib";
 import { DataError, messageOf } from "../../errors.ts";
+import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../source.ts";
@@ -12,7 +13,10 @@ import { digestRecords, imageList, type ListedSplit, listedSource } from "./list
 /** What the halves of the data set are called. */
 const prefixes = { train: "train", test: "t10k" } as const;
 /** The largest file of this kind that is known, EMNIST's, has 550 MB. */
-const mostBytes = 2 ** 30;
+const mostBytes = 640 * 2 ** 20;
+/** Images shrink to a fifth, blank ones to a two hundredth; short lists of labels to anything. */
+const mostRatio = 200;
+const allowedBytes = 2 ** 20;
 
 /** The file of a part of an idx data set: with a dash or a dot before `idx`, compressed or not. */
 export function idxFile(
@@ -107,24 +111,39 @@ async function readIdx(
   rank: 1 | 3,
 ): Promise<{ dims: number[]; data: Uint8Array; header: number; compressed: boolean }> {
   const compressed = path.endsWith(".gz");
-  let bytes: Buffer;
+  const header = 4 + 4 * rank;
+  const { size } = await stat(path);
+  const what = rank === 1 ? "labels" : "images";
+  let head: Buffer;
   try {
-    const raw = await readFile(path);
-    bytes = compressed ? gunzipSync(raw, { maxOutputLength: mostBytes }) : raw;
+    head = await firstBytes(path, compressed, header);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
   }
-  const header = 4 + 4 * rank;
-  const magic = bytes.length >= header ? bytes.readUInt32BE(0) : undefined;
+  const magic = head.length >= header ? head.readUInt32BE(0) : undefined;
   // Two zeros, 8 for unsigned bytes, the number of dimensions.
   if (magic !== 0x0800 + rank) {
-    const given = magic === undefined ? `${bytes.length} bytes` : `the magic number ${magic}`;
+    const given = magic === undefined ? `${head.length} bytes` : `the magic number ${magic}`;
     throw new DataError(
-      `${path} is no idx file of ${rank === 1 ? "labels" : "images"}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
+      `${path} is no idx file of ${what}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
     );
   }
-  const dims = Array.from({ length: rank }, (_, i) => bytes.readUInt32BE(4 + 4 * i));
+  const dims = Array.from({ length: rank }, (_, i) => head.readUInt32BE(4 + 4 * i));
   const wanted = dims.reduce((product, dim) => product * dim, 1);
+  const most = compressed ? Math.min(mostBytes, allowedBytes + mostRatio * size) : mostBytes;
+  if (wanted > most) {
+    throw new DataError(
+      `${path} says to be ${dims.join(" × ")}, which is more than the ${most} bytes that a file of ${size} can have: it ` +
+        "is damaged. Download it again.",
+    );
+  }
+  let bytes: Buffer;
+  try {
+    const raw = await readBounded(path, mostBytes);
+    bytes = compressed ? gunzipSync(raw, { maxOutputLength: header + wanted + 1 }) : raw;
+  } catch (cause) {
+    throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
+  }
   if (bytes.length - header !== wanted || wanted === 0) {
     throw new DataError(
       `${path} says to be ${dims.join(" × ")} but has ${bytes.length - header} bytes of data: it is truncated or ` +
@@ -132,4 +151,24 @@ async function readIdx(
     );
   }
   return { dims, data: bytes.subarray(header), header, compressed };
+}
+
+/** The first `count` bytes of a file, unpacked; fewer where it has no more. */
+async function firstBytes(path: string, compressed: boolean, count: number): Promise<Buffer> {
+  const file = createReadStream(path, compressed ? {} : { end: count - 1 });
+  const pieces: Buffer[] = [];
+  let length = 0;
+  const source = compressed ? file.pipe(createGunzip()) : file;
+  // An error of the file does not pass through the pipe.
+  file.once("error", (error) => source.destroy(error));
+  try {
+    for await (const piece of source as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length >= count) break;
+    }
+  } finally {
+    file.destroy();
+  }
+  return Buffer.concat(pieces).subarray(0, count);
 }

@@ -2,9 +2,9 @@
  * MATLAB's MAT-files, level 5 ("MAT-File Format", The MathWorks): what data sets keep their lists in. Read are
  * numeric, character, cell and struct arrays, compressed or not, of either byte order.
  */
-import { readFile } from "node:fs/promises";
 import { inflateSync } from "node:zlib";
 import { DataError, messageOf } from "../../errors.ts";
+import { readBounded } from "../../files/read-bounded.ts";
 
 /** An array; elements in MATLAB's order, columns first. */
 export type MatArray =
@@ -18,8 +18,11 @@ export type MatArray =
     };
 
 const headerBytes = 128;
-/** More than any list of a data set needs: a compressed element may claim anything. */
-const mostBytes = 512 * 2 ** 20;
+/**
+ * More than any list of a data set needs, of the file and of all that is unpacked from it: a compressed element may
+ * claim anything, and an array of eight bytes takes some 300 in memory.
+ */
+const mostBytes = 16 * 2 ** 20;
 const mostDepth = 16;
 
 const compressed = 15;
@@ -43,21 +46,16 @@ const sizes: Readonly<Record<number, number>> = {
 
 /** The variables of a MAT-file. Throws DataError when it cannot be read, is truncated or of another version. */
 export async function readMat(path: string): Promise<Map<string, MatArray>> {
-  let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    throw new DataError(`${path} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-  try {
+    const bytes = await readBounded(path, mostBytes, requireMat);
     return parseMat(bytes);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
   }
 }
 
-/** The variables of a MAT-file's bytes. Throws when they are not one. */
-function parseMat(bytes: Uint8Array): Map<string, MatArray> {
+/** Throws where a file's first bytes are not those of a MAT-file of level 5; says which byte order it has. */
+function requireMat(bytes: Uint8Array): { little: boolean } {
   if (bytes.length < headerBytes) throw new Error(`it has ${bytes.length} bytes, a MAT-file at least 128`);
   const mark = String.fromCharCode(bytes[126]!, bytes[127]!);
   const little = mark === "IM";
@@ -68,12 +66,26 @@ function parseMat(bytes: Uint8Array): Map<string, MatArray> {
       "it is a MAT-file of version 7.3, which is HDF5; only level 5 is read. Save it again with -v7",
     );
   }
+  return { little };
+}
+
+/** The variables of a MAT-file's bytes. Throws when they are not one. */
+function parseMat(bytes: Uint8Array): Map<string, MatArray> {
+  const { little } = requireMat(bytes);
   const variables = new Map<string, MatArray>();
+  let left = mostBytes;
+  const unpack = (data: Uint8Array): Uint8Array => {
+    try {
+      const unpacked = inflateSync(data, { maxOutputLength: Math.max(1, left) });
+      left -= unpacked.length;
+      return unpacked;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ERR_BUFFER_TOO_LARGE") throw cause;
+      throw new Error(`it unpacks to more than ${mostBytes} bytes`, { cause });
+    }
+  };
   for (const element of elementsOf(bytes.subarray(headerBytes), little)) {
-    const inner =
-      element.type === compressed
-        ? [...elementsOf(inflateSync(element.data, { maxOutputLength: mostBytes }), little)]
-        : [element];
+    const inner = element.type === compressed ? [...elementsOf(unpack(element.data), little)] : [element];
     for (const { type, data } of inner) {
       if (type !== matrixType) continue;
       const variable = arrayOf(data, little, 0);
@@ -129,7 +141,7 @@ function arrayOf(
   }
   const arrayClass = flags & 0xff;
   // Every element takes bytes: a damaged count must not be counted to.
-  if ((arrayClass === 1 || arrayClass === 2) && count > bytes.length) {
+  if ((arrayClass === 1 || arrayClass === 2) && count > bytes.length / 8) {
     throw new Error(`it is truncated: its array ${name} has ${count} elements in ${bytes.length} bytes`);
   }
   const nested = (): MatArray => {

@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { PartialContext } from "../../context.ts";
 import { DataError, UsageError } from "../../errors.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
-import { holdsImage } from "../folder-scan.ts";
+import { holdsImage, isSystemFolder } from "../folder-scan.ts";
 import { classFolders, openImageFolder } from "../image-folder.ts";
 import { type ImageSource, listed } from "../source.ts";
 import { type DataSet, dataSets, isIdxFolder } from "./catalogue.ts";
@@ -88,8 +88,8 @@ async function openIn(set: DataSet, root: string): Promise<ImageSource> {
       `${set.name}: ${root} lacks ${missing.map((paths) => paths.split("|")[0]).join(", ")}.\n${howTo(set)}`,
     );
   }
-  if (set.required.length === 0 && !isIdxFolder(root)) {
-    throw new DataError(`${set.name}: ${root} lacks some of the four files.\n${howTo(set)}`);
+  if (set.isThere?.(root) === false) {
+    throw new DataError(`${set.name}: ${root} lacks some of its files.\n${howTo(set)}`);
   }
   return set.open(root);
 }
@@ -147,7 +147,7 @@ async function shardsIn(root: string): Promise<{ parquet: string[]; tar: string[
     const entries = await readdir(join(root, relative), { withFileTypes: true });
     const folders: string[] = [];
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      if (entry.name.startsWith(".")) continue;
+      if (entry.name.startsWith(".") || isSystemFolder(entry.name)) continue;
       const path = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory()) folders.push(path);
       else if (entry.name.endsWith(".parquet")) found.parquet.push(path);

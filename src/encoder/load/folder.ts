@@ -4,6 +4,7 @@ import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import type { EncoderModel, Pool } from "../model.ts";
+import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder, loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
@@ -15,7 +16,7 @@ import { resized, type SizeOptions } from "./resized.ts";
 import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
 /** How a model is to be read, whatever it lies in. */
-export interface ModelOptions extends SizeOptions {
+export interface ModelOptions extends SizeOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
   readonly preprocessing?: Partial<Preprocessing>;
@@ -73,7 +74,7 @@ const Beside = z.object({
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
-  const model = await readOnnxFile(path, id);
+  const model = await readOnnxFile(path, id, options);
   const card = await cardBeside(path);
   const own = dirname(path);
   const folder = basename(own) === "onnx" ? dirname(own) : own;

@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DownloadError, ModelError } from "../../errors.ts";
+import { makeFolders } from "../../files/disk.ts";
 import { notUnderstood, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { inHubCache } from "../../files/hub/transfer.ts";
@@ -126,7 +127,7 @@ export async function localOnnx(folder: string): Promise<string[]> {
 async function download(model: HubModel, access: HubAccess, context: PartialContext): Promise<HubFolder> {
   const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
-  await mkdir(repository, { recursive: true });
+  await makeFolders(repository);
   const lock = await lockFolder(repository);
   try {
     const main = await openCommit(id, revision ?? "main", repository, access, context);
@@ -157,7 +158,7 @@ async function download(model: HubModel, access: HubAccess, context: PartialCont
 async function keepReference(repository: string, revision: string, commit: string): Promise<void> {
   if (isCommit(revision)) return;
   const path = join(repository, "refs", ...safeRevision(revision));
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   // Written beside and renamed: another process may be reading it.
   await writeFile(`${path}.incomplete`, commit);
   await rename(`${path}.incomplete`, path);

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { ModelError, messageOf } from "../../errors.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import { TimmPretrained, timmPreprocessing } from "../load/timm-preprocessing.ts";
-import { activationOf, type VisionTransformer } from "./description.ts";
+import { activationOf, gridOf, type Size, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
 import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
@@ -15,14 +15,20 @@ export interface TransformerConfig {
   readonly preprocessing: Preprocessing;
 }
 
-const count = z.int().positive();
+/** No width, depth or side of a model that exists comes near this: larger ones are damage, and would be made room for. */
+const most = 2 ** 16;
+const count = z.int().positive().max(most);
+const depth = z.int().positive().max(1024);
 const sides = z.union([count, z.tuple([count, count])]);
 const flag = z.boolean();
-const ratio = z.number().positive();
+const ratio = z
+  .number()
+  .positive()
+  .max(2 ** 20);
 
 const Sizes = z.object({
   hidden_size: count.optional(),
-  num_hidden_layers: count.optional(),
+  num_hidden_layers: depth.optional(),
   num_attention_heads: count.optional(),
   num_channels: z.literal(3, { error: "expected 3 channels (RGB)" }).optional(),
   image_size: sides.optional(),
@@ -39,7 +45,7 @@ const Sizes = z.object({
   mlp_bias: flag.optional(),
   use_swiglu_ffn: flag.optional(),
   use_gated_mlp: flag.optional(),
-  num_register_tokens: z.int().nonnegative().optional(),
+  num_register_tokens: z.int().nonnegative().max(most).optional(),
   rope_theta: ratio.optional(),
   projection_dim: count.optional(),
   vision_use_head: flag.optional(),
@@ -57,14 +63,14 @@ const Arguments = z.object({
   img_size: sides.optional(),
   patch_size: count.optional(),
   embed_dim: count.optional(),
-  depth: count.optional(),
+  depth: depth.optional(),
   num_heads: count.optional(),
   mlp_ratio: ratio.optional(),
   qkv_bias: flag.optional(),
   init_values: ratio.nullish(),
   class_token: flag.optional(),
-  reg_tokens: z.int().nonnegative().optional(),
-  num_reg_tokens: z.int().nonnegative().optional(),
+  reg_tokens: z.int().nonnegative().max(most).optional(),
+  num_reg_tokens: z.int().nonnegative().max(most).optional(),
   no_embed_class: flag.optional(),
   pre_norm: flag.optional(),
   global_pool: z.string().optional(),
@@ -72,7 +78,7 @@ const Arguments = z.object({
   act_layer: z.string().optional(),
   qkv_fused: flag.optional(),
   swiglu_mlp: flag.optional(),
-  swiglu_align_to: z.int().nonnegative().optional(),
+  swiglu_align_to: z.int().nonnegative().max(most).optional(),
   use_abs_pos_emb: flag.optional(),
   scale_mlp: flag.optional(),
   ref_feat_shape: z.tuple([count, count]).optional(),
@@ -193,11 +199,26 @@ function checked(config: TransformerConfig, where: string): TransformerConfig {
       `${where} gives ${width} features to ${heads} heads. Expected a multiple of ${heads * expected}.`,
     );
   }
+  requireFewPatches(where, config.description, config.preprocessing.crop);
+  requireFewPatches(where, config.description, image);
   if (image.some((side) => side < patch))
     throw new ModelError(
       `${where} gives images of ${image.join(" × ")} pixels, smaller than a patch of ${patch}.`,
     );
   return config;
+}
+
+/** Most patches of an image: every one takes a row of the tables of positions. */
+const mostPatches = 2 ** 18;
+
+/** @throws ModelError where images of a size have more patches than any model takes */
+export function requireFewPatches(where: string, v: VisionTransformer, size: Size): void {
+  const [rows, columns] = gridOf(v, size);
+  if (rows * columns <= mostPatches) return;
+  throw new ModelError(
+    `${where}: images of ${size.join(" × ")} pixels have ${rows * columns} patches of ${v.patch}; at most ${mostPatches} are ` +
+      "taken. Check image_size, crop_size and patch_size.",
+  );
 }
 
 function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {

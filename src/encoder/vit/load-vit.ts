@@ -9,7 +9,7 @@ import type { Preprocessing } from "../../images/preprocess.ts";
 import { shardsOf } from "../load/weight-shards.ts";
 import type { EncoderModel, Pool } from "../model.ts";
 import { buildTransformer } from "./build.ts";
-import { readTransformerConfig } from "./config.ts";
+import { readTransformerConfig, requireFewPatches } from "./config.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
 
 /** How a folder of weights is to be loaded. */
@@ -55,6 +55,7 @@ export async function loadTransformerFolder(
     const { preprocessing: asked = {} } = options;
     const preprocessing =
       typeof asked === "function" ? asked(config.preprocessing) : { ...config.preprocessing, ...asked };
+    requireFewPatches(join(folder, configFile), config.description, preprocessing.crop);
     const weights = matchWeights(config.description, config.names, files);
     const { feature } = options;
     const { graph, pooled } = await buildTransformer(

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { copyFile, lstat, mkdir, open, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, lstat, open, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { PathInfo } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, messageOf } from "../../errors.ts";
+import { makeFolders } from "../disk.ts";
 import { causesOf, hubFetch, interrupted, UnreachableError } from "./request.ts";
 import type { HubAccess } from "./settings.ts";
 
@@ -54,8 +55,8 @@ export async function transferFile(
   const link = join(repository, "snapshots", commit, ...file.path.split("/"));
   if (await isThere(link)) return onBytes(file.size);
   await inHubCache(repository, async () => {
-    await mkdir(dirname(blob), { recursive: true });
-    await mkdir(dirname(link), { recursive: true });
+    await makeFolders(dirname(blob));
+    await makeFolders(dirname(link));
     if (!(await isThere(blob))) await download(id, commit, file, blob, access, context, onBytes);
     onBytes(file.size);
     await rm(link, { force: true });

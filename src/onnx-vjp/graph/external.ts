@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
@@ -16,7 +17,7 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
   const folder = resolve(dirname(modelPath));
   const model = basename(modelPath);
   return async (location, offset, length) => {
-    const path = resolve(folder, location);
+    const path = pathOf(folder, location);
     const outside = (where: string) =>
       new ModelError(
         `${model} keeps weights in "${location}", ${where} of its own folder, which is refused. ` +
@@ -54,6 +55,14 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
       await file.close();
     }
   };
+}
+
+/** Windows programs write backslashes between folders; elsewhere they may be a part of a name. */
+function pathOf(folder: string, location: string): string {
+  const literal = resolve(folder, location);
+  return !location.includes("\\") || existsSync(literal)
+    ? literal
+    : resolve(folder, location.replaceAll("\\", "/"));
 }
 
 /** Real paths of the folders that a model may read from. */

@@ -49,6 +49,12 @@ export interface ValueInfo {
   readonly name: string;
   readonly dtype: DataType;
   readonly dims: readonly (number | string)[];
+  /** false: the number of dimensions is not known either, and `dims` is empty. */
+  readonly ranked?: false;
+  /** false: nothing is declared, in the body of a branch or loop; `dtype` says nothing. */
+  readonly typed?: false;
+  /** A sequence of such tensors, in the body of a branch or loop. */
+  readonly sequence?: true;
 }
 
 /** A constant tensor: little-endian raw bytes, as in the file, decoded only when somebody asks. */

@@ -14,6 +14,7 @@ import {
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
+  TypeProto_SequenceSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   type ValueInfoProto,
@@ -106,16 +107,11 @@ function graphProto(graph: Graph, place: Place, extraOutputs: readonly string[] 
 }
 
 /** An output without dimensions is a scalar, or of a shape that nobody knows yet: ONNX Runtime infers which. */
-function outputProto(info: ValueInfo): ValueInfoProto {
-  if (info.dims.length > 0) return valueInfoProto(info);
-  const tensor = create(TypeProto_TensorSchema, { elemType: protoOfDataType(info.dtype) });
-  return create(ValueInfoProtoSchema, {
-    name: info.name,
-    type: create(TypeProtoSchema, { value: { case: "tensorType", value: tensor } }),
-  });
-}
+const outputProto = (info: ValueInfo): ValueInfoProto =>
+  valueInfoProto(info.dims.length > 0 ? info : { ...info, ranked: false });
 
 function valueInfoProto(info: ValueInfo): ValueInfoProto {
+  if (info.typed === false) return create(ValueInfoProtoSchema, { name: info.name });
   const dim = info.dims.map((d) =>
     create(TensorShapeProto_DimensionSchema, {
       value:
@@ -126,13 +122,15 @@ function valueInfoProto(info: ValueInfo): ValueInfoProto {
             : { case: "dimParam", value: d },
     }),
   );
-  const tensor = create(TypeProto_TensorSchema, {
-    elemType: protoOfDataType(info.dtype),
-    shape: create(TensorShapeProtoSchema, { dim }),
-  });
+  const shape = info.ranked === false ? undefined : create(TensorShapeProtoSchema, { dim });
+  const elemType = protoOfDataType(info.dtype);
+  const tensor = create(TypeProto_TensorSchema, { elemType, ...(shape ? { shape } : {}) });
+  const type = create(TypeProtoSchema, { value: { case: "tensorType", value: tensor } });
+  if (!info.sequence) return create(ValueInfoProtoSchema, { name: info.name, type });
+  const sequence = create(TypeProto_SequenceSchema, { elemType: type });
   return create(ValueInfoProtoSchema, {
     name: info.name,
-    type: create(TypeProtoSchema, { value: { case: "tensorType", value: tensor } }),
+    type: create(TypeProtoSchema, { value: { case: "sequenceType", value: sequence } }),
   });
 }
 

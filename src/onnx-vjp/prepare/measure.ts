@@ -12,7 +12,7 @@ export type StaticInput = TensorType & { readonly name: string };
  * batch, so that memory does not grow with the batch asked for. A graph declared with a fixed batch runs at that.
  *
  * @param values whose types are wanted beside those of inputs and constants; default: whatever a node makes
- * @returns the types at a batch (default: that of `inputs`)
+ * @returns the types at a batch (default: that of `inputs`); sequences have none
  */
 export function measure(
   runtime: Runtime,
@@ -30,9 +30,11 @@ export function measure(
     if (missing.length === 0) return;
     // Element types are known without running.
     inferred ??= await inferredTypes(runtime, graph, values);
+    // Sequences have no shape.
+    const tensors = values.filter((value) => inferred!.has(value));
     // Shapes alone are outputs: what they are of can go during the run. ONNX Runtime takes leaves from the last to the
     // first, each with all that leads to it: written backwards, a shape is read right after the value is made.
-    const shapes = values.map(shapeOf);
+    const shapes = tensors.map(shapeOf);
     const session = await runtime.session(
       {
         ...graph,
@@ -50,7 +52,7 @@ export function measure(
         const dims = await shapesOn(session, at, shapes);
         const types = new Map<string, TensorType>();
         for (const { name, dtype, dims } of at) types.set(name, { dtype, dims });
-        for (const [i, name] of values.entries()) {
+        for (const [i, name] of tensors.entries()) {
           types.set(name, { dtype: inferred.get(name)!.dtype, dims: dims[i]! });
         }
         for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });

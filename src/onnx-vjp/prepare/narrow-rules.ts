@@ -54,6 +54,7 @@ export function narrowed(graph: TracedGraph, node: Node, k: number, asked: Part)
 /** Operators whose outputs each depend on one element of each input, with NumPy's broadcasting. */
 const elementwise = new Set(
   [
+    "Acos Acosh Asin Asinh Atan Atanh Cosh Sinh Tan",
     "Abs Add And Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish",
     "Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round",
     "Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where Xor",

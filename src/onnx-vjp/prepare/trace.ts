@@ -59,13 +59,14 @@ function declaredInputs(
     }
     const dims = batch === undefined ? given : [batch, ...given.slice(1)];
     const fits =
-      dims.length === info.dims.length && info.dims.every((d, i) => typeof d !== "number" || d === dims[i]);
+      info.ranked === false ||
+      (dims.length === info.dims.length && info.dims.every((d, i) => typeof d !== "number" || d === dims[i]));
     if (!fits) {
       throw new ModelError(
         `The model's input "${info.name}" has shape [${info.dims.join(", ")}] and cannot take [${dims.join(", ")}].`,
       );
     }
-    return { ...info, dims };
+    return { name: info.name, dtype: info.dtype, dims };
   });
 }
 
@@ -93,13 +94,14 @@ export async function retrace(
     for (const name of missing) {
       const type = inferred.get(name);
       // No dimensions: a scalar, or nothing known.
-      const known = type && type.dims.length > 0 && type.dims.every((d) => typeof d === "number" && d >= 0);
+      const known =
+        type !== undefined && type.dims.length > 0 && type.dims.every((d) => typeof d === "number" && d >= 0);
       if (known) types.set(name, type as TensorType);
     }
     const unknown = missing.filter((name) => !types.has(name));
     if (unknown.length > 0) {
       const found = await measure(runtime, live, live.inputs as StaticInput[], unknown)();
-      for (const name of unknown) types.set(name, found.get(name)!);
+      for (const name of unknown) if (found.has(name)) types.set(name, found.get(name)!);
     }
   }
   return fold(runtime, { ...live, types });
@@ -121,10 +123,12 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
   const foldable: Node[] = [];
   const rest: Node[] = [];
   const isConstant = (value: string) => value === "" || constants.has(value) || computed.has(value);
+  const isOfTensors = (node: Node) =>
+    node.outputs.every((output) => output === "" || graph.types.has(output));
   for (const node of graph.nodes) {
     if (node.domain === "" && (node.op === "Shape" || node.op === "Size")) {
       constants.set(node.outputs[0]!, shapeConstant(node, graph.types.get(node.inputs[0]!)!.dims));
-    } else if (readsOf(node).every(isConstant) && !random.has(node.op)) {
+    } else if (readsOf(node).every(isConstant) && !random.has(node.op) && isOfTensors(node)) {
       foldable.push(node);
       for (const output of node.outputs) computed.add(output);
     } else {

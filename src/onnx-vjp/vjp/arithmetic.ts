@@ -15,6 +15,8 @@ export interface Arithmetic {
   div(x: Operand, y: Operand): string;
   pow(x: Operand, y: Operand): string;
   neg(x: Operand): string;
+  sqrt(x: Operand): string;
+  floor(x: Operand): string;
   exp(x: Operand): string;
   log(x: Operand): string;
   sin(x: Operand): string;
@@ -48,6 +50,8 @@ export function arithmetic(b: GraphBuilder, dtype: DataType): Arithmetic {
     div: binary("Div"),
     pow: binary("Pow"),
     neg: unary("Neg"),
+    sqrt: unary("Sqrt"),
+    floor: unary("Floor"),
     exp: unary("Exp"),
     log: unary("Log"),
     sin: unary("Sin"),

@@ -125,7 +125,9 @@ export function activeValues(graph: TracedGraph, wrt: readonly string[], of: rea
     if (!node.inputs.some((i) => reached.has(i))) continue;
     for (const output of node.outputs) {
       const dtype = graph.types.get(output)?.dtype;
-      if (dtype === "float32" || dtype === "float64") reached.add(output);
+      // What has no type may hold floats: a sequence.
+      if (output !== "" && (dtype === undefined || dtype === "float32" || dtype === "float64"))
+        reached.add(output);
     }
   }
   const wanted = new Set(of);

@@ -8,7 +8,7 @@ import { uncovered } from "./uncovered.ts";
 /** The arithmetic of the element type of the node's first output. */
 const mathOf = (c: RuleContext): Arithmetic => arithmetic(c.b, c.type(c.node.outputs[0]!).dtype);
 
-interface Unary extends Arithmetic {
+export interface Unary extends Arithmetic {
   readonly dy: string;
   readonly x: string;
   readonly y: string;
@@ -19,7 +19,7 @@ interface Unary extends Arithmetic {
  * The rule of y = f(x). Derivatives are written on y wherever it determines them: y is then the only value
  * the forward must keep, and it is one that the next operator often keeps anyway.
  */
-function unary(derivative: (u: Unary) => string): Rule {
+export function unary(derivative: (u: Unary) => string): Rule {
   return (c, [dy]) => {
     const { node } = c;
     const dx = derivative({ ...mathOf(c), dy: dy!, x: node.inputs[0]!, y: node.outputs[0]!, node });
@@ -97,6 +97,18 @@ export const elementwiseRules: RuleTable = {
   Sin: unary(({ dy, x, mul, cos }) => mul(dy, cos(x))),
   Cos: unary(({ dy, x, mul, sin, neg }) => neg(mul(dy, sin(x)))),
   Erf: unary(({ dy, x, mul, exp, neg }) => mul(mul(dy, 2 / Math.sqrt(Math.PI)), exp(neg(mul(x, x))))),
+  // a − b·trunc(a/b): the remainder has the sign of a, as C's fmod.
+  Mod: (c, [dy]) => {
+    const { mul, div, neg, floor, abs, less, where } = mathOf(c);
+    const [a, divisor] = c.node.inputs as [string, string];
+    const whole = () => {
+      const quotient = div(a, divisor);
+      const size = floor(abs(quotient));
+      return where(less(quotient, 0), neg(size), size);
+    };
+    return broadcasting(same, () => neg(mul(dy!, whole())))(c, [dy]);
+  },
+  Hardmax: flat,
   Floor: flat,
   Ceil: flat,
   Round: flat,

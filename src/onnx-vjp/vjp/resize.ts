@@ -1,5 +1,5 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { type Attributes, fromFront, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
+import { type Attributes, float, fromFront, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
 import { contractAxis, type Matrix, sameDims } from "./layout.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
@@ -12,9 +12,8 @@ export const resizeRules: RuleTable = {
   Resize: (c, [dy]) => {
     const dims = c.inputDims(0);
     const size = [...c.outputDims(0)];
-    const mode = stringAttribute(c.node, "coordinate_transformation_mode", "half_pixel");
-    if (mode === "tf_crop_and_resize") throw uncovered(c.node, `crops by "roi" (mode ${mode})`);
-    if (sameDims(dims, size)) return c.node.inputs.map((_, i) => (i === 0 ? dy! : null));
+    if (crops(c) && c.needs(1)) throw uncovered(c.node, "computes what it crops to from the image");
+    if (sameDims(dims, size) && !crops(c)) return c.node.inputs.map((_, i) => (i === 0 ? dy! : null));
     let dx = dy!;
     for (let axis = dims.length - 1; axis >= 0; axis--) {
       const matrix = interpolation(c, axis);
@@ -44,23 +43,29 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
   const attributes: Attributes = Object.fromEntries(
     Object.entries(node.attributes).filter(([key]) => key !== "axes" && key !== "keep_aspect_ratio_policy"),
   );
+  const region = crops(c) ? regionOf(c, k, axes.length) : undefined;
   const identity = Array.from({ length: from * from }, (_, e) => (e % (from + 1) === 0 ? 1 : 0));
   const eye = b.constant(constantOf(dtype, [1, 1, from, from], identity));
   const given = scales && sizeOf(scales.dims) > 0 ? numbersOf(scales)[k]! : undefined;
-  if (given === 1 || (given === undefined && from === to)) return undefined;
+  const isWhole = region === undefined || (region[0] === 0 && region[1] === 1);
+  if (isWhole && (given === 1 || (given === undefined && from === to))) return undefined;
   // ONNX Runtime copies where no size changes, which the identity matrix would meet and the image does not.
-  if (from === to) throw uncovered(node, `scales axis ${axis} by ${given} without changing its size`);
+  if (isWhole && from === to)
+    throw uncovered(node, `scales axis ${axis} by ${given} without changing its size`);
   if (given === undefined && stringAttribute(node, "keep_aspect_ratio_policy", "stretch") !== "stretch") {
     throw uncovered(node, "keeps the aspect ratio of its sizes");
   }
   if (given === undefined && integersOf(c, 3) === undefined)
     throw uncovered(node, "has neither scales nor sizes");
+  const roi =
+    region === undefined ? "" : b.constant(constantOf(dtype, [8], [0, 0, region[0], 0, 1, 1, region[1], 1]));
   const matrix = b.op(
     "Resize",
     given === undefined
-      ? [eye, "", "", b.ints([1, 1, to, from])]
-      : [eye, "", b.floats([4], [1, 1, given, 1])],
-    attributes,
+      ? [eye, roi, "", b.ints([1, 1, to, from])]
+      : [eye, roi, b.floats([4], [1, 1, given, 1])],
+    // What lies beside the image is a constant.
+    region === undefined ? attributes : { ...attributes, extrapolation_value: float(0) },
   );
   const flat = b.reshape(matrix, [to, from]);
   return {
@@ -68,4 +73,15 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
     columns: from,
     name: (transposed) => (transposed ? b.transpose(flat, [1, 0]) : flat),
   };
+}
+
+const crops = (c: RuleContext): boolean =>
+  stringAttribute(c.node, "coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize";
+
+/** The part of the `k`-th resized axis of `count` that a crop takes, as shares of its length. */
+function regionOf(c: RuleContext, k: number, count: number): [number, number] {
+  const roi = c.constant(c.node.inputs[1] ?? "");
+  if (roi === undefined) throw uncovered(c.node, "computes what it crops to from the image");
+  const numbers = numbersOf(roi);
+  return [numbers[k]!, numbers[k + count]!];
 }

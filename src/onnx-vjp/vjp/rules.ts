@@ -9,10 +9,12 @@ import { poolingRules } from "./pooling.ts";
 import { reductionRules } from "./reduction.ts";
 import { resizeRules } from "./resize.ts";
 import type { RuleTable } from "./rule.ts";
+import { trigonometricRules } from "./trigonometric.ts";
 
 /** Every pullback rule, by op (opset 18 forms: see graph/lower); of other domains, by `domain.op`. */
 export const rules: RuleTable = {
   ...elementwiseRules,
+  ...trigonometricRules,
   ...linearRules,
   ...convolutionRules,
   ...poolingRules,

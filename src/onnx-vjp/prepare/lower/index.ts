@@ -4,10 +4,14 @@ import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } fro
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
+import { fourierLowerings } from "./fourier.ts";
 import { legacyLowerings } from "./legacy.ts";
 import type { Lowering, LoweringContext, LoweringTable } from "./lowering.ts";
 import { opsetLowerings } from "./opset.ts";
+import { placeLowerings } from "./places.ts";
 import { quantizedLowerings } from "./quantized.ts";
+import { recurrentLowerings } from "./recurrent.ts";
+import { samplingLowerings } from "./sampling.ts";
 
 /** Every lowering, by op (of other domains: `domain.op`). */
 export const lowerings: LoweringTable = {
@@ -15,18 +19,22 @@ export const lowerings: LoweringTable = {
   ...compositeLowerings,
   ...contribLowerings,
   ...convolutionLowerings,
+  ...samplingLowerings,
+  ...fourierLowerings,
+  ...placeLowerings,
+  ...recurrentLowerings,
   ...quantizedLowerings,
 };
 
-/** Standard operators that came after the target: what no lowering covers cannot stay. */
-const newer = new Set([
-  "AffineGrid",
-  "Attention",
-  "DeformConv",
-  "Gelu",
-  "RMSNormalization",
-  "RotaryEmbedding",
-]);
+/**
+ * Operators that came, or whose form changed by more than its types, after the target: by the operator set in which they
+ * did. What no lowering covers cannot stay.
+ */
+const newer: Readonly<Record<string, number>> = {
+  ...{ AffineGrid: 20, Attention: 23, DFT: 20, DeformConv: 19, Gelu: 20, GridSample: 20, ImageDecoder: 20 },
+  ...{ RMSNormalization: 23, RegexFullMatch: 20, RotaryEmbedding: 23, StringConcat: 20, StringSplit: 20 },
+  ...{ Swish: 24, TensorScatter: 24 },
+};
 
 /**
  * Rewrites a graph into the forms of `targetOpset` that the pullback rules know. Every value that a node of
@@ -54,7 +62,7 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
     const legacy = graph.opset < 11 ? entry(legacyLowerings, key)?.(context) : undefined;
     const values = legacy ?? entry(lowerings, key)?.(context);
     if (values === undefined) {
-      if (newer.has(key)) {
+      if (Object.hasOwn(newer, key) && graph.opset >= newer[key]!) {
         throw new ModelError(
           `The node ${describeNode(node)} of operator set ${graph.opset} has no form in ${targetOpset}, and no pullback ` +
             "rule. Choose a feature tensor before it (`clp-dd inspect` lists the candidates).",

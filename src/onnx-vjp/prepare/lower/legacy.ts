@@ -1,14 +1,5 @@
-import { ModelError } from "../../errors.ts";
 import { numbersOf } from "../../graph/constant.ts";
-import {
-  describeNode,
-  floatAttribute,
-  int,
-  intAttribute,
-  intsAttribute,
-  stringAttribute,
-  text,
-} from "../../graph/ir.ts";
+import { floatAttribute, int, intAttribute, intsAttribute, stringAttribute, text } from "../../graph/ir.ts";
 import type { LoweringContext, LoweringTable } from "./lowering.ts";
 
 /**
@@ -45,18 +36,24 @@ export const legacyLowerings: LoweringTable = {
   Scatter: ({ node, b }) => [b.op("ScatterElements", node.inputs, node.attributes)],
   Upsample: oldResize,
   Resize: oldResize,
-  BatchNormalization: ({ node, b }) => {
+  BatchNormalization: ({ node, b, type }) => {
     if (node.attributes.spatial === undefined) return undefined;
-    if (intAttribute(node, "spatial", 1) !== 1) {
-      throw new ModelError(
-        `The node ${describeNode(node)} normalises each pixel by its own statistics (spatial = 0), which is not ` +
-          "read. Export the model again with opset 11 or newer.",
-      );
-    }
+    if (intAttribute(node, "spatial", 1) !== 1) return [perPixel({ node, b, type })];
     const { spatial: _, ...attributes } = node.attributes;
     return [b.op(node.op, node.inputs, attributes)];
   },
 };
+
+/** scale·(x − mean)/√(variance + ε) + bias, with a number of each for every pixel of every channel. */
+function perPixel({ node, b, type }: Pick<LoweringContext, "node" | "b" | "type">): string {
+  const [x, scale, bias, mean, variance] = node.inputs as readonly string[] as [
+    ...[string, string, string, string, string],
+  ];
+  const epsilon = b.scalar(floatAttribute(node, "epsilon", 1e-5), type(x).dtype);
+  const deviation = b.op("Sqrt", [b.op("Add", [variance, epsilon])]);
+  const normalized = b.op("Div", [b.op("Sub", [x, mean]), deviation]);
+  return b.op("Add", [b.op("Mul", [normalized, scale]), bias]);
+}
 
 /** Positions were output / scale then, and the nearest element the one before, or behind when shrinking. */
 function oldResize({ node, b, constant }: LoweringContext): readonly string[] | undefined {

@@ -1,5 +1,6 @@
 import { ModelError } from "../../errors.ts";
 import { numbersOf } from "../../graph/constant.ts";
+import { protoOfDataType } from "../../graph/data-type.ts";
 import {
   describeNode,
   fromFront,
@@ -23,8 +24,8 @@ export const opsetLowerings: LoweringTable = {
 
   ReduceSum: axesAsInput(13),
   ReduceMean: axesAsInput(18),
-  ReduceMax: axesAsInput(18),
-  ReduceMin: axesAsInput(18),
+  ReduceMax: ofBooleans(axesAsInput(18)),
+  ReduceMin: ofBooleans(axesAsInput(18)),
   ReduceProd: axesAsInput(18),
   ReduceL1: axesAsInput(18),
   ReduceL2: axesAsInput(18),
@@ -39,11 +40,15 @@ export const opsetLowerings: LoweringTable = {
   Split: lowerSplit,
   Pad: lowerPad,
   Resize: lowerResize,
-  Cast: without("saturate"),
+  Cast: without("saturate", "round_mode"),
   BatchNormalization: inferenceOnly(1),
-  Dropout: ({ node, constant }) => {
+  // Without training nothing is dropped: the mask, which was of numbers before operator set 10, is all true.
+  Dropout: ({ node, b, type, constant }) => {
     refuseTraining(node, constant);
-    return node.outputs.slice(1).every((o) => o === "") ? [node.inputs[0]!] : undefined;
+    const [, mask = ""] = node.outputs;
+    if (mask === "") return [node.inputs[0]!];
+    const { dtype, dims } = type(mask);
+    return [node.inputs[0]!, b.op("Expand", [b.scalar(1, dtype), b.ints(dims)])];
   },
 };
 
@@ -66,6 +71,18 @@ function axesAsInput(since: number): Lowering {
     const axes = intsAttribute(node, "axes");
     const inputs = axes === undefined ? [node.inputs[0]!] : [node.inputs[0]!, b.ints(axes)];
     return [b.op(node.op, inputs, attributes)];
+  };
+}
+
+/** Since operator set 20 booleans have a largest and a smallest, too. */
+function ofBooleans(others: Lowering): Lowering {
+  return (context) => {
+    const { node, b, type } = context;
+    if (type(node.inputs[0]!).dtype !== "bool") return others(context);
+    const cast = (value: string, dtype: "int32" | "bool") =>
+      b.op("Cast", [value], { to: int(protoOfDataType(dtype)) });
+    const [x, ...axes] = node.inputs as readonly [string, ...string[]];
+    return [cast(b.op(node.op, [cast(x, "int32"), ...axes], node.attributes), "bool")];
   };
 }
 
@@ -122,12 +139,12 @@ function lowerResize({ node, b, constant }: LoweringContext): readonly string[] 
   return [b.op("Resize", inputs, node.attributes)];
 }
 
-/** Drops an attribute that is newer than the target and says nothing about the types that are read. */
-function without(name: string): Lowering {
+/** Drops attributes that are newer than the target and say nothing about the types that are read. */
+function without(...names: readonly string[]): Lowering {
   return ({ node, b }) => {
-    if (node.attributes[name] === undefined) return undefined;
-    const { [name]: _, ...attributes } = node.attributes;
-    return [b.op(node.op, node.inputs, attributes)];
+    const kept = Object.entries(node.attributes).filter(([key]) => !names.includes(key));
+    if (kept.length === Object.keys(node.attributes).length) return undefined;
+    return [b.op(node.op, node.inputs, Object.fromEntries(kept))];
   };
 }
 
