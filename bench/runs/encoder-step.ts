@@ -337,7 +337,7 @@ async function matrixProduct(runtime: Runtime): Promise<{ flops: number; time: T
   b.output(b.op("MatMul", [b.input("a", [n, n]), b.floats([n, n], draw(n * n))]), { dims: [n, n] });
   const session = await runtime.session(b.graph);
   const feeds = { a: new Tensor("float32", draw(n * n), [n, n]) };
-  // A fresh array for each result takes about a tenth of the time (docs/performance.md).
+  // A fresh array for each result takes about a tenth of the time (docs/notes/performance.md).
   const [result] = session.graph.outputs;
   const into = { [result!]: new Tensor("float32", new Float32Array(n * n), [n, n]) };
   const repeats = productRepeats;

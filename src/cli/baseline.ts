@@ -1,8 +1,9 @@
-import { Argument, type Command } from "commander";
+import { Argument, type Command, InvalidArgumentError } from "commander";
 import { listed } from "../data/source.ts";
 import { UsageError } from "../errors.ts";
+import { normalizations } from "../probe/feature-map.ts";
 import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
-import type { DistillConfig } from "../recipe/config.ts";
+import { DistillConfig } from "../recipe/config.ts";
 import {
   addCommonOptions,
   addOptions,
@@ -60,9 +61,20 @@ export function addBaseline(command: Command): void {
   addSomeSettings(command, {
     ipc: "images per class",
     seed: "seed of random and kmeans",
-    normalize: "feature maps; the first is that of the closed-form probe, the others are for distill",
     lambda: "ridge strength relative to tr(K)/m; full chooses its own",
   });
+  command.addOption(
+    ownOption("--normalize <map>", "feature map of the closed-form probe", "Objective:")
+      .choices(normalizations)
+      .argParser((text) => {
+        const map = normalizations.find((known) => known === text);
+        if (map === undefined) {
+          throw new InvalidArgumentError(`Allowed choices are ${normalizations.join(", ")}.`);
+        }
+        return [map];
+      })
+      .default(undefined, DistillConfig.shape.normalize.parse(undefined)[0]),
+  );
   addOptions(command, encoderNames);
   addOptions(command, ["out", "overwrite", "baselines", "edits"], {
     out: { required: true },

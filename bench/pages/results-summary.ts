@@ -1,0 +1,74 @@
+/** The answer first: one table over the data sets, of the figures that the sections of docs/results.md have. */
+
+/** Sections whose first table is summed up, as docs/results.md and the summary call them. */
+const sections: readonly (readonly [title: string, name: string])[] = [
+  ["Emoji, 8 Unicode groups", "emoji, 8 groups"],
+  ["Emoji, 56 Unicode subgroups", "emoji, 56 subgroups"],
+  ["Fashion-MNIST", "Fashion-MNIST, 10 classes"],
+];
+
+const methods = ["full", "clp", "clp-long", "clp-mse", "lgm", "sfm", "herding", "random"] as const;
+
+export type ProbeColumn = "closed form" | "LGM head" | "tuned head";
+
+const cellsOf = (line: string): string[] =>
+  line
+    .split("|")
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+
+/** The first table of a section, a record for each of its rows; undefined where the page has none. */
+function tableOf(page: string, title: string): readonly Readonly<Record<string, string>>[] | undefined {
+  const section = page.split(/^(?=## )/m).find((text) => text.startsWith(`## ${title}\n`));
+  const lines = section?.split("\n") ?? [];
+  const first = lines.findIndex((line) => line.startsWith("| method |"));
+  if (first < 0) return undefined;
+  const [head, , ...rows] = lines.slice(first, lines.indexOf("", first)).map(cellsOf);
+  return rows.map((cells) => Object.fromEntries(head!.map((name, index) => [name, cells[index] ?? ""])));
+}
+
+/**
+ * A method's row with one image per class: that of the default where the method was also measured otherwise, else
+ * the one of its name, else one that names a setting behind it.
+ */
+function rowOf(rows: readonly Readonly<Record<string, string>>[], method: string) {
+  const named = rows.filter(({ method: name }) => name === method || name!.startsWith(`${method}, `));
+  const own = named.filter((row) => ["1", "all"].includes(row["images a class"] ?? row["images per class"]!));
+  return (
+    own.find(({ method: name }) => name!.endsWith("(the default)")) ??
+    own.find(({ method: name }) => name === method) ??
+    own.find(({ method: name }) => /^[\w-]+, [\d,]+ steps$/.test(name!))
+  );
+}
+
+/**
+ * Markdown: a row for each data set and probe, a column for each method.
+ * @param page docs/results.md
+ */
+export function resultsSummary(page: string, probes: readonly ProbeColumn[]): string {
+  const rows = sections.flatMap(([title, name]) => {
+    const table = tableOf(page, title);
+    if (table === undefined) return [];
+    return probes.map((probe) => [
+      name,
+      probe,
+      ...methods.map((method) => {
+        const figure = rowOf(table, method)?.[probe] ?? "–";
+        return method === "clp" ? `**${figure}**` : figure;
+      }),
+    ]);
+  });
+  const head = ["data", "probe", "all real images", ...methods.slice(1)];
+  return [head, head.map((_, index) => (index < 2 ? "---" : "---:")), ...rows]
+    .map((cells) => `| ${cells.join(" | ")} |`)
+    .join("\n");
+}
+
+/** The README with its table of results as docs/results.md has the figures. */
+export function withResults(readme: string, page: string): string {
+  return readme.replace(
+    /(<!-- results -->\n)[\s\S]*?(<!-- \/results -->)/,
+    (_, begin: string, end: string) =>
+      `${begin}${resultsSummary(page, ["closed form", "tuned head"])}\n${end}`,
+  );
+}
