@@ -159,7 +159,7 @@ ${settings.flatMap(row).join("\n")}
 ${missing.length > 0 ? `\nNot measured: ${missing.join("; ")}.\n` : ""}
 Measured on ${kept.machine}. Load is the machine's load average when a run began
 (the largest); above the number of cores the machine was doing other work too, and the seconds are too long. "Of full
-data": of the full-data probe on the same feature map. One seed tells differences of about two points apart, not less.
+data": of the full-data probe on the same feature map. One seed resolves differences of about two points, not less.
 
 This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`) from docs/recipe.json and the configuration
 (\`src/recipe/config.ts\`). The experiments behind the choice, and what did not help: [notes/recipe.md](notes/recipe.md).

@@ -27,18 +27,17 @@ function tableOf(page: string, title: string): readonly Readonly<Record<string, 
   return rows.map((cells) => Object.fromEntries(head!.map((name, index) => [name, cells[index] ?? ""])));
 }
 
-/**
- * A method's row with one image per class: that of the default where the method was also measured otherwise, else
- * the one of its name, else one that names a setting behind it.
- */
-function rowOf(rows: readonly Readonly<Record<string, string>>[], method: string) {
-  const named = rows.filter(({ method: name }) => name === method || name!.startsWith(`${method}, `));
-  const own = named.filter((row) => ["1", "all"].includes(row["images a class"] ?? row["images per class"]!));
-  return (
-    own.find(({ method: name }) => name!.endsWith("(the default)")) ??
-    own.find(({ method: name }) => name === method) ??
-    own.find(({ method: name }) => /^[\w-]+, [\d,]+ steps$/.test(name!))
-  );
+/** A method's figure with one image per class; that of the default's steps behind it where the section has other ones. */
+function figureOf(rows: readonly Readonly<Record<string, string>>[], method: string, probe: string): string {
+  const own = rows.filter((row) => ["1", "all"].includes(row["images a class"] ?? row["images per class"]!));
+  const named = (pattern: RegExp) =>
+    own.find(({ method: name }) => name!.startsWith(method) && pattern.test(name!.slice(method.length)));
+  const row = named(/^$/) ?? named(/^, [\d,]+ steps$/);
+  const figure = row?.[probe] ?? "–";
+  const standard = named(/^, .* \(the default\)$/);
+  const shown = method === "clp" ? `**${figure}**` : figure;
+  const [steps] = /[\d,]+ steps/.exec(standard?.method ?? "") ?? [];
+  return standard === undefined ? shown : `${shown} (${steps}: ${standard[probe]})`;
 }
 
 /**
@@ -49,14 +48,7 @@ export function resultsSummary(page: string, probes: readonly ProbeColumn[]): st
   const rows = sections.flatMap(([title, name]) => {
     const table = tableOf(page, title);
     if (table === undefined) return [];
-    return probes.map((probe) => [
-      name,
-      probe,
-      ...methods.map((method) => {
-        const figure = rowOf(table, method)?.[probe] ?? "–";
-        return method === "clp" ? `**${figure}**` : figure;
-      }),
-    ]);
+    return probes.map((probe) => [name, probe, ...methods.map((method) => figureOf(table, method, probe))]);
   });
   const head = ["data", "probe", "all real images", ...methods.slice(1)];
   return [head, head.map((_, index) => (index < 2 ? "---" : "---:")), ...rows]

@@ -117,7 +117,7 @@ const main = (
     name,
     title,
     text:
-      "Every method with the project's recipe, clp and lgm also with augmentation while distilling (one draw a step), and the " +
+      "Every method with the project's recipe, clp and lgm also with augmentation while distilling (one draw per step), and the " +
       "real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images." +
       (variants.length > 0 && seeds.length > 1
         ? ` ${variants.map((v) => v.name).join("; ")}: one seed.`
@@ -209,7 +209,7 @@ const experiment = (
   title: `What the method stands on: ${what}`,
   text:
     `Outer objective × feature map (without target features), then one setting of the default at a time; at ${experimentSize} px and with ` +
-    `${steps} steps, where a row says nothing else. The scale of the labels is not a row of its own: scaling ` +
+    `${steps} steps, where a row says nothing else. The scale of the labels has no row: scaling ` +
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
@@ -252,7 +252,7 @@ const publishedRecipe: Section = {
   name: "published-recipe",
   title: "LGM and SFM by their own recipes",
   text:
-    `The 8 emoji groups at ${experimentSize} px: the published recipes (10 augmented draws a step, 5,000 steps) beside the ` +
+    `The 8 emoji groups at ${experimentSize} px: the published recipes (10 augmented draws per step, 5,000 steps) beside the ` +
     "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
@@ -456,8 +456,9 @@ async function writePage(parts: ReadonlyMap<string, string>): Promise<void> {
   const path = "docs/results.md";
   const about = `The probe, closed form or gradient-trained, learns from one image per class; top-1 on real test images in percent,
 mean ± standard deviation over seeds. \`clp\` is the default recipe, \`clp-long\` the preset with three times the steps;
-\`clp-mse\`, \`lgm\` and \`sfm\` are other objectives with the same recipe; \`herding\` and \`random\` choose real images. How to
-read the tables, and what they do not say: [notes/results.md](notes/results.md).
+\`clp-mse\`, \`lgm\` and \`sfm\` are other objectives with the same recipe; \`herding\` and \`random\` choose real images. On the 56
+subgroups \`clp\`, \`clp-mse\`, \`lgm\` and \`sfm\` had 200 steps; what the default's 500 give is beside. How to read the tables, and
+what they do not say: [notes/results.md](notes/results.md).
 
 Written by \`npm run results\` (\`bench/pages/results.ts\`), section by section; under each title is the command that its
 figures were measured by, or they are in columns marked as published. Test images are never looked at while distilling,

@@ -68,7 +68,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const config = readGrid(text, file);
     checkedCompareConfig(config, file);
     const { out, device, precision, threads, maxBad } = options;
-    // Whatever is wrong with these is told before the cells are run.
+    // Whatever is wrong with these is reported before the cells are run.
     const published = options.published === undefined ? undefined : readPublished(options.published);
     await makeFolder("--out", out);
     const comparison = await runJob(

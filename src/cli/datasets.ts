@@ -7,7 +7,7 @@ import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 const otherForms = `Given as a path alone where its files can be nothing else, else as NAME:PATH;
-\`clp-dd datasets NAME\` says how the files must lie. Also read:
+\`clp-dd datasets NAME\` says how the files must be laid out. Also read:
   emoji, emoji-subgroups   come with the package
   DIR                      images in a folder per class, split or not
   DIR or FILE.parquet      columns of images and labels
@@ -39,7 +39,7 @@ function known(name: string): DataSet {
   const found = dataSets.find((set) => set.name === name);
   if (found !== undefined) return found;
   throw new UsageError(
-    `There is no data set "${name}". Known are ${dataSets.map((set) => set.name).join(", ")}.`,
+    `There is no data set "${name}". Expected one of ${dataSets.map((set) => set.name).join(", ")}.`,
   );
 }
 

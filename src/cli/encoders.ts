@@ -7,7 +7,7 @@ import { formatTable } from "./table.ts";
 
 export function addEncoders(command: Command): void {
   command.description(
-    "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and " +
+    "Lists the encoders that have a name: length of the feature, input in pixels, license of the weights, and " +
       "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
       "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
   );
@@ -42,7 +42,7 @@ function tableOf(encoders: readonly ListedEncoder[]): string {
     ...[name, String(featureSize), String(input), licence],
     hub === undefined ? "in the package" : present ? "yes" : "no",
   ]);
-  const table = formatTable(["name", "feature", "input", "licence", "present"], rows, {
+  const table = formatTable(["name", "feature", "input", "license", "present"], rows, {
     align: ["left", "right", "right", "left", "left"],
   });
   return `${table}\n\nFetched when first used, or by \`clp-dd encoders fetch NAME\`.`;

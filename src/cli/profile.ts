@@ -30,7 +30,7 @@ export function addProfile(command: Command): void {
   command
     .description(
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
-        "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
+        "of a step, and the most expensive operators and nodes of the encoder's forward and pullback.",
     )
     .argument("[model]", encoderForms, defaultEncoder)
     .addOption(ownOption("--images <n>", "synthetic images", measured).argParser(integer(2)).default(8))
@@ -61,12 +61,12 @@ export function addProfile(command: Command): void {
   });
 }
 
-/** What else is to be known of operators on a card. */
-function cardNotes({ device, nodes }: StepProfile): string[] {
+/** What else there is to know about operators on a GPU. */
+function gpuNotes({ device, nodes }: StepProfile): string[] {
   if (device === "cpu") return [];
   const others = [...new Set(nodes.filter((node) => node.onProcessor).map(({ op }) => op))];
-  const where = others.length === 0 ? "All ran on the card." : `On the processor: ${others.join(", ")}.`;
-  return ["", `${where} Times are those of starting a card's programs.`];
+  const where = others.length === 0 ? "All ran on the GPU." : `On the CPU: ${others.join(", ")}.`;
+  return ["", `${where} Times are those of starting the GPU's kernels.`];
 }
 
 const milliseconds = (ms: number): string => ms.toFixed(ms < 9.995 ? 2 : 1);
@@ -95,7 +95,7 @@ function describeProfile(found: StepProfile, top: number): string {
       formatPercent(share),
     ]);
   return [
-    `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} a call,`,
+    `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} per call,`,
     `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ` +
       `${formatMany(found.threads, "thread")}, mean of ${formatMany(found.steps, "step")}, profiler on`,
     "",
@@ -104,14 +104,14 @@ function describeProfile(found: StepProfile, top: number): string {
       [...stages, ["step", milliseconds(found.stepMs), formatPercent(1)]],
     ),
     "",
-    `Choosing target features every so many steps adds ${milliseconds(found.targetsMs)} ms a step in the mean.`,
+    `Choosing target features every so many steps adds ${milliseconds(found.targetsMs)} ms per step on average.`,
     "",
-    `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The dearest operators:`,
+    `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The most expensive operators:`,
     "",
     formatTable(["operator", "forward", "pullback", "ms", "share"], ops),
-    ...cardNotes(found),
+    ...gpuNotes(found),
     "",
-    "The dearest nodes, as ONNX Runtime fused them:",
+    "The most expensive nodes, as ONNX Runtime fused them:",
     "",
     formatTable(["pass", "operator", "node", "output", "ms", "share"], nodes),
   ].join("\n");
