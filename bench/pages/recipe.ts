@@ -1,5 +1,6 @@
 /**
- * The experiments behind the defaults: one setting at a time is changed from the default, on the embedded emoji
+ * The defaults, and the experiments behind the recipe for exact pixels: one setting at a time is changed from the preset
+ * `exact`, on the embedded emoji
  * set with the embedded encoder, and the closed-form probe's accuracy on the test images is measured. Every run is
  * kept in docs/recipe.json under its whole configuration, and docs/recipe.md is written from there.
  *
@@ -16,6 +17,7 @@ import { userCache } from "../../src/files/cache-location.ts";
 import { runDistillation } from "../../src/jobs/distill.ts";
 import { meanStd } from "../../src/probe/metrics.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
+import { withPreset } from "../../src/recipe/presets.ts";
 import { type Setting, settings } from "../lib/settings.ts";
 
 const { values: options } = parseArgs({
@@ -56,7 +58,7 @@ interface Kept {
 const kept: Kept = existsSync(keptIn)
   ? JSON.parse(readFileSync(keptIn, "utf8"))
   : { machine: "", runs: [], baselines: {} };
-/** The full data's probe and the real images depend on the feature map, whose are those of the default. */
+/** The recipe for exact pixels. The full data's probe and the real images depend on its feature map. */
 const standard = DistillConfig.parse({});
 const mapOf = (config: DistillConfig): string => config.normalize[0]!;
 
@@ -148,7 +150,8 @@ ${defaultsTable()}
 ## What changing one setting does
 On the embedded emoji set (8 Unicode groups, 6,518 training and 1,754 test images drawn by other hands, 128 px) with the
 embedded encoder, one image per class, hard labels, closed-form probe: top-1 on the test images in percent. Each row
-changes one setting of the default.
+changes one setting of the preset \`exact\`, the recipe for those who keep the exact pixels. What makes images bear
+handling, as the default recipe's do, is in [robust.md](robust.md).
 
 Full data, closed form: ${percent(baseline.fullData)}. Centroid images: ${percent(baseline.centroid)}. Random images, 5 seeds:
 ${percent(baseline.random.mean)} ± ${percent(baseline.random.std)}.
@@ -162,15 +165,20 @@ Measured on ${kept.machine}. Load is the machine's load average when a run began
 data": of the full-data probe on the same feature map. One seed resolves differences of about two points, not less.
 
 This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`) from docs/recipe.json and the configuration
-(\`src/recipe/config.ts\`). The experiments behind the choice, and what did not help: [notes/recipe.md](notes/recipe.md).
+(\`src/recipe/config.ts\`, \`presets.ts\`). The experiments behind the choice, and what did not help: [notes/recipe.md](notes/recipe.md).
 `;
 }
 
+/** Settings with their values in the default recipe and, where it differs, in that for exact pixels. */
 function defaultsTable(): string {
-  const rows = Object.entries(DistillConfig.shape).map(([setting, schema]) => {
-    const value = standard[setting as keyof DistillConfig];
-    const shown = value === undefined ? "–" : `\`${Array.isArray(value) ? value.join(", ") : value}\``;
-    return `| \`${setting}\` | ${shown} | ${schema.meta()?.description ?? ""} |`;
+  const recipe = DistillConfig.parse(withPreset(undefined, {}));
+  const shown = (value: unknown) =>
+    value === undefined ? "–" : `\`${Array.isArray(value) ? value.join(", ") : value}\``;
+  const rows = Object.entries(DistillConfig.shape).map(([name, schema]) => {
+    const setting = name as keyof DistillConfig;
+    const [usual, exact] = [recipe[setting], standard[setting]];
+    const differs = !isDeepStrictEqual(usual, exact);
+    return `| \`${name}\` | ${shown(usual)} | ${differs ? shown(exact) : ""} | ${schema.meta()?.description ?? ""} |`;
   });
-  return ["| setting | default | |", "|---|---|---|", ...rows].join("\n");
+  return ["| setting | default | `exact`, if other | |", "|---|---|---|---|", ...rows].join("\n");
 }

@@ -7,7 +7,9 @@ const sections: readonly (readonly [title: string, name: string])[] = [
   ["Fashion-MNIST", "Fashion-MNIST, 10 classes"],
 ];
 
-const methods = ["full", "clp", "clp-long", "clp-mse", "lgm", "sfm", "herding", "random"] as const;
+const methods = [
+  ...["full", "clp", "long", "exact", "clp-long", "clp-mse", "lgm", "sfm", "herding", "random"],
+] as const;
 
 export type ProbeColumn = "closed form" | "LGM head" | "tuned head";
 
@@ -45,13 +47,18 @@ function figureOf(rows: readonly Readonly<Record<string, string>>[], method: str
  * @param page docs/results.md
  */
 export function resultsSummary(page: string, probes: readonly ProbeColumn[]): string {
-  const rows = sections.flatMap(([title, name]) => {
-    const table = tableOf(page, title);
-    if (table === undefined) return [];
-    return probes.map((probe) => [name, probe, ...methods.map((method) => figureOf(table, method, probe))]);
+  const tables = sections.flatMap(([title, name]) => {
+    const rows = tableOf(page, title);
+    return rows === undefined ? [] : [{ name, rows }];
   });
-  const head = ["data", "probe", "all real images", ...methods.slice(1)];
-  return [head, head.map((_, index) => (index < 2 ? "---" : "---:")), ...rows]
+  const measured = methods.filter((method) =>
+    tables.some(({ rows }) => probes.some((probe) => !figureOf(rows, method, probe).includes("–"))),
+  );
+  const lines = tables.flatMap(({ name, rows }) =>
+    probes.map((probe) => [name, probe, ...measured.map((method) => figureOf(rows, method, probe))]),
+  );
+  const head = ["data", "probe", ...measured.map((name) => (name === "full" ? "all real images" : name))];
+  return [head, head.map((_, index) => (index < 2 ? "---" : "---:")), ...lines]
     .map((cells) => `| ${cells.join(" | ")} |`)
     .join("\n");
 }

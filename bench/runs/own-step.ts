@@ -60,8 +60,9 @@ const encoder = await createEncoder(runtime, options.d ? projected(model, Number
 });
 const count = Number(options.real);
 const real = randomFeatures(random, count, encoder.featureSize, classes);
-// As a distillation has it: whether target features are chosen depends on method and augmentation.
-const own = withPreset(undefined, { method, augment, normalize: ["l2"] });
+// Without draws as the recipe for exact pixels has it, so that a step is of one view.
+const exact = { ...(method === "clp" ? {} : { targets: 0 }), method, normalize: ["l2" as const] };
+const own = augment === 0 ? withPreset("exact", exact) : withPreset(undefined, { ...exact, augment });
 const config = DistillConfig.parse({
   ...{ ...own, parametrization: options.parametrization },
   ...{ ipc: m / classes, batchSize: count, steps: 1000 },

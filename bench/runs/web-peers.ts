@@ -158,7 +158,7 @@ async function loadPeers(
         output: featuresOutput,
         dims: [batch, 3, size, size],
         featureDims: [batch, encoder.featureSize],
-        joint: { cotangent: plan.cotangent, gradient: plan.gradients[0] },
+        joint: { cotangent: plan.cotangents[0], gradient: plan.gradients[0] },
         files: {
           ...files,
           model: file(side === "ort" ? "plain.onnx" : "portable.onnx"),

@@ -3,7 +3,7 @@ import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
-import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { precisions } from "../onnx-vjp/graph/device.ts";
 import { baselineKinds } from "../recipe/baseline-kinds.ts";
 import { DistillConfig, Normalization } from "../recipe/config.ts";
 

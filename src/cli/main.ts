@@ -62,6 +62,11 @@ const entries: readonly Entry[] = [
     summary: "show where the time of a step goes",
     load: async () => (await import("./profile.ts")).addProfile,
   },
+  {
+    name: "vjp",
+    summary: "write a model's gradient as ONNX files for any runtime",
+    load: async () => (await import("./vjp.ts")).addVjp,
+  },
 ];
 
 const program = new Command("clp-dd")

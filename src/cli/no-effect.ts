@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { placeOf } from "../encoder/load/load.ts";
-import { isTransformerFolder } from "../encoder/vit/load-vit.ts";
+import { placeOf } from "../encoder/load/place.ts";
+import { isTransformerFolder } from "../encoder/vit/folder-files.ts";
 import { isKnownConfig } from "../encoder/vit/supported.ts";
 import { UsageError } from "../errors.ts";
 

@@ -4,7 +4,7 @@ import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
 import { type Pool, pools } from "../encoder/model.ts";
 import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
-import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/runtime.ts";
+import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/device.ts";
 import { bytes, integer } from "./parse.ts";
 
 /** What can be given for an encoder. */
@@ -93,7 +93,7 @@ const table = {
   }),
   threads: declared<number>({
     ...{ group: run, flags: "--threads <n>", parse: integer(1), says: "one per core" },
-    text: "threads inside an operator",
+    text: "processes with one thread each that share the images out; on a GPU, threads",
   }),
   memory: declared<number>({
     ...{ group: run, flags: "--memory <size>", parse: bytes, says: "a quarter of the machine's" },

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { givenForm } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { formatMany, formatPercent } from "../format.ts";
-import type { StepProfile } from "../jobs/profile.ts";
+import type { StepProfile } from "../jobs/step-profile.ts";
 import { requireEffect } from "./no-effect.ts";
 import {
   addCommonOptions,

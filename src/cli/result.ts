@@ -1,6 +1,6 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
-import type { DistillSummary } from "../jobs/distill.ts";
+import type { DistillSummary } from "../jobs/summary.ts";
 import type { CommonOptions } from "./options.ts";
 import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";

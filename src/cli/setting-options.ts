@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import * as z from "zod";
 import { DistillConfig, settingGroups } from "../recipe/config.ts";
+import { withPreset } from "../recipe/presets.ts";
 import { listOf, number } from "./parse.ts";
 
 type Setting = keyof DistillConfig;
@@ -13,7 +14,6 @@ interface Described {
   readonly option?: string;
   readonly preset?: string;
   readonly off?: string;
-  readonly default?: string | number | boolean | readonly string[];
   readonly enum?: readonly string[];
   readonly items?: { readonly enum: readonly string[] };
   readonly minimum?: number;
@@ -25,6 +25,9 @@ interface Described {
 const described = z.toJSONSchema(DistillConfig, { io: "input" }).properties as unknown as Readonly<
   Record<Setting, Described>
 >;
+
+/** What holds where nothing is given: the default recipe, which is more than the defaults of its settings. */
+const standard = DistillConfig.parse(withPreset(undefined, {}));
 
 const settings: readonly Setting[] = settingGroups.flatMap((group) =>
   (Object.keys(described) as Setting[]).filter((setting) => described[setting].group === group),
@@ -55,7 +58,8 @@ export function givenSettings(command: Command): Partial<DistillConfig> {
 }
 
 function optionsOf(setting: Setting): Option[] {
-  const { type, description, group, preset, off, default: usual, ...rest } = described[setting];
+  const { type, description, group, preset, off, ...rest } = described[setting];
+  const usual = standard[setting];
   const name = setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const argument = { integer: " <n>", number: " <x>", boolean: "", string: " <name>", array: " <name,…>" }[
     type
@@ -63,6 +67,7 @@ function optionsOf(setting: Setting): Option[] {
   const option = new Option(rest.option ?? `--${name}${argument}`, description).helpGroup(`${group}:`);
   if (preset !== undefined) option.preset(preset);
   if (type === "boolean") {
+    if (usual === true) option.description += " (default: on)";
     return off === undefined ? [option] : [option, new Option(`--no-${name}`, off).helpGroup(`${group}:`)];
   }
   if (rest.enum !== undefined) option.choices(rest.enum);

@@ -91,6 +91,12 @@ function realRows({ config }: DistillParts, { sampler }: DistillState): Int32Arr
 /** Steps of one choice of targets, and of the first, which starts far from where it ends. */
 export const choiceSteps = 50;
 const firstChoiceSteps = 150;
+/** Images up to which a choice has all its steps. One costs as much as a ridge solve, which grows with their square. */
+const cheapImages = 200;
+
+/** Steps of a choice for `count` images: of thousands none, and the targets are then the means they start from. */
+export const choiceStepsFor = (steps: number, count: number): number =>
+  Math.floor(steps * Math.min(1, (cheapImages / count) ** 2));
 
 /**
  * Targets chosen from class means at first, from the images' features later.
@@ -101,7 +107,7 @@ export async function nextTargets(
   { range, start, onProgress, signal }: TargetParts,
   state: DistillState,
   features: Float32Array,
-  steps = state.targets ? choiceSteps : firstChoiceSteps,
+  steps = choiceStepsFor(state.targets ? choiceSteps : firstChoiceSteps, parts.images.count),
 ): Promise<Float32Array> {
   let done = 0;
   const from = state.targets ? meanOfViews(features, start.length) : start;

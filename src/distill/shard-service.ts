@@ -16,7 +16,7 @@ export async function openShardParts({ config, size, encoder }: ShardSetup): Pro
   return {
     config,
     encoder: chunkedEncoder(await openDerivative(encoder.folder), encoder.plan, encoder.id),
-    renderer: createRenderer(runtime, batch),
+    renderer: createRenderer(runtime, batch, config.weightDecay),
     augmenter:
       config.augment > 0
         ? await createAugmenter(runtime, augmentationOf(config), config.seed, batch, size, size)

@@ -1,4 +1,5 @@
 import { pickImages } from "../data/pick.ts";
+import { NumericalError } from "../errors.ts";
 import type { RunContext } from "../features/run-context.ts";
 import { edits, mirroredName } from "../images/edits.ts";
 import { subsetOf } from "../probe/class-rows.ts";
@@ -22,16 +23,22 @@ export interface MirrorTest {
 
 /**
  * Finds out from training images alone whether mirrored images keep their class: letters, digits and maps do not. The
- * closed form of nine tenths of them classifies some of the others, as they are and mirrored.
+ * closed form of nine tenths of them classifies some of the others, as they are and mirrored. Undefined for features on
+ * which no probe can be solved, such as zeros: what is wrong with them is said where they are distilled.
  */
 export async function testMirror(
   { source, encoder, train, gemm }: Pick<RunContext, "source" | "encoder" | "train" | "gemm">,
   map: FeatureMap,
-): Promise<MirrorTest> {
+): Promise<MirrorTest | undefined> {
   const { fit, held } = splitOf(train.labels, 10, "mirrored images");
   const fitted = await subsetOf(train, sampled(fit, mostFitted));
   const rows = Int32Array.from(sampled(held, mostMirrored));
-  const { weight } = await fitFullData(fitted, source.classes.length, map, gemm);
+  const solved = await fitFullData(fitted, source.classes.length, map, gemm).catch((error: unknown) => {
+    if (error instanceof NumericalError) return undefined;
+    throw error;
+  });
+  if (solved === undefined) return undefined;
+  const { weight } = solved;
   const right = async (features: Float32Array): Promise<boolean[]> => {
     const { data, cols } = await gemm.multiply(map.apply(features, rows.length).values, weight);
     return Array.from(rows, (row, i) => {

@@ -22,8 +22,9 @@ import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
-import { type DistillSummary, parseConfig, withMirror } from "./distill.ts";
+import { parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
+import type { DistillSummary } from "./summary.ts";
 
 /** Images that are decoded and written at a time. */
 const chunkImages = 32;

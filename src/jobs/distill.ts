@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
+import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
@@ -32,15 +32,7 @@ import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import type { DistillParams } from "./params.ts";
-
-/** What a distillation reports when it has ended. Accuracies are fractions. */
-export interface DistillSummary {
-  readonly out: string;
-  readonly manifest: Manifest;
-  /** Seconds spent distilling, without reading features and evaluating. */
-  readonly seconds: number;
-  readonly peakMemoryBytes: number;
-}
+import type { DistillSummary } from "./summary.ts";
 
 /** Seconds between two checkpoints. */
 const checkpointSeconds = 15;
@@ -197,7 +189,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const { images, asTheyAre, mirrored, keeps } = await testMirror(place, map);
+  const tested = await testMirror(place, map);
+  if (tested === undefined) return config;
+  const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(
     `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified rightly, as they ` +
       `are ${formatPercent(asTheyAre)}: ${keeps ? "mirrored images keep their class" : "mirrored images do not keep their class, and nothing is mirrored"}.`,

@@ -29,8 +29,9 @@ export type Method = z.infer<typeof Method>;
 
 /**
  * Every hyper-parameter of a distillation, as it is recorded in the manifest: its type, default, and what the command
- * line says about it. The defaults are this project's own choice, measured in docs/recipe.md: the authors of CLP-DD
- * published none.
+ * line says about it. The defaults are those of the preset `exact`, and what a manifest means that does not have a setting
+ * yet; the recipe of a run comes from its preset (presets.ts), by default `clp`. All are this project's own choice: the
+ * authors of CLP-DD published none.
  */
 export const DistillConfig = z.strictObject({
   method: Method.default("clp").meta({ group: "Objective", description: "objective" }),
@@ -71,6 +72,12 @@ export const DistillConfig = z.strictObject({
     description:
       "start from noise, from random real images, or from those nearest to their class mean; traces of real images stay",
   }),
+  /** It removes the noise that levels start with, and what nothing holds. */
+  weightDecay: z.number().nonnegative().default(0).meta({
+    group: "Optimization",
+    description:
+      "Adam's weight decay, decoupled: share of a level that each step takes away, times the learning rate",
+  }),
   levelEvery: z
     .int()
     .positive()
@@ -101,6 +108,7 @@ export const DistillConfig = z.strictObject({
   clean: z.boolean().default(false).meta({
     group: "Augmentation",
     description: "also use the images as they are, beside the augmented draws",
+    off: "only the augmented draws",
   }),
   /** LGM's recipe where none is named (synthetic/augment.ts). */
   augmentation: z.enum(augmentationNames).optional().meta({

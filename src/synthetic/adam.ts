@@ -16,6 +16,7 @@ const epsilon = 1e-8;
 
 /**
  * One Adam step on the stretch of a block that starts at `offset` and is as long as `gradient`.
+ * @param weightDecay decoupled from the gradient (AdamW; Loshchilov & Hutter, 2019)
  * @param step steps since the moments were zero, this one included (1, 2, …)
  */
 export function adamStep(
@@ -24,6 +25,7 @@ export function adamStep(
   offset: number,
   step: number,
   learningRate: number,
+  weightDecay = 0,
 ): void {
   const { values, first, second } = block;
   const size = learningRate / (1 - beta1 ** step);
@@ -34,6 +36,7 @@ export function adamStep(
     const v = beta2 * second[k]! + (1 - beta2) * g * g;
     first[k] = m;
     second[k] = v;
+    values[k]! -= learningRate * weightDecay * values[k]!;
     values[k]! -= (size * m) / (Math.sqrt(v * correction) + epsilon);
   }
 }

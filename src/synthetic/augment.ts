@@ -10,6 +10,8 @@ export interface AugmentationRecipe {
   /** Width over height of a crop. */
   readonly ratio: readonly [number, number];
   readonly flipProbability: number;
+  /** Whether a draw mirrors all images or none, as sets are mirrored, instead of each by itself. */
+  readonly flipsAlike: boolean;
   readonly noiseProbability: number;
   readonly noiseMean: number;
   readonly noiseStd: number;
@@ -22,6 +24,7 @@ const lgmAugmentation: AugmentationRecipe = {
   scale: [0.08, 1],
   ratio: [3 / 4, 4 / 3],
   flipProbability: 0.5,
+  flipsAlike: false,
   noiseProbability: 0.5,
   noiseMean: 0.5,
   noiseStd: 0.2,
@@ -36,9 +39,10 @@ const moderateAugmentation: AugmentationRecipe = {
   ...lgmAugmentation,
   scale: [0.5, 1],
   ratio: [1 / 1.1, 1.1],
+  flipsAlike: true,
   noiseProbability: 1,
   noiseMean: 0,
-  noiseStd: 0.02,
+  noiseStd: 0.04,
 };
 
 const recipes = {

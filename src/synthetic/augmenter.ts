@@ -1,5 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import { compileDerivative, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import { compileDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { seededRandom } from "../random.ts";
@@ -53,8 +54,10 @@ export async function createAugmenter(
         ...([recipe, size, noiseStarts] as const),
       ),
     );
+    // What is drawn once for all images, however they are cut into chunks.
+    const mirrors = seededRandom(seed, `flip ${step} ${draw}`).uniform() < recipe.flipProbability;
     const lowPass = seededRandom(seed, `low-pass ${step} ${draw}`).uniform() < recipe.lowPassProbability;
-    const crops = images.map(({ crop }) => crop);
+    const crops = images.map(({ crop }) => (recipe.flipsAlike ? { ...crop, flip: mirrors } : crop));
     return { images, matrices: cropMatrices(crops, size, out, lowPass) };
   };
   return {

@@ -1,9 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import {
-  compileDerivative,
-  type Differentiable,
-  planDerivative,
-} from "../onnx-vjp/compile/differentiable.ts";
+import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { adamStep } from "./adam.ts";
@@ -29,8 +26,9 @@ export interface Renderer {
  * A renderer of `batch` images at a time. Its small graphs are compiled anew for each number of levels, and those of
  * the one before are let go: ONNX Runtime keeps what a session's runs took for as long as the session lives. All that
  * the pullback needs of the forward are the images: the rest is linear, and the sigmoid's slope is known from its value.
+ * @param weightDecay share of a parameter that each step takes away, times its learning rate (AdamW)
  */
-export function createRenderer(runtime: Runtime, batch: number): Renderer {
+export function createRenderer(runtime: Runtime, batch: number, weightDecay = 0): Renderer {
   let latest: { readonly key: string; readonly compiled: Differentiable } | undefined;
   let last: Promise<unknown> = Promise.resolve();
   /** Does `work` when all that came before is done, so that nothing is let go while it is in use. */
@@ -85,10 +83,12 @@ export function createRenderer(runtime: Runtime, batch: number): Renderer {
               const rendered = { [renderedImages]: new Tensor("float32", images, dims) };
               return pullback(feedsOf(parameters, start), rendered, cotangent);
             });
+      // Pixels would fade to black; a level of zero is gray.
+      const decay = parameters.parametrization === "pyramid" ? weightDecay : 0;
       for (const level of parameters.levels) {
         const stride = 3 * level.side * level.side;
         const gradient = gradients[levelInput(level.side)]!.subarray(0, count * stride);
-        adamStep(level, gradient, start * stride, parameters.adamSteps + 1, learningRate);
+        adamStep(level, gradient, start * stride, parameters.adamSteps + 1, learningRate, decay);
         if (parameters.parametrization === "pixels") clampUnit(level.values, start * stride, count * stride);
       }
     },

@@ -50,7 +50,7 @@ describe("options of the settings", () => {
     });
   });
 
-  it.each(Object.entries(DistillConfig.parse({})).filter(([, value]) => typeof value !== "boolean"))(
+  it.each(Object.entries(complete({})).filter(([, value]) => typeof value !== "boolean"))(
     "change nothing where %s is given as it is by default",
     (setting, value) => {
       const flag = { learningRate: "lr", batchSize: "batch" }[setting] ?? setting;

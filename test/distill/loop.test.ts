@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { distillStep, initialState } from "../../src/distill/loop.ts";
+import { choiceStepsFor, distillStep, initialState } from "../../src/distill/loop.ts";
 import { imagesOf } from "../../src/distill/open-images.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
 import type { ShardParts } from "../../src/distill/shard.ts";
@@ -243,4 +243,10 @@ test("with one ridge for all, two equal views are the same rows twice", async ()
   const joint = await cotangentOf({ augment: 1, clean: true, ridge: "joint" }, mirrored);
   const each = await cotangentOf({ augment: 1, clean: true, ridge: "per-view" }, mirrored);
   expect(joint.loss).not.toBeCloseTo(each.loss, 3);
+});
+
+test("a choice of targets costs no more the more images there are", () => {
+  expect([8, 56, 200].map((count) => choiceStepsFor(150, count))).toEqual([150, 150, 150]);
+  // 150 · (200/1000)² and 150 · (200/3000)² = 2/3.
+  expect([1000, 3000].map((count) => choiceStepsFor(150, count))).toEqual([6, 0]);
 });

@@ -61,8 +61,8 @@ test("what top and bottom tell apart keeps its class when it is mirrored", async
   const result = await testMirror(placeOf("top"), map);
   expect(result).toMatchObject({ asTheyAre: 1, mirrored: 1, keeps: true });
   // A tenth of the images, drawn one by one.
-  expect(result.images).toBeGreaterThan(20);
-  expect(result.images).toBeLessThan(70);
+  expect(result!.images).toBeGreaterThan(20);
+  expect(result!.images).toBeLessThan(70);
 });
 
 test("what left and right tell apart does not", async () => {

@@ -25,7 +25,9 @@ function expectedDraw(settings: AugmentationSettings, step: number, draw: number
   const recipe = augmentationOf(settings);
   return Array.from({ length: batch }, (_, i) => {
     const random = seededRandom(seed, `augmentation ${step} ${draw} ${start + i}`);
-    const flip = random.uniform() < recipe.flipProbability;
+    const own = random.uniform() < recipe.flipProbability;
+    const all = seededRandom(seed, `flip ${step} ${draw}`).uniform() < recipe.flipProbability;
+    const flip = recipe.flipsAlike ? all : own;
     let crop = { top: 0, left: 0, height: size, width: size };
     for (let attempt = 0; attempt < 10; attempt++) {
       const area = size * size * (recipe.scale[0] + (recipe.scale[1] - recipe.scale[0]) * random.uniform());

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import type { Progress } from "../../context.ts";
+import type { CallOptions } from "../../context.ts";
 import { ProcessError } from "../../errors.ts";
 import { workerUrl } from "../../files/worker-url.ts";
 import { youngGenerationFlag } from "../../helpers/process.ts";
@@ -8,13 +8,6 @@ import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
 import type { JobName, JobParams, JobResult } from "../table.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
-
-export interface CallOptions {
-  /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-  readonly onNote?: (message: string) => void;
-}
 
 interface Pending {
   readonly options: CallOptions;

@@ -1,9 +1,11 @@
+import type { NodeName } from "../errors.ts";
+
 /**
  * An ONNX graph in memory: plain objects that passes read and rebuild. Values are named by strings, as in
- * ONNX; a name is written by one node, one graph input or one constant. Nothing here knows of distillation.
+ * ONNX; a name is written by one node, one graph input or one constant.
  */
 
-/** Element types an encoder's graph may hold. Only float32 and float64 values are differentiated. */
+/** Element types that a graph may hold. Only float32 and float64 values are differentiated. */
 export type DataType =
   | "float32"
   | "float64"
@@ -145,7 +147,13 @@ export function operatorOf(node: Node): string {
   return node.domain === "" ? node.op : `${node.domain}.${node.op}`;
 }
 
-/** How a node is named to people: its op and its name, or its first output where it has no name. */
+/** How errors name a node: its op and its name, or its first output where it has no name. */
+export function nameOfNode(node: Node): NodeName {
+  return { op: operatorOf(node), name: node.name || node.outputs.find((o) => o !== "") || "?" };
+}
+
+/** A node's name in one text. */
 export function describeNode(node: Node): string {
-  return `${operatorOf(node)} "${node.name || node.outputs.find((o) => o !== "") || "?"}"`;
+  const { op, name } = nameOfNode(node);
+  return `${op} "${name}"`;
 }

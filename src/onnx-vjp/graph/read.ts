@@ -102,13 +102,15 @@ function standardOpset(imports: ModelProto["opsetImport"]): number | undefined {
 /** What names and attributes mean where a node stands: in the file's own graphs what they say. */
 interface Scope {
   value(name: string): string;
+  /** Begins the names of nodes, which are to differ, too. */
+  readonly prefix: string;
   /** What a function was called with; its nodes refer to it. */
   readonly attributes: ReadonlyMap<string, Attribute>;
   /** Functions that are being expanded. */
   readonly calls: readonly FunctionProto[];
 }
 
-const ownScope: Scope = { value: (name) => name, attributes: new Map(), calls: [] };
+const ownScope: Scope = { value: (name) => name, prefix: "", attributes: new Map(), calls: [] };
 
 interface Parts {
   readonly nodes: Node[];
@@ -175,7 +177,8 @@ class Reader {
       await this.expand(called, { inputs, outputs, attributes }, scope, { nodes, constants });
       return;
     }
-    nodes.push({ op: node.opType, domain, name: node.name, inputs, outputs, attributes });
+    const name = node.name === "" ? "" : `${scope.prefix}${node.name}`;
+    nodes.push({ op: node.opType, domain, name, inputs, outputs, attributes });
   }
 
   /** Writes a function's nodes in the place of its call. */
@@ -206,6 +209,7 @@ class Reader {
     const prefix = `${call.outputs.find((output) => output !== "") ?? called.name}/${called.name}${this.calls++}/`;
     const inner: Scope = {
       value: (value) => bound.get(value) ?? `${prefix}${value}`,
+      prefix,
       attributes: new Map([...defaults, ...Object.entries(call.attributes)]),
       calls: [...scope.calls, called],
     };

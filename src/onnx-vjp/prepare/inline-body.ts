@@ -18,7 +18,11 @@ export function inlineBody(body: Graph, prefix: string, inputs: readonly string[
   const inner = (value: string) =>
     bound.get(value) ?? (value !== "" && made.has(value) ? `${prefix}/${value}` : value);
   return {
-    nodes: body.nodes.map((node) => renamed(node, inner)),
+    // ONNX Runtime wants the names of nodes, too, to differ.
+    nodes: body.nodes.map((node) => ({
+      ...renamed(node, inner),
+      name: node.name === "" ? "" : `${prefix}/${node.name}`,
+    })),
     constants: new Map([...body.constants].map(([name, constant]) => [inner(name), constant])),
     outputs: body.outputs.map(({ name }) => inner(name)),
   };

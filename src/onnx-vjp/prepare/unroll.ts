@@ -23,8 +23,11 @@ const mostNodes = 20_000;
 export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise<Graph> {
   const nodes: Node[] = [];
   const constants = new Map(graph.constants);
+  // What sequences that are handed out are called: before operator set 14 no Identity passes them on.
+  const sequences = new Map<string, string>();
   let changed = false;
-  for (const node of graph.nodes) {
+  for (const original of graph.nodes) {
+    const node = { ...original, inputs: original.inputs.map((input) => sequences.get(input) ?? input) };
     const body = node.domain === "" ? node.attributes.body : undefined;
     let written: FormWriter | undefined;
     if (body?.kind === "graph" && node.op === "Loop") {
@@ -38,7 +41,11 @@ export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise
       continue;
     }
     changed = true;
-    nodes.push(...written.nodes);
+    for (const made of written.nodes) {
+      const [output = ""] = made.outputs;
+      if (node.outputs.includes(output) && !graph.types.has(output)) sequences.set(output, made.inputs[0]!);
+      else nodes.push(made);
+    }
     for (const [name, constant] of written.constants) constants.set(name, constant);
   }
   return changed ? { ...graph, nodes, constants } : graph;
