@@ -10,6 +10,7 @@ import { userHub } from "../files/hub/settings.ts";
 import { formatMany } from "../format.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
+import { inFlags } from "./flags.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
 import { printJson, runJob } from "./run.ts";
@@ -95,7 +96,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     if (options.json) printJson(json);
     const { failures } = comparison;
     if (failures.length > 0) {
-      const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
+      const named = failures.map(({ cell, message }) => `  ${cell}: ${inFlags(message)}`).join("\n");
       const others = comparison.cells.length > 0 ? "; the others are in the tables" : "";
       problems.push(`${formatMany(failures.length, "cell")} failed${others}.\n${named}`);
     }

@@ -1,8 +1,9 @@
 import { givenForm } from "../encoder/model-form.ts";
 import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
+import type { JobName, JobParams, JobResult } from "../jobs/job-table.ts";
 import { endWorker, run } from "../jobs/worker/client.ts";
+import { inFlags } from "./flags.ts";
 import { requireEffect } from "./no-effect.ts";
 import type { CommonOptions, EncoderOptions, HubOptions } from "./options.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -49,7 +50,7 @@ export async function runJob<J extends JobName>(
     return await run(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
-      onNote: onlyNews((text) => progress.note(text)),
+      onNote: onlyNews((text) => progress.note(inFlags(text))),
     });
   } finally {
     progress.stop();

@@ -142,20 +142,20 @@ async function distilledFeatures(
   ipc: number,
 ): Promise<Float32Array> {
   if (of === undefined) {
-    throw new UsageError("The baseline neighbors needs --of: the distilled set whose neighbours it takes.");
+    throw new UsageError("The baseline neighbors needs `of`: the distilled set whose neighbours it takes.");
   }
   const artifact = await readArtifact(resolve(of));
   requireSameClasses(artifact.manifest, source.classes, of);
   const [height, width] = encoder.preprocessing.crop;
   if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
     throw new UsageError(
-      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
+      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, \`ipc\` is ${ipc}. Give the same number.`,
     );
   }
   if (artifact.manifest.imageSize !== height || height !== width) {
     throw new UsageError(
       `${of} has images of ${artifact.manifest.imageSize} px, the encoder takes ${height} × ${width} px. ` +
-        `Give --size ${artifact.manifest.imageSize}.`,
+        `Give \`size: ${artifact.manifest.imageSize}\`.`,
     );
   }
   return encoder.features(await artifact.images(), artifact.labels.length);

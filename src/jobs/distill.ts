@@ -115,9 +115,12 @@ async function distillTo(
         } catch (error) {
           if (!(error instanceof InterruptedError)) throw error;
           await save();
-          throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
-            cause: error,
-          });
+          throw new InterruptedError(
+            `${error.message} Saved. Resume with the same settings and \`resume: true\`.`,
+            {
+              cause: error,
+            },
+          );
         }
         distillSeconds += (performance.now() - began) / 1000;
       });
@@ -162,7 +165,7 @@ async function distillTo(
           },
           {
             overwrite: mayReplace(params),
-            goOn: "run the same command again with --resume: the checkpoint is kept",
+            goOn: "run it again with `resume: true`: the checkpoint is kept",
           },
         ),
       );
@@ -231,7 +234,7 @@ async function resumable(folder: string, identity: RunIdentity) {
   const saved = await loadCheckpoint(folder);
   if (saved === undefined) {
     throw new DataError(
-      `There is no checkpoint in ${folder}. Start without --resume, or name the --out of the stopped run.`,
+      `There is no checkpoint in ${folder}. Start without \`resume: true\`, or name the \`out\` of the stopped run.`,
     );
   }
   requireSameRun(saved.identity, identity, folder);

@@ -257,6 +257,8 @@ describe("the list of operators", () => {
     expect(hasRule("Conv")).toBe(true);
     expect(hasRule("com.microsoft.Gelu")).toBe(true);
     expect(differentiableOperators().get("HardSwish")).toBeDefined();
+    expect(differentiableOperators().get("LSTM")).toBe("rewritten");
+    expect(differentiableOperators().get("Loop")).toBe("rewritten");
     for (const op of ["com.microsoft.Inverse", "QLinearConv", "NonMaxSuppression", "constructor", ""])
       expect(hasRule(op)).toBe(false);
   });
