@@ -64,7 +64,7 @@ function describe(set: DataSet): string {
     `  page     ${page}`,
     `  terms    ${terms}`,
     "",
-    `Give it as ${name}:PATH${set.isRecognised ? ", or PATH alone" : ""}. Under PATH:`,
+    `Give it as ${name}:PATH${set.isRecognized ? ", or PATH alone" : ""}. Under PATH:`,
     ...layout.map((line) => `  ${line}`),
     ...(usual ? ["", `${name} alone is ${usual}`] : []),
   ].join("\n");
