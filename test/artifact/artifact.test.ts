@@ -207,7 +207,7 @@ test("a folder inside of the data set is refused, be it by way of a link", async
 
 test("a full disk is named with what is needed and how to go on, and nothing is left of the attempt", async () => {
   const attempt = (goOn?: string) => {
-    disk.reset(6, { dies: false, code: "ENOSPC" });
+    disk.reset(7, { dies: false, code: "ENOSPC" });
     return writeArtifact(out, sampleContent(), { goOn });
   };
   const needed = /disk is full: .*out needs up to 1\.0\d MiB\. Make room, then run the same command again\.$/;
