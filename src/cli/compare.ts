@@ -10,7 +10,8 @@ import { replaceFile } from "../files/disk.ts";
 import { userHub } from "../files/hub/settings.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import { type Device, devices, type Precision } from "../onnx-vjp/graph/device.ts";
+import { inFlags } from "./flags.ts";
 import { formatMany } from "./format.ts";
 import { bytes, commonOptions, integer, precisionOption } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
@@ -20,7 +21,7 @@ import { describeTable } from "./table.ts";
 interface CompareOptions extends CommonOptions {
   readonly out: string;
   readonly published?: string;
-  readonly device: "cpu" | "webgpu" | "cuda";
+  readonly device: Device;
   readonly precision?: Precision;
   readonly threads?: number;
   readonly memory?: number;
@@ -41,9 +42,7 @@ export function addCompare(program: Command): void {
     .argument("<config>", "the grid, as YAML or JSON")
     .requiredOption("--out <folder>", "where cells and tables go")
     .option("--published <file>", "published figures to set beside the measured ones (docs/published.json)")
-    .addOption(
-      new Option("--device <device>", "where encoders run").choices(["cpu", "webgpu", "cuda"]).default("cpu"),
-    )
+    .addOption(new Option("--device <device>", "where encoders run").choices(devices).default("cpu"))
     .addOption(precisionOption())
     .option(
       "--threads <n>",
@@ -107,7 +106,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     if (options.json) printJson(json);
     const { failures } = comparison;
     if (failures.length > 0) {
-      const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
+      const named = failures.map(({ cell, message }) => `  ${cell}: ${inFlags(message)}`).join("\n");
       const others = comparison.cells.length > 0 ? "; the others are in the tables" : "";
       problems.push(`${formatMany(failures.length, "cell")} failed${others}.\n${named}`);
     }

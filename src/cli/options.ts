@@ -4,7 +4,7 @@ import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
-import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { devices, precisions } from "../onnx-vjp/graph/device.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
 export function integer(
@@ -117,11 +117,7 @@ export function runOptions(command: Command, { size, resize } = usualDefaults): 
       integer(8),
     )
     .option("--resize <px>", `shorter edge before the crop to --size (default: ${resize})`, integer(8))
-    .addOption(
-      new Option("--device <device>", "where the encoder runs")
-        .choices(["cpu", "webgpu", "cuda"])
-        .default("cpu"),
-    )
+    .addOption(new Option("--device <device>", "where the encoder runs").choices(devices).default("cpu"))
     .addOption(precisionOption())
     .option(
       "--threads <n>",

@@ -2,7 +2,7 @@ import { totalmem } from "node:os";
 import type { Command } from "commander";
 import { givenForm } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
-import type { StepProfile } from "../jobs/profile.ts";
+import type { StepProfile } from "../jobs/step-profile.ts";
 import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";

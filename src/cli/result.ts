@@ -1,5 +1,5 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
-import type { DistillSummary } from "../jobs/distill.ts";
+import type { DistillSummary } from "../jobs/summary.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";

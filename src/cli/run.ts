@@ -3,9 +3,10 @@ import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ClpError } from "../errors.ts";
 import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
+import type { JobName, JobParams, JobResult } from "../jobs/job-table.ts";
 import { endWorker, run } from "../jobs/worker/client.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
+import { inFlags } from "./flags.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
 
@@ -34,7 +35,7 @@ export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
   readonly pool?: Pool;
   readonly size?: number;
   readonly resize?: number;
-  readonly device: "cpu" | "webgpu" | "cuda";
+  readonly device: Device;
   readonly precision?: Precision;
   readonly threads?: number;
   readonly memory?: number;
@@ -84,7 +85,7 @@ export async function runJob<J extends JobName>(
     return await run(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
-      onNote: onlyNews((text) => progress.note(text)),
+      onNote: onlyNews((text) => progress.note(inFlags(text))),
     });
   } finally {
     progress.stop();
@@ -101,7 +102,7 @@ export function printJson(value: unknown): void {
 /** Says what went wrong, without a stack trace unless asked for, and returns the exit code. */
 export function reportError(error: unknown, debug: boolean): number {
   if (error instanceof ClpError) {
-    process.stderr.write(`${debug ? error.stack : `clp-dd: ${error.message}`}\n`);
+    process.stderr.write(`${debug ? error.stack : `clp-dd: ${inFlags(error.message)}`}\n`);
     return error.exitCode;
   }
   const shown = error instanceof Error ? (debug ? error.stack : error.message) : String(error);

@@ -129,7 +129,7 @@ export function tooManyBad(name: string, bad: readonly BadImage[], maxBad: numbe
   const first = bad.slice(0, 5).map(({ reason }) => `\n  ${reason}`);
   const allowed = maxBad === 0 ? "none is allowed" : `${maxBad} are allowed`;
   return new DataError(
-    `${name}: ${bad.length} of the images cannot be used and ${allowed} (--max-bad). ` +
+    `${name}: ${bad.length} of the images cannot be used and ${allowed} (\`maxBad\`). ` +
       `${bad.length > first.length ? "The first" : "Found"}:${first.join("")}`,
   );
 }

@@ -65,7 +65,7 @@ export async function startSynthesis(
   const wanted = runtime.device === "cpu" ? Math.min(runtime.threads, chunks) : 1;
   if (processes < wanted) {
     context.note(
-      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (--memory).`,
+      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (\`memoryBytes\`).`,
     );
   }
   try {

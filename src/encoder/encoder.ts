@@ -196,7 +196,7 @@ function withEnds(
   if (type.dims[0] !== batch) {
     throw new ModelError(
       `The tensor "${feature}" has shape [${type.dims.join(", ")}] for ${batch} images: its first dimension does not ` +
-        "count them. Choose another with --feature (`clp-dd inspect` lists them).",
+        "count them. Choose another with `feature` (`clp-dd inspect` lists them).",
     );
   }
   const channelAxis = channelAxisOf(traced, feature, {

@@ -62,7 +62,7 @@ function obviousFeature(graph: Graph): FeatureChoice {
   const inputs = classifierOf(graph, output.name)!.inputs.map((input) => `"${input}"`);
   throw new ModelError(
     `The scores "${output.name}" are made by ${inputs.length} layers that read different tensors: ${inputs.join(", ")}. ` +
-      "Say with --feature which of them is the feature.",
+      "Say with `feature` which of them is the feature.",
   );
 }
 

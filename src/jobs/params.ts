@@ -4,7 +4,7 @@ import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
-import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { BaselineKind } from "../recipe/baseline-kinds.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 

@@ -11,8 +11,7 @@ import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts"
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { openEncoder } from "../encoder/open.ts";
 import { InterruptedError } from "../errors.ts";
-import type { Activations } from "../onnx-vjp/compile/differentiable.ts";
-import { type NodeTime, profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
+import { profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { randomFeatures } from "../probe/rows.ts";
@@ -25,37 +24,7 @@ import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
 import { addLevel, levelCount, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { ProfileParams } from "./params.ts";
-
-/** A node's time, and in which of the two sessions it ran. */
-export interface PassNodeTime extends NodeTime {
-  readonly pass: "forward" | "pullback";
-}
-
-/** Where the time of a distillation step goes. Times are milliseconds a step, shares fractions. */
-export interface StepProfile {
-  readonly encoder: string;
-  readonly size: number;
-  readonly images: number;
-  readonly classes: number;
-  readonly batch: number;
-  readonly activations: Activations;
-  readonly device: string;
-  readonly threads: number;
-  readonly steps: number;
-  readonly stepMs: number;
-  /** The parts of a step, in the order in which they run; shares of the step. */
-  readonly stages: readonly { readonly name: string; readonly ms: number; readonly share: number }[];
-  /** What choosing target features now and then adds to a step in the mean; not part of `stepMs`. */
-  readonly targetsMs: number;
-  /** Encoder's forward and pullback together, as seen from outside: what the shares below refer to. */
-  readonly encoderMs: number;
-  /** The part of it that is no operator: copies, calls. */
-  readonly outsideMs: number;
-  /** By operator, dearest first. */
-  readonly ops: readonly { op: string; forward: number; pullback: number; ms: number; share: number }[];
-  /** By node, dearest first. */
-  readonly nodes: readonly (PassNodeTime & { share: number })[];
-}
+import type { PassNodeTime, StepProfile } from "./step-profile.ts";
 
 const realImages = 1024;
 

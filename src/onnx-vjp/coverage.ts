@@ -3,6 +3,7 @@ import { nameOfNode, operatorOf } from "./graph/ir.ts";
 import type { Runtime } from "./graph/runtime.ts";
 import { lowerings } from "./prepare/lower/index.ts";
 import { quantizedLowerings } from "./prepare/lower/quantized.ts";
+import { writtenOut } from "./prepare/prepare.ts";
 import { planReached, prepareFunction, type Shapes } from "./shapes.ts";
 import type { ModelFunction } from "./source.ts";
 import { nodesWithoutRule } from "./vjp/derive.ts";
@@ -15,7 +16,7 @@ export type RuleKind = "rule" | "rewritten";
 export function differentiableOperators(): ReadonlyMap<string, RuleKind> {
   const rewritten = Object.keys(lowerings).filter((op) => !Object.hasOwn(quantizedLowerings, op));
   const found = new Map<string, RuleKind>([
-    ...rewritten.map((op) => [op, "rewritten"] as const),
+    ...[...rewritten, ...writtenOut].map((op) => [op, "rewritten"] as const),
     ...Object.keys(rules).map((op) => [op, "rule"] as const),
   ]);
   return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -48,7 +48,7 @@ const robust = {
 const oneMap: DistillConfig["normalize"] = ["center-l2"];
 
 /**
- * Every recipe that `--preset` knows. The published ones are as published where the source says so; the
+ * Every recipe that `preset` knows. The published ones are as published where the source says so; the
  * others are the project's default schedule with another objective. Explicit options win over a preset.
  */
 export const presets = {

@@ -14,7 +14,7 @@ import { relativeError } from "../support/check-rule.ts";
 const folder = fileURLToPath(new URL("../fixtures/cases", import.meta.url));
 const runtime = nodeRuntime({ threads: 1 });
 
-/** A model as people really have it: how it is opened, and what is right (test/fixtures/README.md). */
+/** A model as people really have it: how it is opened, and what is right (tools/README.md). */
 interface Case {
   readonly note: string;
   readonly options: LoadOptions;

@@ -26,7 +26,7 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   const place = placeOf(text);
   if (place.kind !== "hub" && revision !== undefined) {
     throw new UsageError(
-      `--revision ${revision} was given with "${text}", which is no repository of the hub. Leave it out, or give ` +
+      `\`revision: '${revision}'\` was given with "${text}", which is no repository of the hub. Leave it out, or give ` +
         "owner/name.",
     );
   }

@@ -8,7 +8,7 @@ const embeddedFolder = ["../../../models/", "../../../../models/"]
   .map((relative) => fileURLToPath(new URL(relative, import.meta.url)))
   .find((folder) => existsSync(folder))!;
 
-/** What the text of `--encoder` stands for. */
+/** What the text of `encoder` stands for. */
 export type EncoderPlace =
   | { readonly kind: "embedded"; readonly path: string }
   | { readonly kind: "folder" | "file"; readonly path: string }

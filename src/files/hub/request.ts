@@ -123,7 +123,7 @@ function refused(id: string, access: HubAccess, response: Response, wait?: numbe
     return new DownloadError(
       code === "RevisionNotFound"
         ? `${id} has no such revision (404). Expected a branch, a tag or a commit: see ${page}/commits.`
-        : `The hub has no ${new URL(response.url).pathname} (404). Check the name ${id} and --revision.`,
+        : `The hub has no ${new URL(response.url).pathname} (404). Check the name ${id} and \`revision\`.`,
     );
   }
   if (status === 429) {

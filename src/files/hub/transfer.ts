@@ -77,7 +77,7 @@ export async function inHubCache<T>(folder: string, work: () => Promise<T>): Pro
   } catch (error) {
     if (!isDiskError(error)) throw error;
     throw new DownloadError(
-      `${folder} cannot be used (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or --hub-cache.`,
+      `${folder} cannot be used (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or \`hub.cacheDir\`.`,
       { cause: error },
     );
   }

@@ -8,8 +8,8 @@ import { endWithParent } from "../../helpers/end-with-parent.ts";
 import { whenHelpersChange } from "../../helpers/process.ts";
 import { countProcess } from "../../memory.ts";
 import { serializeError } from "../../serialized-error.ts";
-import { jobs } from "../table.ts";
-import type { FromWorker, ToWorker } from "./protocol.ts";
+import { jobs } from "../job-table.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 endWithParent();
 // The command line's process is part of what a command needs.

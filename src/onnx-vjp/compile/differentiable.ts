@@ -8,15 +8,11 @@ import { type Graph, sizeOf, type TensorType } from "../graph/ir.ts";
 import { withoutDeadNodes, withoutUnreadInputs } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
+import type { Activations } from "./activations.ts";
 import type { DerivedPlan } from "./plan.ts";
 import { wideOn } from "./wide-operators.ts";
 
-/**
- * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
- * a step, memory for every image between the two calls). `recompute`: the pullback computes them again
- * (3 units, memory for one call).
- */
-export type Activations = "save" | "recompute";
+export type { Activations };
 
 /** Intermediates kept by one `forward` call for its `pullback`. */
 export type Saved = Readonly<Record<string, Tensor>>;

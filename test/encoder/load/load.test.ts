@@ -54,7 +54,9 @@ describe("what an encoder's text names", () => {
   });
 
   it("has no revision where it is no repository", async () => {
-    await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(/--revision/);
+    await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(
+      /`revision: 'v1'`/,
+    );
   });
 });
 
