@@ -1,6 +1,6 @@
 import { type DerivedPlan, planDerivative } from "./compile/plan.ts";
 import { ShapeError, UnreachedInputError, UsageError } from "./errors.ts";
-import type { Constant, Graph, Node, TracedGraph } from "./graph/ir.ts";
+import { type Constant, type Graph, identity, type Node, type TracedGraph } from "./graph/ir.ts";
 import type { Runtime } from "./graph/runtime.ts";
 import { inferredTypes } from "./prepare/measure.ts";
 import { prepareGraph } from "./prepare/prepare.ts";
@@ -78,7 +78,7 @@ function withMadeOutputs(graph: TracedGraph): TracedGraph {
     constants.delete(name);
     constants.set(source, constant);
     types.set(source, constant);
-    nodes.unshift({ op: "Identity", domain: "", name, inputs: [source], outputs: [name], attributes: {} });
+    nodes.unshift(identity(source, name));
   }
   return { ...graph, nodes, constants, types };
 }

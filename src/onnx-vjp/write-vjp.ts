@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { derivativeGraphs } from "./compile/differentiable.ts";
 import { planDerivative } from "./compile/plan.ts";
 import { UsageError } from "./errors.ts";
-import type { DataType, Graph, Node, ValueInfo } from "./graph/ir.ts";
+import { type DataType, type Graph, identity, type ValueInfo } from "./graph/ir.ts";
 import { withoutUnreadInputs } from "./graph/live.ts";
 import type { Runtime } from "./graph/runtime.ts";
 import { WeightsFile } from "./graph/weights-file.ts";
@@ -126,16 +126,7 @@ const infoOf = ({ name, dtype, dims }: ValueInfo): TensorInfo => ({ name, dtype,
 
 /** The pullback with outputs that are named after the inputs that they belong to. */
 function withNamedGradients(graph: Graph, gradients: readonly string[], wrt: readonly string[]): Graph {
-  const passed = wrt.map(
-    (input, i): Node => ({
-      op: "Identity",
-      domain: "",
-      name: gradientOf(input),
-      inputs: [gradients[i]!],
-      outputs: [gradientOf(input)],
-      attributes: {},
-    }),
-  );
+  const passed = wrt.map((input, i) => identity(gradients[i]!, gradientOf(input)));
   const outputs = graph.outputs.map((output, i) => ({ ...output, name: gradientOf(wrt[i]!) }));
   return { ...graph, nodes: [...graph.nodes, ...passed], outputs };
 }

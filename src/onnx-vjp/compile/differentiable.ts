@@ -9,8 +9,8 @@ import { withoutDeadNodes, withoutUnreadInputs } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
 import type { Activations } from "./activations.ts";
+import { float32OperatorsOn } from "./float32-operators.ts";
 import type { DerivedPlan } from "./plan.ts";
-import { wideOn } from "./wide-operators.ts";
 
 export type { Activations };
 
@@ -215,7 +215,7 @@ export async function derivativeGraphs(
   const handOver = new Set(saved.filter((name) => !of.includes(name)));
   const stay = [...handOver];
   if (precision === "float16") {
-    const half: HalfOptions = { wide: wideOn(runtime.device) };
+    const half: HalfOptions = { wide: float32OperatorsOn(runtime.device) };
     const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
     const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
     const pullback = withoutUnreadInputs(scaleCotangent(scaled, cotangents, gradients));

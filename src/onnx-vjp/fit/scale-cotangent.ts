@@ -1,4 +1,4 @@
-import { type Graph, int, type Node } from "../graph/ir.ts";
+import { type Graph, int, type Node, standardNode } from "../graph/ir.ts";
 
 /** The input that says what a pullback's cotangents are multiplied by on the way, shape [1]. */
 export const scaleInput = "clp-dd/scale";
@@ -21,7 +21,7 @@ export function scaleCotangent(
     output: string,
     attributes: Node["attributes"] = {},
   ) => ({
-    ...{ op, domain: "", name: `${output}/scaling`, inputs, outputs: [output], attributes },
+    ...standardNode(op, inputs, output, attributes, `${output}/scaling`),
   });
   const scaled = (value: string) => `${value}/scaled`;
   const changed = new Set([...cotangents, ...gradients]);

@@ -132,6 +132,21 @@ export function stringAttribute(node: Node, key: string, fallback: string): stri
   return a?.kind === "string" ? a.value : fallback;
 }
 
+/** A node of the standard domain, named after its first output unless a name is given. */
+export function standardNode(
+  op: string,
+  inputs: readonly string[],
+  outputs: string | readonly string[],
+  attributes: Attributes = {},
+  name?: string,
+): Node {
+  const all = typeof outputs === "string" ? [outputs] : outputs;
+  return { op, domain: "", name: name ?? all[0]!, inputs, outputs: all, attributes };
+}
+
+/** A node that passes `input` on as `output`. */
+export const identity = (input: string, output: string): Node => standardNode("Identity", [input], output);
+
 /** Number of elements of a static shape. */
 export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, d) => product * d, 1);

@@ -14,7 +14,15 @@ import {
 } from "onnx-buf";
 import { ModelError, messageOf } from "../errors.ts";
 import { protoOfDataType } from "./data-type.ts";
-import type { Attribute, Attributes, Constant, Graph, Node, ValueInfo } from "./ir.ts";
+import {
+  type Attribute,
+  type Attributes,
+  type Constant,
+  type Graph,
+  identity,
+  type Node,
+  type ValueInfo,
+} from "./ir.ts";
 import { inExecutionOrder } from "./order.ts";
 import { constantFrom, constantOfNode, dtypeFrom, type ReadExternal } from "./read-tensor.ts";
 
@@ -221,14 +229,7 @@ class Reader {
       if (given === "" || made.has(given) || parts.constants.has(given)) continue;
       const input = inner.value(output);
       if (input === given) continue;
-      parts.nodes.push({
-        op: "Identity",
-        domain: "",
-        name: given,
-        inputs: [input],
-        outputs: [given],
-        attributes: {},
-      });
+      parts.nodes.push(identity(input, given));
     }
   }
 

@@ -58,13 +58,3 @@ function renamedCaptures(attributes: Attributes, name: (value: string) => string
     }),
   );
 }
-
-/** A node that passes `input` on as `output`. */
-export const identity = (input: string, output: string): Node => ({
-  op: "Identity",
-  domain: "",
-  name: output,
-  inputs: [input],
-  outputs: [output],
-  attributes: {},
-});

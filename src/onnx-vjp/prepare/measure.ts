@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { ModelError, messageOf, ShapeError } from "../errors.ts";
-import { type DataType, type Graph, type Node, sizeOf, type TensorType } from "../graph/ir.ts";
+import { type DataType, type Graph, type Node, sizeOf, standardNode, type TensorType } from "../graph/ir.ts";
 import type { OutputType, Runtime } from "../graph/runtime.ts";
 
 /** A graph input at a static shape. */
@@ -103,7 +103,7 @@ export async function inferredTypes(
 /** A node that gives the shape of a value, under a name of its own. */
 function shapeOf(value: string): Node {
   const name = `shape of ${value}`;
-  return { op: "Shape", domain: "", name, inputs: [value], outputs: [name], attributes: {} };
+  return standardNode("Shape", [value], name);
 }
 
 /** What the nodes of `shapes` give on zeros. */

@@ -3,12 +3,13 @@ import {
   type Constant,
   fromFront,
   type Graph,
+  identity,
   intAttribute,
   type Node,
   type TracedGraph,
 } from "../graph/ir.ts";
 import { FormWriter } from "./forms.ts";
-import { identity, inlineBody } from "./inline-body.ts";
+import { inlineBody } from "./inline-body.ts";
 
 /**
  * Replaces sequences of tensors by their tensors: what is put into one and taken out again needs no sequence. Also

@@ -3,15 +3,17 @@ import {
   type Constant,
   fromFront,
   type Graph,
+  identity,
   intAttribute,
   intsAttribute,
   type Node,
   type TracedGraph,
 } from "../graph/ir.ts";
+import { producersOf } from "../graph/links.ts";
 import { capturedNames } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { FormWriter } from "./forms.ts";
-import { identity, inlineBody } from "./inline-body.ts";
+import { inlineBody } from "./inline-body.ts";
 
 /** Nodes that unrolling one loop may make. */
 const mostNodes = 20_000;
@@ -153,9 +155,7 @@ async function countOf(
 
 /** Whether a Loop's condition stays what it was. */
 function goesOnAlways(body: Graph): boolean {
-  const producers = new Map(
-    body.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)),
-  );
+  const producers = producersOf(body.nodes);
   let value = body.outputs[0]!.name;
   for (let node = producers.get(value); node?.op === "Identity"; node = producers.get(value)) {
     value = node.inputs[0]!;

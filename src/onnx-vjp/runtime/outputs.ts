@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { type DataType, type Graph, sizeOf } from "../graph/ir.ts";
+import { type DataType, type Graph, sizeOf, standardNode } from "../graph/ir.ts";
 import type { Feeds, Fetches, OutputType } from "../graph/runtime.ts";
 import * as ort from "./binding.ts";
 
@@ -24,14 +24,7 @@ const sequencesFrom = 11;
 /** The graph with the sequence, which is to be the first of the outputs; none where its operator set is too old. */
 export function withSentinel(graph: Graph): { graph: Graph; first: readonly string[] } {
   if (graph.opset < sequencesFrom) return { graph, first: [] };
-  const node = {
-    op: "SequenceEmpty",
-    domain: "",
-    name: sentinel,
-    inputs: [],
-    outputs: [sentinel],
-    attributes: {},
-  };
+  const node = standardNode("SequenceEmpty", [], sentinel);
   return { graph: { ...graph, nodes: [node, ...graph.nodes] }, first: [sentinel] };
 }
 
