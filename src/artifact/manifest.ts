@@ -5,7 +5,7 @@ import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { precisions } from "../onnx-vjp/graph/device.ts";
 import { baselineKinds } from "../recipe/baseline-kinds.ts";
-import { DistillConfig, Normalization } from "../recipe/config.ts";
+import { DistillConfig, normalizationName } from "../recipe/config.ts";
 
 const fraction = z.number().min(0).max(1);
 const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });
@@ -88,7 +88,7 @@ export const Manifest = z.object({
     licences: z.array(z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() })),
   }),
   probe: z.object({
-    normalization: Normalization,
+    normalization: normalizationName,
     lambda: z.number().positive(),
     tau: z.number().positive(),
     /** Whether mean and deviation of the real features are part of the artefact. */

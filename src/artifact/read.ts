@@ -1,13 +1,13 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
 import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
-import { presentFolder, textOf } from "./write.ts";
+import { presentFolder } from "./out-folder.ts";
 
 /** An artefact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -84,19 +84,25 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
 }
 
 async function requireUnchanged(path: string, expected: string): Promise<void> {
-  const hash = createHash("sha256");
+  let hash: string;
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
-  } catch (error) {
+    hash = await sha256OfFiles(path);
+  } catch (cause) {
     throw new DataError(
-      `${path} is missing from the artefact. Copy it again, or run the distillation again.`,
-      {
-        cause: error,
-      },
+      `${path} is missing from the artifact. Copy it again, or run the distillation again.`,
+      { cause },
     );
   }
-  if (hash.digest("hex") === expected) return;
+  if (hash === expected) return;
   throw new DataError(
-    `${path} was changed or damaged since it was written (its hash differs). Copy the artefact again.`,
+    `${path} was changed or damaged since it was written (its hash differs). Copy the artifact again.`,
   );
+}
+
+/** The text of a file, or undefined when it is not there. */
+async function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
 }

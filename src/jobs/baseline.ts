@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
+import type { ImageChunk } from "../artifact/content.ts";
 import type { Manifest } from "../artifact/manifest.ts";
+import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { readArtifact } from "../artifact/read.ts";
-import { type ImageChunk, requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import { writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
 import { pickImages } from "../data/pick.ts";

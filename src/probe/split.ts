@@ -1,7 +1,7 @@
 import { type Random, seededRandom } from "../random.ts";
 
 /** Training rows apart, both parts in order: a setting is chosen on `held` after a fit on `fit`. */
-export interface Split {
+export interface HeldOut {
   readonly fit: readonly number[];
   readonly held: readonly number[];
 }
@@ -15,7 +15,7 @@ const fewRows = 2000;
  * @param labels class of each row
  * @param purpose tells the draws of several splits apart
  */
-export function splitOf(labels: Int32Array, share: number, purpose: string): Split {
+export function splitOf(labels: Int32Array, share: number, purpose: string): HeldOut {
   const random = seededRandom(0, purpose);
   const isHeld =
     labels.length > fewRows ? drawnByRow(labels, share, random) : drawnByClass(labels, share, random);
