@@ -37,7 +37,7 @@ from torch import nn
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "test" / "fixtures" / "models"
 
-# Exporter and opset; "+bn" keeps batch normalisations as nodes, "+size" leaves height and width open, "+eager" has
+# Exporter and opset; "+bn" keeps batch normalizations as nodes, "+size" leaves height and width open, "+eager" has
 # timm write attention as matrix products, "+ort" is the file as ONNX Runtime rewrites it (its own fused operators).
 USUAL = ["torchscript17", "dynamo18"]
 EXPORTS = {

@@ -220,5 +220,6 @@ ${table(
   rows.map(({ name, each }) => [name, ...each]),
 )}
 
-${readFileSync("docs/robust-notes.md", "utf8")}`;
+How to read it, and what did not help: [notes/robust.md](notes/robust.md).
+`;
 }

@@ -1,5 +1,5 @@
 /**
- * Time to equal accuracy: LGM's recipe in PyTorch (bench/peers/lgm.py) distils the embedded emoji set on the embedded
+ * Time to equal accuracy: LGM's recipe in PyTorch (bench/peers/lgm.py) distills the embedded emoji set on the embedded
  * encoder for a bounded time of its own steps, under each schedule below; CLP-DD does the same with its default recipe
  * and a faster one. Images on the way are judged by this project's evaluation on the real test images.
  *

@@ -1,5 +1,5 @@
 /**
- * One distillation against random real features, in a process of its own so that its peak memory is its own.
+ * One distillation against random real features, in its own process so that its peak memory is its own.
  * Answers bench/lib/peer.ts: `run` does one step and gives its milliseconds, `memory` what the process has needed.
  *
  *   node own-step.js --m 100 --classes 10 [--encoder efficientnet-lite0] [--size 128] [--real 512] [--d 1280]

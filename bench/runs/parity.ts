@@ -7,7 +7,7 @@
  * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
  * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
  * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
- * precision the errors are told and not judged: masks of rectifiers turn over where their inputs are nearly zero.
+ * precision the errors are reported and not judged: masks of rectifiers turn over where their inputs are nearly zero.
  */
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";

@@ -128,7 +128,7 @@ async function measureBatch(encoder: Encoder, libraries: Libraries, batch: numbe
   await chunked.release();
 }
 
-/** Gives every peer the model at this batch; those that do not take it are told of and left out. */
+/** Gives every peer the model at this batch; those that do not take it are noted and left out. */
 async function loadPeers(
   encoder: Encoder,
   libraries: Libraries,

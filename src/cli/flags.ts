@@ -29,7 +29,7 @@ const flags: Readonly<Record<string, string>> = {
   threads: "--threads",
 };
 
-/** Parameters with a value that have an option of their own. */
+/** Parameters with a value that have their own option. */
 const switches: Readonly<Record<string, string>> = { "augmentation: off": "--no-augmentation" };
 
 /**

@@ -1,9 +1,9 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
+import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
-import type { DistillConfig } from "../recipe/config.ts";
-import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
-import { type CommonOptions, printJson } from "./run.ts";
+import type { CommonOptions } from "./options.ts";
+import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
 import { wrapText } from "./width.ts";
 
@@ -14,11 +14,6 @@ export const commandLine = (): string => `clp-dd ${process.argv.slice(2).join(" 
 export function reportSet(summary: DistillSummary, options: CommonOptions): void {
   printResult(summary);
   if (options.json) printJson(resultJson(summary));
-}
-
-/** The settings that were asked for; the others keep their defaults. */
-export function given(settings: Readonly<Record<string, unknown>>): Partial<DistillConfig> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
 /** The table that a distillation ends with: one screen, with time and memory of every stage. */

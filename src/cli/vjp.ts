@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import type { TensorInfo } from "../onnx-vjp/write-vjp.ts";
-import { commonOptions } from "./options.ts";
+import { addCommonOptions, addOptions, type CommonOptions, ownOption } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface VjpOptions extends CommonOptions {
@@ -14,34 +14,42 @@ interface VjpOptions extends CommonOptions {
   readonly overwrite?: boolean;
 }
 
-export function addVjp(program: Command): void {
-  const command = program
-    .command("vjp")
-    .summary("write a model's gradient as ONNX files for any runtime")
+export function addVjp(command: Command): void {
+  const gradient = "Gradient:";
+  command
+    .usage("<model> --out <folder> [options]")
     .description(
       "Writes forward.onnx, which gives a model's outputs and the intermediate values that its gradient needs, and " +
         "pullback.onnx, which takes those and a cotangent of each output and gives the gradients of the inputs. " +
         "vjp.json lists the names and shapes of all of them.",
     )
     .argument("<model>", "an .onnx file")
-    .requiredOption("--out <dir>", "folder for the files")
-    .option(
-      "--wrt <input>",
-      "input to differentiate with respect to; may be repeated (default: all)",
-      several,
+    .addOption(
+      ownOption(
+        "--wrt <input>",
+        "input to differentiate with respect to; may be repeated (default: all)",
+        gradient,
+      ).argParser(several),
     )
-    .option(
-      "--of <output>",
-      "output, or any other tensor, to differentiate; may be repeated (default: all outputs)",
-      several,
+    .addOption(
+      ownOption(
+        "--of <output>",
+        "output, or any other tensor, to differentiate; may be repeated (default: all outputs)",
+        gradient,
+      ).argParser(several),
     )
-    .option(
-      "--shape <input=dims>",
-      "shape of an input that the model leaves open, such as x=1,3,224,224; may be repeated",
-      shape,
-    )
-    .option("--overwrite", "replace files that are there");
-  commonOptions(command);
+    .addOption(
+      ownOption(
+        "--shape <input=dims>",
+        "shape of an input that the model leaves open, such as x=1,3,224,224; may be repeated",
+        gradient,
+      ).argParser(shape),
+    );
+  addOptions(command, ["out", "overwrite"], {
+    out: { required: true, text: "folder for the files" },
+    overwrite: { text: "replace files that are there" },
+  });
+  addCommonOptions(command);
   command.action(async (model: string, options: VjpOptions) => {
     await makeFolder("--out", options.out);
     const { out, wrt, of, shape: shapes, overwrite } = options;

@@ -19,7 +19,7 @@ export interface BadImage {
 /** Preprocessed images, ready for an encoder. */
 export interface ImageBatch {
   /**
-   * b × 3 × H × W, planar 8-bit RGB, without mean and deviation. Shared memory that is written anew once the next
+   * b × 3 × H × W, planar 8-bit RGB, without mean and standard deviation. Shared memory that is written anew once the next
    * batch is asked for: copy what is to stay.
    */
   readonly pixels: Uint8Array;

@@ -25,8 +25,8 @@ export interface SourceLicense {
 }
 
 /**
- * A labelled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
- * of these, whatever it lies in; what reads images knows nothing else about it.
+ * A labeled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
+ * of these, whatever it is stored in; what reads images knows nothing else about it.
  */
 export interface ImageSource {
   /** Names the data set to a person. */

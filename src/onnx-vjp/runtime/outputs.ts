@@ -6,7 +6,7 @@ import * as ort from "./binding.ts";
 /**
  * Outputs without a copy. The binding (onnxruntime-node 1.30) copies every output of a run into a new array, also those
  * that were written into a tensor of the caller's: with the fresh pages that takes about 0.7 ms a megabyte, a fifth of
- * a Vision Transformer's step (docs/performance.md). It does so after the run, in the order of the outputs, and stops
+ * a Vision Transformer's step (docs/notes/performance.md). It does so after the run, in the order of the outputs, and stops
  * with an error at one that it has no array for. Therefore each graph has an empty sequence as its first output. A run
  * whose other outputs are all given asks for it too, and that error says that they are written.
  */

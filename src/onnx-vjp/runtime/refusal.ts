@@ -29,7 +29,7 @@ export const isOfDevice = (error: unknown): boolean => deviceCall.test(messageOf
 const needs: Readonly<Record<Exclude<Device, "cpu">, string>> = {
   cuda:
     "an NVIDIA GPU with its driver, CUDA with cuDNN, and ONNX Runtime's provider for it beside the library of " +
-    "onnxruntime-node (docs/cards.md)",
+    "onnxruntime-node (docs/gpu.md)",
   webgpu: "a GPU with a driver for Vulkan, Direct3D 12 or Metal",
 };
 
