@@ -20,3 +20,11 @@ export interface JobContext {
 
 /** The same where nobody may be listening: a download reports what it can. */
 export type PartialContext = Partial<JobContext>;
+
+/** How a caller of a job follows and stops it. */
+export interface CallOptions {
+  /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onNote?: (message: string) => void;
+}

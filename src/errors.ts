@@ -1,6 +1,16 @@
 import { ClpError } from "./onnx-vjp/errors.ts";
 
-export { ClpError, ModelError, messageOf, NumericalError, UsageError } from "./onnx-vjp/errors.ts";
+export {
+  ClpError,
+  DeviceError,
+  ModelError,
+  messageOf,
+  NoRuleError,
+  NumericalError,
+  ShapeError,
+  UnreachedInputError,
+  UsageError,
+} from "./onnx-vjp/errors.ts";
 
 /** A data set, image, cache or artefact that cannot be used as given. */
 export class DataError extends ClpError {

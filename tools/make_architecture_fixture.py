@@ -59,7 +59,7 @@ def of_timm(name):
         activation=activation(block),
         pool=model.global_pool,
         image=list(model.patch_embed.img_size or (224, 224)),
-        # Which of the two last normalisations there is: files tell by its name.
+        # Which of the two last normalizations there is: files tell by its name.
         pooledNorm=isinstance(model.fc_norm, torch.nn.LayerNorm),
     )
 

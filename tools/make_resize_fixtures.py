@@ -60,7 +60,7 @@ for (w, h), (tw, th) in [
         source = picture(w, h, "edges" if (w + tw) % 2 else "noise")
         add(source, source.resize((tw, th), resampling), kind="resize", interpolation=name)
 
-# Resize of the shorter edge and centre crop, odd margins both ways, crops larger than the image.
+# Resize of the shorter edge and center crop, odd margins both ways, crops larger than the image.
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 for (w, h), resize, (ch, cw) in [
     ((50, 37), 26, (22, 22)), ((37, 50), 26, (23, 23)), ((33, 47), 20, (17, 19)), ((31, 64), 24, (24, 24)),

@@ -1,6 +1,6 @@
 import { featuresOutput } from "../../src/encoder/batched-features.ts";
-import type { DerivedPlan } from "../../src/onnx-vjp/compile/differentiable.ts";
 import { forwardSession } from "../../src/onnx-vjp/compile/forward-session.ts";
+import type { DerivedPlan } from "../../src/onnx-vjp/compile/plan.ts";
 import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
 import type { Precision, Runtime, Session } from "../../src/onnx-vjp/graph/runtime.ts";
 

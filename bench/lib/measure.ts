@@ -58,7 +58,7 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
 }
 
 /**
- * That of the image in which it is smallest: in others a unit that lies at a kink (of ReLU6, say) falls to the one
+ * That of the image in which it is smallest: in others a unit that is at a kink (of ReLU6, say) falls to the one
  * side here and to the other there, as it does between PyTorch's own float32 and float64.
  */
 export function leastError(ours: Float32Array, theirs: Float32Array, images: number): number {

@@ -82,7 +82,7 @@ export class Peer {
     });
     if (running.size === 0) process.on("SIGTERM", stopAll);
     running.add(this.child);
-    // A question to a process that is gone: its end is told by `ask`.
+    // A question to a process that is gone: `ask` reports its end.
     this.child.stdin.on("error", () => {});
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }

@@ -1,5 +1,4 @@
 import type { DistillConfig } from "../../src/recipe/config.ts";
-import { presets } from "../../src/recipe/presets.ts";
 
 /** A change of the default recipe. */
 export interface Setting {
@@ -7,14 +6,14 @@ export interface Setting {
   readonly config: Partial<DistillConfig>;
 }
 
-/** One setting at a time changed from the default: what bench/pages/recipe.ts and bench/pages/results.ts measure. */
+/** One setting at a time changed from a recipe (`exact`, or the default): what bench/pages/recipe.ts and bench/pages/results.ts measure. */
 export const settings: readonly Setting[] = [
   { name: "default", config: {} },
   { name: "200 steps", config: { steps: 200 } },
   { name: "1,000 steps", config: { steps: 1000 } },
-  { name: "MSE outer loss", config: presets["clp-mse"].config },
-  { name: "LGM without augmentation", config: presets.lgm.config },
-  { name: "SFM", config: presets.sfm.config },
+  { name: "MSE outer loss", config: { method: "clp-mse", normalize: ["center-l2"], targets: 0 } },
+  { name: "LGM without augmentation", config: { method: "lgm", normalize: ["center-l2"], targets: 0 } },
+  { name: "SFM", config: { method: "sfm", normalize: ["center-l2"], targets: 0 } },
   { name: "normalize l2", config: { normalize: ["l2"] } },
   { name: "normalize center-l2", config: { normalize: ["center-l2"] } },
   {

@@ -67,7 +67,7 @@ const out = values.out ?? (quick || wanted !== undefined ? undefined : "docs/ben
 const before =
   out !== undefined && wanted !== undefined && existsSync(out) ? readFileSync(out, "utf8") : undefined;
 
-// Temporary files of all processes lie in one folder, so that those of one that was stopped go too.
+// Temporary files of all processes are in one folder, so that those of one that was stopped go too.
 const scratch = mkdtempSync(join(tmpdir(), "clp-dd-bench-"));
 process.env.TMPDIR = scratch;
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));

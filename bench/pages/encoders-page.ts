@@ -61,7 +61,7 @@ using its cores, times are noisy, and ratios flatter this project: PyTorch's thr
 
 ## Names
 ${table(
-  ["name", "family", "feature", "input", "licence of the weights", "from"],
+  ["name", "family", "feature", "input", "license of the weights", "from"],
   knownEncoders.map((e) => [
     `\`${e.name}\``,
     e.family,

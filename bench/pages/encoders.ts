@@ -25,7 +25,7 @@ const every = [
   ...networks.split(",").flatMap((name) => [`${name}@torchscript17`, `${name}@dynamo18`]),
 ];
 
-/** More of them where ReLU's kinks are many: in one of eight, no unit lies at a kink. */
+/** More of them where ReLU's kinks are many: in one of eight, no unit is at a kink. */
 const imagesOf = (model: string): number =>
   !model.includes("@") ? 1 : /^(resnet|regnet)/.test(model) ? 8 : 2;
 

@@ -1,6 +1,6 @@
 /**
  * A distillation from a feature cache of ImageNet-1K's size, 1,281,167 × 768 in half precision (2 GB), that is never
- * held in memory: makes such a cache of Gaussian class clusters in a temporary folder, distils 1,000 images of 32 px
+ * held in memory: makes such a cache of Gaussian class clusters in a temporary folder, distills 1,000 images of 32 px
  * from it with a small random encoder of 768 features, and deletes it. Writes docs/million.json and docs/million.md.
  *
  *   npm run bench:million -- [--rows 1281167] [--steps 5] [--folder DIR] [--dry]
@@ -103,7 +103,7 @@ Load average at the start: ${load.toFixed(1)}.${noisy}
 
 A made feature cache of ImageNet-1K's size: ${formatCount(rows)} × 768 in half precision, ${formatCount(run.classes)} Gaussian class
 clusters, rows sorted by class; ${formatBytes(made.bytes)} on the disk, ${formatBytes(held)} if its features were held in single
-precision. The distillation has ${formatCount(run.m)} images of ${run.size} px, one a class, a batch of ${run.batchSize} real features a step,
+precision. The distillation has ${formatCount(run.m)} images of ${run.size} px, one per class, a batch of ${run.batchSize} real features per step,
 and a small random encoder (${run.encoder}) of 768 features,
 so that what is left is the cost of the method itself.
 

@@ -1,11 +1,12 @@
 /**
- * The experiments behind the defaults: one setting at a time is changed from the default, on the embedded emoji
+ * The defaults, and the experiments behind the recipe for exact pixels: one setting at a time is changed from the preset
+ * `exact`, on the embedded emoji
  * set with the embedded encoder, and the closed-form probe's accuracy on the test images is measured. Every run is
  * kept in docs/recipe.json under its whole configuration, and docs/recipe.md is written from there.
  *
- *   node .bench/bench/pages/recipe.js [--seeds 5] [--variants 1] [--only NAME,NAME] [--json]
+ *   npm run recipe [-- --seeds 5] [--variants 1] [--only NAME,NAME] [--page] [--json]
  *
- * `--seeds` for the default, `--variants` for every other setting. What is kept is not run again; delete
+ * `--seeds` for the default, `--variants` for every other setting; `--page` measures nothing. What is kept is not run again; delete
  * docs/recipe.json to measure everything anew.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,6 +17,7 @@ import { userCache } from "../../src/files/cache-location.ts";
 import { runDistillation } from "../../src/jobs/distill.ts";
 import { meanStd } from "../../src/probe/metrics.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
+import { withPreset } from "../../src/recipe/presets.ts";
 import { type Setting, settings } from "../lib/settings.ts";
 
 const { values: options } = parseArgs({
@@ -23,6 +25,7 @@ const { values: options } = parseArgs({
     seeds: { type: "string", default: "5" },
     variants: { type: "string", default: "1" },
     only: { type: "string" },
+    page: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -46,15 +49,22 @@ interface Baseline {
 }
 
 const keptIn = "docs/recipe.json";
-const kept = existsSync(keptIn)
-  ? (JSON.parse(readFileSync(keptIn, "utf8")) as { runs: Run[]; baselines: Record<string, Baseline> })
-  : { runs: [], baselines: {} };
-/** The full data's probe and the real images depend on the feature map, whose are those of the default. */
+/** All that was measured, and on which machine. */
+interface Kept {
+  machine: string;
+  readonly runs: Run[];
+  readonly baselines: Record<string, Baseline>;
+}
+const kept: Kept = existsSync(keptIn)
+  ? JSON.parse(readFileSync(keptIn, "utf8"))
+  : { machine: "", runs: [], baselines: {} };
+/** The recipe for exact pixels. The full data's probe and the real images depend on its feature map. */
 const standard = DistillConfig.parse({});
 const mapOf = (config: DistillConfig): string => config.normalize[0]!;
 
 const runOf = (config: DistillConfig): Run | undefined =>
-  kept.runs.find((run) => isDeepStrictEqual(run.config, config));
+  // Settings that came later are at their defaults in earlier runs.
+  kept.runs.find((run) => isDeepStrictEqual(DistillConfig.parse(run.config), config));
 
 async function measure(config: DistillConfig): Promise<Run> {
   const load = loadavg()[0]!;
@@ -82,13 +92,14 @@ const percent = (x: number) => (100 * x).toFixed(1);
 const configOf = ({ config }: Setting, seed: number) => DistillConfig.parse({ ...config, seed });
 const only = options.only?.split(",");
 for (const setting of settings) {
-  if (only !== undefined && !only.includes(setting.name)) continue;
+  if (options.page || (only !== undefined && !only.includes(setting.name))) continue;
   const seeds = Number(setting.name === "default" ? options.seeds : options.variants);
   for (let seed = 0; seed < seeds; seed++) {
     const config = configOf(setting, seed);
     if (runOf(config) !== undefined) continue;
     const run = await measure(config);
     kept.runs.push(run);
+    kept.machine = `${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}`;
     console.error(`${setting.name}, seed ${seed}: ${percent(run.top1)} (${run.seconds.toFixed(0)} s)`);
     writeFileSync(keptIn, `${JSON.stringify(kept, null, 1)}\n`);
   }
@@ -128,16 +139,19 @@ function page(): string {
     ];
   };
   const missing = settings.filter((setting) => runsOf(setting).length === 0).map(({ name }) => name);
-  const notes = readFileSync("docs/recipe-notes.md", "utf8");
   return `# The recipe
 
-The defaults are this project's own choice: the authors of CLP-DD published no λ, τ, learning rate, number of
-steps or feature normalisation. This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`), on the embedded emoji
-set (8 Unicode groups, 6,518 training and 1,754 test images drawn by other hands, 128 px) with the embedded
-encoder, one image per class, hard labels, closed-form probe: top-1 on the test images in percent. Each row
-changes one setting of the default.
+The defaults, what each of them means, and what changing one of them does. They are this project's own choice: the
+authors of CLP-DD published no λ, τ, learning rate, number of steps or feature normalization. \`clp-dd distill --help\`
+has the same list; \`--preset\` and \`--method\` change some of them.
 
-Default: \`${JSON.stringify(standard)}\`
+${defaultsTable()}
+
+## What changing one setting does
+On the embedded emoji set (8 Unicode groups, 6,518 training and 1,754 test images drawn by other hands, 128 px) with the
+embedded encoder, one image per class, hard labels, closed-form probe: top-1 on the test images in percent. Each row
+changes one setting of the preset \`exact\`, the recipe for those who keep the exact pixels. What makes images bear
+handling, as the default recipe's do, is in [robust.md](robust.md).
 
 Full data, closed form: ${percent(baseline.fullData)}. Centroid images: ${percent(baseline.centroid)}. Random images, 5 seeds:
 ${percent(baseline.random.mean)} ± ${percent(baseline.random.std)}.
@@ -146,10 +160,25 @@ ${percent(baseline.random.mean)} ± ${percent(baseline.random.std)}.
 |---|---|---|---|---|---|
 ${settings.flatMap(row).join("\n")}
 ${missing.length > 0 ? `\nNot measured: ${missing.join("; ")}.\n` : ""}
-Measured on ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}. Load is the machine's load average
-when a run began (the largest): above ${availableParallelism()} it was doing other work too, and the seconds are too long. "Of full
-data": of the full-data probe on the same feature map. One seed tells differences
-of about two points apart, not less.
+Measured on ${kept.machine}. Load is the machine's load average when a run began
+(the largest); above the number of cores the machine was doing other work too, and the seconds are too long. "Of full
+data": of the full-data probe on the same feature map. One seed resolves differences of about two points, not less.
 
-${notes}`;
+This page is written by \`npm run recipe\` (\`bench/pages/recipe.ts\`) from docs/recipe.json and the configuration
+(\`src/recipe/config.ts\`, \`presets.ts\`). The experiments behind the choice, and what did not help: [notes/recipe.md](notes/recipe.md).
+`;
+}
+
+/** Settings with their values in the default recipe and, where it differs, in that for exact pixels. */
+function defaultsTable(): string {
+  const recipe = DistillConfig.parse(withPreset(undefined, {}));
+  const shown = (value: unknown) =>
+    value === undefined ? "–" : `\`${Array.isArray(value) ? value.join(", ") : value}\``;
+  const rows = Object.entries(DistillConfig.shape).map(([name, schema]) => {
+    const setting = name as keyof DistillConfig;
+    const [usual, exact] = [recipe[setting], standard[setting]];
+    const differs = !isDeepStrictEqual(usual, exact);
+    return `| \`${name}\` | ${shown(usual)} | ${differs ? shown(exact) : ""} | ${schema.meta()?.description ?? ""} |`;
+  });
+  return ["| setting | default | `exact`, if other | |", "|---|---|---|---|", ...rows].join("\n");
 }

@@ -3,6 +3,7 @@
  *
  *   npm run results                         every section (hours), each into its place in docs/results.md when it is done
  *   npm run results -- --only emoji,encoders   these sections
+ *   npm run results -- --page               nothing: writes the page and the README from the figures that they have
  *   npm run results -- --quick --json       minutes: the 8-class emoji set, one line of JSON at the end
  *
  * Options: --seeds N or emoji=5,encoders=2 (5 where nothing is said), --steps N (of every distillation that says
@@ -32,11 +33,13 @@ import {
 import type { DistillConfig } from "../../src/recipe/config.ts";
 import { settings } from "../lib/settings.ts";
 import { spliced } from "./page.ts";
+import { resultsSummary, withResults } from "./results-summary.ts";
 
 const { values: options } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    page: { type: "boolean", default: false },
     seeds: { type: "string" },
     epochs: { type: "string" },
     "full-epochs": { type: "string", default: "100" },
@@ -114,7 +117,7 @@ const main = (
     name,
     title,
     text:
-      "Every method with the project's recipe, clp and lgm also with augmentation while distilling (one draw a step), and the " +
+      "Every method with the project's recipe, clp and lgm also with augmentation while distilling (one draw per step), and the " +
       "real-image baselines. `+aug` in a column: the probe was trained on flipped and cropped draws of the images." +
       (variants.length > 0 && seeds.length > 1
         ? ` ${variants.map((v) => v.name).join("; ")}: one seed.`
@@ -125,7 +128,7 @@ const main = (
         ...{ ...common, seeds, data: [data] },
         methods: [
           ...objectives.map((name) => recipe(name, own)),
-          ...(steps === undefined ? [recipe("clp-long")] : []),
+          ...(steps === undefined ? [recipe("long"), recipe("exact")] : []),
           ...["clp", "lgm"].map((name) => augmented(name, own)),
           ...beside,
           ...baselines,
@@ -206,7 +209,7 @@ const experiment = (
   title: `What the method stands on: ${what}`,
   text:
     `Outer objective × feature map (without target features), then one setting of the default at a time; at ${experimentSize} px and with ` +
-    `${steps} steps, where a row says nothing else. The scale of the labels is not a row of its own: scaling ` +
+    `${steps} steps, where a row says nothing else. The scale of the labels has no row: scaling ` +
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
@@ -249,7 +252,7 @@ const publishedRecipe: Section = {
   name: "published-recipe",
   title: "LGM and SFM by their own recipes",
   text:
-    `The 8 emoji groups at ${experimentSize} px: the published recipes (10 augmented draws a step, 5,000 steps) beside the ` +
+    `The 8 emoji groups at ${experimentSize} px: the published recipes (10 augmented draws per step, 5,000 steps) beside the ` +
     "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
@@ -259,7 +262,8 @@ const publishedRecipe: Section = {
         recipe("sfm-paper"),
         augmented("lgm"),
         recipe("clp"),
-        recipe("clp-long"),
+        recipe("long"),
+        recipe("exact"),
         longest,
         augmented("clp"),
         ...["random", "centroid", "full"],
@@ -295,7 +299,7 @@ const sections: readonly (Section & { readonly needs?: string })[] = [
       steps: 200,
       beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
     },
-    variants: [recipe("clp-long", {}, "clp-long, 1,500 steps")],
+    variants: [recipe("exact"), recipe("long", {}, "long, 1,500 steps")],
   }),
   {
     ...main("fashion-mnist", "Fashion-MNIST", fashionSet, { variants: [strongerRidge()] }),
@@ -392,7 +396,6 @@ function jsonOf(rows: readonly Row[]) {
 }
 
 const publishedTitle = "Published figures";
-const titleOf = (text: string): string => text.slice(3, text.indexOf("\n"));
 
 const began = performance.now();
 const load = loadavg()[0]!;
@@ -400,7 +403,9 @@ const out = options.out ?? (await ownFolder());
 await mkdir(out, { recursive: true });
 const published = Published.parse(JSON.parse(await readFile("docs/published.json", "utf8")));
 
-if (options.quick) {
+if (options.page) {
+  await writePage(new Map());
+} else if (options.quick) {
   // A quick run measures anew what it prints.
   if (options.out === undefined) await rm(join(out, "cells"), { recursive: true, force: true });
   const rows = comparisonRows(await cellsOf(quick, out));
@@ -423,7 +428,7 @@ if (options.quick) {
   for (const section of wanted) {
     const rows = comparisonRows(await cellsOf(section, out), published);
     json[section.name] = rows;
-    await writePage(section, comparisonTables(rows, published));
+    await writePage(new Map([[section.title, partOf(section, comparisonTables(rows, published))]]));
   }
   if (options.json) console.log(JSON.stringify(json));
 }
@@ -447,32 +452,37 @@ function commandOf(section: string): string {
   return ["npm run results -- --only", section, ...shown.map((parts) => parts.join(","))].join(" ");
 }
 
-/** Puts a section into its place on the page, under a new beginning and with the notes as they are now. */
-async function writePage(section: Section, tables: readonly Table[]): Promise<void> {
+/** Puts sections into their places on the page, under a new beginning, and their figures into the README. */
+async function writePage(parts: ReadonlyMap<string, string>): Promise<void> {
   const path = "docs/results.md";
-  const beginning = `# Results
+  const about = `The probe, closed form or gradient-trained, learns from one image per class; top-1 on real test images in percent,
+mean ± standard deviation over seeds. Sections of 2026-11-27 are of the recipe that is now the preset \`exact\`: there
+\`clp\` is that recipe, \`clp-long\` has three times its steps. \`clp-mse\`, \`lgm\` and \`sfm\` are other objectives with the same recipe; \`herding\` and \`random\` choose real images. On the 56
+subgroups \`clp\`, \`clp-mse\`, \`lgm\` and \`sfm\` had 200 steps; what the default's 500 give is beside. How to read the tables, and
+what they do not say: [notes/results.md](notes/results.md).
 
-Written by \`npm run results\` (\`bench/pages/results.ts\`), section by section; under each title stands the command that its figures
-were measured by, or they lie in columns marked as published. Test images are never looked at while distilling, and
-never for the choice of a learning rate or λ. Sets have hard labels and, where nothing else is said, the default number
+Written by \`npm run results\` (\`bench/pages/results.ts\`), section by section; under each title is the command that its
+figures were measured by, or they are in columns marked as published. Test images are never looked at while distilling,
+and never for the choice of a learning rate or λ. Sets have hard labels and, where nothing else is said, the default number
 of steps and the embedded encoder at 128 px. Closed form: the feature map and λ that the set was distilled with. LGM head:
 linear on raw features, w std 0.01, Adam 1e-3 · batch/256, cosine, 1,000 epochs (on all training features: \`--full-epochs\`,
-100 where a command does not say it). Tuned head: its learning rate chosen on real training features among .001, .005, .01, .05, .1.
-Heads are trained with 5 seeds on each set, or with a set's own seed where the seed changes the set; on all training features once.
-Full data has the closed form of the default's first feature map.
+100 where a command does not say it). Tuned head: its learning rate is chosen on real training features among .001, .005,
+.01, .05, .1. Heads are trained with 5 seeds on each set, or with a set's own seed where the seed changes the set; on all
+training features once. Full data has the closed form of the default's first feature map.
 `;
-  const notes = await readFile("docs/results-notes.md", "utf8");
   const texts = new Map([
-    [section.title, partOf(section, tables)],
-    [titleOf(notes), notes],
+    ...parts,
     [
       publishedTitle,
       `## ${publishedTitle}\nNot measured here. ${published.note} Source: ${published.source}.\n\n${publishedTable()}`,
     ],
   ]);
-  const order = [...sections.map(({ title }) => title), titleOf(notes), publishedTitle];
-  const page = existsSync(path) ? await readFile(path, "utf8") : "";
-  await writeFile(path, spliced(beginning, page, texts, order));
+  const order = [...sections.map(({ title }) => title), publishedTitle];
+  const sectionsAlone = spliced("", existsSync(path) ? await readFile(path, "utf8") : "", texts, order);
+  const summary = resultsSummary(sectionsAlone, ["closed form", "LGM head", "tuned head"]);
+  const page = spliced(`# Results\n\n${summary}\n\n${about}`, sectionsAlone, new Map(), order);
+  await writeFile(path, page);
+  await writeFile("README.md", withResults(await readFile("README.md", "utf8"), page));
 }
 
 function publishedTable(): string {

@@ -11,7 +11,7 @@ export const noted = (notes: readonly string[]): string =>
 export const formatTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   rows.length === 0 ? "" : format(head, rows);
 
-/** Runs `work` for each item; what fails is told and the others go on. */
+/** Runs `work` for each item; what fails is noted and the others continue. */
 export function each<Item, T>(items: readonly Item[], name: (item: Item) => string, work: (item: Item) => T) {
   const results: T[] = [];
   const notes: string[] = [];

@@ -34,7 +34,7 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
       ),
   );
   const table = formatTable(
-    ["encoder", "images", "method", "ms a step", "ratio", "memory", "ratio"],
+    ["encoder", "images", "method", "ms per step", "ratio", "memory", "ratio"],
     results.flatMap((r) => {
       const theirs = r.ratio === undefined ? undefined : r.sides.at(-1);
       return r.sides.map((side) => [
@@ -117,7 +117,7 @@ export function growth({ quick, threads }: BenchOptions): Report {
   if (quick) return { text: "Not run with --quick.\n" };
   const found = child<Growth[]>("growth.js", ["--threads", threads]);
   const table = formatTable(
-    ["quantity", "values", "ms a step", "time ~ xᵖ", "last doubling", "memory ~ xᵖ"],
+    ["quantity", "values", "ms per step", "time ~ xᵖ", "last doubling", "memory ~ xᵖ"],
     found.map((g) => [
       g.axis,
       `${g.points[0]!.value}–${g.points.at(-1)!.value}`,

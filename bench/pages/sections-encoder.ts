@@ -110,7 +110,7 @@ export function webStep({ quick, slow, threads }: BenchOptions): Report {
   return { text: `${webPeersTable(results)}\n\n${usedText(results)}\n${told}` };
 }
 
-/** One row of what is measured on a card: our precision beside PyTorch's type that uses the same units. */
+/** One row of what is measured on a GPU: our precision beside PyTorch's type that uses the same units. */
 interface CardCase {
   readonly device: string;
   readonly model: string;
@@ -142,7 +142,7 @@ export function gpu({ device, quick, threads }: BenchOptions): Report {
   const wanted = cardCases.filter((each) => devices.has(each.device));
   if (wanted.length === 0) {
     const command = "npm run bench -- --only gpu --device cuda,webgpu";
-    return { text: `Not run: no --device was given. With a card: ${command}\n` };
+    return { text: `Not run: no --device was given. With a GPU: ${command}\n` };
   }
   // Of the device that is named first.
   const [first] = devices;
@@ -184,7 +184,7 @@ export function gpu({ device, quick, threads }: BenchOptions): Report {
   const torch = results.map((e) => e.versions.torch).find((name) => name !== undefined);
   return {
     text: [
-      `${card ?? "The card has no name here"}${torch ? `, PyTorch ${torch}` : ""}. ${cardText}`,
+      `${card ?? "The GPU has no name here"}${torch ? `, PyTorch ${torch}` : ""}. ${gpuText}`,
       ...(results.length > 0 ? [cardRows(results), cardDetails(results)] : []),
       ...(steps.results.length > 0 ? [stepText, cardSteps(steps.results)] : []),
       noted([...notes, ...steps.notes, ...new Set(results.flatMap((e) => e.notes))]),
@@ -192,14 +192,14 @@ export function gpu({ device, quick, threads }: BenchOptions): Report {
   };
 }
 
-const cardText =
-  "Times from arrays in the host's memory to arrays in the host's memory; PyTorch's images stay on the card. " +
+const gpuText =
+  "Times from arrays in the host's memory to arrays in the host's memory; PyTorch's images stay on the GPU. " +
   "`peak`: of the rate of products of 4,096 × 4,096 matrices by PyTorch (TFLOP/s) in the type that ours computes in, " +
   "what is computed twice counted once. `kept`: the forward's intermediates between forward and pullback. `copies`: " +
-  "the largest batch's images to the card twice and their gradient back once.";
+  "the largest batch's images to the GPU twice and their gradient back once.";
 
 const stepText =
-  "A whole distillation step (ViT-B/16, 10 images of 10 classes, 512 real features a step) against LGM's with its 10 " +
+  "A whole distillation step (ViT-B/16, 10 images of 10 classes, 512 real features per step) against LGM's with its 10 " +
   "augmentations in PyTorch, its float32 products rounded as ours are:";
 
 function cardRows(results: readonly EncoderStep[]): string {
@@ -226,7 +226,7 @@ function cardDetails(results: readonly EncoderStep[]): string {
   return formatTable(
     ["device", "model", "ours in", "PyTorch in", "kept", "copies ms", "TFLOP/s", "Δ features", "Δ gradient"],
     results.map((e) => [
-      ...[e.device, e.model, e.precision, e.dtype, e.activations === "save" ? "on the card" : "nothing"],
+      ...[e.device, e.model, e.precision, e.dtype, e.activations === "save" ? "on the GPU" : "nothing"],
       e.copiesMs === undefined ? "–" : ms(e.copiesMs),
       (e.peakGflops / 1000).toFixed(0),
       e.agreement?.features.toExponential(1) ?? "–",

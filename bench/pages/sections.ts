@@ -15,7 +15,7 @@ export const sections: readonly Section[] = [
     id: "step",
     title: "A whole distillation step",
     about:
-      "10 classes, one image a class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step in the mean. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). What would need more memory than is free is told.",
+      "10 classes, one image per class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step on average. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). Runs that do not fit into free memory are marked.",
     run: distillStep,
   },
   {
@@ -69,8 +69,8 @@ export const sections: readonly Section[] = [
   },
   {
     id: "gpu",
-    title: "On a graphics card",
-    about: "The encoder step with --device, against PyTorch on the same card.",
+    title: "On a GPU",
+    about: "The encoder step with --device, against PyTorch on the same GPU.",
     run: gpu,
   },
 ];

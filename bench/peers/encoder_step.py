@@ -12,7 +12,7 @@ state = {}
 
 def load(name, size, threads, device="cpu", dtype="float32"):
     torch.set_num_threads(threads)
-    # float32 on a card is exact, or rounded by its units for matrices.
+    # float32 on a GPU is exact, or rounded by its units for matrices.
     torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = dtype == "tf32"
     torch.backends.cudnn.benchmark = True

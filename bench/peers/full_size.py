@@ -145,7 +145,7 @@ def reference(batch, size, folder):
         tensor.float().numpy().astype(numpy.float32).tofile(pathlib.Path(folder, f"{name}.bin"))
     gc.collect()
     relative = lambda a, b: float((a.double() - b).norm() / b.norm())
-    # In other images a unit that lies at a kink falls to the one side in float32 and to the other in float64.
+    # In other images a unit that is at a kink falls to the one side in float32 and to the other in float64.
     return {"features": relative(y32, y), "gradient": min(map(relative, dx32, dx))}
 
 

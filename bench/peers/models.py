@@ -30,7 +30,7 @@ def encoder(name: str, size: int) -> nn.Module:
     torch.manual_seed(0)
     options = {} if convolutional else {"img_size": size}
     model = timm.create_model(architecture, pretrained=False, num_classes=0, **options).eval()
-    # A fresh network's normalisations and scales are ones, zeros and 1e-5s, in which mistakes would not show.
+    # A fresh network's normalizations and scales are ones, zeros and 1e-5s, in which mistakes would not show.
     generator = torch.Generator().manual_seed(1)
     for kind, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.dtype != torch.float32 or tensor.dim() != 1:

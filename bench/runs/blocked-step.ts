@@ -1,6 +1,6 @@
 /**
  * An encoder's features and pullback with convolutions in the blocked layout throughout, against the same graphs as
- * ONNX Runtime lays them out itself, in one run, in turn. Medians and minima in wall and in processor time.
+ * ONNX Runtime lays them out itself, in one run, in turn. Medians and minima in wall and in CPU time.
  *
  *   blocked-step [--encoder efficientnet-lite0] [--size 128] [--batch 8] [--threads 2] [--rounds 20]
  */
@@ -39,7 +39,7 @@ const images = Float32Array.from({ length: batch * 3 * size * size }, () => rand
 const cotangent = Float32Array.from({ length: batch * encoder.featureSize }, () => random.normal());
 const feeds = { [imagesInput]: new Tensor("float32", images, dims) };
 
-/** Runs `work` and notes wall and processor time, milliseconds, as pass `pass` of a side. */
+/** Runs `work` and notes wall and CPU time, milliseconds, as pass `pass` of a side. */
 async function timed<T>(side: (typeof sides)[number], pass: number, work: () => Promise<T>): Promise<T> {
   const cpu = process.cpuUsage();
   const start = performance.now();

@@ -1,6 +1,6 @@
 /**
  * A whole distillation step against LGM's recipe in PyTorch (bench/peers/lgm.py) with the same encoder, classes and
- * image size, in one run, in turn, each in a process of its own: medians of the time, peak memory, ratios.
+ * image size, in one run, in turn, each in its own process: medians of the time, peak memory, ratios.
  *
  *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--classes 10] [--seconds 10] [--pair]
  *                        [--device cpu|webgpu|cuda] [--precision float32|float16]

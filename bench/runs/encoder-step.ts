@@ -6,7 +6,7 @@
  *                        [--seconds 8] [--device cpu|cuda|webgpu] [--precision float32|float16]
  *                        [--dtype float32|tf32|bfloat16|float16]
  *
- * `--precision` is ours, `--dtype` PyTorch's: on a card its tf32 is float32 with products that the card's units for
+ * `--precision` is ours, `--dtype` PyTorch's: on a GPU its tf32 is float32 with products that the GPU's units for
  * matrices round, as ONNX Runtime has them unless NVIDIA_TF32_OVERRIDE=0.
  *
  * The model comes from PyTorch (bench/peers/models.py) by export; without the peers an own model is measured
@@ -62,10 +62,10 @@ export interface EncoderStep {
   readonly activations: Activations;
   readonly versions: Readonly<Record<string, string>>;
   readonly peakGflops: number;
-  /** PyTorch's rate of the same products on the processor. */
+  /** PyTorch's rate of the same products on the CPU. */
   readonly peerPeakGflops?: number;
   readonly savedBytesAnImage: number;
-  /** Of the largest batch on a card: taking its images there twice and their gradient back once. */
+  /** Of the largest batch on a GPU: taking its images there twice and their gradient back once. */
   readonly copiesMs?: number;
   /** ‖ours − PyTorch's‖ / ‖PyTorch's‖; of the gradient in the image where it is least. */
   readonly agreement?: { readonly features: number; readonly gradient: number };
@@ -292,7 +292,7 @@ async function floats(file: string): Promise<Float32Array> {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-/** Milliseconds that a batch of `dims` takes to a card twice and back once, as in a step that computes again. */
+/** Milliseconds that a batch of `dims` takes to a GPU twice and back once, as in a step that computes again. */
 async function copies(runtime: Runtime, dims: number[]): Promise<number> {
   const b = new GraphBuilder();
   const x = b.input("x", dims);
@@ -337,7 +337,7 @@ async function matrixProduct(runtime: Runtime): Promise<{ flops: number; time: T
   b.output(b.op("MatMul", [b.input("a", [n, n]), b.floats([n, n], draw(n * n))]), { dims: [n, n] });
   const session = await runtime.session(b.graph);
   const feeds = { a: new Tensor("float32", draw(n * n), [n, n]) };
-  // A fresh array for each result takes about a tenth of the time (docs/performance.md).
+  // A fresh array for each result takes about a tenth of the time (docs/notes/performance.md).
   const [result] = session.graph.outputs;
   const into = { [result!]: new Tensor("float32", new Float32Array(n * n), [n, n]) };
   const repeats = productRepeats;

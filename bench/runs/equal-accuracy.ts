@@ -1,5 +1,5 @@
 /**
- * Time to equal accuracy: LGM's recipe in PyTorch (bench/peers/lgm.py) distils the embedded emoji set on the embedded
+ * Time to equal accuracy: LGM's recipe in PyTorch (bench/peers/lgm.py) distills the embedded emoji set on the embedded
  * encoder for a bounded time of its own steps, under each schedule below; CLP-DD does the same with its default recipe
  * and a faster one. Images on the way are judged by this project's evaluation on the real test images.
  *
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { distillStep, syntheticLabels } from "../../src/distill/loop.ts";
 import { startSynthesis } from "../../src/distill/synthesize.ts";
-import { placeOf } from "../../src/encoder/load/load.ts";
+import { placeOf } from "../../src/encoder/load/place.ts";
 import {
   createFeatureAugmenter,
   defaultDraws,
@@ -25,6 +25,7 @@ import { fitFeatureMaps, openRunContext, type RunContext } from "../../src/featu
 import { userCache } from "../../src/files/cache-location.ts";
 import { sequentialBatches } from "../../src/probe/rows.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
+import { withPreset } from "../../src/recipe/presets.ts";
 import {
   type Accuracies,
   atEqualAccuracy,
@@ -71,8 +72,8 @@ const shares = [1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1];
 /** Steps after which those of CLP-DD are. */
 const milestones = [5, 10, 15, 20, 30, 40, 60, 80, 100, 125, 150, 175, 200, 250, 300, 350, 400, 450, 500];
 const ours = [
-  { name: "CLP-DD", config: DistillConfig.parse({}) },
-  { name: "CLP-DD, 200 steps", config: DistillConfig.parse({ steps: 200 }) },
+  { name: "CLP-DD", config: DistillConfig.parse(withPreset(undefined, {})) },
+  { name: "CLP-DD, 200 steps", config: DistillConfig.parse(withPreset(undefined, { steps: 200 })) },
 ];
 
 if (peerPython() === undefined) throw new Error("the peers are not installed (bench/peers/setup)");

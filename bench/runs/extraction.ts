@@ -95,7 +95,7 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** What each part of the work costs when it is done by itself, in time of the processor and not of the clock. */
+/** What each part of the work costs when it is done by itself, in CPU time, not wall time. */
 async function coreMsOf(
   source: ImageSource,
   encoder: Encoder,
@@ -133,7 +133,7 @@ async function coreMsOf(
   return { decode, resize, encode: await used(encodeOne, first.count) };
 }
 
-/** Made photographs of 500 × 375 px, as large as ImageNet's are in the middle: smooth colours with grain. */
+/** Made photographs of 500 × 375 px, as large as ImageNet's are in the middle: smooth colors with grain. */
 async function makeJpegs(path: string, total: number): Promise<void> {
   const random = seededRandom(0, "jpegs");
   for (const name of ["a", "b"]) await mkdir(join(path, name), { recursive: true });

@@ -58,7 +58,7 @@ const batch = Number(options.batch);
 const threads = Number(options.threads);
 const size = 224;
 
-// The images are normalised already.
+// The images are normalized already.
 const preprocessing: Pick<Preprocessing, "crop" | "mean" | "std"> = {
   ...{ crop: [size, size], mean: [0, 0, 0], std: [1, 1, 1] },
 };

@@ -46,7 +46,7 @@ export interface MillionSteps {
 
 const readingRounds = 20;
 
-/** Distils from the cache at `path` as `clp-dd distill` does and measures it. */
+/** Distills from the cache at `path` as `clp-dd distill` does and measures it. */
 export async function distil(path: string, steps: number): Promise<MillionSteps> {
   const { size, classes, d } = shape;
   const { stages, staged } = stageCollector();

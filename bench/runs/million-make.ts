@@ -44,7 +44,7 @@ export function specOf(rows: number): FeatureCacheSpec {
 
 /**
  * Writes `rows` features under `root`, sorted by class as an image folder's are: a class's mean, normal in every
- * feature, and noise of deviation 2, a window at a random place of a million normal numbers.
+ * feature, and noise of standard deviation 2, a window at a random place of a million normal numbers.
  */
 export async function make(root: string, rows: number): Promise<MadeCache> {
   const { d, classes } = shape;

@@ -1,5 +1,5 @@
 /**
- * One distillation against random real features, in a process of its own so that its peak memory is its own.
+ * One distillation against random real features, in its own process so that its peak memory is its own.
  * Answers bench/lib/peer.ts: `run` does one step and gives its milliseconds, `memory` what the process has needed.
  *
  *   node own-step.js --m 100 --classes 10 [--encoder efficientnet-lite0] [--size 128] [--real 512] [--d 1280]
@@ -60,8 +60,9 @@ const encoder = await createEncoder(runtime, options.d ? projected(model, Number
 });
 const count = Number(options.real);
 const real = randomFeatures(random, count, encoder.featureSize, classes);
-// As a distillation has it: whether target features are chosen depends on method and augmentation.
-const own = withPreset(undefined, { method, augment, normalize: ["l2"] });
+// Without draws as the recipe for exact pixels has it, so that a step is of one view.
+const exact = { ...(method === "clp" ? {} : { targets: 0 }), method, normalize: ["l2" as const] };
+const own = augment === 0 ? withPreset("exact", exact) : withPreset(undefined, { ...exact, augment });
 const config = DistillConfig.parse({
   ...{ ...own, parametrization: options.parametrization },
   ...{ ipc: m / classes, batchSize: count, steps: 1000 },

@@ -7,7 +7,7 @@
  * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
  * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
  * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
- * precision the errors are told and not judged: masks of rectifiers turn over where their inputs are nearly zero.
+ * precision the errors are reported and not judged: masks of rectifiers turn over where their inputs are nearly zero.
  */
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -21,7 +21,8 @@ import { featureOutput, pixelsInput } from "../../src/encoder/vit/build.ts";
 import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
 import { messageOf, UsageError } from "../../src/errors.ts";
 import { openSafetensors } from "../../src/files/safetensors.ts";
-import { compileDerivative, planDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
+import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../../src/onnx-vjp/compile/plan.ts";
 import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
 import { readOnnx } from "../../src/onnx-vjp/graph/read.ts";

@@ -1,6 +1,6 @@
 /**
  * Function and pullback of the pieces of a Vision Transformer in the forms they can be written in, in one run,
- * in turn: median processor time of one thread, 2 images of ViT-S/16.
+ * in turn: median CPU time of one thread, 2 images of ViT-S/16.
  *
  *   rule-forms [--rounds 40]
  */

@@ -1,7 +1,7 @@
 /**
  * Features and pullback of a Vision Transformer (random weights) against the machine's own matrix-product
- * peak, in one run, in turn. Prints medians in wall and in processor time: on a busy machine one thread's
- * processor time is the steadier of the two (`--threads 1`).
+ * peak, in one run, in turn. Prints medians in wall and in CPU time: on a busy machine one thread's
+ * CPU time is the steadier of the two (`--threads 1`).
  *
  *   vit-step [--threads 2] [--batch 8] [--chunk 8] [--rounds 8] [--width 384] [--depth 12] [--profile PREFIX]
  *
@@ -43,7 +43,7 @@ interface Vit {
 const image = "image";
 const feature = "feature";
 
-/** Normal numbers by Box and Muller, with a deviation that keeps activations of order one. */
+/** Normal numbers by Box and Muller, with a standard deviation that keeps activations of order one. */
 function normal(dims: readonly number[], deviation: number): Float32Array {
   const out = new Float32Array(sizeOf(dims));
   for (let i = 0; i < out.length; i++) {

@@ -128,7 +128,7 @@ async function measureBatch(encoder: Encoder, libraries: Libraries, batch: numbe
   await chunked.release();
 }
 
-/** Gives every peer the model at this batch; those that do not take it are told of and left out. */
+/** Gives every peer the model at this batch; those that do not take it are noted and left out. */
 async function loadPeers(
   encoder: Encoder,
   libraries: Libraries,
@@ -158,7 +158,7 @@ async function loadPeers(
         output: featuresOutput,
         dims: [batch, 3, size, size],
         featureDims: [batch, encoder.featureSize],
-        joint: { cotangent: plan.cotangent, gradient: plan.gradients[0] },
+        joint: { cotangent: plan.cotangents[0], gradient: plan.gradients[0] },
         files: {
           ...files,
           model: file(side === "ort" ? "plain.onnx" : "portable.onnx"),

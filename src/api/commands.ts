@@ -1,4 +1,5 @@
 import { totalmem } from "node:os";
+import type { CallOptions } from "../context.ts";
 import { defaultMaxBad } from "../data/params.ts";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
@@ -7,10 +8,9 @@ import { userCache } from "../files/cache-location.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
-import type { DistillSummary } from "../jobs/distill.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
 import type { FeaturesResult } from "../jobs/features.ts";
-import type { Inspection } from "../jobs/inspect.ts";
+import type { Inspection } from "../jobs/inspection.ts";
 import type {
   BaselineParams,
   CompareParams,
@@ -21,8 +21,9 @@ import type {
   InspectParams,
   ProfileParams,
 } from "../jobs/params.ts";
-import type { StepProfile } from "../jobs/profile.ts";
-import { type CallOptions, run } from "../jobs/worker/client.ts";
+import type { StepProfile } from "../jobs/step-profile.ts";
+import type { DistillSummary } from "../jobs/summary.ts";
+import { run } from "../jobs/worker/client.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 
 /** The parameters of a job, with those optional that have a default. */

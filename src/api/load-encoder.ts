@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { encoderDifference, encoderParamsOf } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read.ts";
+import type { CallOptions } from "../context.ts";
 import type { Provenance } from "../encoder/model.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import { ModelError } from "../errors.ts";
@@ -8,8 +9,8 @@ import { userHub } from "../files/hub/settings.ts";
 import type { ImageInput } from "../images/input.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import type { OpenedEncoder } from "../jobs/open-encoders.ts";
-import { type CallOptions, run } from "../jobs/worker/client.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import { run } from "../jobs/worker/client.ts";
+import type { Precision } from "../onnx-vjp/graph/device.ts";
 import { type Matrix, matrix, shapeOf } from "../probe/matrix.ts";
 
 /** A frozen encoder that runs in the worker. `await using` releases it at the end of a block. */

@@ -3,7 +3,7 @@ import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
-import { precisions } from "../onnx-vjp/graph/runtime.ts";
+import { precisions } from "../onnx-vjp/graph/device.ts";
 import { baselineKinds } from "../recipe/baseline-kinds.ts";
 import { DistillConfig, Normalization } from "../recipe/config.ts";
 
@@ -65,7 +65,7 @@ export const Manifest = z.object({
     revision: z.string().optional(),
     feature: z.string(),
     pool: z.string(),
-    /** What `--pool` was: an encoder that is to give the same features is loaded with it. */
+    /** What `pool` was: an encoder that is to give the same features is loaded with it. */
     askedPool: z.enum(pools).default("auto"),
     featureSize: z.int().positive(),
     /** What its products were computed in. */
@@ -96,7 +96,15 @@ export const Manifest = z.object({
   }),
   metrics: z.object({
     closedForm: z.object({ top1: fraction, perClass: z.array(z.number().nullable()) }).optional(),
-    fullData: z.object({ top1: fraction, lambda: z.number() }).optional(),
+    /** The better of ridge and logistic regression on the full data; λ is the ridge's. */
+    fullData: z
+      .object({
+        top1: fraction,
+        lambda: z.number(),
+        probe: z.enum(["closed form", "logistic"]).default("closed form"),
+        perClass: z.array(z.number().nullable()).optional(),
+      })
+      .optional(),
     centroid: z.object({ top1: fraction }).optional(),
     random: MeanStd.optional(),
     /** The closed form on the images after each edit of a fixed list (images/edits.ts). */

@@ -62,7 +62,7 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return;
     if (code === "ENOTDIR")
-      throw new DataError(`${out} is a file. Choose a folder that does not exist yet for --out.`);
+      throw new DataError(`${out} is a file. Choose a folder that does not exist yet for \`out\`.`);
     throw error;
   }
   if (entries.length === 0) return;
@@ -71,8 +71,8 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
   const shown = entries.slice(0, 3).join(", ");
   throw new DataError(
     ours
-      ? `${out} already holds a distilled set. Choose another --out, or replace it with --overwrite.`
-      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is no distilled set. Choose another --out.`,
+      ? `${out} already holds a distilled set. Choose another \`out\`, or replace it with \`overwrite: true\`.`
+      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is no distilled set. Choose another \`out\`.`,
   );
 }
 
@@ -270,10 +270,10 @@ function writeProbe(path: string, { weight, map, lambda }: ClosedFormProbe): Pro
   );
 }
 
-/** Throws UsageError for an --out that would land inside of the data set, be it by way of a link. */
+/** Throws UsageError for an `out` that would be inside the data set, be it by way of a link. */
 export async function requireOutside(out: string, data: string): Promise<void> {
   if (!`${await realPath(out)}/`.startsWith(`${await realPath(data)}/`)) return;
-  throw new UsageError(`--out ${out} lies inside of the data set ${data}. Choose a folder elsewhere.`);
+  throw new UsageError(`\`out: '${out}'\` is inside the data set ${data}. Choose a folder elsewhere.`);
 }
 
 /** An absolute path without links; of what is not there yet, that of the nearest folder that is, and the rest. */

@@ -1,72 +1,65 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Command, Option } from "commander";
-import { defaultMaxBad } from "../data/params.ts";
+import type { Command } from "commander";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
 import { markdownTable } from "../evaluate/tables.ts";
 import { userCache } from "../files/cache-location.ts";
 import { replaceFile } from "../files/disk.ts";
 import { userHub } from "../files/hub/settings.ts";
+import { formatMany } from "../format.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
-import { formatMany } from "./format.ts";
-import { bytes, commonOptions, integer, precisionOption } from "./options.ts";
+import { inFlags } from "./flags.ts";
+import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { printJson, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
 
-interface CompareOptions extends CommonOptions {
-  readonly out: string;
-  readonly published?: string;
-  readonly device: "cpu" | "webgpu" | "cuda";
-  readonly precision?: Precision;
-  readonly threads?: number;
-  readonly memory?: number;
-  readonly cacheDir?: string;
-  readonly hubCache?: string;
-  readonly maxBad: number;
-}
+const shared = ["device", "precision", "threads", "memory", "cacheDir", "maxBad", "hubCache"] as const;
 
-export function addCompare(program: Command): void {
-  const command = program
-    .command("compare")
-    .summary("run a grid of methods, encoders, data sets and seeds, and write its tables")
+type CompareOptions = CommonOptions &
+  Values<"out" | (typeof shared)[number]> & { readonly published?: string };
+
+export function addCompare(command: Command): void {
+  command
+    .usage("<config> --out <folder> [options]")
     .description(
       "Runs every cell of the grid in CONFIG: makes the set (a distillation or a baseline) and evaluates it. " +
-        "Finished cells lie in OUT/cells; the same command goes on where it was stopped. Writes results.json " +
+        "Finished cells are in OUT/cells; the same command resumes where it was stopped. Writes results.json " +
         "and results.md.",
     )
-    .argument("<config>", "the grid, as YAML or JSON")
-    .requiredOption("--out <folder>", "where cells and tables go")
-    .option("--published <file>", "published figures to set beside the measured ones (docs/published.json)")
-    .addOption(
-      new Option("--device <device>", "where encoders run").choices(["cpu", "webgpu", "cuda"]).default("cpu"),
-    )
-    .addOption(precisionOption())
-    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
-    .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
-    .option("--cache-dir <dir>", "where features are cached")
-    .option("--hub-cache <dir>", "where files of the hub are kept (default: Hugging Face's own cache)")
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), defaultMaxBad);
-  commonOptions(command).addHelpText(
+    .argument("<config>", "the grid, as YAML or JSON");
+  addOptions(command, shared, { device: { text: "where encoders run" } });
+  addOptions(command, ["out"], { out: { required: true, text: "where cells and tables go" } }).addOption(
+    ownOption(
+      "--published <file>",
+      "published figures to set beside the measured ones (docs/published.json)",
+      "Output:",
+    ),
+  );
+  addCommonOptions(command).addHelpText(
     "after",
     `
 A grid, with every field there is; only data, encoders and methods are needed:
   {
-    "data": ["emoji", {"data": "imagenet-100:/data/imagenet", "published": "ImageNet-100"}],
-    "encoders": ["efficientnet-lite0@128", {"encoder": "clip.onnx", "published": "CLIP-B"}],
+    "data": ["emoji",
+             {"data": "imagenet-100:/imagenet", "published": "ImageNet-100"}],
+    "encoders": ["efficientnet-lite0@128",
+                 {"encoder": "clip.onnx", "published": "CLIP-B"}],
     "evaluateOn": ["efficientnet-lite0@128", "other.onnx@128"],
     "methods": ["clp", "lgm", "random", "centroid", "full",
-                {"name": "clp, 3 draws", "preset": "clp", "config": {"augment": 3}},
+                {"name": "clp, 3 draws", "preset": "clp",
+                 "config": {"augment": 3}},
                 {"baseline": "neighbors", "of": "clp"},
                 {"preset": "lgm-paper", "published": "LGM + augmentation"}],
     "ipc": [1, 10],
     "seeds": [0, 1, 2, 3, 4],
     "resize": 128,
-    "evaluate": {"probes": ["closed-form", "head", "tuned-head"], "epochs": 1000, "draws": 20,
-                 "augmentation": "both", "edits": true, "seeds": [0], "fullEpochs": 1000, "fullSeeds": [0]}
+    "evaluate": {"probes": ["closed-form", "head", "tuned-head"],
+                 "epochs": 1000, "draws": 20, "augmentation": "both",
+                 "edits": true, "seeds": [0],
+                 "fullEpochs": 1000, "fullSeeds": [0]}
   }`,
   );
   command.action(async (file: string, options: CompareOptions) => {
@@ -76,7 +69,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const config = readGrid(text, file);
     checkedCompareConfig(config, file);
     const { out, device, precision, threads, maxBad } = options;
-    // Whatever is wrong with these is told before the cells are run.
+    // Whatever is wrong with these is reported before the cells are run.
     const published = options.published === undefined ? undefined : readPublished(options.published);
     await makeFolder("--out", out);
     const comparison = await runJob(
@@ -103,7 +96,7 @@ A grid, with every field there is; only data, encoders and methods are needed:
     if (options.json) printJson(json);
     const { failures } = comparison;
     if (failures.length > 0) {
-      const named = failures.map(({ cell, message }) => `  ${cell}: ${message}`).join("\n");
+      const named = failures.map(({ cell, message }) => `  ${cell}: ${inFlags(message)}`).join("\n");
       const others = comparison.cells.length > 0 ? "; the others are in the tables" : "";
       problems.push(`${formatMany(failures.length, "cell")} failed${others}.\n${named}`);
     }

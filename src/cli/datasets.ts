@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
 import { UsageError } from "../errors.ts";
-import { formatCount } from "./format.ts";
+import { formatCount } from "../format.ts";
+import { addOptions } from "./options.ts";
 import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 const otherForms = `Given as a path alone where its files can be nothing else, else as NAME:PATH;
-\`clp-dd datasets NAME\` says how the files must lie. Also read:
+\`clp-dd datasets NAME\` says how the files must be laid out. Also read:
   emoji, emoji-subgroups   come with the package
   DIR                      images in a folder per class, split or not
   DIR or FILE.parquet      columns of images and labels
@@ -14,16 +15,13 @@ const otherForms = `Given as a path alone where its files can be nothing else, e
   hf:OWNER/NAME[/FOLDER][@REVISION]
                            a data set of the Hugging Face hub in parquet`;
 
-export function addDatasets(program: Command): void {
-  program
-    .command("datasets")
-    .summary("list the known data sets, and how their files must lie")
+export function addDatasets(command: Command): void {
+  addOptions(command, ["json"])
     .description(
       "Lists the data sets that are read as published: images, classes, page with files and terms. With a name: " +
-        "how its files must lie. Nothing is downloaded but what hf: names.",
+        "how its files must be laid out. Nothing is downloaded but what hf: names.",
     )
     .argument("[name]", "show one")
-    .option("--json", "end with one line of JSON on standard output")
     .action((name: string | undefined, options: { json?: boolean }) => {
       const shown = name === undefined ? dataSets : [known(name)];
       process.stdout.write(`${name === undefined ? listOf(shown) : describe(shown[0]!)}\n`);
@@ -41,7 +39,7 @@ function known(name: string): DataSet {
   const found = dataSets.find((set) => set.name === name);
   if (found !== undefined) return found;
   throw new UsageError(
-    `There is no data set "${name}". Known are ${dataSets.map((set) => set.name).join(", ")}.`,
+    `There is no data set "${name}". Expected one of ${dataSets.map((set) => set.name).join(", ")}.`,
   );
 }
 
@@ -66,7 +64,7 @@ function describe(set: DataSet): string {
     `  page     ${page}`,
     `  terms    ${terms}`,
     "",
-    `Give it as ${name}:PATH${set.isRecognised ? ", or PATH alone" : ""}. Under PATH:`,
+    `Give it as ${name}:PATH${set.isRecognized ? ", or PATH alone" : ""}. Under PATH:`,
     ...layout.map((line) => `  ${line}`),
     ...(usual ? ["", `${name} alone is ${usual}`] : []),
   ].join("\n");

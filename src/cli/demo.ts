@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { distill, distillOptions } from "./distill.ts";
-import { commonOptions, editsOptions, encoderOptions } from "./options.ts";
+import { addRecipe, distill } from "./distill.ts";
+import { addCommonOptions, addOptions, encoderNames } from "./options.ts";
 
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
 const demoSize = 128;
@@ -8,27 +8,30 @@ const demoSize = 128;
 /** The demo's own folder, which the next demo replaces. */
 const demoOut = "out-demo";
 
-export function addDemo(program: Command): void {
-  const command = program
-    .command("demo")
-    .summary("distil the embedded emoji set with the embedded encoder")
-    .description(
-      "Distils 6,500 emojis of four icon sets (8 Unicode groups) to one image per group, and tests on two icon " +
-        "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first " +
-        "time, for the features of the real images.",
-    )
-    .option("--out <folder>", "where the result goes", demoOut)
-    .option("--overwrite", `replace a set that lies at --out, as one at ${demoOut} always is`)
-    .option("--resume", "go on from the checkpoint of a stopped demo")
-    .option("--no-baselines", "do not measure full data, centroid and random images");
-  editsOptions(command);
-  commonOptions(encoderOptions(distillOptions(command), { size: String(demoSize), resize: "--size" }));
+export function addDemo(command: Command): void {
+  command.description(
+    "Distills 6,500 emojis of four icon sets (8 Unicode groups) to one image per group, and tests on two icon " +
+      "sets drawn by other hands. Needs nothing but this package; a few minutes on 2 cores, most of them the first " +
+      "time, for the features of the real images.",
+  );
+  addRecipe(command);
+  addOptions(command, encoderNames, { size: { says: String(demoSize) }, resize: { says: "--size" } });
+  addOptions(command, ["out", "overwrite", "resume", "baselines", "edits"], {
+    out: { usual: demoOut, text: "where the result goes" },
+    overwrite: { text: `replace the set that is at --out, as the one at ${demoOut} always is` },
+    resume: { text: "resume from the checkpoint of a stopped demo" },
+  });
+  addCommonOptions(command);
   command.action((options) =>
-    distill("emoji", {
-      size: demoSize,
-      resize: options.size ?? demoSize,
-      ...options,
-      overwrite: options.overwrite ?? options.out === demoOut,
-    }),
+    distill(
+      "emoji",
+      {
+        ...options,
+        size: options.size ?? demoSize,
+        resize: options.resize ?? options.size ?? demoSize,
+        overwrite: options.overwrite ?? options.out === demoOut,
+      },
+      command,
+    ),
   );
 }

@@ -1,24 +1,17 @@
 import type { Command } from "commander";
 import { userHub } from "../files/hub/settings.ts";
 import { type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
-import { commonOptions, hubOptions } from "./options.ts";
-import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
+import { addCommonOptions, addOptions, type CommonOptions, type HubOptions, hubNames } from "./options.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
-export function addEncoders(program: Command): void {
-  const command = program
-    .command("encoders")
-    .summary("list the known encoders, and fetch them")
-    .description(
-      "Lists the encoders that have a name: length of the feature, input in pixels, licence of the weights, and " +
-        "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
-        "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
-    )
-    .option(
-      "--hub-cache <dir>",
-      "where encoders of the hub are kept (default: $HF_HUB_CACHE, $HF_HOME/hub, else the user's cache)",
-    )
-    .option("--json", "end with one line of JSON on standard output");
+export function addEncoders(command: Command): void {
+  command.description(
+    "Lists the encoders that have a name: length of the feature, input in pixels, license of the weights, and " +
+      "whether the files are there. --encoder also takes owner/name of the Hugging Face hub, a folder with " +
+      "config.json and model.safetensors (or onnx/model.onnx), and any .onnx file.",
+  );
+  addOptions(command, ["hubCache", "json"]);
   command.action(async (options: { json?: boolean; hubCache?: string }) => {
     const listed = await listEncoders(userHub(options.hubCache));
     process.stdout.write(`${tableOf(listed)}\n`);
@@ -31,7 +24,8 @@ export function addEncoders(program: Command): void {
         "Afterwards they work without a network.",
     )
     .argument("<name...>", "names of the list, or owner/name of the hub");
-  commonOptions(hubOptions(fetch));
+  addOptions(fetch, hubNames);
+  addCommonOptions(fetch);
   fetch.action(async (encoders: string[], _: unknown, self: Command) => {
     // The list has options of the same names, which take what stands before `fetch`.
     const options = self.optsWithGlobals<CommonOptions & HubOptions>();
@@ -48,7 +42,7 @@ function tableOf(encoders: readonly ListedEncoder[]): string {
     ...[name, String(featureSize), String(input), licence],
     hub === undefined ? "in the package" : present ? "yes" : "no",
   ]);
-  const table = formatTable(["name", "feature", "input", "licence", "present"], rows, {
+  const table = formatTable(["name", "feature", "input", "license", "present"], rows, {
     align: ["left", "right", "right", "left", "left"],
   });
   return `${table}\n\nFetched when first used, or by \`clp-dd encoders fetch NAME\`.`;

@@ -1,18 +1,28 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { ClpError, UsageError } from "../errors.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { evaluationHtml } from "../evaluate/page.ts";
 import { type ProbeName, probeNames, rankingOf } from "../evaluate/protocol.ts";
 import { evaluationTables, markdownTable } from "../evaluate/tables.ts";
-import { commonOptions, editsOptions, encoderOptions, integer, listOf } from "./options.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  addRequired,
+  dataForms,
+  type EncoderOptions,
+  encoderNames,
+  ownOption,
+  type Values,
+} from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
-import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+import { integer, listOf } from "./parse.ts";
+import { encoderParams, printJson, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
 
-interface EvaluateOptions extends EncoderOptions {
+interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
   readonly data: string;
   readonly probes?: readonly ProbeName[];
   readonly seeds: number;
@@ -20,7 +30,6 @@ interface EvaluateOptions extends EncoderOptions {
   readonly augmentation: boolean | "only";
   readonly evalDraws: number | "each epoch";
   readonly references: boolean;
-  readonly edits: boolean;
   readonly fullEpochs?: number;
   readonly fullSeeds?: number;
   readonly markdown?: string;
@@ -28,47 +37,79 @@ interface EvaluateOptions extends EncoderOptions {
 }
 
 const drawsOf = (value: string): number | "each epoch" =>
-  value === "epoch" ? "each epoch" : integer(1, "a whole number of at least 1, or epoch")(value);
+  value === "epoch" ? "each epoch" : integer(1)(value);
 
 const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 
-export function addEvaluate(program: Command): void {
-  const command = program
-    .command("evaluate")
-    .summary("measure sets of images on real test images, fairly")
+export function addEvaluate(command: Command): void {
+  const protocol = "Evaluation:";
+  command
+    .usage("<out...> --data <dir> [options]")
     .description(
       "Measures one or more sets on the test images of --data by three probes: the closed form, LGM's " +
         "gradient-trained head, and that head with a tuned learning rate, with and without evaluation " +
         "augmentation, beside the full data and random images under the same recipes. Under another " +
         "--encoder than a set was distilled with, its exact pixels are resized and probes are trained anew.",
     )
-    .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote")
-    .requiredOption("--data <dir>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
-    .option("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, listOf(probeNames))
-    .option("--seeds <n>", "seeds to take mean and deviation over", integer(1), 5)
-    .option("--epochs <n>", "epochs of a head", integer(1), 1000)
-    .addOption(new Option("--no-augmentation", "only on images as they are"))
+    .argument("<out...>", "folders that `clp-dd distill` or `clp-dd baseline` wrote");
+  addRequired(command, ownOption("--data <dir>", dataForms, "Data:"));
+  command
     .addOption(
-      new Option("--eval-draws <n>", "augmented draws of each image and seed, or `epoch`: anew each epoch")
+      ownOption("--probes <names>", `some of ${probeNames.join(",")} (default: all)`, protocol).argParser(
+        listOf(probeNames),
+      ),
+    )
+    .addOption(
+      ownOption("--seeds <n>", "seeds to take mean and standard deviation over", protocol)
+        .argParser(integer(1))
+        .default(5),
+    )
+    .addOption(ownOption("--epochs <n>", "epochs of a head", protocol).argParser(integer(1)).default(1000))
+    .addOption(ownOption("--no-augmentation", "only on images as they are", protocol))
+    .addOption(
+      ownOption(
+        "--eval-draws <n>",
+        "augmented draws of each image and seed, or `epoch`: anew each epoch",
+        protocol,
+      )
         .argParser(drawsOf)
         .default(20),
     )
-    .option("--no-references", "do not measure full data and random images")
-    .option("--full-epochs <n>", "epochs of a head on the full data (default: --epochs)", integer(1))
-    .option("--full-seeds <n>", "seeds of the heads on the full data (default: --seeds)", integer(1))
-    .option("--markdown <file>", "write the tables as Markdown")
-    .option("--html <file>", "write the tables, accuracy by class and confusions as a page");
-  editsOptions(command);
-  const ofSets = { encoder: "each set's own", size: "that of each set", resize: "as for the sets" };
-  commonOptions(encoderOptions(command, ofSets)).addHelpText(
+    .addOption(ownOption("--no-references", "do not measure full data and random images", protocol));
+  addOptions(command, ["edits"]);
+  command
+    .addOption(
+      ownOption(
+        "--full-epochs <n>",
+        "epochs of a head on the full data (default: --epochs)",
+        protocol,
+      ).argParser(integer(1)),
+    )
+    .addOption(
+      ownOption(
+        "--full-seeds <n>",
+        "seeds of the heads on the full data (default: --seeds)",
+        protocol,
+      ).argParser(integer(1)),
+    )
+    .addOption(ownOption("--markdown <file>", "write the tables as Markdown", "Output:"))
+    .addOption(
+      ownOption("--html <file>", "write the tables, accuracy by class and confusions as a page", "Output:"),
+    );
+  addOptions(command, encoderNames, {
+    encoder: { says: "each set's own" },
+    size: { says: "that of each set" },
+    resize: { says: "as for the sets" },
+  });
+  addCommonOptions(command).addHelpText(
     "after",
     `
 --encoder takes several, with commas: NAME, NAME@SIZE or NAME@SIZE#TENSOR.
 
 Examples:
-  clp-dd evaluate distilled --data photos --probes closed-form     seconds
-  clp-dd evaluate distilled --data photos --markdown results.md    the whole protocol
-  clp-dd evaluate a b --data photos --encoder efficientnet-lite0@128,other.onnx@128`,
+  clp-dd evaluate d1 --data photos --probes closed-form    takes seconds
+  clp-dd evaluate d1 --data photos --markdown results.md   the whole protocol
+  clp-dd evaluate a b --data photos --encoder one@128,other.onnx@128`,
   );
   command.action(async (artifacts: string[], options: EvaluateOptions) => {
     const { markdown, html } = options;

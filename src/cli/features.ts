@@ -1,34 +1,45 @@
-import { type Command, Option } from "commander";
-import { formatBytes, formatCount } from "./format.ts";
-import { commonOptions, encoderOptions, integer } from "./options.ts";
-import { type EncoderOptions, encoderParams, printJson, runJob } from "./run.ts";
+import type { Command } from "commander";
+import { formatBytes, formatCount } from "../format.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  dataForms,
+  type EncoderOptions,
+  encoderNames,
+  ownOption,
+} from "./options.ts";
+import { integer } from "./parse.ts";
+import { encoderParams, printJson, runJob } from "./run.ts";
 import { parseShard, type Shard } from "./shard.ts";
 import { formatTable } from "./table.ts";
 
-export function addFeatures(program: Command): void {
-  const command = program
-    .command("features")
-    .summary("compute and cache the features of a data set")
+export function addFeatures(command: Command): void {
+  command
     .description(
       "Computes the encoder's features of every image and keeps them in the cache, where `distill` and `evaluate` " +
-        "find them. Stopped at any moment, it goes on where it was. With --shard, several machines share the work " +
+        "find them. Stopped at any moment, it resumes where it was. With --shard, several machines share the work " +
         "over a common cache folder; the last one merges the parts.",
     )
-    .argument("<data>", "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set")
-    .option(
-      "--shard <part>",
-      "only part i/n; n alone: i from JOB_COMPLETION_INDEX (Kubernetes) or SLURM_ARRAY_TASK_ID; auto: both from Slurm",
-      (value) => parseShard(value, process.env),
+    .argument("<data>", dataForms)
+    .addOption(
+      ownOption(
+        "--shard <part>",
+        "only part i/n; n alone: i from JOB_COMPLETION_INDEX (Kubernetes) or SLURM_ARRAY_TASK_ID; auto: both from Slurm",
+        "Sharing:",
+      ).argParser((value) => parseShard(value, process.env)),
     )
     .addOption(
-      new Option("--merge <n>", "only check and merge the n parts, if the last one did not")
+      ownOption("--merge <n>", "only check and merge the n parts, if the last one did not", "Sharing:")
         .argParser(integer(1))
         .conflicts("shard"),
     )
     .addOption(
-      new Option("--storage <type>", "numbers on disk").choices(["float32", "float16"]).default("float32"),
+      ownOption("--storage <type>", "numbers on disk", "Data:")
+        .choices(["float32", "float16"])
+        .default("float32"),
     );
-  commonOptions(encoderOptions(command));
+  addOptions(command, encoderNames);
+  addCommonOptions(command);
   command.action(
     async (
       data: string,

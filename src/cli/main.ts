@@ -1,46 +1,95 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
-import { addBaseline } from "./baseline.ts";
-import { addCompare } from "./compare.ts";
-import { addDatasets } from "./datasets.ts";
-import { addDemo } from "./demo.ts";
-import { addDistill } from "./distill.ts";
-import { addEncoders } from "./encoders.ts";
-import { addEvaluate } from "./evaluate.ts";
-import { addFeatures } from "./features.ts";
-import { addInspect } from "./inspect.ts";
-import { addProfile } from "./profile.ts";
-import { reportError } from "./run.ts";
+import { help } from "./help.ts";
+import { reportError } from "./report-error.ts";
+
+/** A command's options, arguments and action, loaded when the command is named: all of them together take a second. */
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<(command: Command) => void>;
+}
+
+const entries: readonly Entry[] = [
+  {
+    name: "demo",
+    summary: "distill the embedded emoji set with the embedded encoder",
+    load: async () => (await import("./demo.ts")).addDemo,
+  },
+  {
+    name: "distill",
+    summary: "distill a folder of labeled images into a few synthetic ones",
+    load: async () => (await import("./distill.ts")).addDistill,
+  },
+  {
+    name: "baseline",
+    summary: "choose real images to compare distilled ones with",
+    load: async () => (await import("./baseline.ts")).addBaseline,
+  },
+  {
+    name: "evaluate",
+    summary: "measure sets of images on real test images, fairly",
+    load: async () => (await import("./evaluate.ts")).addEvaluate,
+  },
+  {
+    name: "compare",
+    summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
+    load: async () => (await import("./compare.ts")).addCompare,
+  },
+  {
+    name: "features",
+    summary: "compute and cache the features of a data set",
+    load: async () => (await import("./features.ts")).addFeatures,
+  },
+  {
+    name: "datasets",
+    summary: "list the known data sets, and how their files must be laid out",
+    load: async () => (await import("./datasets.ts")).addDatasets,
+  },
+  {
+    name: "encoders",
+    summary: "list the known encoders, and fetch them",
+    load: async () => (await import("./encoders.ts")).addEncoders,
+  },
+  {
+    name: "inspect",
+    summary: "show what a model offers as an encoder",
+    load: async () => (await import("./inspect.ts")).addInspect,
+  },
+  {
+    name: "profile",
+    summary: "show where the time of a step goes",
+    load: async () => (await import("./profile.ts")).addProfile,
+  },
+  {
+    name: "vjp",
+    summary: "write a model's gradient as ONNX files for any runtime",
+    load: async () => (await import("./vjp.ts")).addVjp,
+  },
+];
 
 const program = new Command("clp-dd")
   .description("Dataset distillation for frozen pre-trained vision encoders.")
   .version(version)
   .showSuggestionAfterError()
   .exitOverride()
-  .configureHelp({ sortSubcommands: false, helpWidth: 80 });
-for (const add of [
-  addDemo,
-  addDistill,
-  addBaseline,
-  addEvaluate,
-  addCompare,
-  addFeatures,
-  addDatasets,
-  addEncoders,
-  addInspect,
-  addProfile,
-])
-  add(program);
-for (const command of program.commands) command.exitOverride().configureHelp({ helpWidth: 80 });
+  .configureHelp(help);
 
-// A reader that has seen enough (`| head`) is no error.
+// A reader that has seen enough (`| head`) is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   throw error;
 });
 
 try {
+  // The program's own options take no values: the first operand is the command, or `help` before it.
+  const operands = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+  const named = operands[0] === "help" ? operands[1] : operands[0];
+  for (const { name, summary, load } of entries) {
+    const command = program.command(name).summary(summary);
+    if (name === named) (await load())(command);
+  }
   await program.parseAsync();
 } catch (error) {
   // commander has said what is wrong; its own code 1 stands for wrong usage, which is 2 here.

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { placeOf } from "../encoder/load/load.ts";
-import { isTransformerFolder } from "../encoder/vit/load-vit.ts";
+import { placeOf } from "../encoder/load/place.ts";
+import { isTransformerFolder } from "../encoder/vit/folder-files.ts";
 import { isKnownConfig } from "../encoder/vit/supported.ts";
 import { UsageError } from "../errors.ts";
 
@@ -12,7 +12,7 @@ interface EncoderChoices {
 }
 
 /**
- * Throws UsageError for an option that none of the encoders has a use for, as far as their files tell without being
+ * Throws UsageError for an option that none of the encoders has a use for, as far as their files say without being
  * read: what is on the hub is not looked at.
  */
 export function requireEffect(encoders: readonly string[], { dtype, pool }: EncoderChoices): void {
@@ -20,13 +20,13 @@ export function requireEffect(encoders: readonly string[], { dtype, pool }: Enco
   const given = encoders.map((encoder) => `"${encoder}"`).join(", ");
   if (dtype !== undefined && encoders.every(hasOneFile)) {
     throw new UsageError(
-      `--dtype ${dtype} was given with ${given}, whose weights lie in one type. Leave it out, or give a repository ` +
+      `--dtype ${dtype} was given with ${given}, whose weights have one type. Leave it out, or give a repository ` +
         "or folder with ONNX files of several types.",
     );
   }
   if (pool !== undefined && pool !== "auto" && encoders.every((text) => placeOf(text).kind === "embedded")) {
     throw new UsageError(
-      `--pool ${pool} was given with ${given}, whose feature is a vector and not one for each token. Leave it out.`,
+      `--pool ${pool} was given with ${given}, whose feature is one vector, not one per token. Leave it out.`,
     );
   }
 }

@@ -1,175 +1,234 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { defaultMaxBad } from "../data/params.ts";
-import { asDtype } from "../encoder/load/choose-onnx.ts";
-import { pools } from "../encoder/model.ts";
-import { grays, layouts } from "../encoder/model-form.ts";
+import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
+import { type Pool, pools } from "../encoder/model.ts";
+import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
-import { precisions } from "../onnx-vjp/graph/runtime.ts";
-
-/** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
-export function integer(
-  minimum: number,
-  expected = `a whole number of at least ${minimum}`,
-): (value: string) => number {
-  return (value) => {
-    const number = Number(value);
-    if (!Number.isInteger(number) || number < minimum) {
-      throw new InvalidArgumentError(`Expected ${expected}.`);
-    }
-    return number;
-  };
-}
-
-export function positive(value: string): number {
-  const number = Number(value);
-  if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected a number above 0.");
-  return number;
-}
-
-export function atLeastZero(value: string): number {
-  const number = Number(value);
-  if (!(number >= 0 && Number.isFinite(number))) throw new InvalidArgumentError("Expected 0 or more.");
-  return number;
-}
-
-export function fraction(value: string): number {
-  const number = Number(value);
-  if (!(number >= 0 && number <= 1)) throw new InvalidArgumentError("Expected a number from 0 to 1.");
-  return number;
-}
-
-/** "a,b": some of `choices`. */
-export function listOf<Choice extends string>(choices: readonly Choice[]): (value: string) => Choice[] {
-  return (value) =>
-    value.split(",").map((name) => {
-      const choice = choices.find((known) => known === name);
-      if (choice === undefined) throw new InvalidArgumentError(`Expected some of ${choices.join(", ")}.`);
-      return choice;
-    });
-}
-
-const units: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
-
-/** "512M", "4G", "2.5GiB" or plain bytes. */
-export function bytes(value: string): number {
-  const match = /^([\d.]+)\s*([kmgt]?)(i?b)?$/i.exec(value.trim());
-  const number = Number(match?.[1]);
-  if (!match || !(number > 0)) throw new InvalidArgumentError("Expected a size such as 512M or 4G.");
-  return Math.round(number * units[match[2]!.toLowerCase()]!);
-}
+import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/device.ts";
+import { bytes, integer } from "./parse.ts";
 
 /** What can be given for an encoder. */
 export const encoderForms =
   "a name (see `clp-dd encoders`), owner/name of the hub, a folder or an .onnx file";
 
-/** What the help says of what holds where an option is not given. */
-interface Defaults {
-  readonly encoder?: string;
-  readonly size: string;
-  readonly resize: string;
-}
-const usualDefaults: Defaults = { size: "the encoder's own", resize: "the encoder's own ratio" };
+/** What can be given for a data set. */
+export const dataForms = "folder of images, NAME:PATH (see `clp-dd datasets`), or an embedded set";
 
-/** Which encoder, how it is run, and where features of real images go. */
-export function encoderOptions(command: Command, defaults = usualDefaults): Command {
-  command.addOption(
-    new Option("--encoder <name|path>", `frozen encoder: ${encoderForms}`).default(
-      defaultEncoder,
-      defaults.encoder,
-    ),
-  );
-  return runOptions(command, defaults)
-    .option(
-      "--cache-dir <dir>",
-      "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
-    )
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), defaultMaxBad);
+/** An option that several commands have. Its value is of type `Value`, undefined included where it has no default. */
+interface Declared<Value> {
+  readonly flags: string;
+  readonly text: string;
+  readonly group: string;
+  readonly choices?: readonly Value[];
+  readonly parse?: (text: string) => Value;
+  /** Taken where the option is not given. */
+  readonly usual?: Value;
+  /** What the help says of the default, if not `usual` itself. */
+  readonly says?: string;
 }
 
-/** What products are computed in. */
-export const precisionOption = (): Option =>
-  new Option(
-    "--precision <type>",
-    "what a card computes the encoder's products in (default: float32)",
-  ).choices(precisions);
+const declared = <Value>(option: Declared<Value>): Declared<Value | undefined> => option;
+const withDefault = <Value>(option: Declared<Value> & { readonly usual: Value }): Declared<Value> => option;
 
-/** Whether sets are measured after edits too: shared by every command that measures one. */
-export const editsOptions = (command: Command): Command =>
-  command
-    .option(
-      "--edits",
-      "also measure the images after edits: JPEG, mirrored, shifted, resized, noise, …",
-      true,
-    )
-    .option("--no-edits", "do not measure them after edits");
+const hub = "Hugging Face hub:";
+const encoder = "Encoder:";
+const run = "Running:";
+const data = "Data:";
+const evaluation = "Evaluation:";
+const output = "Output:";
 
-/** How an encoder is run: shared by every command that runs one. */
-export function runOptions(command: Command, { size, resize } = usualDefaults): Command {
-  return formOptions(hubOptions(command))
-    .option(
-      "--feature <tensor>",
-      "tensor to take as the feature, if not the obvious one (see `clp-dd inspect`)",
-    )
-    .addOption(new Option("--pool <how>", "how tokens become one feature vector").choices(pools))
-    .option(
-      "--size <px>",
-      `side of the images the encoder sees and that are distilled (default: ${size})`,
-      integer(8),
-    )
-    .option("--resize <px>", `shorter edge before the crop to --size (default: ${resize})`, integer(8))
-    .addOption(
-      new Option("--device <device>", "where the encoder runs")
-        .choices(["cpu", "webgpu", "cuda"])
-        .default("cpu"),
-    )
-    .addOption(precisionOption())
-    .option("--threads <n>", "threads inside an operator (default: one per core)", integer(1))
-    .option(
-      "--memory <size>",
-      "memory for intermediates, e.g. 512M or 4G (default: a quarter of the machine's)",
-      bytes,
-    );
-}
+/** Every option that several commands have, once. */
+const table = {
+  encoder: withDefault<string>({
+    ...{ group: encoder, flags: "--encoder <name|path>", usual: defaultEncoder },
+    text: `frozen encoder: ${encoderForms}`,
+  }),
+  feature: declared<string>({
+    ...{ group: encoder, flags: "--feature <tensor>", says: "the one that `clp-dd inspect` marks" },
+    text: "tensor to take as the feature",
+  }),
+  pool: declared<Pool>({
+    ...{ group: encoder, flags: "--pool <how>", choices: pools },
+    text: "how tokens become one feature vector",
+  }),
+  size: declared<number>({
+    ...{ group: encoder, flags: "--size <px>", parse: integer(8), says: "the encoder's own" },
+    text: "side of the images that the encoder sees and that are distilled",
+  }),
+  resize: declared<number>({
+    ...{ group: encoder, flags: "--resize <px>", parse: integer(8), says: "the encoder's own ratio" },
+    text: "shorter edge before the crop to --size",
+  }),
+  inputLayout: declared<Layout>({
+    ...{ group: encoder, flags: "--input-layout <layout>", choices: layouts, says: "as its graph has it" },
+    text: "axes of the model's images: channels before height and width, or behind",
+  }),
+  featureLayout: declared<Layout>({
+    ...{ group: encoder, flags: "--feature-layout <layout>", choices: layouts, says: "as its graph has it" },
+    text: "axes of a feature map",
+  }),
+  gray: declared<Gray>({
+    ...{ group: encoder, flags: "--gray <how>", choices: grays },
+    text: "how colors become gray for a model of gray images",
+  }),
+  revision: declared<string>({
+    ...{ group: hub, flags: "--revision <name>", says: "main" },
+    text: "branch, tag or commit of a hub repository",
+  }),
+  dtype: declared<Dtype>({
+    ...{ group: hub, flags: "--dtype <type>", parse: asDtype, says: "fp32" },
+    text: "which ONNX file of a repository is taken: fp32 or fp16",
+  }),
+  hubCache: declared<string>({
+    ...{ group: hub, flags: "--hub-cache <dir>", says: "$HF_HUB_CACHE, $HF_HOME/hub, else the user's cache" },
+    text: "where encoders of the hub are kept",
+  }),
+  device: withDefault<Device>({
+    ...{ group: run, flags: "--device <device>", choices: devices, usual: "cpu" },
+    text: "where the encoder runs",
+  }),
+  precision: declared<Precision>({
+    ...{ group: run, flags: "--precision <type>", choices: precisions, says: "float32" },
+    text: "type that a GPU computes the encoder's matrix products in",
+  }),
+  threads: declared<number>({
+    ...{ group: run, flags: "--threads <n>", parse: integer(1), says: "one per core" },
+    text: "processes with one thread each that share the images out; on a GPU, threads",
+  }),
+  memory: declared<number>({
+    ...{ group: run, flags: "--memory <size>", parse: bytes, says: "a quarter of the machine's" },
+    text: "memory for intermediates, such as 512M or 4G",
+  }),
+  cacheDir: declared<string>({
+    ...{ group: data, flags: "--cache-dir <dir>", says: "$CLP_DD_CACHE, else the user's cache" },
+    text: "where features are cached",
+  }),
+  maxBad: withDefault<number>({
+    ...{ group: data, flags: "--max-bad <n>", parse: integer(0), usual: defaultMaxBad },
+    text: "unreadable images to skip before giving up",
+  }),
+  /** Required, or with a default: the command says. */
+  out: declared<string>({
+    ...{ group: output, flags: "--out <folder>" },
+    text: "where the result goes; must be empty or not exist",
+  }),
+  overwrite: declared<boolean>({
+    ...{ group: output, flags: "--overwrite" },
+    text: "replace the set that is at --out, or the checkpoint of a stopped run",
+  }),
+  resume: declared<boolean>({
+    ...{ group: output, flags: "--resume" },
+    text: "resume from the checkpoint of a stopped run with the same settings",
+  }),
+  baselines: withDefault<boolean>({
+    ...{ group: evaluation, flags: "--no-baselines", usual: true },
+    text: "do not measure full data, centroid and random images beside it",
+  }),
+  edits: withDefault<boolean>({
+    ...{ group: evaluation, flags: "--no-edits", usual: true },
+    text: "do not measure the images after edits: JPEG, mirrored, shifted, resized, noise, …",
+  }),
+  json: declared<boolean>({
+    ...{ group: output, flags: "--json" },
+    text: "end with one line of JSON on standard output",
+  }),
+  quiet: declared<boolean>({ group: output, flags: "--quiet", text: "no progress and no notes" }),
+  debug: declared<boolean>({ group: output, flags: "--debug", text: "show stack traces" }),
+};
 
-/** What a model's file may leave unsaid: how its images and maps are laid out, and how colors become gray for it. */
-export function formOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        "--input-layout <layout>",
-        "axes of the model's images: channels before height and width, or behind (default: as its graph has it)",
-      ).choices(layouts),
-    )
-    .addOption(
-      new Option(
-        "--feature-layout <layout>",
-        "axes of a feature map (default: as the model's graph has it)",
-      ).choices(layouts),
-    )
-    .addOption(
-      new Option("--gray <how>", "how colors become gray for a model of gray images").choices(grays),
-    );
-}
+type Name = keyof typeof table;
 
-/** Which files of a hub repository are taken, and where they are kept. */
-export function hubOptions(command: Command): Command {
-  return command
-    .option("--revision <name>", "branch, tag or commit of a hub repository (default: main)")
-    .addOption(
-      new Option("--dtype <type>", "which ONNX file of a repository: fp32 or fp16 (default: fp32)").argParser(
-        asDtype,
-      ),
-    )
-    .option(
-      "--hub-cache <dir>",
-      "where encoders of the hub are kept (default: $HF_HUB_CACHE, $HF_HOME/hub, else the user's cache)",
-    );
-}
+/** What commander gives for some of the options. */
+export type Values<Names extends Name> = {
+  readonly [name in Names]: (typeof table)[name] extends Declared<infer Value>
+    ? name extends "out"
+      ? string
+      : Value
+    : never;
+};
+/** The same, of options that a command may lack. */
+export type CommonOptions = Partial<Values<(typeof commonNames)[number]>>;
+export type HubOptions = Partial<Values<(typeof hubNames)[number]>>;
+export type FormOptions = Partial<Values<(typeof formNames)[number]>>;
+export type RunOptions = CommonOptions & HubOptions & Values<(typeof runNames)[number]>;
+export type EncoderOptions = RunOptions & Values<"encoder" | (typeof dataNames)[number]>;
 
 /** Options that every command has. */
-export function commonOptions(command: Command): Command {
-  return command
-    .option("--json", "end with one line of JSON on standard output")
-    .option("--quiet", "no progress and no notes")
-    .option("--debug", "show stack traces");
+export const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
+/** Which files of a hub repository are taken, and where they are kept. */
+export const hubNames = ["revision", "dtype", "hubCache"] as const satisfies readonly Name[];
+/** What a model's file may leave unsaid. */
+export const formNames = ["inputLayout", "featureLayout", "gray"] as const satisfies readonly Name[];
+/** How an encoder is run. */
+export const runNames = [
+  ...(["feature", "pool", "size", "resize"] as const),
+  ...formNames,
+  ...(["device", "precision", "threads", "memory"] as const),
+] as const satisfies readonly Name[];
+/** Where features of real images go, and how many images may be missing. */
+export const dataNames = ["cacheDir", "maxBad"] as const satisfies readonly Name[];
+/** Everything about running an encoder on a data set. */
+export const encoderNames = [
+  "encoder",
+  ...runNames,
+  ...hubNames,
+  ...dataNames,
+] as const satisfies readonly Name[];
+
+/** What a command says otherwise of an option. */
+export interface Wording {
+  readonly text?: string;
+  /** What holds where the option is not given. */
+  readonly says?: string;
+  readonly usual?: string | number;
+  readonly required?: boolean;
+}
+
+/** Adds options of the table to a command. */
+export function addOptions(
+  command: Command,
+  names: readonly Name[],
+  wording: { readonly [name in Name]?: Wording } = {},
+): Command {
+  for (const name of names) {
+    const option = optionOf(name, wording[name]);
+    if (wording[name]?.required) addRequired(command, option);
+    else command.addOption(option);
+  }
+  return command;
+}
+
+/** Adds the options that every command has, help among them. */
+export function addCommonOptions(command: Command): Command {
+  return addOptions(command, commonNames).addHelpOption(
+    new Option("-h, --help", "show this help").helpGroup(output),
+  );
+}
+
+/**
+ * Adds an option that must be given. commander's own check comes before that for unknown options, so that a misspelled
+ * option would be reported as a missing one.
+ */
+export function addRequired(command: Command, option: Option): void {
+  option.description += " (required)";
+  command.addOption(option).hook("preAction", () => {
+    if (command.getOptionValue(option.attributeName()) !== undefined) return;
+    command.error(`error: required option '${option.flags}' not specified`);
+  });
+}
+
+/** An option of one command alone. */
+export const ownOption = (flags: string, text: string, group: string): Option =>
+  new Option(flags, text).helpGroup(group);
+
+function optionOf(name: Name, wording: Wording = {}): Option {
+  // The types of values differ from entry to entry; each entry's agree with one another.
+  const { flags, text, group, choices, parse, says, ...own } = table[name] as Declared<unknown>;
+  const usual = wording.usual ?? own.usual;
+  const option = new Option(flags, wording.text ?? text).helpGroup(group);
+  if (choices !== undefined) option.choices(choices as readonly string[]);
+  if (parse !== undefined) option.argParser(parse);
+  // A flag is given or not: help that says so would say nothing.
+  if (typeof usual !== "boolean") option.default(usual, wording.says ?? says);
+  return option;
 }

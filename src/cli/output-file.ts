@@ -19,7 +19,7 @@ const refusals: Readonly<Record<string, string>> = {
 const reasonOf = (error: unknown): string =>
   refusals[(error as NodeJS.ErrnoException).code ?? ""] ?? messageOf(error);
 
-/** Throws UsageError where no file can be written at `file`: told before the work, not after it. */
+/** Throws UsageError where no file can be written at `file`: before the work, not after it. */
 export async function requireWritableFile(option: string, file: string): Promise<void> {
   const folder = dirname(resolve(file));
   const [own, parent] = await Promise.all([file, folder].map((path) => stat(path).catch(() => undefined)));

@@ -2,11 +2,20 @@ import { totalmem } from "node:os";
 import type { Command } from "commander";
 import { givenForm } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
-import type { StepProfile } from "../jobs/profile.ts";
-import { formatMany, formatPercent } from "./format.ts";
+import { formatMany, formatPercent } from "../format.ts";
+import type { StepProfile } from "../jobs/step-profile.ts";
 import { requireEffect } from "./no-effect.ts";
-import { commonOptions, encoderForms, integer, runOptions } from "./options.ts";
-import { hubParams, printJson, type RunOptions, runJob } from "./run.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  encoderForms,
+  hubNames,
+  ownOption,
+  type RunOptions,
+  runNames,
+} from "./options.ts";
+import { integer } from "./parse.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface ProfileOptions extends RunOptions {
@@ -16,20 +25,24 @@ interface ProfileOptions extends RunOptions {
   readonly top: number;
 }
 
-export function addProfile(program: Command): void {
-  const command = program
-    .command("profile")
-    .summary("show where the time of a step goes")
+export function addProfile(command: Command): void {
+  const measured = "Measured:";
+  command
     .description(
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
-        "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
+        "of a step, and the most expensive operators and nodes of the encoder's forward and pullback.",
     )
     .argument("[model]", encoderForms, defaultEncoder)
-    .option("--images <n>", "synthetic images", integer(2), 8)
-    .option("--classes <n>", "classes that they are of (default: one an image)", integer(2))
-    .option("--steps <n>", "steps to measure", integer(1), 5)
-    .option("--top <n>", "operators and nodes to show", integer(1), 10);
-  commonOptions(runOptions(command));
+    .addOption(ownOption("--images <n>", "synthetic images", measured).argParser(integer(2)).default(8))
+    .addOption(
+      ownOption("--classes <n>", "their classes (default: one per image)", measured).argParser(integer(2)),
+    )
+    .addOption(ownOption("--steps <n>", "steps to measure", measured).argParser(integer(1)).default(5))
+    .addOption(
+      ownOption("--top <n>", "operators and nodes to show", measured).argParser(integer(1)).default(10),
+    );
+  addOptions(command, [...runNames, ...hubNames]);
+  addCommonOptions(command);
   command.action(async (encoder: string, options: ProfileOptions) => {
     requireEffect([encoder], options);
     const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;
@@ -48,12 +61,12 @@ export function addProfile(program: Command): void {
   });
 }
 
-/** What else is to be known of operators on a card. */
-function cardNotes({ device, nodes }: StepProfile): string[] {
+/** What else there is to know about operators on a GPU. */
+function gpuNotes({ device, nodes }: StepProfile): string[] {
   if (device === "cpu") return [];
   const others = [...new Set(nodes.filter((node) => node.onProcessor).map(({ op }) => op))];
-  const where = others.length === 0 ? "All ran on the card." : `On the processor: ${others.join(", ")}.`;
-  return ["", `${where} Times are those of starting a card's programs.`];
+  const where = others.length === 0 ? "All ran on the GPU." : `On the CPU: ${others.join(", ")}.`;
+  return ["", `${where} Times are those of starting the GPU's kernels.`];
 }
 
 const milliseconds = (ms: number): string => ms.toFixed(ms < 9.995 ? 2 : 1);
@@ -82,7 +95,7 @@ function describeProfile(found: StepProfile, top: number): string {
       formatPercent(share),
     ]);
   return [
-    `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} a call,`,
+    `${found.encoder}, ${found.size} px, ${found.images} images of ${found.classes} classes, ${found.batch} per call,`,
     `intermediates ${found.activations === "save" ? "kept" : "recomputed"}; ${found.device}, ` +
       `${formatMany(found.threads, "thread")}, mean of ${formatMany(found.steps, "step")}, profiler on`,
     "",
@@ -91,14 +104,14 @@ function describeProfile(found: StepProfile, top: number): string {
       [...stages, ["step", milliseconds(found.stepMs), formatPercent(1)]],
     ),
     "",
-    `Choosing target features every so many steps adds ${milliseconds(found.targetsMs)} ms a step in the mean.`,
+    `Choosing target features every so many steps adds ${milliseconds(found.targetsMs)} ms per step on average.`,
     "",
-    `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The dearest operators:`,
+    `Encoder, forward and pullback: ${milliseconds(found.encoderMs)} ms. The most expensive operators:`,
     "",
     formatTable(["operator", "forward", "pullback", "ms", "share"], ops),
-    ...cardNotes(found),
+    ...gpuNotes(found),
     "",
-    "The dearest nodes, as ONNX Runtime fused them:",
+    "The most expensive nodes, as ONNX Runtime fused them:",
     "",
     formatTable(["pass", "operator", "node", "output", "ms", "share"], nodes),
   ].join("\n");

@@ -9,15 +9,15 @@ export class Rate {
   /** @param at milliseconds */
   add(at: number, done: number): void {
     this.#samples.push({ at, done });
-    // The last quarter of a minute, and always enough to tell a rate.
+    // The last quarter of a minute, and always enough for a rate.
     while (this.#samples.length > 2 && at - this.#samples[1]!.at > windowMilliseconds) this.#samples.shift();
   }
 
-  /** Units a second; undefined until it can be told. */
+  /** Units per second; undefined until it is known. */
   get perSecond(): number | undefined {
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
     if (first === undefined || last === undefined || last.done <= first.done) return undefined;
-    // Two reports at the same moment tell nothing.
+    // Two reports at the same moment give no rate.
     return last.at > first.at ? (1000 * (last.done - first.done)) / (last.at - first.at) : undefined;
   }
 }

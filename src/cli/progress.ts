@@ -29,7 +29,7 @@ export interface ProgressDisplay {
 const silentMilliseconds = 2000;
 /** A bar appears after this. */
 const barAfterMilliseconds = 500;
-/** Between two lines where the output is no terminal. */
+/** Between two lines where the output is not a terminal. */
 const lineMilliseconds = 5000;
 
 interface Stage {
@@ -131,11 +131,11 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   };
 }
 
-/** Passes notes on, each once: what a data set or an encoder is would be told again for every cell of a grid. */
+/** Passes notes on, each once: what a data set or an encoder is would be reported again for every cell of a grid. */
 export function onlyNews(say: (text: string) => void): (text: string) => void {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   return (text) => {
-    if (!told.has(text)) say(text);
-    told.add(text);
+    if (!reported.has(text)) say(text);
+    reported.add(text);
   };
 }

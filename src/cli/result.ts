@@ -1,8 +1,9 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
-import type { DistillSummary } from "../jobs/distill.ts";
-import type { DistillConfig } from "../recipe/config.ts";
-import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
-import { type CommonOptions, printJson } from "./run.ts";
+import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
+import type { DistillSummary } from "../jobs/summary.ts";
+import { shareError, standardError } from "../probe/metrics.ts";
+import type { CommonOptions } from "./options.ts";
+import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
 import { wrapText } from "./width.ts";
 
@@ -15,16 +16,11 @@ export function reportSet(summary: DistillSummary, options: CommonOptions): void
   if (options.json) printJson(resultJson(summary));
 }
 
-/** The settings that were asked for; the others keep their defaults. */
-export function given(settings: Readonly<Record<string, unknown>>): Partial<DistillConfig> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
-}
-
 /** The table that a distillation ends with: one screen, with time and memory of every stage. */
 function printResult({ manifest, out }: DistillSummary): void {
   const full = manifest.metrics.fullData?.top1;
   const rows = manifest.metrics.rows.map((row) => [
-    row.name,
+    row.protocol === "closed form" ? row.name : `${row.name}, ${row.protocol}`,
     formatCount(row.images),
     row.std === undefined ? formatPercent(row.top1) : formatMeanStd(row.top1, row.std),
     full === undefined ? "" : formatPercent(row.top1 / full),
@@ -44,6 +40,7 @@ function printResult({ manifest, out }: DistillSummary): void {
             align: ["left", "right", "right", "right"],
           }),
           "",
+          ...uncertaintyLines(manifest),
         ]
       : ["No test images: nothing was measured.", ""]),
     ...editLines(manifest),
@@ -54,6 +51,18 @@ function printResult({ manifest, out }: DistillSummary): void {
     "",
   ];
   process.stdout.write(text.join("\n"));
+}
+
+/** How uncertain the set's accuracy is for the number of test images. */
+function uncertaintyLines({ metrics: { closedForm, fullData }, data }: DistillSummary["manifest"]): string[] {
+  const { test } = data.counts;
+  if (closedForm === undefined || test === undefined) return [];
+  const points = (100 * standardError(closedForm.top1, test)).toFixed(1);
+  const share =
+    fullData && fullData.top1 > 0
+      ? `, of the share ${(100 * shareError(closedForm.top1, fullData.top1, test)).toFixed(1)}`
+      : "";
+  return [`Standard error on ${formatCount(test)} test images: ${points} points${share}.`, ""];
 }
 
 /** What the images are worth after edits, in two lines. */

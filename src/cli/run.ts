@@ -1,50 +1,16 @@
-import type { Pool } from "../encoder/model.ts";
-import { givenForm, type ModelForm } from "../encoder/model-form.ts";
-import { ClpError } from "../errors.ts";
+import { givenForm } from "../encoder/model-form.ts";
 import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
+import type { JobName, JobParams, JobResult } from "../jobs/job-table.ts";
 import { endWorker, run } from "../jobs/worker/client.ts";
-import type { Precision } from "../onnx-vjp/graph/runtime.ts";
+import { inFlags } from "./flags.ts";
 import { requireEffect } from "./no-effect.ts";
+import type { CommonOptions, EncoderOptions, HubOptions } from "./options.ts";
 import { createProgress, onlyNews } from "./progress.ts";
-
-/** Options that every command has. */
-export interface CommonOptions {
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly debug?: boolean;
-}
-
-/** Options that say which files of the hub are meant, and where they are kept. */
-export interface HubOptions {
-  readonly revision?: string;
-  readonly dtype?: "fp32" | "fp16";
-  readonly hubCache?: string;
-}
 
 /** The hub's part of a job's parameters. */
 export function hubParams({ revision, dtype, hubCache }: HubOptions) {
   return { revision, dtype, hub: userHub(hubCache) };
-}
-
-/** How an encoder is run: what `runOptions` declares. */
-export interface RunOptions extends CommonOptions, HubOptions, ModelForm {
-  readonly feature?: string;
-  readonly pool?: Pool;
-  readonly size?: number;
-  readonly resize?: number;
-  readonly device: "cpu" | "webgpu" | "cuda";
-  readonly precision?: Precision;
-  readonly threads?: number;
-  readonly memory?: number;
-}
-
-/** Options of commands that run an encoder on a data set. */
-export interface EncoderOptions extends RunOptions {
-  readonly encoder: string;
-  readonly cacheDir?: string;
-  readonly maxBad: number;
 }
 
 /**
@@ -84,7 +50,7 @@ export async function runJob<J extends JobName>(
     return await run(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
-      onNote: onlyNews((text) => progress.note(text)),
+      onNote: onlyNews((text) => progress.note(inFlags(text))),
     });
   } finally {
     progress.stop();
@@ -96,17 +62,4 @@ export async function runJob<J extends JobName>(
 /** Prints the line of JSON that `--json` promises. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
-}
-
-/** Says what went wrong, without a stack trace unless asked for, and returns the exit code. */
-export function reportError(error: unknown, debug: boolean): number {
-  if (error instanceof ClpError) {
-    process.stderr.write(`${debug ? error.stack : `clp-dd: ${error.message}`}\n`);
-    return error.exitCode;
-  }
-  const shown = error instanceof Error ? (debug ? error.stack : error.message) : String(error);
-  process.stderr.write(
-    `clp-dd: ${shown}\n${debug ? "" : "This looks like a defect of clp-dd: run again with --debug and report it.\n"}`,
-  );
-  return 1;
 }

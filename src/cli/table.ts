@@ -22,7 +22,7 @@ interface Column {
 const gap = "  ";
 /** A longer word may be broken, so that it does not take the place of other columns. */
 const longWord = 24;
-/** Narrower than this no column is made. */
+/** No column is made narrower than this. */
 const leastWidth = 8;
 
 /**

@@ -12,7 +12,7 @@ export interface DecodeItem {
   readonly bytes: Uint8Array | FileRange | { readonly failed: string };
 }
 
-/** Items whose bytes lie in a file are left to whoever decodes them; the others are read here. */
+/** Items whose bytes are in a file are left to whoever decodes them; the others are read here. */
 export async function withBytes(item: Item): Promise<DecodeItem> {
   const { id, encoding, file } = item;
   if (file !== undefined) return { id, encoding, bytes: file };

@@ -19,7 +19,7 @@ export interface BadImage {
 /** Preprocessed images, ready for an encoder. */
 export interface ImageBatch {
   /**
-   * b × 3 × H × W, planar 8-bit RGB, without mean and deviation. Shared memory that is written anew once the next
+   * b × 3 × H × W, planar 8-bit RGB, without mean and standard deviation. Shared memory that is written anew once the next
    * batch is asked for: copy what is to stay.
    */
   readonly pixels: Uint8Array;
@@ -129,7 +129,7 @@ export function tooManyBad(name: string, bad: readonly BadImage[], maxBad: numbe
   const first = bad.slice(0, 5).map(({ reason }) => `\n  ${reason}`);
   const allowed = maxBad === 0 ? "none is allowed" : `${maxBad} are allowed`;
   return new DataError(
-    `${name}: ${bad.length} of the images cannot be used and ${allowed} (--max-bad). ` +
+    `${name}: ${bad.length} of the images cannot be used and ${allowed} (\`maxBad\`). ` +
       `${bad.length > first.length ? "The first" : "Found"}:${first.join("")}`,
   );
 }

@@ -19,7 +19,7 @@ export interface DecodeTask {
   readonly items: readonly DecodeItem[];
 }
 
-/** The images that lie in the slot, in order and without gaps, as places in the task; and those that do not. */
+/** The images that are in the slot, in order and without gaps, as places in the task; and those that do not. */
 export interface DecodeResult {
   readonly batch: number;
   readonly good: readonly number[];

@@ -17,7 +17,7 @@ export interface EmojiNames {
   /** Group and subgroup names by index, such as "food-drink" and "food-fruit". */
   readonly groups: Readonly<Record<string, string>>;
   readonly subgroups: Readonly<Record<string, string>>;
-  /** The emoji with these code points; undefined for skin-tone variants and what is no emoji. */
+  /** The emoji with these code points; undefined for skin-tone variants and what is not an emoji. */
   byCode(code: string): Emoji | undefined;
   /** The emoji that a name stands for, whatever its spaces, hyphens and case; undefined when none or several. */
   byName(name: string): Emoji | undefined;

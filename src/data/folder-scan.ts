@@ -49,7 +49,7 @@ export interface FolderScan {
   readonly images: readonly string[];
   /** How many images of formats that cannot be read were passed over, by extension. */
   readonly otherImages: ReadonlyMap<string, number>;
-  /** Links to nothing, and to a folder they lie in. */
+  /** Links to nothing, and to a folder they are in. */
   readonly brokenLinks: number;
   /** Folders of systems that were passed over. */
   readonly systemFolders: readonly string[];

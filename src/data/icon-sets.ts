@@ -1,6 +1,6 @@
 import type { Split } from "./source.ts";
 
-/** An icon set of the embedded data set: who drew it, and under which licence it may be passed on. */
+/** An icon set of the embedded data set: who drew it, and under which license it may be passed on. */
 export interface IconSet {
   /** Name of the npm package without the scope `@iconify-json/`, and prefix of the images' ids. */
   readonly id: string;
@@ -15,7 +15,7 @@ export interface IconSet {
 
 /**
  * The icon sets in the order of their images. The test sets were drawn by other hands than the training sets.
- * Every artefact made from them must name them: see each `license`.
+ * Every artifact made from them must name them: see each `license`.
  */
 export const iconSets: readonly IconSet[] = [
   {

@@ -171,7 +171,7 @@ async function readSplit(
   }
   if (classes.length === 1) {
     throw new DataError(
-      `${root} holds a single class, ${classes[0]}; at least two are needed to tell apart. ` +
+      `${root} holds a single class, ${classes[0]}; a classifier needs at least two. ` +
         "Give the folder that holds one folder per class.",
     );
   }

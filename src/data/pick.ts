@@ -4,7 +4,7 @@ import type { ImageSource, Split } from "./source.ts";
 
 /**
  * The given images of a split as an encoder sees them, [n, 3, H, W] in [0, 1]: real images that become part of
- * a synthetic set (initialisation, baselines).
+ * a synthetic set (initialization, baselines).
  * @throws DataError when one of them cannot be read
  */
 export async function pickImages(

@@ -16,8 +16,8 @@ export interface ImageList {
 }
 
 /**
- * A labelled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
- * of these, whatever it lies in; what reads images knows nothing else about it.
+ * A labeled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
+ * of these, whatever it is stored in; what reads images knows nothing else about it.
  */
 export interface ImageSource {
   /** Names the data set to a person. */

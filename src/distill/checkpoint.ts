@@ -89,8 +89,8 @@ export async function lockCheckpoints(folder: string): Promise<FolderLock> {
 export function requireNoCheckpoint(folder: string): void {
   if (!existsSync(join(folder, fileName))) return;
   throw new UsageError(
-    `A run that was stopped left its checkpoint in ${folder}. Go on from there with --resume, ` +
-      "or start again and replace it with --overwrite.",
+    `A run that was stopped left its checkpoint in ${folder}. Resume it with \`resume: true\`, ` +
+      "or start again and replace it with `overwrite: true`.",
   );
 }
 
@@ -165,7 +165,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
   if (!existsSync(path)) return undefined;
   const damaged = (cause?: unknown) =>
     new DataError(
-      `The checkpoint ${path} is damaged (cut short or changed). Delete ${folder} and start again without --resume.`,
+      `The checkpoint ${path} is damaged (cut short or changed). Delete ${folder} and start again without \`resume: true\`.`,
       { cause },
     );
   const file = await openSafetensors(path).catch((error: unknown) => {
@@ -175,7 +175,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     if (file.metadata.format !== format) {
       throw new DataError(
         `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
-          `or delete ${folder} and start again without --resume.`,
+          `or delete ${folder} and start again without \`resume: true\`.`,
       );
     }
     const text = file.metadata.meta ?? "";
@@ -215,7 +215,7 @@ export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: str
   if (difference === undefined) return;
   throw new UsageError(
     `The checkpoint in ${folder} is of another run. What differs: ${difference}. ` +
-      "Resume with the settings it was started with, or start again with --overwrite instead of --resume.",
+      "Resume with the settings it was started with, or start again with `overwrite: true` instead of `resume: true`.",
   );
 }
 

@@ -30,13 +30,16 @@ export async function evaluateObjective(
   purpose = "objective",
 ): Promise<Outcome> {
   const { config, classes, real, batches, maps, gemm } = parts;
-  if (isZero(features)) throw deadFeatures(state.step);
   const d = real.featureSize;
   const m = parts.images.count;
   const total = features.length / d;
-  /** Rows of one problem, and how many losses are averaged: one for each problem and map. */
+  /** Rows of one problem. One whose features are all zero has no gradient, and is left out of the average. */
   const rows = config.ridge === "joint" ? total : m;
-  const losses = (total / rows) * maps.length;
+  const problems = Array.from({ length: total / rows }, (_, i) => i * rows).filter(
+    (start) => !isZero(features.subarray(start * d, (start + rows) * d)),
+  );
+  if (problems.length === 0) throw deadFeatures(state.step);
+  const losses = problems.length * maps.length;
   const y = Int32Array.from(indices, (i) => real.labels[i]!);
   const labels = tiled(state.labels.values, m, classes, rows / m);
   const tau = Math.exp(state.logTau.values[0]!);
@@ -46,7 +49,7 @@ export async function evaluateObjective(
   let loss = 0;
   let batchAccuracy: number | undefined;
   const batch = await batches.batch(indices);
-  for (let start = 0; start < total; start += rows) {
+  for (const start of problems) {
     const own = features.subarray(start * d, (start + rows) * d);
     for (const [k, map] of maps.entries()) {
       const mapped = map.apply(own, rows);
@@ -63,7 +66,7 @@ export async function evaluateObjective(
       });
       if (!Number.isFinite(outcome.loss)) {
         throw new NumericalError(
-          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower --lr, or raise --lambda or --tau.`,
+          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower \`learningRate\`, or raise \`lambda\` or \`tau\`.`,
         );
       }
       loss += outcome.loss / losses;
@@ -85,7 +88,7 @@ export const isZero = (values: Float32Array): boolean => values.every((value) =>
 const deadFeatures = (step: number): NumericalError =>
   new NumericalError(
     `At step ${step + 1} the encoder gives features of zero for every synthetic image, from where no gradient leads ` +
-      "away. Give another --size, --init centroid, or another --feature.",
+      "away. Give another `size`, `init: 'centroid'`, or another `feature`.",
   );
 
 /** The labels of `views` copies of the synthetic set, (views · m) × C. */

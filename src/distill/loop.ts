@@ -8,6 +8,7 @@ import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import { evaluateObjective, isZero } from "./evaluate-objective.ts";
 import type { DistillParts, DistillState, StepReport, TargetParts } from "./state.ts";
 import { addPull, chooseTargets } from "./target-features.ts";
+import { viewCount } from "./views.ts";
 
 /** The state of a run that starts from given parameters. */
 export function initialState(
@@ -54,8 +55,12 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
   // Rows on a disk come while the encoder works.
   batches.readAhead(indices);
   let features = await images.features(state.step, state.levels);
-  // From features of zero, as plain colours may have behind a last ReLU, no gradient leads away.
-  while (isZero(features) && canGrow()) {
+  // From a view with features of zero, as plain colors may have behind a last ReLU, no gradient leads away.
+  const isDead = () =>
+    Array.from({ length: viewCount(config) }, (_, view) => view * images.count * images.featureSize).some(
+      (at) => isZero(features.subarray(at, at + images.count * images.featureSize)),
+    );
+  while (isDead() && canGrow()) {
     grow();
     features = await images.features(state.step, state.levels);
   }

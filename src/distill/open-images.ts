@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { availableParallelism } from "node:os";
 import { type ChunkPlan, chunkedEncoder, planChunks } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
+import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
 import { compileDerivative, derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
@@ -84,8 +83,7 @@ export async function openImages(
   const given = { ...cut, batch };
   const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const graphs = await derivativeGraphs(runtime, derived, plan.activations);
-  const folder = await mkdtemp(join(tmpdir(), "clp-dd-graphs-"));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  const { path: folder, remove } = await temporaryFolder("graphs");
   try {
     await storeDerivative(folder, graphs);
     const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
@@ -101,11 +99,13 @@ export async function openImages(
   }
 }
 
-/** As many processes as there are threads and shards, while what they hold fits. */
+/**
+ * As many processes as there are threads and shards, while what they hold fits: what is kept of all images, and for each
+ * process its own and what one call works with.
+ */
 function processCount(threads: number, plan: ChunkPlan, memoryBytes: number): number {
-  const shared = plan.activations === "save" ? plan.activationBytes : 0;
-  const each = helperBytes + (plan.activations === "save" ? 0 : plan.callBytes);
-  const room = Math.floor((memoryBytes - shared) / each);
+  const kept = plan.activations === "save" ? plan.activationBytes : 0;
+  const room = Math.floor((memoryBytes - kept) / (helperBytes + plan.callBytes));
   return Math.max(1, Math.min(threads, plan.chunks, room));
 }
 

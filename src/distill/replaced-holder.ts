@@ -149,7 +149,7 @@ export class ReplacedHolder {
     if (!(error instanceof HelperLost) || this.#ended) throw error;
     if (++this.#losses < mostLosses) return;
     throw new ProcessError(
-      `${error.message} It was started ${mostLosses} times. Give fewer --threads or a smaller --memory, and see that ` +
+      `${error.message} It was started ${mostLosses} times. Give fewer \`threads\` or a smaller \`memoryBytes\`, and see that ` +
         "nothing else ends the program's processes.",
       { cause: error },
     );

@@ -65,7 +65,7 @@ export async function startSynthesis(
   const wanted = runtime.device === "cpu" ? Math.min(runtime.threads, chunks) : 1;
   if (processes < wanted) {
     context.note(
-      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (--memory).`,
+      `${processes} instead of ${wanted} processes: more do not fit into ${mebibytes(memoryBytes)} (\`memoryBytes\`).`,
     );
   }
   try {
@@ -114,6 +114,8 @@ export async function runSteps(
 ): Promise<void> {
   const { parts, state } = synthesis;
   const { steps } = parts.config;
+  // The first step of thousands of images takes a while: what goes on is shown before it.
+  context.progress({ stage: "Distilling", done: state.step, total: steps, unit: "steps" });
   while (state.step < steps) {
     const report = await distillStep(parts, state);
     const accuracy =

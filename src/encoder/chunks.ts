@@ -2,13 +2,13 @@ import { Tensor } from "onnxruntime-common";
 import {
   type Activations,
   compileDerivative,
-  type DerivedPlan,
   type Differentiable,
   letGo,
   type Saved,
 } from "../onnx-vjp/compile/differentiable.ts";
+import type { DerivedPlan } from "../onnx-vjp/compile/plan.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import { imagesInput, requireFinite } from "./batched-features.ts";
+import { featuresOutput, imagesInput, requireFinite } from "./batched-features.ts";
 import type { Encoder } from "./encoder.ts";
 import { chunkSize } from "./images-per-call.ts";
 
@@ -93,7 +93,7 @@ export async function createChunkedEncoder(
 export function chunkedEncoder(compiled: Differentiable, plan: ChunkPlan, id: string): ChunkedEncoder {
   const saved: Saved[] = [];
   const { dims } = compiled.inputs.get(imagesInput)!;
-  const featureSize = compiled.output.dims[1]!;
+  const featureSize = compiled.outputs.get(featuresOutput)!.dims[1]!;
   const feedsOf = (images: Float32Array) => ({ [imagesInput]: new Tensor("float32", images, dims) });
   return {
     plan,

@@ -1,4 +1,5 @@
 import { type Graph, intAttribute, type Node } from "../onnx-vjp/graph/ir.ts";
+import { producersOf } from "../onnx-vjp/graph/links.ts";
 
 /** The layers that make class scores, found from the model's output. */
 export interface Classifier {
@@ -64,7 +65,7 @@ class Search {
 
   constructor(graph: Graph) {
     this.graph = graph;
-    this.producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((o) => [o, node] as const)));
+    this.producers = producersOf(graph.nodes);
   }
 
   /** The inputs of the linear layers that `value` is made by; undefined where something else makes it. */

@@ -1,13 +1,14 @@
 import { ModelError } from "../errors.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
-import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
+import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import { type Graph, sizeOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
 import { simplify } from "../onnx-vjp/prepare/simplify.ts";
+import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
 import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
@@ -88,7 +89,7 @@ export async function createEncoder(
   const fixedBatch = cut.image.batch;
   const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, bytes } = await traceAt().then(({ traced, pool }) => ({
+  const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
     pool,
     featureSize: traced.types.get(featuresOutput)!.dims[1]!,
     bytes: bytesPerImage(traced),
@@ -133,8 +134,9 @@ export async function createEncoder(
     requirePullback,
     async plan(batch) {
       requirePullback();
-      const { traced } = await traceAt(batch);
-      return planDerivative(traced, [imagesInput], featuresOutput);
+      return advised(
+        traceAt(batch).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
+      );
     },
     async release() {
       const made = session;
@@ -194,7 +196,7 @@ function withEnds(
   if (type.dims[0] !== batch) {
     throw new ModelError(
       `The tensor "${feature}" has shape [${type.dims.join(", ")}] for ${batch} images: its first dimension does not ` +
-        "count them. Choose another with --feature (`clp-dd inspect` lists them).",
+        "count them. Choose another with `feature` (`clp-dd inspect` lists them).",
     );
   }
   const channelAxis = channelAxisOf(traced, feature, {

@@ -78,7 +78,7 @@ export function writeInput(
   if (image.channels === 1 && gray === undefined) {
     throw new ModelError(
       `The model takes gray images ("${image.name}"), and its file does not tell how colors become gray. Say it with ` +
-        "--gray luma (0.299 R + 0.587 G + 0.114 B, as Pillow and torchvision convert) or --gray average.",
+        "`gray: 'luma'` (0.299 R + 0.587 G + 0.114 B, as Pillow and torchvision convert) or `gray: 'average'`.",
     );
   }
   const shares = image.channels === 1 ? grayShares[gray!] : [1, 1, 1];
@@ -153,7 +153,7 @@ export function imageInputOf(graph: Graph, form: ModelForm = {}): ImageInput {
   if (layout === undefined || channels === undefined) {
     throw new ModelError(
       `The model takes ${shown(input)}, and its graph does not tell which axis holds the colors. Say it with ` +
-        "--input-layout nchw ([batch, 3, height, width]) or --input-layout nhwc ([batch, height, width, 3]).",
+        "`inputLayout: 'nchw'` ([batch, 3, height, width]) or `inputLayout: 'nhwc'` ([batch, height, width, 3]).",
     );
   }
   const size = (axis: number) => {

@@ -20,7 +20,7 @@ const bytesAThread = 64 * 2 ** 20;
 
 /**
  * How many images go through an encoder in one call. With more, what one operator hands to the next no longer stays
- * in the processor's caches; with fewer, a call's own cost weighs more (docs/performance.md).
+ * in the processor's caches; with fewer, a call's own cost weighs more (docs/notes/performance.md).
  * @param bytes of one image (`bytesPerImage`)
  */
 export function imagesACall({ device, threads }: Pick<Runtime, "device" | "threads">, bytes: number): number {

@@ -18,8 +18,8 @@ export async function openEncoder(
   const { device = "cpu", precision = "float32" } = params;
   if (precision === "float16" && device === "cpu") {
     throw new UsageError(
-      "--precision float16 was given without a card: processors compute in half precision two to four times slower. " +
-        "Leave it out, or name a card with --device cuda or --device webgpu.",
+      "`precision: 'float16'` was given without a GPU: CPUs compute in half precision two to four times slower. " +
+        "Leave it out, or name a GPU with `device: 'cuda'` or `device: 'webgpu'`.",
     );
   }
   const runtime = nodeRuntime({

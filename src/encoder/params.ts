@@ -1,5 +1,5 @@
 import type { HubAccess } from "../files/hub/settings.ts";
-import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { Dtype } from "./load/choose-onnx.ts";
 import type { Pool } from "./model.ts";
 import type { ModelForm } from "./model-form.ts";

@@ -44,7 +44,7 @@ export function poolFeature(
     if (axis !== 1 && axis !== 3) {
       throw new ModelError(
         `The tensor "${name}" is a map of shape [${dims.join(", ")}], and the graph does not tell which axis holds its ` +
-          "channels. Say it with --feature-layout nchw or --feature-layout nhwc, or choose another tensor with --feature.",
+          "channels. Say it with `featureLayout: 'nchw'` or `featureLayout: 'nhwc'`, or choose another tensor with `feature`.",
       );
     }
     return { value: mean(spatial), pool: axis === 1 ? "mean" : "mean (channels last)" };
@@ -64,6 +64,6 @@ export function poolFeature(
   }
   throw new ModelError(
     `The tensor "${name}" has shape [${dims.join(", ")}]. Expected a feature [batch, d], tokens [batch, t, d] ` +
-      "or a map [batch, d, h, w]: choose another with --feature (`clp-dd inspect` lists them).",
+      "or a map [batch, d, h, w]: choose another with `feature` (`clp-dd inspect` lists them).",
   );
 }

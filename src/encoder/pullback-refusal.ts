@@ -11,7 +11,7 @@ const mostListed = 20;
  * The error about a feature that cannot be differentiated with respect to the image; undefined for one that can.
  *
  * @param traced the graph from `input` to `output`, at static shapes
- * @param model the graph as it was read: its names are those that --feature takes
+ * @param model the graph as it was read: its names are those that `feature` takes
  * @param feature the name of the feature that was chosen
  * @returns a ModelError naming every node without a pullback rule between the two, and the nearest tensor before the
  *   feature that can be differentiated
@@ -33,7 +33,7 @@ export function pullbackRefusal(
       (nearest === undefined
         ? "No tensor before them can serve as a feature: choose another encoder."
         : `The nearest feature tensor that can be is "${nearest}" [${traced.types.get(nearest)!.dims.join(", ")}]: ` +
-          `choose it with --feature ${quoted(nearest)}.`),
+          `choose it with \`feature: ${JSON.stringify(nearest)}\`.`),
   );
 }
 
@@ -61,7 +61,3 @@ function nearestDifferentiable(
   const known = latestFirst.filter((name) => named.has(name) && traced.types.has(name));
   return known.find((name) => usual.has(name) && works(name)) ?? known.find(works);
 }
-
-/** A name as a shell takes it. */
-const quoted = (name: string): string =>
-  /^[\w./:-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;

@@ -1,5 +1,6 @@
 import { ModelError } from "../errors.ts";
 import type { Graph, Node } from "../onnx-vjp/graph/ir.ts";
+import { producersOf } from "../onnx-vjp/graph/links.ts";
 import { classifierOf } from "./classifier.ts";
 
 /** Output names that exporters give to features, best first. */
@@ -19,7 +20,7 @@ export interface FeatureChoice {
  *   tensors make the scores
  */
 export function selectFeature(graph: Graph, asked?: string): FeatureChoice {
-  const producers = producersOf(graph);
+  const producers = producersOf(graph.nodes);
   if (asked === undefined) return obviousFeature(graph);
   // A model's own description mostly names the obvious one, which nobody had to ask for.
   const obvious = named(graph) ?? single(graph);
@@ -62,14 +63,14 @@ function obviousFeature(graph: Graph): FeatureChoice {
   const inputs = classifierOf(graph, output.name)!.inputs.map((input) => `"${input}"`);
   throw new ModelError(
     `The scores "${output.name}" are made by ${inputs.length} layers that read different tensors: ${inputs.join(", ")}. ` +
-      "Say with --feature which of them is the feature.",
+      "Say with `feature` which of them is the feature.",
   );
 }
 
 /** Tensors that can serve as features: the outputs, and the inputs of linear layers near the end, latest first. */
 export function featureCandidates(graph: Graph): string[] {
   const found = new Set(graph.outputs.filter(({ dtype }) => numeric.has(dtype)).map((o) => o.name));
-  const producers = producersOf(graph);
+  const producers = producersOf(graph.nodes);
   const classified = graph.outputs.flatMap(({ name }) => classifierOf(graph, name)?.inputs ?? []);
   for (const input of classified) if (producers.has(input)) found.add(input);
   for (const node of [...graph.nodes].reverse()) {
@@ -83,10 +84,4 @@ export function featureCandidates(graph: Graph): string[] {
 
 function isLinear(node: Node, graph: Graph): boolean {
   return (node.op === "Gemm" || node.op === "MatMul") && graph.constants.has(node.inputs[1] ?? "");
-}
-
-function producersOf(graph: Graph): Map<string, Node> {
-  const producers = new Map<string, Node>();
-  for (const node of graph.nodes) for (const output of node.outputs) producers.set(output, node);
-  return producers;
 }

@@ -40,7 +40,7 @@ export async function createFeatureAugmenter(runtime: Runtime, encoder: Encoder)
   if (size !== width) {
     throw new UsageError(
       `${encoder.provenance.id} takes ${size} × ${width} px; evaluation augmentation needs square images. ` +
-        "Give --size, or --no-augmentation.",
+        "Give another `size`, or `augmentation: 'off'`.",
     );
   }
   // As LGM trains its head: flip and random resized crop, without noise.

@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { withBytes } from "../data/decode-item.ts";
 import { type BadImage, imageBatches, tooManyBad } from "../data/decode-pool.ts";
 import type { ImageSource, Split } from "../data/source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall } from "../encoder/images-per-call.ts";
+import { temporaryFolder } from "../files/temporary.ts";
 import { HelperPool } from "../helpers/pool.ts";
 import { type Helper, startHelper } from "../helpers/process.ts";
 import { storeForward } from "../onnx-vjp/runtime/stored.ts";
@@ -80,8 +78,12 @@ async function* encodedByProcesses(
 ): AsyncGenerator<EncodedBatch, void, undefined> {
   if (indices.length === 0) return;
   const images = source.images(split);
-  const folder = await mkdtemp(join(tmpdir(), "clp-dd-encoder-"));
-  const pool = await openPool(encoder, folder, Math.min(threads, Math.ceil(indices.length / worthProcess)));
+  const folder = await temporaryFolder("encoder");
+  const processes = Math.min(threads, Math.ceil(indices.length / worthProcess));
+  const pool = await openPool(encoder, folder.path, processes).catch(async (error: unknown) => {
+    await folder.remove();
+    throw error;
+  });
   const batches = Math.ceil(indices.length / batchSize);
   const under: Promise<EncodeReply>[] = [];
   const indicesOf = (batch: number) => indices.subarray(batch * batchSize, (batch + 1) * batchSize);
@@ -119,7 +121,7 @@ async function* encodedByProcesses(
     }
   } finally {
     await pool.end();
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 }
 

@@ -154,6 +154,6 @@ export function requireEveryClass(labels: Int32Array, classes: readonly string[]
   if (short.length === 0) return;
   throw new DataError(
     `${listed(short)} ${short.length === 1 ? "has" : "have"} fewer than ${least} readable training image` +
-      `${least === 1 ? "" : "s"}. Add images, or lower --ipc.`,
+      `${least === 1 ? "" : "s"}. Add images, or lower \`ipc\`.`,
   );
 }

@@ -23,7 +23,7 @@ export interface TensorToWrite {
 
 /**
  * Writes a safetensors file (https://github.com/huggingface/safetensors), streaming, and syncs it.
- * Returns its sha256. Tensors lie in the order given.
+ * Returns its sha256. Tensors are in the order given.
  */
 export async function writeSafetensors(
   path: string,

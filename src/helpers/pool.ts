@@ -48,7 +48,7 @@ export class HelperPool<Setup, Task, Reply> {
           member.helper = undefined;
           if (++this.#losses >= mostLosses) {
             throw new ProcessError(
-              `${error.message} It was started ${mostLosses} times. Give fewer --threads or a smaller --memory.`,
+              `${error.message} It was started ${mostLosses} times. Give fewer \`threads\` or a smaller \`memoryBytes\`.`,
               { cause: error },
             );
           }

@@ -19,7 +19,7 @@ const lastWords = 2000;
 
 /**
  * Room for new JavaScript objects, which V8 would let grow to 48 MiB while graphs are read and derived. The numbers are
- * in arrays elsewhere; steps take the same time with a sixth of it (docs/performance.md).
+ * in arrays elsewhere; steps take the same time with a sixth of it (docs/notes/performance.md).
  */
 export const youngGenerationFlag = "--max-semi-space-size=2";
 

@@ -37,7 +37,7 @@ export function decodeBitmap(bytes: Uint8Array, maxPixels: number): RgbImage {
   const runs = compression === runLength8 || compression === runLength4;
   if (bits <= 8) {
     const indices = runs ? unpackRuns(bytes, header) : unpackIndices(bytes, header);
-    return { width, height, data: coloured(indices, header.palette) };
+    return { width, height, data: colored(indices, header.palette) };
   }
   return { width, height, data: unpackPixels(view, header) };
 }
@@ -154,7 +154,7 @@ function unpackRuns(bytes: Uint8Array, { width, height, topDown, bits, offset }:
   return out;
 }
 
-function coloured(indices: Uint8Array, palette: Uint8Array): Uint8Array {
+function colored(indices: Uint8Array, palette: Uint8Array): Uint8Array {
   const data = new Uint8Array(3 * indices.length);
   for (let i = 0; i < indices.length; i++)
     for (let c = 0; c < 3; c++) data[3 * i + c] = palette[3 * indices[i]! + c]!;

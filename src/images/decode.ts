@@ -35,11 +35,11 @@ const ownDensity = 72;
 /**
  * Decodes one image to 8-bit RGB.
  *
- * Raster files: the first frame of an animation; turned as the EXIF orientation says; 16-bit, greyscale, palette
- * and CMYK images converted, the latter as Pillow does; transparency laid on white; embedded colour profiles of RGB images ignored, as
+ * Raster files: the first frame of an animation; turned as the EXIF orientation says; 16-bit, grayscale, palette
+ * and CMYK images converted, the latter as Pillow does; transparency laid on white; embedded color profiles of RGB images ignored, as
  * Pillow's `convert("RGB")` does, which torchvision reads images with. (Pillow differs in three of these: it does
- * not turn, drops the alpha channel instead of laying it on white, and clips 16-bit greyscale.)
- * A truncated or corrupt file is an error, not a grey half.
+ * not turn, drops the alpha channel instead of laying it on white, and clips 16-bit grayscale.)
+ * A truncated or corrupt file is an error, not a gray half.
  *
  * Throws DataError naming the image, `id`, when it cannot be decoded or is larger than `maxPixels`.
  */
@@ -80,7 +80,7 @@ export async function decodeImage(
       .toColourspace("srgb")
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
-    if (info.channels !== 3) throw new Error(`expected 3 colour channels, got ${info.channels}`);
+    if (info.channels !== 3) throw new Error(`expected 3 color channels, got ${info.channels}`);
     return { width: info.width, height: info.height, data };
   } catch (cause) {
     const reason = messageOf(cause);

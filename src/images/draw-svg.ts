@@ -8,6 +8,6 @@ export async function drawSvg(bytes: Uint8Array, density: number, maxPixels: num
     .toColourspace("srgb")
     .raw({ depth: "uchar" })
     .toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new Error(`expected 3 colour channels, got ${info.channels}`);
+  if (info.channels !== 3) throw new Error(`expected 3 color channels, got ${info.channels}`);
   return { width: info.width, height: info.height, data };
 }

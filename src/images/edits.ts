@@ -18,7 +18,7 @@ const throughSize = (share: number) => async (images: Float32Array, size: number
   return resampleFloat(there, between, [size, size], "bilinear");
 };
 
-/** Name of the mirror, which is no edit for images whose mirror image is of another class. */
+/** Name of the mirror, which is not an edit for images whose mirror image is of another class. */
 export const mirroredName = "mirrored";
 
 /**

@@ -17,7 +17,7 @@ export const Preprocessing = z.strictObject({
    * A pair: exactly that height and width, whatever the aspect. null: no resize.
    */
   resize: z.union([size, z.tuple([size, size]), z.null()]),
-  /** Height and width of the centre crop: the encoder's input. What sticks out of the image is black. */
+  /** Height and width of the center crop: the encoder's input. What sticks out of the image is black. */
   crop: z.tuple([size, size]),
   interpolation: z.enum(interpolations).default("bicubic"),
   /**
@@ -40,7 +40,7 @@ export interface Geometry {
   readonly height: number;
   /** The part of the resized image that is kept. */
   readonly window: Rectangle;
-  /** Where that part lies in the encoder's input: (0, 0) unless the crop is larger than the resized image. */
+  /** Where that part is in the encoder's input: (0, 0) unless the crop is larger than the resized image. */
   readonly left: number;
   readonly top: number;
 }
@@ -87,7 +87,7 @@ export function inputBytes(preprocessing: Preprocessing): number {
 
 /**
  * Resizes and crops `image` to the encoder's input size: planar 8-bit RGB, 3 × H × W, written to `out` when
- * given (of `inputBytes` bytes). Mean and deviation are not applied here.
+ * given (of `inputBytes` bytes). Mean and standard deviation are not applied here.
  */
 export function preprocess(image: RgbImage, preprocessing: Preprocessing, out?: Uint8Array): Uint8Array {
   const [height, width] = preprocessing.crop;

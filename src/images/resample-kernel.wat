@@ -29,7 +29,7 @@
       (local.set $count (i32.add (local.get $count) (i32.const 4)))
       (local.set $weights (i32.add (local.get $weights) (local.get $stride)))
       (br_if $pixels (local.tee $width (i32.sub (local.get $width) (i32.const 1))))))
-  ;; One row along y: `bytes` (a multiple of 16) weighted sums over `count` rows that lie `step` bytes apart.
+  ;; One row along y: `bytes` (a multiple of 16) weighted sums over `count` rows that are `step` bytes apart.
   (func (export "down")
     (param $source i32) (param $step i32) (param $weights i32) (param $count i32)
     (param $out i32) (param $bytes i32)

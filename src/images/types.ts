@@ -13,14 +13,14 @@ export type Encoding =
       readonly layout: "hwc" | "chw";
     };
 
-/** Where an item's bytes lie when they lie in a file just as they are: all of it, or `length` bytes at `start`. */
+/** Where an item's bytes are when a file holds them just as they are: all of it, or `length` bytes at `start`. */
 export interface FileRange {
   readonly path: string;
   readonly start?: number;
   readonly length?: number;
 }
 
-/** One labelled image, not read yet. */
+/** One labeled image, not read yet. */
 export interface Item {
   /** Names the image to a person; unique in its split and the same on every machine. */
   readonly id: string;

@@ -22,8 +22,9 @@ import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
-import { type DistillSummary, parseConfig, withMirror } from "./distill.ts";
+import { parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
+import type { DistillSummary } from "./summary.ts";
 
 /** Images that are decoded and written at a time. */
 const chunkImages = 32;
@@ -141,20 +142,20 @@ async function distilledFeatures(
   ipc: number,
 ): Promise<Float32Array> {
   if (of === undefined) {
-    throw new UsageError("The baseline neighbors needs --of: the distilled set whose neighbours it takes.");
+    throw new UsageError("The baseline neighbors needs `of`: the distilled set whose neighbours it takes.");
   }
   const artifact = await readArtifact(resolve(of));
   requireSameClasses(artifact.manifest, source.classes, of);
   const [height, width] = encoder.preprocessing.crop;
   if (artifact.manifest.config.ipc !== ipc || artifact.manifest.kind === "full") {
     throw new UsageError(
-      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, --ipc is ${ipc}. Give the same number.`,
+      `${of} has ${formatMany(artifact.manifest.config.ipc, "image")} per class, \`ipc\` is ${ipc}. Give the same number.`,
     );
   }
   if (artifact.manifest.imageSize !== height || height !== width) {
     throw new UsageError(
       `${of} has images of ${artifact.manifest.imageSize} px, the encoder takes ${height} × ${width} px. ` +
-        `Give --size ${artifact.manifest.imageSize}.`,
+        `Give \`size: ${artifact.manifest.imageSize}\`.`,
     );
   }
   return encoder.features(await artifact.images(), artifact.labels.length);

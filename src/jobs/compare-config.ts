@@ -184,7 +184,7 @@ export function checkedCompareConfig(value: unknown, where: string): CompareConf
     const sizes = Object.entries(lists).map(([name, { length }]) => `${length} ${name}`);
     throw new UsageError(
       `${where} has ${evaluations} cells (${sizes.join(" × ")}${evaluateOn ? ` × ${evaluateOn.length} evaluateOn` : ""}), more ` +
-        `than ${mostCells}. Shorten a list, or split the grid into several files with one --out.`,
+        `than ${mostCells}. Shorten a list, or split the grid into several files with one \`out\`.`,
     );
   }
   return parsed.data;

@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
-import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
+import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
@@ -32,15 +32,7 @@ import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import type { DistillParams } from "./params.ts";
-
-/** What a distillation reports when it has ended. Accuracies are fractions. */
-export interface DistillSummary {
-  readonly out: string;
-  readonly manifest: Manifest;
-  /** Seconds spent distilling, without reading features and evaluating. */
-  readonly seconds: number;
-  readonly peakMemoryBytes: number;
-}
+import type { DistillSummary } from "./summary.ts";
 
 /** Seconds between two checkpoints. */
 const checkpointSeconds = 15;
@@ -123,9 +115,12 @@ async function distillTo(
         } catch (error) {
           if (!(error instanceof InterruptedError)) throw error;
           await save();
-          throw new InterruptedError(`${error.message} Saved. Go on with the same command and --resume.`, {
-            cause: error,
-          });
+          throw new InterruptedError(
+            `${error.message} Saved. Resume with the same settings and \`resume: true\`.`,
+            {
+              cause: error,
+            },
+          );
         }
         distillSeconds += (performance.now() - began) / 1000;
       });
@@ -170,7 +165,7 @@ async function distillTo(
           },
           {
             overwrite: mayReplace(params),
-            goOn: "run the same command again with --resume: the checkpoint is kept",
+            goOn: "run it again with `resume: true`: the checkpoint is kept",
           },
         ),
       );
@@ -239,7 +234,7 @@ async function resumable(folder: string, identity: RunIdentity) {
   const saved = await loadCheckpoint(folder);
   if (saved === undefined) {
     throw new DataError(
-      `There is no checkpoint in ${folder}. Start without --resume, or name the --out of the stopped run.`,
+      `There is no checkpoint in ${folder}. Start without \`resume: true\`, or name the \`out\` of the stopped run.`,
     );
   }
   requireSameRun(saved.identity, identity, folder);

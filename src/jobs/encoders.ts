@@ -1,6 +1,6 @@
 import type { PartialContext } from "../context.ts";
 import { cachedModel, fetchModel } from "../encoder/load/hub.ts";
-import { placeOf } from "../encoder/load/load.ts";
+import { placeOf } from "../encoder/load/place.ts";
 import { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 import { UsageError } from "../errors.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";

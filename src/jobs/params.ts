@@ -4,7 +4,7 @@ import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
-import type { Device, Precision } from "../onnx-vjp/graph/runtime.ts";
+import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { BaselineKind } from "../recipe/baseline-kinds.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 
@@ -90,6 +90,20 @@ export interface InspectParams
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
   readonly encoders: readonly string[];
+}
+
+/** A function of an ONNX model whose forward and pullback are written into the folder `out`. */
+export interface VjpParams {
+  /** Path of the .onnx file. */
+  readonly model: string;
+  readonly out: string;
+  /** Names of the inputs to differentiate with respect to (default: all of floating-point numbers). */
+  readonly wrt?: readonly string[] | undefined;
+  /** Names of the outputs (default: all of floating-point numbers). */
+  readonly of?: readonly string[] | undefined;
+  /** Shapes of inputs that the model leaves open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  readonly overwrite?: boolean | undefined;
 }
 
 export interface ProfileParams extends EncoderParams {

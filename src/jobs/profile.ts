@@ -6,52 +6,25 @@ import { createStep } from "../distill/create-step.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
 import { imagesOf } from "../distill/open-images.ts";
 import type { DistillParts, DistillState } from "../distill/state.ts";
+import { viewCount } from "../distill/views.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { openEncoder } from "../encoder/open.ts";
 import { InterruptedError } from "../errors.ts";
-import type { Activations } from "../onnx-vjp/compile/differentiable.ts";
-import { type NodeTime, profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
+import { profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { randomFeatures } from "../probe/rows.ts";
 import { seededRandom } from "../random.ts";
 import { DistillConfig } from "../recipe/config.ts";
+import { withPreset } from "../recipe/presets.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
+import { augmentationOf } from "../synthetic/augment.ts";
+import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";
 import { addLevel, levelCount, noiseParameters, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createRenderer, type Renderer } from "../synthetic/renderer.ts";
 import type { ProfileParams } from "./params.ts";
-
-/** A node's time, and in which of the two sessions it ran. */
-export interface PassNodeTime extends NodeTime {
-  readonly pass: "forward" | "pullback";
-}
-
-/** Where the time of a distillation step goes. Times are milliseconds a step, shares fractions. */
-export interface StepProfile {
-  readonly encoder: string;
-  readonly size: number;
-  readonly images: number;
-  readonly classes: number;
-  readonly batch: number;
-  readonly activations: Activations;
-  readonly device: string;
-  readonly threads: number;
-  readonly steps: number;
-  readonly stepMs: number;
-  /** The parts of a step, in the order in which they run; shares of the step. */
-  readonly stages: readonly { readonly name: string; readonly ms: number; readonly share: number }[];
-  /** What choosing target features now and then adds to a step in the mean; not part of `stepMs`. */
-  readonly targetsMs: number;
-  /** Encoder's forward and pullback together, as seen from outside: what the shares below refer to. */
-  readonly encoderMs: number;
-  /** The part of it that is no operator: copies, calls. */
-  readonly outsideMs: number;
-  /** By operator, dearest first. */
-  readonly ops: readonly { op: string; forward: number; pullback: number; ms: number; share: number }[];
-  /** By node, dearest first. */
-  readonly nodes: readonly (PassNodeTime & { share: number })[];
-}
+import type { PassNodeTime, StepProfile } from "./step-profile.ts";
 
 const realImages = 1024;
 
@@ -67,13 +40,15 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
   const { runtime, encoder } = await openEncoder({ ...params, threads: 1 }, context);
   const folder = await mkdtemp(join(tmpdir(), "clp-dd-profile-"));
   try {
-    const config = DistillConfig.parse({ ipc: Math.ceil(m / classes), steps: steps + 1 });
+    const recipe = withPreset(undefined, { ipc: Math.ceil(m / classes), steps: steps + 1 });
+    const config = DistillConfig.parse(recipe);
+    const views = viewCount(config);
     const count = classes * config.ipc;
     const size = encoder.preprocessing.crop[0];
     const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
     const chunked = await createChunkedEncoder(
       profilingRuntime(runtime, folder),
-      ...([encoder, count, 1, params.memoryBytes] as const),
+      ...([encoder, count, views, params.memoryBytes] as const),
       runtime.device === "cpu" ? { batch: shardSize(count, ideal, availableParallelism()) } : {},
     );
     const { batch, chunks, activations } = chunked.plan;
@@ -84,14 +59,17 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       classes,
     );
     const parameters = wholePyramid(count, size);
-    const renderer = createRenderer(runtime, batch);
+    const renderer = createRenderer(runtime, batch, config.weightDecay);
     const clock = new Clock();
     const images = await imagesOf(
       {
         config,
         encoder: timedEncoder(chunked, clock),
         renderer: timedRenderer(renderer, clock),
-        augmenter: undefined,
+        augmenter: timedAugmenter(
+          await createAugmenter(runtime, augmentationOf(config), config.seed, batch, size, size),
+          clock,
+        ),
       },
       parameters,
     );
@@ -109,22 +87,25 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       context.progress({ stage: "Profiling", done: step, total: steps, unit: "steps" });
       if (context.signal.aborted) throw new InterruptedError("Stopped before the profile was complete.");
     }
-    const solveMs = await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps);
+    // One solve for each view and feature map.
+    const solves = views * config.normalize.length;
+    const solveMs = solves * (await timeOfSolve(count, classes, encoder.featureSize, parts.gemm, steps));
     const adamMs = await timeOfAdam(parameters, steps);
     const targetsMs = await timeOfTargets(parts, state, steps);
     await release();
     await encoder.release();
     const passes = await Promise.all(
       (["forward", "pullback"] as const).map(async (pass, session) =>
-        (await readProfile(folder, session, chunks, steps)).map((time) => ({ ...time, pass })),
+        (await readProfile(folder, session, chunks * views, steps)).map((time) => ({ ...time, pass })),
       ),
     );
     const nodes = passes.flat().sort((a, b) => b.ms - a.ms);
     const ms = (part: Part): number => clock.ms[part] / steps;
     const encoderMs = ms("features") + ms("pullback");
-    const between = stepMs - encoderMs - ms("render") - ms("update");
+    const between = stepMs - encoderMs - ms("render") - ms("augment") - ms("update");
     const stages = [
       ["rendering", ms("render")],
+      ["augmented draws, and their pullback", ms("augment")],
       ["encoder: features", ms("features")],
       ["ridge solve and adjoint", solveMs],
       ["objective, feature map and batch", Math.max(0, between - solveMs)],
@@ -165,11 +146,11 @@ export function byOperator(nodes: readonly PassNodeTime[]) {
   return [...ops.values()].sort((a, b) => b.ms - a.ms);
 }
 
-type Part = "render" | "features" | "pullback" | "update";
+type Part = "render" | "augment" | "features" | "pullback" | "update";
 
 /** Adds up the time spent in each part. */
 class Clock {
-  readonly ms: Record<Part, number> = { render: 0, features: 0, pullback: 0, update: 0 };
+  readonly ms: Record<Part, number> = { render: 0, augment: 0, features: 0, pullback: 0, update: 0 };
 
   async time<T>(part: Part, work: () => Promise<T>): Promise<T> {
     const start = performance.now();
@@ -189,6 +170,14 @@ function timedEncoder(encoder: ChunkedEncoder, clock: Clock): ChunkedEncoder {
     features: (index, images) => clock.time("features", () => encoder.features(index, images)),
     pullback: (index, images, cotangent, into) =>
       clock.time("pullback", () => encoder.pullback(index, images, cotangent, into)),
+  };
+}
+
+function timedAugmenter(augmenter: Augmenter, clock: Clock): Augmenter {
+  return {
+    ...augmenter,
+    apply: (...draw) => clock.time("augment", () => augmenter.apply(...draw)),
+    pullback: (...draw) => clock.time("augment", () => augmenter.pullback(...draw)),
   };
 }
 

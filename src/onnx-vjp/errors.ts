@@ -1,7 +1,7 @@
 /**
- * The errors a person at the keyboard can cause or mend. Every message says what was given, what was
- * expected and what to do; `clp-dd` prints the message alone and exits with `exitCode`.
- * Anything else that is thrown is a defect in this project.
+ * The errors a caller can cause or fix. Every message says what was given and what was expected; errors that an
+ * application may want to give advice about carry the facts as data. `clp-dd` prints the message alone and exits with
+ * `exitCode`. Anything else that is thrown is a defect in this project.
  */
 export class ClpError extends Error {
   /** Process exit code the command line uses: 1 for bad input, 2 for wrong usage, 130 for an interrupt. */
@@ -18,6 +18,51 @@ export class UsageError extends ClpError {
 /** A model file that cannot be read, run or differentiated as given. */
 export class ModelError extends ClpError {
   override name = "ModelError";
+}
+
+/** A node of a model, as errors name it. */
+export interface NodeName {
+  /** Its operator, with its domain unless that is the standard one. */
+  readonly op: string;
+  readonly name: string;
+}
+
+/** A function of a model that has no gradient because nodes on the way have no pullback rule. */
+export class NoRuleError extends ModelError {
+  override name = "NoRuleError";
+  readonly nodes: readonly NodeName[];
+
+  constructor(message: string, options: ErrorOptions & { readonly nodes?: readonly NodeName[] } = {}) {
+    super(message, options);
+    this.nodes = options.nodes ?? [];
+  }
+}
+
+/** Inputs on which the differentiated outputs do not depend, or only through operators whose derivative is zero. */
+export class UnreachedInputError extends ModelError {
+  override name = "UnreachedInputError";
+  readonly inputs: readonly string[];
+
+  constructor(message: string, options: ErrorOptions & { readonly inputs?: readonly string[] } = {}) {
+    super(message, options);
+    this.inputs = options.inputs ?? [];
+  }
+}
+
+/** Input shapes that a model cannot run at. */
+export class ShapeError extends ModelError {
+  override name = "ShapeError";
+}
+
+/** A device on which nothing runs here. Exit code 2. */
+export class DeviceError extends UsageError {
+  override name = "DeviceError";
+  readonly device: string | undefined;
+
+  constructor(message: string, options: ErrorOptions & { readonly device?: string } = {}) {
+    super(message, options);
+    this.device = options.device;
+  }
 }
 
 /** A computation that left the finite numbers, or a system that is not positive definite. */

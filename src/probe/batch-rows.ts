@@ -1,4 +1,4 @@
-import type { FeatureMap, FeatureMapState } from "./feature-map.ts";
+import { type FeatureMap, type FeatureMapState, unitRows } from "./feature-map.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 
 /** A batch of features after the feature map, Z (n × d), known by its products alone. */
@@ -57,7 +57,20 @@ export function inverseNorms(
   features: Float32Array,
   rows: number,
 ): Float64Array | undefined {
-  return map.apply(features, rows).norms?.map((norm) => (norm > 0 ? 1 / norm : 0));
+  if (!unitRows(map.normalization)) return undefined;
+  const { mean, std } = map;
+  const d = features.length / rows;
+  const inverse = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    let squares = 0;
+    for (let j = 0, at = i * d; j < d; j++, at++) {
+      const centered = mean ? features[at]! - mean[j]! : features[at]!;
+      const value = std ? centered / std[j]! : centered;
+      squares += value * value;
+    }
+    if (squares > 0) inverse[i] = 1 / Math.sqrt(squares);
+  }
+  return inverse;
 }
 
 /** Row i of `a` times factors[i]. */

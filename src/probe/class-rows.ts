@@ -12,7 +12,7 @@ export function indicesByClass(labels: Int32Array, classes: number, ipc: number)
   for (const [c, indices] of byClass.entries()) {
     if (indices.length < ipc) {
       throw new DataError(
-        `Class ${c} has ${indices.length} images, ${ipc} per class were asked for. Lower --ipc.`,
+        `Class ${c} has ${indices.length} images, ${ipc} per class were asked for. Lower \`ipc\`.`,
       );
     }
   }

@@ -87,3 +87,18 @@ export function meanStd(values: readonly number[]): { mean: number; std: number 
   const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
   return { mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
 }
+
+/** Standard error of an accuracy (a fraction) that was measured on `count` images. */
+export const standardError = (accuracy: number, count: number): number =>
+  Math.sqrt((accuracy * (1 - accuracy)) / count);
+
+/**
+ * Standard error of the share `accuracy / full` by the delta method, as if the two had been measured on other images each:
+ * on the same ones, where both are right and wrong together, it is at most about that.
+ */
+export function shareError(accuracy: number, full: number, count: number): number {
+  const relative = (p: number) => standardError(p, count) / p;
+  return accuracy === 0
+    ? standardError(0, count)
+    : (accuracy / full) * Math.hypot(relative(accuracy), relative(full));
+}

@@ -23,7 +23,23 @@ const lgmRecipe: Partial<DistillConfig> = {
   parametrization: "pyramid",
   init: "noise",
   targets: 0,
+  // As published, whatever the images are of.
+  mirror: true,
 };
+
+/**
+ * What makes images bear handling: they are seen as they are and in a draw of crop, mirror, noise and now and then loss of
+ * detail, each view solves its own ridge problem, and weight decay takes the noise that the pyramid starts with.
+ */
+const robust = {
+  augment: 1,
+  clean: true,
+  augmentation: "moderate",
+  lowPass: 0.3,
+  weightDecay: 1,
+  ridge: "per-view",
+  targets: 0,
+} as const satisfies Partial<DistillConfig>;
 
 /**
  * The map of the other objectives: summed over the default's two maps they lose accuracy, where the cross-entropy
@@ -32,23 +48,27 @@ const lgmRecipe: Partial<DistillConfig> = {
 const oneMap: DistillConfig["normalize"] = ["center-l2"];
 
 /**
- * Every recipe that `--preset` knows. The published ones are as published where the source says so; the
+ * Every recipe that `preset` knows. The published ones are as published where the source says so; the
  * others are the project's default schedule with another objective. Explicit options win over a preset.
  */
 export const presets = {
   clp: {
-    config: { method: "clp" },
+    config: { method: "clp", ...robust },
     source:
       "this project's default recipe (docs/recipe.md); the authors of CLP-DD (arXiv 2605.07194) published none",
   },
-  "clp-long": {
-    config: { method: "clp", steps: 1500, tau: 0.05 },
+  long: {
+    config: { method: "clp", ...robust, steps: 1500 },
+    source: "the default recipe with three times the steps (docs/recipe.md)",
+  },
+  exact: {
+    config: { method: "clp" },
     source:
-      "the default recipe with three times the steps, at a lower temperature: nearer to the full data in all probes " +
-      "(docs/results.md)",
+      "this project's recipe for who keeps the exact pixels (docs/recipe.md): images as they are alone, drawn towards " +
+      "target features; they bear next to no handling",
   },
   "clp-mse": {
-    config: { method: "clp-mse", normalize: oneMap, targets: 0 },
+    config: { method: "clp-mse", normalize: oneMap, ...robust },
     source:
       "the default recipe with the squared outer loss, the ablation of CLP-DD (arXiv 2605.07194), on the feature map " +
       "that is best for it here",
@@ -76,16 +96,14 @@ export const presets = {
       "whose accuracy SFM claims to reach",
   },
   lgm: {
-    config: { method: "lgm", normalize: oneMap, targets: 0 },
+    config: { method: "lgm", normalize: oneMap, ...robust },
     source:
-      "the default recipe with LGM's objective (arXiv 2511.16674) on the feature map that is best for it here, " +
-      "without augmentation unless asked for",
+      "the default recipe with LGM's objective (arXiv 2511.16674) on the feature map that is best for it here",
   },
   sfm: {
-    config: { method: "sfm", normalize: oneMap, targets: 0 },
+    config: { method: "sfm", normalize: oneMap, ...robust },
     source:
-      "the default recipe with SFM's objective (arXiv 2602.05391) on the feature map that is best for it here, " +
-      "without augmentation unless asked for",
+      "the default recipe with SFM's objective (arXiv 2602.05391) on the feature map that is best for it here",
   },
 } as const satisfies Readonly<Record<string, Preset>>;
 
@@ -95,9 +113,9 @@ export const presetNames = Object.keys(presets) as readonly PresetName[];
 
 /**
  * A preset's configuration with explicit settings in place of its own. Without a name, that of the method which the
- * settings choose, so that each method runs on the feature map that suits it. With augmentation there are no target
- * features unless they are asked for, and the closed-form methods have no noise in it. Throws UsageError naming the
- * presets there are.
+ * settings choose, so that each method runs on the feature map that suits it. Where a preset without draws is given some,
+ * there are no target features unless they are asked for, and the closed-form methods have no noise in the draws. Throws
+ * UsageError naming the presets there are.
  */
 export function withPreset(
   name: string | undefined,

@@ -42,7 +42,7 @@ const moderateAugmentation: AugmentationRecipe = {
   flipsAlike: true,
   noiseProbability: 1,
   noiseMean: 0,
-  noiseStd: 0.02,
+  noiseStd: 0.04,
 };
 
 const recipes = {

@@ -1,5 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import { compileDerivative, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import { compileDerivative } from "../onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { seededRandom } from "../random.ts";

@@ -1,9 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import {
-  compileDerivative,
-  type Differentiable,
-  planDerivative,
-} from "../onnx-vjp/compile/differentiable.ts";
+import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { adamStep } from "./adam.ts";

@@ -82,7 +82,7 @@ beforeAll(() => {
 function compile(file: string, module: string, moduleResolution: string): string {
   const options = { module, moduleResolution, strict: true, skipLibCheck: false, noEmit: true };
   const config = join(folder, `tsconfig.${moduleResolution}.${file}.json`);
-  const compilerOptions = { ...options, target: "es2022", types: ["node"], preserveSymlinks: false };
+  const compilerOptions = { ...options, target: "es2022", lib: ["es2023"], types: ["node"] };
   writeFileSync(config, JSON.stringify({ compilerOptions, files: [file] }));
   return spawnSync(process.execPath, [tsc, "-p", config], { cwd: folder, encoding: "utf8" }).stdout;
 }

@@ -116,7 +116,7 @@ test("a folder that is no artefact is refused with what is in it, and one that i
   await mkdir(out);
   await writeArtifact(out, sampleContent());
   await expect(writeArtifact(out, sampleContent())).rejects.toThrow(
-    /already holds a distilled set.*--overwrite/,
+    /already holds a distilled set.*`overwrite: true`/,
   );
   await writeArtifact(out, sampleContent({ ipc: 3 }), { overwrite: true });
   expect((await readArtifact(out)).labels).toHaveLength(9);
@@ -124,7 +124,7 @@ test("a folder that is no artefact is refused with what is in it, and one that i
   await mkdir(other);
   await writeFile(join(other, "holiday.jpg"), "x");
   await expect(writeArtifact(other, sampleContent(), { overwrite: true })).rejects.toThrow(
-    /is not empty \(holiday\.jpg\).*Choose another --out/,
+    /is not empty \(holiday\.jpg\).*Choose another `out`/,
   );
   const file = join(folder, "file");
   await writeFile(file, "x");
@@ -198,7 +198,7 @@ test("a folder inside of the data set is refused, be it by way of a link", async
     [link, photos],
   ] as const) {
     await expect(requireOutside(to, data)).rejects.toThrow(UsageError);
-    await expect(requireOutside(to, data)).rejects.toThrow(/lies inside of the data set/);
+    await expect(requireOutside(to, data)).rejects.toThrow(/is inside the data set/);
   }
   await requireOutside(out, photos);
   await requireOutside(join(folder, "photos-small"), link);
@@ -207,7 +207,7 @@ test("a folder inside of the data set is refused, be it by way of a link", async
 
 test("a full disk is named with what is needed and how to go on, and nothing is left of the attempt", async () => {
   const attempt = (goOn?: string) => {
-    disk.reset(6, { dies: false, code: "ENOSPC" });
+    disk.reset(7, { dies: false, code: "ENOSPC" });
     return writeArtifact(out, sampleContent(), { goOn });
   };
   const needed = /disk is full: .*out needs up to 1\.0\d MiB\. Make room, then run the same command again\.$/;

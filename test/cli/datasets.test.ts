@@ -60,7 +60,7 @@ describe("a data set given as NAME:PATH", () => {
     const data = `waterbirds:${join(root.path, "data")}`;
     const common = ["--size", "32", "--cache-dir", join(root.path, "cache"), "--quiet", "--json"];
     const inside = await clpdd(["distill", data, "--out", join(root.path, "data/out"), ...common]);
-    expect(inside.stderr).toMatch(/lies inside of the data set/);
+    expect(inside.stderr).toMatch(/is inside the data set/);
     expect(inside.code).toBe(2);
     const made = await clpdd(["distill", data, "--out", join(root.path, "out"), "--steps", "4", ...common]);
     expect(made.stderr).toBe("");

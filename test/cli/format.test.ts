@@ -6,7 +6,7 @@ import {
   formatMeanStd,
   formatPercent,
   formatSeconds,
-} from "../../src/cli/format.ts";
+} from "../../src/format.ts";
 
 test.each([
   [0, "0 B"],

@@ -146,7 +146,9 @@ test("a checkpoint outlasts the run that was stopped, and is not to be written o
   await lock.release();
   expect((await loadCheckpoint(folder))!.state.step).toBe(4);
   expect(() => requireNoCheckpoint(folder)).toThrow(UsageError);
-  expect(() => requireNoCheckpoint(folder)).toThrow(/out\.checkpoint\. .*--resume, or .*--overwrite/);
+  expect(() => requireNoCheckpoint(folder)).toThrow(
+    /out\.checkpoint\. .*`resume: true`, or .*`overwrite: true`/,
+  );
 });
 
 test("a full disk is named, keeps the checkpoint before and leaves nothing else", async () => {
@@ -161,7 +163,7 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
   const whole = await readFile(path);
-  const message = /checkpoint\.safetensors is damaged.*Delete .* and start again without --resume/;
+  const message = /checkpoint\.safetensors is damaged.*Delete .* and start again without `resume: true`/;
   for (const length of [0, 5, 100, whole.length >> 1, whole.length - 1]) {
     await writeFile(path, whole);
     await truncate(path, length);

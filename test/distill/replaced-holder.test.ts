@@ -58,7 +58,7 @@ describe("a holder that is replaced", () => {
     const holder = new ReplacedHolder(make, setup, reload);
     await expect(holder.start()).rejects.toThrow(ProcessError);
     await expect(new ReplacedHolder(make, setup, reload).start()).rejects.toThrow(
-      /ended by SIGKILL.*started 3 times.*--threads/,
+      /ended by SIGKILL.*started 3 times.*`threads`/,
     );
     expect(asked.length).toBe(6);
     expect(ended).toEqual([0, 1, 2, 3, 4, 5]);

@@ -45,6 +45,6 @@ describe("a step at which every feature is zero", { timeout: 60_000 }, () => {
       for (const name of ["a", "b"]) await plain.png().toFile(join(folder, `${name}.png`));
     }
     const start = { steps: 2, init: "real", parametrization: "pixels" };
-    await expect(distill(start)).rejects.toThrow(/features of zero.*--size/s);
+    await expect(distill(start)).rejects.toThrow(/features of zero.*`size`/s);
   });
 });

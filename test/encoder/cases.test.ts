@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -14,7 +14,7 @@ import { relativeError } from "../support/check-rule.ts";
 const folder = fileURLToPath(new URL("../fixtures/cases", import.meta.url));
 const runtime = nodeRuntime({ threads: 1 });
 
-/** A model as people really have it: how it is opened, and what is right (test/fixtures/README.md). */
+/** A model as people really have it: how it is opened, and what is right (tools/README.md). */
 interface Case {
   readonly note: string;
   readonly options: LoadOptions;
@@ -23,7 +23,10 @@ interface Case {
   readonly refused?: string;
 }
 
-const cases = readdirSync(folder).map((name) => {
+// Cases of weights and of preprocessing have their own tests.
+const models = readdirSync(folder).filter((name) => existsSync(join(folder, name, "model.onnx")));
+const described = models.filter((name) => existsSync(join(folder, name, "case.json")));
+const cases = described.map((name) => {
   const text = readFileSync(join(folder, name, "case.json"), "utf8");
   return [name, JSON.parse(text) as Case] as const;
 });
@@ -73,18 +76,19 @@ describe("models that cannot be used are refused in a sentence that says what to
   });
 });
 
-const models = fileURLToPath(new URL("../fixtures/models", import.meta.url));
+const exportedFolder = fileURLToPath(new URL("../fixtures/models", import.meta.url));
 
 /** Every model among the fixtures, with what it is opened with. */
 function everyModel(): (readonly [string, string, LoadOptions])[] {
   const own = cases.map(([name, { options }]) => [name, path(name), { size: 32, ...options }] as const);
-  const exported = readdirSync(models).map((name) => {
-    const meta = JSON.parse(readFileSync(join(models, name, "meta.json"), "utf8")) as {
-      inputShape: number[];
-    };
-    return [name, join(models, name, "model.onnx"), { size: meta.inputShape[2]! }] as const;
+  const others = models.filter((name) => !described.includes(name));
+  const exported = readdirSync(exportedFolder).map((name) => {
+    const text = readFileSync(join(exportedFolder, name, "meta.json"), "utf8");
+    const { inputShape } = JSON.parse(text) as { inputShape: [number, number, number, number] };
+    const options = inputShape[2] === inputShape[3] ? { size: inputShape[2] } : {};
+    return [name, join(exportedFolder, name, "model.onnx"), options] as const;
   });
-  return [...own, ...exported];
+  return [...own, ...others.map((name) => [name, path(name), {}] as const), ...exported];
 }
 
 /** The message of the ModelError that `run` ends with; undefined where it does not. */
@@ -108,12 +112,13 @@ describe("a model that is inspected as differentiable gives features and gradien
     const happened = await refusalOf(async () => {
       const encoder = await createEncoder(runtime, await loadEncoderModel(file, options));
       const [height, width] = encoder.preprocessing.crop;
-      const pixels = new Float32Array(3 * height * width).fill(0.5);
-      await encoder.features(pixels, 1);
+      const count = encoder.fixedBatch ?? 1;
+      const pixels = new Float32Array(count * 3 * height * width).fill(0.5);
+      await encoder.features(pixels, count);
       await encoder.release();
-      const chunked = await createChunkedEncoder(runtime, encoder, 1, 1, 2 ** 30);
+      const chunked = await createChunkedEncoder(runtime, encoder, count, 1, 2 ** 30);
       await chunked.features(0, pixels);
-      await chunked.pullback(0, pixels, new Float32Array(encoder.featureSize).fill(1));
+      await chunked.pullback(0, pixels, new Float32Array(count * encoder.featureSize).fill(1));
       await chunked.release();
     });
     expect(inspected === undefined, inspected).toBe(happened === undefined);

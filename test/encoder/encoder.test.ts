@@ -165,7 +165,7 @@ describe("models that cannot be differentiated", () => {
     for (const refused of [encoder.plan(1), Promise.resolve().then(encoder.requirePullback)]) {
       await expect(refused).rejects.toThrow(ModelError);
       await expect(refused).rejects.toThrow(
-        /"features" cannot be differentiated.*Bernoulli "draw", Bernoulli "again".*"normed" \[1, 4, 8, 8\].*--feature normed/,
+        /"features" cannot be differentiated.*Bernoulli "draw", Bernoulli "again".*"normed" \[1, 4, 8, 8\].*`feature: "normed"`/,
       );
     }
     // Features alone need no rule.
@@ -178,7 +178,7 @@ describe("models that cannot be differentiated", () => {
 
   it("name any tensor before the nodes where none is a usual feature", async () => {
     const encoder = await open(drawn);
-    await expect(encoder.plan(1)).rejects.toThrow(/--feature map\.$/);
+    await expect(encoder.plan(1)).rejects.toThrow(/`feature: "map"`\.$/);
     await encoder.release();
   });
 
@@ -207,7 +207,7 @@ describe("models that are refused", () => {
     for (const domain of ["", "com.example"]) {
       const opened = open({ between: (b, map) => own(b, map, domain) });
       await expect(opened).rejects.toThrow(ModelError);
-      await expect(opened).rejects.toThrow(/Sparkle "the odd one".*--feature/);
+      await expect(opened).rejects.toThrow(/Sparkle "the odd one".*`feature`/);
     }
   });
 

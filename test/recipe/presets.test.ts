@@ -31,7 +31,7 @@ describe("presets", () => {
       steps: 7,
       seed: 3,
     });
-    expect(withPreset(undefined, { steps: 7 })).toEqual({ method: "clp", steps: 7 });
+    expect(withPreset(undefined, { steps: 7 })).toEqual({ ...presets.clp.config, steps: 7 });
   });
 
   it("without a name takes that of the method, unless its maps are given", () => {
@@ -40,17 +40,33 @@ describe("presets", () => {
   });
 
   it("chooses no target features from augmented draws unless asked to", () => {
-    expect(withPreset(undefined, { augment: 1 }).targets).toBe(0);
-    expect(withPreset(undefined, { augment: 1, targets: 20 }).targets).toBe(20);
-    expect(withPreset(undefined, { augment: 0 }).targets).toBeUndefined();
+    expect(withPreset(undefined, {}).targets).toBe(0);
+    expect(withPreset(undefined, { targets: 20 }).targets).toBe(20);
+    expect(withPreset("exact", { augment: 1 }).targets).toBe(0);
+    expect(withPreset("exact", { augment: 1, targets: 20 }).targets).toBe(20);
+    expect(DistillConfig.parse(withPreset("exact", {})).targets).toBeGreaterThan(0);
   });
 
-  it("has no noise in the augmentation of closed forms unless asked to", () => {
-    expect(withPreset(undefined, { augment: 1 }).augmentation).toBe("geometric");
-    expect(withPreset("clp-long", { augment: 1, augmentation: "lgm" }).augmentation).toBe("lgm");
-    expect(withPreset("lgm", { augment: 3 }).augmentation).toBeUndefined();
+  it("has no noise in draws that are added to closed forms on images as they are, unless asked to", () => {
+    expect(withPreset("exact", { augment: 1 }).augmentation).toBe("geometric");
+    expect(withPreset("exact", { augment: 1, augmentation: "lgm" }).augmentation).toBe("lgm");
     expect(withPreset("lgm-paper", {}).augmentation).toBe("lgm");
-    expect(withPreset(undefined, {}).augmentation).toBeUndefined();
+    expect(withPreset("exact", {}).augmentation).toBeUndefined();
+  });
+
+  it.each(["clp", "clp-mse", "lgm", "sfm", "long"] as const)(
+    "%s sees images as they are and in a moderate draw, each view with its own ridge",
+    (name) => {
+      expect(withPreset(name, {})).toMatchObject({ clean: true, augment: 1, ridge: "per-view" });
+      expect(withPreset(name, {}).augmentation).toBe("moderate");
+    },
+  );
+
+  it("exact and the published recipes are what they were before views, in one ridge", () => {
+    for (const name of ["exact", "lgm-paper", "lgm-paper-imagenet", "sfm-paper"] as const)
+      expect(DistillConfig.parse(withPreset(name, {}))).toMatchObject({
+        ...{ clean: false, ridge: "joint", lowPass: 0, weightDecay: 0 },
+      });
   });
 
   it.each(["lgm-papers", "toString", ""])("refuses %j, naming those there are", (name) => {

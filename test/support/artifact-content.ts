@@ -58,7 +58,7 @@ export function sampleManifest(
         top1: 0.5,
         perClass: classes.map((_, i) => (i === 1 ? null : 0.25 + (0.5 * i) / classes.length)),
       },
-      fullData: { top1: 0.625, lambda: 0.03 },
+      fullData: { top1: 0.625, lambda: 0.03, probe: "closed form" },
       centroid: { top1: 0.375 },
       random: { mean: 0.25, std: 0.0125, seeds: [0, 1, 2, 3, 4] },
       edits: {

@@ -12,11 +12,17 @@ const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 /** Runs the compiled command line; `started` gets the process, for tests that stop it. */
 export function clpdd(
   args: readonly string[],
-  options: { cwd?: string; started?: (child: ChildProcess) => void } = {},
+  options: {
+    cwd?: string;
+    /** Variables beside those of the tests. */
+    env?: Readonly<Record<string, string>>;
+    started?: (child: ChildProcess) => void;
+  } = {},
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], {
       ...(options.cwd ? { cwd: options.cwd } : {}),
+      env: { ...process.env, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let stdout = "";

@@ -99,4 +99,20 @@ describe("a renderer", () => {
     });
     expect(relativeError(images.subarray(0, expected.length), expected)).toBeLessThan(1e-6);
   });
+
+  it("takes weight decay from levels, and none from pixels", async () => {
+    const renderer = createRenderer(runtime, 2, 0.5);
+    for (const [parameters, kept] of [
+      [pyramid(4, 3), 1 - 0.1 * 0.5],
+      [noiseParameters("pixels", 2, 4, 0), 1],
+    ] as const) {
+      const before = parameters.levels.map(({ values }) => values.slice());
+      const images = await renderer.render(parameters, 0);
+      // Without a gradient Adam moves nothing.
+      await renderer.update(parameters, 0, images, new Float32Array(images.length), 0.1);
+      for (const [l, { values }] of parameters.levels.entries())
+        for (const [i, value] of values.entries()) expect(value).toBeCloseTo(kept * before[l]![i]!, 6);
+    }
+    await renderer.release();
+  });
 });

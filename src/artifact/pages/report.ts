@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../../format.ts";
+import { shareError, standardError } from "../../probe/metrics.ts";
 import { editsInWords } from "../edits-in-words.ts";
 import { type CurvePoint, imageCount, kindNames, type Manifest, type ResultRow } from "../manifest.ts";
 import { chartSvg } from "./chart.ts";
@@ -89,7 +90,8 @@ function headline({ kind, metrics, data }: Manifest, total: number): string {
   const own = `A linear probe trained on ${images} classifies ${formatPercent(closedForm.top1)} of ${data.name}’s test images correctly`;
   if (fullData === undefined || fullData.top1 === 0 || kind === "full") return `${own}.`;
   const train = data.counts.train === undefined ? "all" : `all ${formatCount(data.counts.train)}`;
-  return `${own}: ${formatPercent(closedForm.top1 / fullData.top1, 0)} of what ${train} training images give.`;
+  const share = formatPercent(closedForm.top1 / fullData.top1, 0);
+  return `${own}: ${share} of what ${train} training images give.`;
 }
 
 function imagesSection(
@@ -113,8 +115,12 @@ function imagesSection(
 <div class="${shape}" style="--cell: ${cell}">
 ${groups.map(({ className, images }) => {
   const accuracy = metrics.closedForm?.perClass?.[classes.indexOf(className)];
+  const whole = metrics.fullData?.perClass?.[classes.indexOf(className)];
+  const ofFull = typeof whole === "number" ? ` (full data ${formatPercent(whole, 0)})` : "";
   const caption = html`<figcaption>${className}${
-    typeof accuracy === "number" ? html` <span class="soft">${formatPercent(accuracy, 0)}</span>` : undefined
+    typeof accuracy === "number"
+      ? html` <span class="soft">${formatPercent(accuracy, 0)}${ofFull}</span>`
+      : undefined
   }</figcaption>\n`;
   const shown = images.map(({ dataUri }) => html`<img src="${dataUri}" alt="${className}">`);
   return several
@@ -171,9 +177,8 @@ function resultsSection({
     kind === "random" ? row.name.startsWith(`${kindNames.random}, seed`) : row.name === kindNames[kind];
   // Where every row says the same, a narrow screen leaves it out.
   const probe = rows.every((row) => row.protocol === rows[0]!.protocol) ? "same" : "";
-  // The share is of the full data under the same protocol.
-  const full = (row: ResultRow) =>
-    rows.find((other) => other.name === "full data" && other.protocol === row.protocol)?.top1;
+  // The share is of the better of the full data's probes.
+  const full = Math.max(0, ...rows.filter(({ name }) => name === kindNames.full).map(({ top1 }) => top1));
   return html`<h2>Results</h2>
 <div class="scroll"><table>
 <thead><tr><th>Trained on</th><th class="number">Images</th><th class="${probe}">Probe</th><th class="number">Top-1</th>${
@@ -181,19 +186,18 @@ function resultsSection({
   }${has("worstGroup") ? html`<th class="number">Worst group</th>` : undefined}<th class="number">Of full data</th><th class="bar"></th></tr></thead>
 <tbody>
 ${rows.map((row) => {
-  const reference = full(row);
   return html`<tr${own(row) ? trusted(' class="own"') : undefined}><td>${row.name}</td><td class="number">${formatCount(
     row.images,
   )}</td><td class="${probe}">${row.protocol}</td><td class="number">${formatMeanStd(row.top1, row.std)}</td>${
     has("top5") ? html`<td class="number extra">${optionalPercent(row.top5)}</td>` : undefined
   }${has("worstGroup") ? html`<td class="number">${optionalPercent(row.worstGroup)}</td>` : undefined}<td class="number">${
-    reference ? formatPercent(row.top1 / reference, 0) : "–"
+    full > 0 ? formatPercent(row.top1 / full, 0) : "–"
   }</td><td class="bar"><div style="width: ${(100 * row.top1).toFixed(1)}%"></div></td></tr>\n`;
 })}</tbody>
 </table></div>
 <p class="small soft">Share of ${
     data.counts.test === undefined ? "the" : formatCount(data.counts.test)
-  } real test images classified rightly, measured by this run.${
+  } real test images classified rightly, measured by this run.${uncertainty(metrics, data.counts.test)}${
     closedForm === undefined
       ? ""
       : ` Closed form: ridge regression on features after ${normalization}, λ = ${lambda}${
@@ -204,6 +208,24 @@ ${rows.map((row) => {
       ? ""
       : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`
   }</p>`;
+}
+
+/** Test images under which an accuracy is uncertain by several points. */
+const fewTestImages = 200;
+
+/** How uncertain the figures are for the number of their test images. */
+function uncertainty({ closedForm, fullData }: Manifest["metrics"], count: number | undefined): string {
+  if (closedForm === undefined || count === undefined) return "";
+  const points = (100 * standardError(closedForm.top1, count)).toFixed(1);
+  const share =
+    fullData === undefined || fullData.top1 === 0
+      ? ""
+      : `, of its share of the full data ${(100 * shareError(closedForm.top1, fullData.top1, count)).toFixed(1)}`;
+  const few =
+    count < fewTestImages
+      ? ` With ${formatCount(count)} test images, differences of less than ${(200 * standardError(closedForm.top1, count)).toFixed(0)} points say nothing.`
+      : "";
+  return ` Standard error of this set’s accuracy: ${points} points${share}.${few}`;
 }
 
 /** What is left of the images' worth after each edit, beside what the edit does to them. */

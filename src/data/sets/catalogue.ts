@@ -14,7 +14,7 @@ import { openSpawrious } from "./spawrious.ts";
 import { isTinyImageNet, openTinyImageNet } from "./tiny-imagenet.ts";
 import { isWaterbirds, openWaterbirds } from "./waterbirds.ts";
 
-/** A known data set: what it is, where it comes from, how its files lie, and how they are opened. */
+/** A known data set: what it is, where it comes from, how its files are laid out, and how they are opened. */
 export interface DataSet {
   /** What a person types, as in NAME:PATH. */
   readonly name: string;
@@ -24,16 +24,16 @@ export interface DataSet {
   readonly classes: number;
   /** Page that describes it and leads to its files. */
   readonly page: string;
-  /** Licence, or what is known of the terms. */
+  /** License, or what is known of the terms. */
   readonly terms: string;
-  /** How the files must lie under PATH, one line each. */
+  /** How the files must be laid out under PATH, one line each. */
   readonly layout: readonly string[];
   /** Each must be there; where several are joined with "|", one of them. */
   readonly required: readonly string[];
   /** Whether a folder holds its files, where `required` cannot say it. */
   readonly isThere?: (root: string) => boolean;
-  /** Whether a folder lies so that it can be nothing else: then its path is enough. */
-  readonly isRecognised?: (root: string) => boolean;
+  /** Whether a folder is laid out so that it can be nothing else: then its path is enough. */
+  readonly isRecognized?: (root: string) => boolean;
   /** A folder where a system's package puts it. */
   readonly usual?: string;
   open(root: string): Promise<ImageSource>;
@@ -99,7 +99,7 @@ function cifar(name: "cifar-10" | "cifar-100", classes: number, folder: string, 
     ],
     required: [],
     isThere: (root) => binary(root) || cifarPickles(root, name) !== undefined,
-    isRecognised: (root) => binary(root) || cifarPickles(root, name) !== undefined,
+    isRecognized: (root) => binary(root) || cifarPickles(root, name) !== undefined,
     open: (root) => openCifar(root, name),
   };
 }
@@ -158,7 +158,7 @@ export const dataSets: readonly DataSet[] = [
     layout: imagenetLayout,
     required: imagenetRequired,
     // With val in class folders it is an image folder like any other.
-    isRecognised: (root) =>
+    isRecognized: (root) =>
       has("LOC_val_solution.csv")(root) && (has("train", "val")(root) || has("ILSVRC/Data/CLS-LOC")(root)),
     open: (root) => openImageNet(root, "imagenet", null),
   },
@@ -191,7 +191,7 @@ export const dataSets: readonly DataSet[] = [
     terms: "images of ImageNet",
     layout: ["train/<wnid>/images/*.JPEG", "val/images/*.JPEG  val/val_annotations.txt"],
     required: ["train", "val/images", "val/val_annotations.txt"],
-    isRecognised: isTinyImageNet,
+    isRecognized: isTinyImageNet,
     open: (root) => openTinyImageNet(root, "tiny-imagenet"),
   },
   {
@@ -206,7 +206,7 @@ export const dataSets: readonly DataSet[] = [
       "images.txt  image_class_labels.txt  train_test_split.txt  classes.txt",
     ],
     required: ["images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images"],
-    isRecognised: has("images.txt", "image_class_labels.txt", "train_test_split.txt"),
+    isRecognized: has("images.txt", "image_class_labels.txt", "train_test_split.txt"),
     open: (root) => openCub(root, "cub-200"),
   },
   {
@@ -218,7 +218,7 @@ export const dataSets: readonly DataSet[] = [
     terms: "images of ImageNet",
     layout: ["Images/<wnid>-<breed>/*.jpg", "lists/train_list.mat  lists/test_list.mat   (of lists.tar)"],
     required: ["Images", "lists/train_list.mat", "lists/test_list.mat"],
-    isRecognised: has("lists/train_list.mat", "lists/test_list.mat"),
+    isRecognized: has("lists/train_list.mat", "lists/test_list.mat"),
     open: (root) => openDogs(root, "stanford-dogs"),
   },
   {
@@ -230,7 +230,7 @@ export const dataSets: readonly DataSet[] = [
     terms: "see its page",
     layout: ["jpg/image_00001.jpg …", "imagelabels.mat  setid.mat"],
     required: ["jpg", "imagelabels.mat", "setid.mat"],
-    isRecognised: has("imagelabels.mat", "setid.mat"),
+    isRecognized: has("imagelabels.mat", "setid.mat"),
     open: (root) => openFlowers(root, "flowers-102"),
   },
   {
@@ -242,7 +242,7 @@ export const dataSets: readonly DataSet[] = [
     terms: "see its page",
     layout: ["images/<class>/*.jpg", "meta/train.txt  meta/test.txt       (or .json)"],
     required: ["images", "meta/train.txt|meta/train.json", "meta/test.txt|meta/test.json"],
-    isRecognised: (root) =>
+    isRecognized: (root) =>
       has("images")(root) && (has("meta/train.txt")(root) || has("meta/train.json")(root)),
     open: (root) => openFood(root, "food-101"),
   },
@@ -258,7 +258,7 @@ export const dataSets: readonly DataSet[] = [
       "<class>/*.jpg       as metadata.csv names them (waterbird_complete95_…)",
     ],
     required: ["metadata.csv"],
-    isRecognised: isWaterbirds,
+    isRecognized: isWaterbirds,
     open: (root) => openWaterbirds(root, "waterbirds"),
   },
   spawrious("easy"),

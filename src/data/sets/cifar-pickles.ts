@@ -127,10 +127,10 @@ async function dictionary(path: string): Promise<{ content: ReadonlyMap<string, 
   try {
     const bytes = await readBounded(path, mostBytes, (head) => {
       // Protocol 2 and later say so; before, a dictionary begins with a mark.
-      if (head[0] !== 0x80 && head[0] !== 0x28) throw new Error("it is no pickle");
+      if (head[0] !== 0x80 && head[0] !== 0x28) throw new Error("it is not a pickle");
     });
     const content = readPickle(bytes);
-    if (!(content instanceof Map)) throw new Error("it is no dictionary");
+    if (!(content instanceof Map)) throw new Error("it is not a dictionary");
     return { content, bytes };
   } catch (cause) {
     throw new DataError(`${path} cannot be read as a pickle: ${messageOf(cause)}. Download it again.`, {
@@ -143,6 +143,6 @@ function texts(value: Pickled | undefined, where: string): string[] {
   const list = Array.isArray(value) ? (value as readonly Pickled[]) : [];
   const names = list.map((item) => (item instanceof Uint8Array ? new TextDecoder().decode(item) : item));
   if (names.length === 0 || !names.every((item) => typeof item === "string"))
-    throw new DataError(`${where} is no list of names. Download it again.`);
+    throw new DataError(`${where} is not a list of names. Download it again.`);
   return names as string[];
 }

@@ -92,7 +92,7 @@ async function download(
   const address = `datasets/${wanted.id}`;
   const byHand =
     `Download its .parquet files from ${access.hubUrl}/${address}/tree/${wanted.revision ?? "main"} by other means ` +
-    "and give the folder that they lie in.";
+    "and give the folder that they are in.";
   if (access.offline) {
     throw new DownloadError(
       `hf:${text} is not in ${access.cacheDir}, and HF_HUB_OFFLINE forbids to fetch it. ${byHand}`,
@@ -140,7 +140,7 @@ async function parquetFiles(
     ...(access.accessToken ? { accessToken: access.accessToken } : {}),
   };
   const repo = { type: "dataset", name: id } as const;
-  // A data set without parquet files of its own has converted ones on a branch of their own.
+  // A data set without parquet files of its own has converted ones on their own branch.
   for (const candidate of revision === undefined ? ["main", converted] : [revision]) {
     const files: HubFile[] = [];
     let commit: string;

@@ -56,7 +56,7 @@ export const imagenetSubsets: Readonly<Record<string, readonly string[]>> = {
   "glad-c": wnids(
     "n03393912 n01833805 n03344393 n03208938 n01828970 n02606052 n02129165 n02017213 n02280649 n01531178",
   ),
-  // ostrich, Samoyed, junco, Brabancon griffon, chickadee, sorrel, admiral, great grey owl, hornbill, ringlet
+  // ostrich, Samoyed, junco, Brabancon griffon, chickadee, sorrel, admiral, great gray owl, hornbill, ringlet
   "glad-d": wnids(
     "n01518878 n02111889 n01534433 n02112706 n01592084 n02389026 n02276258 n01622779 n01829413 n02277742",
   ),

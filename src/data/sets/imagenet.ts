@@ -19,7 +19,7 @@ const groundTruth = "ILSVRC2012_validation_ground_truth.txt";
 /**
  * ImageNet-1K, or the classes `wanted` of it: `train/<wnid>/*`, and `val/<wnid>/*` or a flat `val/` with the labels
  * of Kaggle's LOC_val_solution.csv or of the devkit. Classes are WordNet ids in order, as everyone's loaders have
- * them; `val` is the test split. Imagenette and Imagewoof in their own folders lie in the same way.
+ * them; `val` is the test split. Imagenette and Imagewoof in their own folders are laid out in the same way.
  */
 export async function openImageNet(
   root: string,

@@ -5,14 +5,14 @@ import type { Item } from "../../images/types.ts";
 import { digestFiles, fileItem } from "../file-item.ts";
 import { type ImageList, type ImageSource, requireSplit, type Split } from "../source.ts";
 
-/** A split: its images, and what beside their ids, labels and groups tells them from others. */
+/** A split: its images, and what beside their ids, labels and groups distinguishes them from others. */
 export interface ListedSplit {
   readonly images: ImageList;
   /** Feeds ids, labels, groups and whatever shows that the images are these into a fingerprint. */
   digest(digest: Hash): Promise<void>;
 }
 
-/** All of a data set that was read from lists: names, labels, where the bytes lie. */
+/** All of a data set that was read from lists: names, labels, where the bytes are. */
 export interface Listing {
   readonly name: string;
   /** Names the format, and what the fingerprint covers; part of the fingerprint. */
@@ -31,7 +31,7 @@ export function listedSource(listing: Listing): ImageSource {
   const head = listing.head ?? [format, classes, groups ?? null];
   if (classes.length < 2) {
     throw new DataError(
-      `${name} has ${classes.length} class${classes.length === 1 ? "" : "es"}; at least two are needed to tell apart.`,
+      `${name} has ${classes.length} class${classes.length === 1 ? "" : "es"}; a classifier needs at least two.`,
     );
   }
   for (const [split, { images }] of splits) {

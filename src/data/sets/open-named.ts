@@ -13,7 +13,7 @@ import { openIdx } from "./idx.ts";
 import { openParquet } from "./parquet.ts";
 import { openWebDataset } from "./webdataset.ts";
 
-/** How the hub is reached, and who is told of a download. */
+/** How the hub is reached, and who hears of a download. */
 export interface HubReach {
   readonly access: HubAccess;
   readonly context?: PartialContext;
@@ -24,9 +24,9 @@ const mostShardFolders = 16;
 
 /**
  * Opens NAME:PATH (a known data set in a folder), hf:OWNER/NAME (of the hub), a bare NAME whose place is known, or a
- * path: of a folder that lies as a known data set does, of parquet files or tar shards, or of an image folder. Where
+ * path: of a folder that is laid out as a known data set is, of parquet files or tar shards, or of an image folder. Where
  * class folders hold images, shards beside them are passed over, with a note.
- * Throws UsageError at an unknown name; DataError, with how the files must lie and where they are from, when they
+ * Throws UsageError at an unknown name; DataError, with how the files must be laid out and where they are from, when they
  * are not there.
  */
 export async function openNamed(text: string, hub?: HubReach): Promise<ImageSource> {
@@ -61,10 +61,10 @@ export function folderOf(text: string): string | undefined {
   return set === undefined ? text : (path ?? (existsSync(text) ? text : set.usual));
 }
 
-/** How a data set's files must lie and where they are from. */
+/** How a data set's files must be laid out and where they are from. */
 function howTo(set: DataSet): string {
   const lines = set.layout.map((line) => `    ${line}`);
-  return `${set.title} comes from\n    ${set.page}\nand must lie under PATH as\n${lines.join("\n")}`;
+  return `${set.title} comes from\n    ${set.page}\nand must be laid out under PATH as\n${lines.join("\n")}`;
 }
 
 function splitName(text: string): { prefix?: string; set?: DataSet; path?: string } {
@@ -103,7 +103,7 @@ async function openPath(path: string): Promise<ImageSource> {
       `${path} is a file. Give a folder of images, a data set as NAME:PATH, or a .parquet or .tar file.`,
     );
   }
-  const set = dataSets.find((candidate) => candidate.isRecognised?.(path));
+  const set = dataSets.find((candidate) => candidate.isRecognized?.(path));
   if (set !== undefined) return set.open(path);
   if (isIdxFolder(path)) return openIdx(path, name);
   if (existsSync(join(path, "spawrious224"))) {
@@ -120,7 +120,7 @@ async function openPath(path: string): Promise<ImageSource> {
 }
 
 /**
- * Whether a folder with shards is an image folder that they merely lie in: two class folders hold images, and none
+ * Whether a folder with shards is an image folder that they merely are in: two class folders hold images, and none
  * holds shards in their place, as `data` does in a parquet set that has pictures of itself too.
  */
 async function isImageFolder(root: string, shards: readonly string[]): Promise<boolean> {

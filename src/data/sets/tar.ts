@@ -92,7 +92,7 @@ interface Extension {
   readonly sparse?: boolean;
 }
 
-/** Reads pieces of a file that lie near each other with few calls. */
+/** Reads pieces of a file that are near each other with few calls. */
 class Window {
   readonly #file: FileHandle;
   readonly #size: number;
@@ -105,7 +105,7 @@ class Window {
     this.#size = size;
   }
 
-  /** A copy of `length` bytes at `start`, which lie within the file. */
+  /** A copy of `length` bytes at `start`, which are within the file. */
   async read(start: number, length: number): Promise<Uint8Array> {
     if (length > windowBytes) {
       return this.#fill(new Uint8Array(length), start);

@@ -37,7 +37,7 @@ export async function openTinyImageNet(root: string, name: string): Promise<Imag
     const found = label.get(id);
     if (found === undefined)
       throw new DataError(
-        `${where}: "${shown(id)}" is no class of ${join(root, "train")} (${listed(classes)}).`,
+        `${where}: "${shown(id)}" is not a class of ${join(root, "train")} (${listed(classes)}).`,
       );
     labels.set(image, found);
   }

@@ -6,7 +6,7 @@ import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
 
 const metadata = "metadata.csv";
 const columns = ["img_filename", "y", "split", "place"];
-/** Of metadata.csv's start: its header lies in it. */
+/** Of metadata.csv's start: its header is in it. */
 const headBytes = 64 * 1024;
 const classes = ["landbird", "waterbird"];
 const places = ["land", "water"];

@@ -10,7 +10,7 @@ import { digestRecords, imageList, type ListedSplit, listedSource } from "./list
 import { bySplit, valAsTest } from "./split-name.ts";
 import { tarEntries } from "./tar.ts";
 
-/** Files beside the shards that name the classes, one a line. */
+/** Files beside the shards that name the classes, one per line. */
 const nameFiles = ["classnames.txt", "classes.txt"];
 const mostClasses = 1_000_000;
 
@@ -19,7 +19,7 @@ const mostClasses = 1_000_000;
  * What is passed over is counted in the notes. One pass over the
  * shards' headers makes an index; images are then read by range, nothing is unpacked. A shard's split is the one its
  * name or folder says; class names are the lines of classnames.txt where it is there, else numbers. The fingerprint
- * covers keys, labels and where the bytes lie.
+ * covers keys, labels and where the bytes are.
  *
  * @param files the shards' paths under `root`
  */

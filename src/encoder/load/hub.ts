@@ -169,7 +169,7 @@ function byHand({ id, revision }: HubModel, { hubUrl, cacheDir }: HubAccess): st
   const files = `${hubUrl}/${id}/tree/${revision ?? "main"}`;
   return (
     `On a machine with a network, download config.json, preprocessor_config.json and model.safetensors (or the ONNX ` +
-    `file) from ${files} into a folder of their own and give that folder as --encoder; or copy the folder ` +
+    `file) from ${files} into a folder of their own and give that folder as \`encoder\`; or copy the folder ` +
     `${getRepoFolderName({ type: "model", name: id })} of another machine's hub cache into ${cacheDir}.`
   );
 }

@@ -40,7 +40,7 @@ export async function buildTransformer(
   if (size.some((side) => side < v.patch || side % v.patch !== 0)) {
     throw new ModelError(
       `Images of ${size[0]} × ${size[1]} pixels do not divide into patches of ${v.patch} × ${v.patch}, as ${v.family} ` +
-        `has them. Choose a --size that is a multiple of ${v.patch} (${v.image[0]} is the model's own).`,
+        `has them. Choose a \`size\` that is a multiple of ${v.patch} (${v.image[0]} is the model's own).`,
     );
   }
   const b = new GraphBuilder(undefined, "vit/");

@@ -101,7 +101,7 @@ export interface VisionTransformer {
   readonly pooling: Pooling;
   /** An attention-pooling head: its weights as PyTorch's MultiheadAttention or as timm's pool has them. */
   readonly attentionPool: { readonly qkv: "fused" | "q-kv"; readonly hidden: number } | undefined;
-  /** A dense layer with tanh on the class token (`--pool pooler`), where the file has one. */
+  /** A dense layer with tanh on the class token (`pool: 'pooler'`), where the file has one. */
   readonly pooler: number | undefined;
   /** A last matrix into the shared space of images and texts. */
   readonly projection: { readonly size: number; readonly required: boolean } | undefined;

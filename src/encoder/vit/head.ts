@@ -133,6 +133,6 @@ async function readPoolProducts({ v, weights }: Layers): Promise<{ query: Linear
 
 function poolError(v: VisionTransformer, pool: string, what: string, instead: string): ModelError {
   return new ModelError(
-    `--pool ${pool} cannot be had of this model: ${v.family} ${what}. Choose --pool ${instead}.`,
+    `\`pool: '${pool}'\` cannot be had of this model: ${v.family} ${what}. Choose \`pool: '${instead}'\`.`,
   );
 }

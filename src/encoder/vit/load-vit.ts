@@ -10,6 +10,7 @@ import { shardsOf } from "../load/weight-shards.ts";
 import type { EncoderModel, Pool } from "../model.ts";
 import { buildTransformer } from "./build.ts";
 import { readTransformerConfig, requireFewPatches } from "./config.ts";
+import { configFile, indexFile, weightsFile } from "./folder-files.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
 
 /** How a folder of weights is to be loaded. */
@@ -21,18 +22,6 @@ export interface TransformerFolderOptions {
   readonly pool?: Pool;
   /** Comes before what the family and its configuration say; given the defaults where it is a function. */
   readonly preprocessing?: Partial<Preprocessing> | ((defaults: Preprocessing) => Preprocessing);
-}
-
-const configFile = "config.json";
-const weightsFile = "model.safetensors";
-const indexFile = "model.safetensors.index.json";
-
-/** Whether a path is a folder with a config.json and safetensors weights, as `loadTransformerFolder` reads. */
-export function isTransformerFolder(folder: string): boolean {
-  return (
-    existsSync(join(folder, configFile)) &&
-    (existsSync(join(folder, weightsFile)) || existsSync(join(folder, indexFile)))
-  );
 }
 
 /**

@@ -46,7 +46,7 @@ export function hubFetch(id: string, access: HubAccess, context: PartialContext)
       const busy = response === undefined || response.status === 429 || response.status >= 500;
       const asked = secondsAsked(response?.headers.get("retry-after"));
       const wait = asked ?? firstWait * 2 ** (attempt - 1);
-      // Without an answer a second try is enough to tell a hiccup from a missing network.
+      // Without an answer a second try is enough to distinguish a hiccup from a missing network.
       const last = response === undefined ? 2 : attempts;
       if (!busy || attempt >= last || wait > longestWait) {
         await response?.body?.cancel().catch(() => undefined);
@@ -82,7 +82,7 @@ export function interrupted(id: string): InterruptedError {
   return new InterruptedError(`Stopped fetching ${id}. What has arrived is kept; the same command goes on.`);
 }
 
-/** What answers is no hub: a network's login page, say, or a wrong HF_ENDPOINT. */
+/** What answers is not a hub: a network's login page, say, or a wrong HF_ENDPOINT. */
 export function notUnderstood(id: string, { hubUrl }: HubAccess, error: unknown): DownloadError {
   return new DownloadError(
     `The answers of ${hubUrl} for ${id} cannot be understood (${causesOf(error)}). Is it a hub? ` +
@@ -91,7 +91,7 @@ export function notUnderstood(id: string, { hubUrl }: HubAccess, error: unknown)
   );
 }
 
-/** The chain of causes in one line: `fetch failed` alone tells nobody anything. */
+/** The chain of causes in one line: `fetch failed` alone says nothing. */
 export function causesOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const inner = cause instanceof AggregateError ? cause.errors[0] : cause;
@@ -115,7 +115,7 @@ function refused(id: string, access: HubAccess, response: Response, wait?: numbe
     return new DownloadError(
       code === "RepoNotFound"
         ? `There is no repository ${id} on the hub (${status}), or it is private and ${token}. Check the name at ${page}.`
-        : `${id} is not open to everyone (${status}), and ${token}. Accept its licence at ${page}, make a token ` +
+        : `${id} is not open to everyone (${status}), and ${token}. Accept its license at ${page}, make a token ` +
             "with read access in your account's settings, and give it as HF_TOKEN.",
     );
   }
@@ -123,7 +123,7 @@ function refused(id: string, access: HubAccess, response: Response, wait?: numbe
     return new DownloadError(
       code === "RevisionNotFound"
         ? `${id} has no such revision (404). Expected a branch, a tag or a commit: see ${page}/commits.`
-        : `The hub has no ${new URL(response.url).pathname} (404). Check the name ${id} and --revision.`,
+        : `The hub has no ${new URL(response.url).pathname} (404). Check the name ${id} and \`revision\`.`,
     );
   }
   if (status === 429) {

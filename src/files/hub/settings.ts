@@ -22,7 +22,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * `hf auth login` leaves, or HF_TOKEN_PATH), HF_HUB_CACHE or HF_HOME, HF_HUB_OFFLINE.
  *
  * @param cacheDir comes before the environment's
- * @throws UsageError for an HF_ENDPOINT that is no web address
+ * @throws UsageError for an HF_ENDPOINT that is not a web address
  */
 export function hubAccess(environment: Environment, home: string, cacheDir?: string): HubAccess {
   const hubHome =

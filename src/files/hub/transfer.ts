@@ -36,7 +36,7 @@ const fruitlessTransfers = 3;
 
 /**
  * Brings one file into the cache, in the layout that all Hugging Face libraries share: content in `blobs`, links to it
- * in `snapshots`. A transfer that was cut goes on where it was; the content is checked against its hash.
+ * in `snapshots`. A transfer that was cut resumes where it was; the content is checked against its hash.
  *
  * @param repository folder of the repository in the cache
  * @param onBytes called with how much of the file has arrived
@@ -77,7 +77,7 @@ export async function inHubCache<T>(folder: string, work: () => Promise<T>): Pro
   } catch (error) {
     if (!isDiskError(error)) throw error;
     throw new DownloadError(
-      `${folder} cannot be used (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or --hub-cache.`,
+      `${folder} cannot be used (${messageOf(error)}). Make room or choose another folder: HF_HUB_CACHE or \`hub.cacheDir\`.`,
       { cause: error },
     );
   }

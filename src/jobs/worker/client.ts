@@ -1,20 +1,13 @@
 import { type ChildProcess, fork } from "node:child_process";
-import type { Progress } from "../../context.ts";
+import type { CallOptions } from "../../context.ts";
 import { ProcessError } from "../../errors.ts";
 import { workerUrl } from "../../files/worker-url.ts";
 import { youngGenerationFlag } from "../../helpers/process.ts";
 // Set here, the telemetry is off in every process that is started from this one.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
-import type { JobName, JobParams, JobResult } from "../table.ts";
-import type { FromWorker, ToWorker } from "./protocol.ts";
-
-export interface CallOptions {
-  /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-  readonly onNote?: (message: string) => void;
-}
+import type { JobName, JobParams, JobResult } from "../job-table.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 interface Pending {
   readonly options: CallOptions;
@@ -154,7 +147,7 @@ function receive(own: Worker, message: FromWorker): void {
 function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal === null) return `The process that runs models ended early, with code ${code}.`;
   const why =
-    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller --memory." : "";
+    signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller `memoryBytes`." : "";
   return `The process that runs models was ended by ${signal}.${why}`;
 }
 

@@ -3,12 +3,13 @@
  * alive in the caller's process, which can end this one at any time.
  */
 import type { JobContext } from "../../context.ts";
+import { withAdvice } from "../../encoder/advice.ts";
 import { endWithParent } from "../../helpers/end-with-parent.ts";
 import { whenHelpersChange } from "../../helpers/process.ts";
 import { countProcess } from "../../memory.ts";
 import { serializeError } from "../../serialized-error.ts";
-import { jobs } from "../table.ts";
-import type { FromWorker, ToWorker } from "./protocol.ts";
+import { jobs } from "../job-table.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 endWithParent();
 // The command line's process is part of what a command needs.
@@ -39,7 +40,7 @@ process.on("message", async (received) => {
     });
     send({ kind: "result", id, result });
   } catch (error) {
-    send({ kind: "error", id, error: serializeError(error) });
+    send({ kind: "error", id, error: serializeError(withAdvice(error)) });
   } finally {
     controllers.delete(id);
   }

@@ -4,94 +4,46 @@ import { blockGraph } from "../fit/blocked/block.ts";
 import { withoutFlattening } from "../fit/flat-products.ts";
 import { type HalfOptions, toHalfPrecision } from "../fit/half-precision.ts";
 import { gradientSize, scaleCotangent, scaleInput } from "../fit/scale-cotangent.ts";
-import type { Graph, TensorType, TracedGraph } from "../graph/ir.ts";
-import { withoutDeadNodes } from "../graph/live.ts";
+import { type Graph, sizeOf, type TensorType } from "../graph/ir.ts";
+import { withoutDeadNodes, withoutUnreadInputs } from "../graph/live.ts";
 import type { Feeds, Fetches, Precision, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
 import { inferredTypes } from "../prepare/measure.ts";
-import { derive } from "../vjp/derive.ts";
-import { exposeStatistics } from "./expose-statistics.ts";
-import { hoist } from "./hoist.ts";
-import { bytesOfValues, partition } from "./partition.ts";
-import { wideOn } from "./wide-operators.ts";
+import type { Activations } from "./activations.ts";
+import { float32OperatorsOn } from "./float32-operators.ts";
+import type { DerivedPlan } from "./plan.ts";
 
-/**
- * How the pullback gets at the forward's intermediates. `save`: the forward hands them over (2 units of work
- * a step, memory for every image between the two calls). `recompute`: the pullback computes them again
- * (3 units, memory for one call).
- */
-export type Activations = "save" | "recompute";
+export type { Activations };
 
 /** Intermediates kept by one `forward` call for its `pullback`. */
 export type Saved = Readonly<Record<string, Tensor>>;
 
+/** What is differentiated is of one of these. */
+export type Numbers = Float32Array | Float64Array;
+
 /** A function of tensors with its vector–Jacobian product, ready to run at static shapes. */
 export interface Differentiable {
   readonly inputs: ReadonlyMap<string, TensorType>;
-  readonly output: TensorType;
+  readonly outputs: ReadonlyMap<string, TensorType>;
   readonly activations: Activations;
   /** Bytes of one `Saved` (0 when recomputing). */
   readonly savedBytes: number;
-  /** The function's value. Its data belong to the caller. With `reuse`, a `Saved` to write into. */
-  forward(feeds: Feeds, reuse?: Saved): Promise<{ value: Float32Array; saved: Saved }>;
   /**
-   * Gradients of ⟨cotangent, value⟩ by input name; `feeds` and `saved` as in the forward. Those in `into` are written
-   * there: a fresh array of an image's size takes longer to get than the gradient from a card.
+   * The function's outputs by name, and the numbers of the first of them. Their data belong to the caller. With
+   * `reuse`, a `Saved` to write into.
+   */
+  forward(feeds: Feeds, reuse?: Saved): Promise<{ value: Float32Array; values: Fetches; saved: Saved }>;
+  /**
+   * Gradients of Σ ⟨cotangent, output⟩ by input name; `feeds` and `saved` as in the forward. Those in `into` are
+   * written there: allocating an array of an image's size takes longer than fetching the gradient from a GPU.
+   * @param cotangents by output name, or the numbers of the only output's
    */
   pullback(
     feeds: Feeds,
     saved: Saved,
-    cotangent: Float32Array,
+    cotangents: Float32Array | Readonly<Record<string, Numbers>>,
     into?: Readonly<Record<string, Float32Array>>,
   ): Promise<Record<string, Float32Array>>;
   release(): Promise<void>;
-}
-
-/** What the derived function of a graph will need, known before any session is made. */
-export interface DerivedPlan {
-  /** The graph as it was given: what the forward runs when nothing is kept. */
-  readonly plain: TracedGraph;
-  /** The graph with all that the forward may hand to the pullback. */
-  readonly traced: TracedGraph;
-  readonly wrt: readonly string[];
-  readonly of: string;
-  readonly joint: Graph;
-  readonly cotangent: string;
-  readonly gradients: readonly string[];
-  /** Forward values to hand to the pullback in `save` mode, and the joint graph's nodes cut for it. */
-  readonly saved: readonly string[];
-  readonly pullbackNodes: Graph["nodes"];
-  /** Bytes of one call's saved values. */
-  readonly savedBytes: number;
-}
-
-/** Derives the pullback of `of` with respect to the inputs `wrt` and decides what the forward keeps for it. */
-export function planDerivative(graph: TracedGraph, wrt: readonly string[], of: string): DerivedPlan {
-  const traced = exposeStatistics(graph);
-  const derived = derive(traced, wrt, [of]);
-  const outputs = [of, ...derived.gradients].map((name) => ({ name, dtype: "float32" as const, dims: [] }));
-  const joint = withoutDeadNodes({ ...derived.graph, outputs });
-  const forwardNodes = new Set(derived.graph.nodes.slice(0, derived.forwardNodes));
-  const { forward, pullback, types } = hoist(
-    joint.nodes.filter((node) => forwardNodes.has(node)),
-    joint.nodes.filter((node) => !forwardNodes.has(node)),
-    new Map([...joint.constants, ...traced.types]),
-  );
-  const made = new Set(forward.flatMap((node) => node.outputs));
-  const needed = new Set(pullback.flatMap((node) => node.inputs.filter((input) => made.has(input))));
-  const free = new Set([...joint.constants.keys(), ...traced.inputs.map((input) => input.name)]);
-  const { saved, repeated } = partition(forward, needed, free, types, new Set([of]));
-  return {
-    plain: graph,
-    traced: { ...traced, nodes: forward, constants: joint.constants, types },
-    wrt,
-    of,
-    joint,
-    cotangent: derived.cotangents[0]!,
-    gradients: derived.gradients,
-    saved,
-    pullbackNodes: [...repeated, ...pullback],
-    savedBytes: bytesOfValues(saved, types),
-  };
 }
 
 export interface CompileOptions extends SessionOptions {
@@ -117,8 +69,8 @@ export async function compileDerivative(
 /** What is known of a function besides its sessions: plain data, no graph, no weights. */
 export interface DerivativeOutline {
   readonly wrt: readonly string[];
-  readonly of: string;
-  readonly cotangent: string;
+  readonly of: readonly string[];
+  readonly cotangents: readonly string[];
   readonly gradients: readonly string[];
   readonly activations: Activations;
   readonly savedBytes: number;
@@ -126,7 +78,7 @@ export interface DerivativeOutline {
   /** Names of the outputs of the forward that are inputs of the pullback. */
   readonly saved: readonly string[];
   readonly inputs: ReadonlyMap<string, TensorType>;
-  readonly output: TensorType;
+  readonly outputs: ReadonlyMap<string, TensorType>;
 }
 
 /** A differentiable function from the sessions of its two graphs. */
@@ -135,32 +87,36 @@ export function differentiable(
   pullback: Session,
   outline: DerivativeOutline,
 ): Differentiable {
-  const { wrt, of, cotangent, gradients, activations, savedBytes, precision, saved, inputs, output } =
-    outline;
+  const { wrt, of, gradients, activations, savedBytes, precision, saved, inputs, outputs } = outline;
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
   return {
-    ...{ inputs, output, activations, savedBytes },
+    ...{ inputs, outputs, activations, savedBytes },
     async forward(feeds, reuse) {
       const onDevice = Object.values(reuse ?? {}).some((tensor) => tensor.location !== "cpu");
       if (onDevice) letGo(reuse!);
       const results = await forward.run(pick(feeds, forward), reuse && !onDevice ? { into: reuse } : {});
-      const value = results[of]!.data as Float32Array;
-      return { value, saved: Object.fromEntries(saved.map((name) => [name, results[name]!])) };
+      const named = (names: readonly string[]) =>
+        Object.fromEntries(names.map((name) => [name, results[name]!]));
+      const values = named(of);
+      return { value: values[of[0]!]!.data as Float32Array, values, saved: named(saved) };
     },
-    async pullback(feeds, kept, values, buffers = {}) {
-      const cotangents = { [cotangent]: new Tensor("float32", values, output.dims) };
+    async pullback(feeds, kept, cotangent, buffers = {}) {
+      const byOutput = cotangent instanceof Float32Array ? { [of[0]!]: cotangent } : cotangent;
+      const cotangents = Object.fromEntries(
+        of.map((name, i) => [outline.cotangents[i]!, tensorOf(byOutput[name], outputs.get(name)!)]),
+      );
       const given = pick({ ...feeds, ...kept, ...cotangents }, pullback);
       const into = Object.fromEntries(
         gradients.flatMap((name, i) => {
           const buffer = buffers[wrt[i]!];
-          return buffer ? [[name, new Tensor("float32", buffer, inputs.get(wrt[i]!)!.dims)] as const] : [];
+          return buffer ? [[name, tensorOf(buffer, inputs.get(wrt[i]!)!)] as const] : [];
         }),
       );
       const results =
         precision === "float32"
           ? await pullback.run(given, { into })
-          : await scaledRun(pullback, given, values, into);
+          : await scaledRun(pullback, given, Object.values(cotangents), into);
       return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
     },
     async release() {
@@ -168,6 +124,13 @@ export function differentiable(
       await pullback.release();
     },
   };
+}
+
+/** A tensor of a type that can be differentiated; zeros where there are no numbers for it. */
+function tensorOf(numbers: Numbers | undefined, { dtype, dims }: TensorType): Tensor {
+  return dtype === "float64"
+    ? new Tensor("float64", (numbers as Float64Array) ?? new Float64Array(sizeOf(dims)), dims)
+    : new Tensor("float32", (numbers as Float32Array) ?? new Float32Array(sizeOf(dims)), dims);
 }
 
 /** Lets go of values on a device: JavaScript would not know how much memory they hold. */
@@ -187,11 +150,14 @@ const attempts = 4;
 async function scaledRun(
   pullback: Session,
   inputs: Feeds,
-  cotangent: Float32Array,
+  cotangents: readonly Tensor[],
   into: Fetches,
 ): ReturnType<Session["run"]> {
-  const peak = cotangent.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-  // A power of two changes no digit. Of a cotangent that is zero or not finite, none is of use.
+  const peak = cotangents.reduce(
+    (most, { data }) => (data as Float32Array).reduce((more, x) => Math.max(more, Math.abs(x)), most),
+    0,
+  );
+  // Scaling by a power of two is exact. Zero and non-finite cotangents are not scaled.
   let scale =
     peak > 0 && Number.isFinite(peak)
       ? 2 ** Math.min(largestExponent, Math.floor(Math.log2(scaledPeak / peak)))
@@ -203,7 +169,7 @@ async function scaledRun(
     scale /= stepDown;
   }
   throw new NumericalError(
-    "The encoder's gradient is not finite in half precision, however small the cotangent is made. Run it in float32.",
+    "The gradient is not finite in half precision, however small the cotangent is made. Run it in float32.",
   );
 }
 
@@ -223,21 +189,21 @@ export async function derivativeGraphs(
   activations: Activations,
   precision: Precision = "float32",
 ): Promise<DerivativeGraphs> {
-  const { traced, wrt, of, joint, cotangent, gradients } = plan;
+  const { traced, wrt, of, joint, cotangents, gradients } = plan;
   const typeOf = (name: string) => traced.types.get(name)!;
   const declare = (name: string) => ({ name, ...typeOf(name) });
   const saved = activations === "save" ? plan.saved : [];
   const savedBytes = activations === "save" ? plan.savedBytes : 0;
   const ends = {
     inputs: new Map(traced.inputs.map(({ name }) => [name, typeOf(name)])),
-    output: typeOf(of),
+    outputs: new Map(of.map((name) => [name, typeOf(name)])),
   };
-  const outline = { wrt, of, cotangent, gradients, activations, savedBytes, precision, saved, ...ends };
+  const outline = { wrt, of, cotangents, gradients, activations, savedBytes, precision, saved, ...ends };
   const source = activations === "save" ? traced : plan.plain;
   // An output must be made by a node: the value may be an input or a saved value under the same name.
   const forwardGraph = withoutDeadNodes({
     ...source,
-    outputs: [of, ...saved.filter((s) => s !== of)].map(declare),
+    outputs: [...new Set([...of, ...saved])].map(declare),
   });
   const written = withoutDeadNodes({
     ...joint,
@@ -246,13 +212,13 @@ export async function derivativeGraphs(
     outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
   });
   const pullbackGraph = runtime.prefersFewNodes ? await unflattened(runtime, written) : written;
-  const handOver = new Set(saved.filter((name) => name !== of));
+  const handOver = new Set(saved.filter((name) => !of.includes(name)));
   const stay = [...handOver];
   if (precision === "float16") {
-    const half: HalfOptions = { wide: wideOn(runtime.device) };
+    const half: HalfOptions = { wide: float32OperatorsOn(runtime.device) };
     const { graph: forward, halves } = toHalfPrecision(forwardGraph, { ...half, handOver });
     const scaled = toHalfPrecision(pullbackGraph, { ...half, handed: halves }).graph;
-    const pullback = onlyReadInputs(scaleCotangent(scaled, plan.cotangent, gradients));
+    const pullback = withoutUnreadInputs(scaleCotangent(scaled, cotangents, gradients));
     return { forward, pullback, stay, outline };
   }
   const block = (await runtime.convolutionBlock?.()) ?? 1;
@@ -260,7 +226,7 @@ export async function derivativeGraphs(
   const { graph: forward, handed } = blockGraph(forwardGraph, traced.types, block, handOver);
   const { graph: pullback } = blockGraph(pullbackGraph, types, block, new Set(), handed);
   const names = saved.map((name) => handed.get(name)?.name ?? name);
-  return { forward, pullback: onlyReadInputs(pullback), stay, outline: { ...outline, saved: names } };
+  return { forward, pullback: withoutUnreadInputs(pullback), stay, outline: { ...outline, saved: names } };
 }
 
 /** A pullback whose products of stacks of rows are one operator each. */
@@ -281,10 +247,4 @@ async function unflattened(runtime: Runtime, graph: Graph): Promise<Graph> {
 
 function typed({ name, dtype, dims }: Graph["inputs"][number]): [string, TensorType] {
   return [name, { dtype, dims: dims.map(Number) }];
-}
-
-/** The graph without inputs that no node reads (a linear function's pullback reads none of the forward's). */
-function onlyReadInputs(graph: Graph): Graph {
-  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
-  return { ...graph, inputs: graph.inputs.filter((input) => read.has(input.name)) };
 }

@@ -2,7 +2,7 @@ import { blockGraph } from "../fit/blocked/block.ts";
 import { toHalfPrecision } from "../fit/half-precision.ts";
 import type { Graph, TracedGraph } from "../graph/ir.ts";
 import type { Precision, Runtime, Session } from "../graph/runtime.ts";
-import { wideOn } from "./wide-operators.ts";
+import { float32OperatorsOn } from "./float32-operators.ts";
 
 /** A graph that nothing is kept of, as it is run: its convolutions blocked where the runtime has that, or in half precision. */
 export async function forwardGraph(
@@ -10,7 +10,8 @@ export async function forwardGraph(
   graph: TracedGraph,
   precision: Precision = "float32",
 ): Promise<Graph> {
-  if (precision === "float16") return toHalfPrecision(graph, { wide: wideOn(runtime.device) }).graph;
+  if (precision === "float16")
+    return toHalfPrecision(graph, { wide: float32OperatorsOn(runtime.device) }).graph;
   const block = (await runtime.convolutionBlock?.()) ?? 1;
   return blockGraph(graph, graph.types, block).graph;
 }

@@ -1,5 +1,6 @@
 import { broadcast, elementwiseType } from "../graph/elementwise-type.ts";
 import type { Node, TensorType } from "../graph/ir.ts";
+import { cheapElementwise } from "./cheap.ts";
 
 /** Nodes of a derived graph, those before any cotangent is known apart from the others. */
 export interface Hoisted {
@@ -39,15 +40,10 @@ export function hoist(
   return { forward: [...forward, ...early], pullback: late, types: known };
 }
 
-const cheap = new Set([
-  ...["Greater", "Less", "Equal", "And", "Add", "Sub", "Mul", "Div"],
-  ...["Neg", "Abs", "HardSigmoid", "Where", "Cast"],
-]);
-
 /** The type of a cheap element-wise operator's output; undefined for the others. */
 function typeOf(node: Node, inputs: readonly TensorType[]): TensorType | undefined {
   const like = inputs.at(-1);
-  if (node.domain !== "" || !cheap.has(node.op) || like === undefined) return undefined;
+  if (node.domain !== "" || !cheapElementwise.has(node.op) || like === undefined) return undefined;
   const dtype = elementwiseType(node, like.dtype);
   return dtype && { dtype, dims: broadcast(inputs.map((t) => t.dims)) };
 }

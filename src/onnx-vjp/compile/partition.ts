@@ -1,30 +1,9 @@
 import { bytesPerElement, type Node, sizeOf, type TensorType } from "../graph/ir.ts";
-
-/**
- * Operators that read and write memory and compute next to nothing: repeating them in the pullback costs
- * about as much as reading their saved result would.
- */
-const cheap = new Set([
-  ...["Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sqrt", "Reciprocal", "Relu", "Clip", "LeakyRelu", "Where"],
-  ...["Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Not", "And", "Or", "Cast", "HardSigmoid"],
-  ...[
-    "Identity",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Expand",
-    "Transpose",
-    "Concat",
-    "Split",
-    "Slice",
-  ],
-  ...["Gather", "Pad", "HardSwish", "Sign", "Min", "Max"],
-]);
+import { cheap } from "./cheap.ts";
 
 /**
  * Chooses which forward values to keep for the pullback: the cheapest set, in bytes, from which the pullback's
- * nodes can be computed with cheap forward nodes repeated and the dear ones (products, convolutions, norms,
+ * nodes can be computed with cheap forward nodes repeated and the expensive ones (matrix products, convolutions, norms,
  * transcendental functions) not. This is a minimum cut between what the forward makes and what the pullback
  * reads; the same idea as the partitioner of PyTorch's AOTAutograd.
  *

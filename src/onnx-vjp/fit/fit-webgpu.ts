@@ -1,5 +1,13 @@
 import { constantOf } from "../graph/constant.ts";
-import { type Constant, type Graph, intAttribute, ints, intsAttribute, type Node } from "../graph/ir.ts";
+import {
+  type Constant,
+  type Graph,
+  intAttribute,
+  ints,
+  intsAttribute,
+  type Node,
+  standardNode,
+} from "../graph/ir.ts";
 
 /*
  * What ONNX Runtime's WebGPU provider (1.30) takes and computes wrongly, found by comparing its operators with the
@@ -44,7 +52,7 @@ export function withPadsApart(graph: Graph): Graph {
     );
     const none = ints(pads.map(() => 0));
     return [
-      { op: "Pad", domain: "", name: padded, inputs: [input!, amounts], outputs: [padded], attributes: {} },
+      standardNode("Pad", [input!, amounts], padded),
       { ...node, inputs: [padded, ...others], attributes: { ...node.attributes, pads: none } },
     ];
   });

@@ -9,6 +9,7 @@ import {
   int,
   intAttribute,
   type Node,
+  standardNode,
   type ValueInfo,
 } from "../graph/ir.ts";
 import { capturedNames } from "../graph/live.ts";
@@ -207,14 +208,7 @@ class HalfPass {
 
   private cast(from: string, to: string, dtype: "float16" | "float32"): void {
     const attributes = { to: int(protoOfDataType(dtype)) };
-    this.nodes.push({
-      op: "Cast",
-      domain: "",
-      name: `${to}/cast`,
-      inputs: [from],
-      outputs: [to],
-      attributes,
-    });
+    this.nodes.push(standardNode("Cast", [from], to, attributes, `${to}/cast`));
   }
 
   /** An output in float32 under the name that it has: what computes it gets another. */

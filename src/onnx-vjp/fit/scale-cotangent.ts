@@ -1,26 +1,30 @@
-import { type Graph, int, type Node } from "../graph/ir.ts";
+import { type Graph, int, type Node, standardNode } from "../graph/ir.ts";
 
-/** The input that says what a pullback's cotangent is multiplied with on the way, shape [1]. */
+/** The input that says what a pullback's cotangents are multiplied by on the way, shape [1]. */
 export const scaleInput = "clp-dd/scale";
 
 /** Output that is finite where all numbers of all gradients are: the sum of their sizes. */
 export const gradientSize = "clp-dd/gradient-size";
 
 /**
- * A pullback that works on a multiple of its cotangent, so that small gradients do not vanish in half precision, and
+ * A pullback that works on a multiple of its cotangents, so that small gradients do not vanish in half precision, and
  * divides its gradients by the same number. Both are float32.
  */
-export function scaleCotangent(graph: Graph, cotangent: string, gradients: readonly string[]): Graph {
+export function scaleCotangent(
+  graph: Graph,
+  cotangents: readonly string[],
+  gradients: readonly string[],
+): Graph {
   const node = (
     op: string,
     inputs: readonly string[],
     output: string,
     attributes: Node["attributes"] = {},
   ) => ({
-    ...{ op, domain: "", name: `${output}/scaling`, inputs, outputs: [output], attributes },
+    ...standardNode(op, inputs, output, attributes, `${output}/scaling`),
   });
   const scaled = (value: string) => `${value}/scaled`;
-  const changed = new Set([cotangent, ...gradients]);
+  const changed = new Set([...cotangents, ...gradients]);
   const rename = (value: string) => (changed.has(value) ? scaled(value) : value);
   const sizes: string[] = [];
   const after = gradients.flatMap((gradient) => {
@@ -37,7 +41,7 @@ export function scaleCotangent(graph: Graph, cotangent: string, gradients: reado
     inputs: [...graph.inputs, { name: scaleInput, dtype: "float32", dims: [1] }],
     outputs: [...graph.outputs, { name: gradientSize, dtype: "float32", dims: [] }],
     nodes: [
-      node("Mul", [cotangent, scaleInput], scaled(cotangent)),
+      ...cotangents.map((name) => node("Mul", [name, scaleInput], scaled(name))),
       ...graph.nodes.map((n) => ({ ...n, inputs: n.inputs.map(rename), outputs: n.outputs.map(rename) })),
       ...after,
       node("Sum", sizes, gradientSize),

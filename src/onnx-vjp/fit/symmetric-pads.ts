@@ -1,5 +1,5 @@
 import { constantOf } from "../graph/constant.ts";
-import { type Constant, type Graph, ints, intsAttribute, type Node } from "../graph/ir.ts";
+import { type Constant, type Graph, ints, intsAttribute, type Node, standardNode } from "../graph/ir.ts";
 
 /**
  * Transposed convolutions with the same padding at both ends of an axis, which is all that cuDNN has: ONNX Runtime
@@ -47,19 +47,15 @@ function evened(node: Node, constants: Map<string, Constant>): Node[] {
   };
   const starts = cut.map((c) => Math.max(0, c));
   const ends = cut.map((c) => (c < 0 ? c : Number.MAX_SAFE_INTEGER));
+  const spatial = begin.map((_, i) => i + 2);
   return [
     { ...even, outputs: [whole] },
-    {
-      ...{ op: "Slice", domain: "", name: `${name}/cut`, outputs: [name!], attributes: {} },
-      inputs: [
-        whole,
-        bounds("starts", starts),
-        bounds("ends", ends),
-        bounds(
-          "axes",
-          begin.map((_, i) => i + 2),
-        ),
-      ],
-    },
+    standardNode(
+      "Slice",
+      [whole, bounds("starts", starts), bounds("ends", ends), bounds("axes", spatial)],
+      name!,
+      {},
+      `${name}/cut`,
+    ),
   ];
 }

@@ -1,5 +1,12 @@
 import { constantOf } from "./constant.ts";
-import { type Attributes, type Constant, type DataType, type Graph, intsAttribute } from "./ir.ts";
+import {
+  type Attributes,
+  type Constant,
+  type DataType,
+  type Graph,
+  intsAttribute,
+  standardNode,
+} from "./ir.ts";
 
 /** The operator set that every graph is lowered to and every builder emits. */
 export const targetOpset = 18;
@@ -71,7 +78,7 @@ export class GraphBuilder {
 
   /** Adds a one-output node whose output has the given name. */
   named(op: string, inputs: readonly string[], output: string, attributes: Attributes = {}): string {
-    this.graph.nodes.push({ op, domain: "", name: output, inputs, outputs: [output], attributes });
+    this.graph.nodes.push(standardNode(op, inputs, output, attributes));
     return output;
   }
 

@@ -10,7 +10,7 @@ export function toHalf(values: Float32Array): Uint16Array {
 
 /**
  * Bits of a single-precision number to those of the half-precision one next to it. Millions of weights go through
- * here: a table of the library's takes a hundred times longer (docs/performance.md).
+ * here: a table of the library's takes a hundred times longer (docs/notes/performance.md).
  */
 function halfOf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;

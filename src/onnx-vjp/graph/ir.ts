@@ -1,9 +1,11 @@
+import type { NodeName } from "../errors.ts";
+
 /**
  * An ONNX graph in memory: plain objects that passes read and rebuild. Values are named by strings, as in
- * ONNX; a name is written by one node, one graph input or one constant. Nothing here knows of distillation.
+ * ONNX; a name is written by one node, one graph input or one constant.
  */
 
-/** Element types an encoder's graph may hold. Only float32 and float64 values are differentiated. */
+/** Element types that a graph may hold. Only float32 and float64 values are differentiated. */
 export type DataType =
   | "float32"
   | "float64"
@@ -130,6 +132,21 @@ export function stringAttribute(node: Node, key: string, fallback: string): stri
   return a?.kind === "string" ? a.value : fallback;
 }
 
+/** A node of the standard domain, named after its first output unless a name is given. */
+export function standardNode(
+  op: string,
+  inputs: readonly string[],
+  outputs: string | readonly string[],
+  attributes: Attributes = {},
+  name?: string,
+): Node {
+  const all = typeof outputs === "string" ? [outputs] : outputs;
+  return { op, domain: "", name: name ?? all[0]!, inputs, outputs: all, attributes };
+}
+
+/** A node that passes `input` on as `output`. */
+export const identity = (input: string, output: string): Node => standardNode("Identity", [input], output);
+
 /** Number of elements of a static shape. */
 export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, d) => product * d, 1);
@@ -145,7 +162,13 @@ export function operatorOf(node: Node): string {
   return node.domain === "" ? node.op : `${node.domain}.${node.op}`;
 }
 
-/** How a node is named to people: its op and its name, or its first output where it has no name. */
+/** How errors name a node: its op and its name, or its first output where it has no name. */
+export function nameOfNode(node: Node): NodeName {
+  return { op: operatorOf(node), name: node.name || node.outputs.find((o) => o !== "") || "?" };
+}
+
+/** A node's name in one text. */
 export function describeNode(node: Node): string {
-  return `${operatorOf(node)} "${node.name || node.outputs.find((o) => o !== "") || "?"}"`;
+  const { op, name } = nameOfNode(node);
+  return `${op} "${name}"`;
 }

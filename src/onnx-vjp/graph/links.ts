@@ -11,13 +11,19 @@ export interface Links {
   onlyReader(value: string): Node | undefined;
 }
 
+/** The node that makes each value. */
+export function producersOf(nodes: readonly Node[]): Map<string, Node> {
+  const producers = new Map<string, Node>();
+  for (const node of nodes) for (const output of node.outputs) if (output !== "") producers.set(output, node);
+  return producers;
+}
+
 /** The links of `graph` as it is now. */
 export function linksOf(graph: Graph): Links {
-  const producers = new Map<string, Node>();
+  const producers = producersOf(graph.nodes);
   const readers = new Map<string, Node[]>();
   const leaving = new Set(graph.outputs.map((o) => o.name));
   for (const node of graph.nodes) {
-    for (const output of node.outputs) if (output !== "") producers.set(output, node);
     for (const input of new Set([...node.inputs, ...capturedNames(node.attributes)])) {
       const known = readers.get(input);
       if (known) known.push(node);

@@ -16,6 +16,12 @@ export function withoutDeadNodes<G extends Graph>(graph: G): G {
   return { ...graph, nodes: nodes.reverse(), constants };
 }
 
+/** The graph without inputs that no node reads (a linear function's pullback reads none of the forward's). */
+export function withoutUnreadInputs<G extends Graph>(graph: G): G {
+  const read = new Set(graph.nodes.flatMap((node) => [...node.inputs, ...capturedNames(node.attributes)]));
+  return { ...graph, inputs: graph.inputs.filter((input) => read.has(input.name)) };
+}
+
 /** Values from outside that the bodies of If, Loop and Scan read. */
 export function* capturedNames(attributes: Attributes): Iterable<string> {
   for (const attribute of Object.values(attributes)) {

@@ -1,5 +1,6 @@
 import { ModelError } from "../errors.ts";
 import { describeNode, type Node } from "./ir.ts";
+import { producersOf } from "./links.ts";
 import { capturedNames } from "./live.ts";
 
 /**
@@ -10,8 +11,7 @@ import { capturedNames } from "./live.ts";
  * @throws ModelError where nodes read each other's values in a circle
  */
 export function inExecutionOrder(nodes: readonly Node[], name: string): Node[] {
-  const producers = new Map<string, Node>();
-  for (const node of nodes) for (const output of node.outputs) if (output !== "") producers.set(output, node);
+  const producers = producersOf(nodes);
   const ordered: Node[] = [];
   const state = new Map<Node, "open" | "done">();
   for (const first of nodes) {

@@ -14,7 +14,15 @@ import {
 } from "onnx-buf";
 import { ModelError, messageOf } from "../errors.ts";
 import { protoOfDataType } from "./data-type.ts";
-import type { Attribute, Attributes, Constant, Graph, Node, ValueInfo } from "./ir.ts";
+import {
+  type Attribute,
+  type Attributes,
+  type Constant,
+  type Graph,
+  identity,
+  type Node,
+  type ValueInfo,
+} from "./ir.ts";
 import { inExecutionOrder } from "./order.ts";
 import { constantFrom, constantOfNode, dtypeFrom, type ReadExternal } from "./read-tensor.ts";
 
@@ -102,13 +110,15 @@ function standardOpset(imports: ModelProto["opsetImport"]): number | undefined {
 /** What names and attributes mean where a node stands: in the file's own graphs what they say. */
 interface Scope {
   value(name: string): string;
+  /** Begins the names of nodes, which are to differ, too. */
+  readonly prefix: string;
   /** What a function was called with; its nodes refer to it. */
   readonly attributes: ReadonlyMap<string, Attribute>;
   /** Functions that are being expanded. */
   readonly calls: readonly FunctionProto[];
 }
 
-const ownScope: Scope = { value: (name) => name, attributes: new Map(), calls: [] };
+const ownScope: Scope = { value: (name) => name, prefix: "", attributes: new Map(), calls: [] };
 
 interface Parts {
   readonly nodes: Node[];
@@ -175,7 +185,8 @@ class Reader {
       await this.expand(called, { inputs, outputs, attributes }, scope, { nodes, constants });
       return;
     }
-    nodes.push({ op: node.opType, domain, name: node.name, inputs, outputs, attributes });
+    const name = node.name === "" ? "" : `${scope.prefix}${node.name}`;
+    nodes.push({ op: node.opType, domain, name, inputs, outputs, attributes });
   }
 
   /** Writes a function's nodes in the place of its call. */
@@ -206,6 +217,7 @@ class Reader {
     const prefix = `${call.outputs.find((output) => output !== "") ?? called.name}/${called.name}${this.calls++}/`;
     const inner: Scope = {
       value: (value) => bound.get(value) ?? `${prefix}${value}`,
+      prefix,
       attributes: new Map([...defaults, ...Object.entries(call.attributes)]),
       calls: [...scope.calls, called],
     };
@@ -217,14 +229,7 @@ class Reader {
       if (given === "" || made.has(given) || parts.constants.has(given)) continue;
       const input = inner.value(output);
       if (input === given) continue;
-      parts.nodes.push({
-        op: "Identity",
-        domain: "",
-        name: given,
-        inputs: [input],
-        outputs: [given],
-        attributes: {},
-      });
+      parts.nodes.push(identity(input, given));
     }
   }
 

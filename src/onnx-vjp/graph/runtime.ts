@@ -1,12 +1,8 @@
 import type { Tensor } from "onnxruntime-common";
+import type { Device } from "./device.ts";
 import type { Graph, ValueInfo } from "./ir.ts";
 
-/** Where graphs run. `cpu` everywhere; the others where the binding and the machine have them. */
-export type Device = "cpu" | "webgpu" | "cuda";
-
-/** What a graph's products are computed in. */
-export const precisions = ["float32", "float16"] as const;
-export type Precision = (typeof precisions)[number];
+export type { Device, Precision } from "./device.ts";
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = Readonly<Record<string, Tensor>>;

@@ -1,6 +1,14 @@
 import { numbersOf } from "../graph/constant.ts";
-import type { Constant, Graph, Node, TensorType, TracedGraph } from "../graph/ir.ts";
-import { type InlinedBody, identity, inlineBody } from "./inline-body.ts";
+import {
+  type Constant,
+  type Graph,
+  identity,
+  type Node,
+  standardNode,
+  type TensorType,
+  type TracedGraph,
+} from "../graph/ir.ts";
+import { type InlinedBody, inlineBody } from "./inline-body.ts";
 
 /**
  * Puts the branch that is taken in the place of every If whose condition is known (exporters write squeeze()
@@ -76,7 +84,7 @@ export function mergeBranches(graph: TracedGraph, except: ReadonlySet<string>): 
       const values: [string, string] = [yes.outputs[i]!, no.outputs[i]!];
       choices.push({ node: own, values });
       const inputs = [condition, ...values];
-      nodes.push({ op: "Where", domain: "", name: output, inputs, outputs: [output], attributes: {} });
+      nodes.push(standardNode("Where", inputs, output));
     }
   }
   return choices.length === 0 ? undefined : { graph: { ...graph, nodes, constants }, choices };
@@ -93,14 +101,7 @@ function scalarCondition(
   if (graph.types.get(condition)!.dims.length === 0) return condition;
   const [name, shape] = [`${node.outputs[0]}/condition`, `${node.outputs[0]}/scalar`];
   constants.set(shape, { dtype: "int64", dims: [0], bytes: new Uint8Array() });
-  nodes.push({
-    op: "Reshape",
-    domain: "",
-    name,
-    inputs: [condition, shape],
-    outputs: [name],
-    attributes: {},
-  });
+  nodes.push(standardNode("Reshape", [condition, shape], name));
   return name;
 }
 

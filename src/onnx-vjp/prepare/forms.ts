@@ -1,5 +1,5 @@
 import { constantOf } from "../graph/constant.ts";
-import { type Attribute, type Constant, int, ints, type Node } from "../graph/ir.ts";
+import { type Attribute, type Constant, int, ints, type Node, standardNode } from "../graph/ir.ts";
 
 /**
  * Writes nodes into a graph that is still of the operator set that it was read with: forms that changed are written
@@ -26,7 +26,7 @@ export class FormWriter {
   ): string[] {
     const name = `${this.prefix}/${op}${this.count++}`;
     const names = Array.from({ length: outputs }, (_, i) => (i === 0 ? name : `${name}:${i}`));
-    this.nodes.push({ op, domain: "", name, inputs, outputs: names, attributes });
+    this.nodes.push(standardNode(op, inputs, names, attributes, name));
     return names;
   }
 

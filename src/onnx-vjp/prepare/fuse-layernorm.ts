@@ -7,6 +7,7 @@ import {
   intsAttribute,
   type Node,
   sizeOf,
+  standardNode,
   type TracedGraph,
 } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
@@ -50,18 +51,13 @@ export function fuseLayerNormalization(graph: TracedGraph): TracedGraph {
       return name;
     };
     const ones = () => new Array<number>(sizeOf(normalized)).fill(1);
-    fused.set(last, {
-      op: "LayerNormalization",
-      domain: "",
-      name: last.name,
-      inputs: [
-        match.x,
-        note(`${output}/scale`, scale ?? ones()),
-        ...(bias === undefined ? [] : [note(`${output}/bias`, bias)]),
-      ],
-      outputs: [output],
-      attributes: { axis: int(match.axis), epsilon: float(match.epsilon) },
-    });
+    const inputs = [
+      match.x,
+      note(`${output}/scale`, scale ?? ones()),
+      ...(bias === undefined ? [] : [note(`${output}/bias`, bias)]),
+    ];
+    const attributes = { axis: int(match.axis), epsilon: float(match.epsilon) };
+    fused.set(last, standardNode("LayerNormalization", inputs, output, attributes, last.name));
   }
   if (fused.size === 0) return graph;
   return withoutDeadNodes({

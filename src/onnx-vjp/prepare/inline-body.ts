@@ -18,7 +18,11 @@ export function inlineBody(body: Graph, prefix: string, inputs: readonly string[
   const inner = (value: string) =>
     bound.get(value) ?? (value !== "" && made.has(value) ? `${prefix}/${value}` : value);
   return {
-    nodes: body.nodes.map((node) => renamed(node, inner)),
+    // ONNX Runtime wants the names of nodes, too, to differ.
+    nodes: body.nodes.map((node) => ({
+      ...renamed(node, inner),
+      name: node.name === "" ? "" : `${prefix}/${node.name}`,
+    })),
     constants: new Map([...body.constants].map(([name, constant]) => [inner(name), constant])),
     outputs: body.outputs.map(({ name }) => inner(name)),
   };
@@ -54,13 +58,3 @@ function renamedCaptures(attributes: Attributes, name: (value: string) => string
     }),
   );
 }
-
-/** A node that passes `input` on as `output`. */
-export const identity = (input: string, output: string): Node => ({
-  op: "Identity",
-  domain: "",
-  name: output,
-  inputs: [input],
-  outputs: [output],
-  attributes: {},
-});

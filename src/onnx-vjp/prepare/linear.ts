@@ -5,6 +5,7 @@ import {
   intAttribute,
   type Node,
   sizeOf,
+  standardNode,
   type TracedGraph,
 } from "../graph/ir.ts";
 
@@ -63,7 +64,7 @@ export function written(node: Node, weight: string, bias: string | undefined, ou
   const product = `${output}/product`;
   return [
     { ...node, name: product, inputs, outputs: [product] },
-    { op: "Add", domain: "", name: output, inputs: [product, bias], outputs: [output], attributes: {} },
+    standardNode("Add", [product, bias], output),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import { ModelError, messageOf } from "../errors.ts";
-import { type DataType, type Graph, type Node, sizeOf, type TensorType } from "../graph/ir.ts";
+import { ModelError, messageOf, ShapeError } from "../errors.ts";
+import { type DataType, type Graph, type Node, sizeOf, standardNode, type TensorType } from "../graph/ir.ts";
 import type { OutputType, Runtime } from "../graph/runtime.ts";
 
 /** A graph input at a static shape. */
@@ -103,7 +103,7 @@ export async function inferredTypes(
 /** A node that gives the shape of a value, under a name of its own. */
 function shapeOf(value: string): Node {
   const name = `shape of ${value}`;
-  return { op: "Shape", domain: "", name, inputs: [value], outputs: [name], attributes: {} };
+  return standardNode("Shape", [value], name);
 }
 
 /** What the nodes of `shapes` give on zeros. */
@@ -123,10 +123,7 @@ async function shapesOn(
     return shapes.map((node) => Array.from(results[node.name]!.data as BigInt64Array, Number));
   } catch (error) {
     const shown = inputs.map((i) => `"${i.name}" [${i.dims.join(", ")}]`).join(", ");
-    throw new ModelError(
-      `The model cannot run on input ${shown}: ${messageOf(error)}. Another --size may suit it.`,
-      { cause: error },
-    );
+    throw new ShapeError(`The model cannot run on input ${shown}: ${messageOf(error)}.`, { cause: error });
   }
 }
 
@@ -144,6 +141,8 @@ function zeros(dtype: DataType, size: number): ArrayBufferView {
     case "bool":
       return new Uint8Array(size);
     default:
-      throw new ModelError(`The model takes ${dtype} input. Expected an image tensor of float32 (or uint8).`);
+      throw new ModelError(
+        `The model has an input of ${dtype}. Expected float32, float64, int64, int32, uint8 or bool.`,
+      );
   }
 }

@@ -1,5 +1,13 @@
 import { constantOf } from "../graph/constant.ts";
-import { type Constant, int, type Node, sizeOf, type TensorType, type TracedGraph } from "../graph/ir.ts";
+import {
+  type Constant,
+  int,
+  type Node,
+  sizeOf,
+  standardNode,
+  type TensorType,
+  type TracedGraph,
+} from "../graph/ir.ts";
 import { capturedNames } from "../graph/live.ts";
 import { type Narrowed, narrowed } from "./narrow-rules.ts";
 import {
@@ -191,7 +199,7 @@ class Writer {
   }
 
   private push(op: string, inputs: readonly string[], output: string, attributes: Node["attributes"] = {}) {
-    this.nodes.push({ op, domain: "", name: output, inputs, outputs: [output], attributes });
+    this.nodes.push(standardNode(op, inputs, output, attributes));
   }
 
   private ints(name: string, values: readonly number[]): string {

@@ -55,6 +55,12 @@ export function prepareBatches(
   };
 }
 
+/** Operators that are written out: their bodies, or the tensors that they hold, take their place. */
+export const writtenOut: ReadonlySet<string> = new Set([
+  ...["If", "Loop", "Scan", "Optional", "OptionalGetElement", "SequenceConstruct", "SequenceAt"],
+  ...["SequenceInsert", "SequenceErase", "SequenceMap", "SplitToSequence", "ConcatFromSequence"],
+]);
+
 /**
  * The graph without branches, loops and sequences, as far as they can be written out: one may hold further ones, whose
  * conditions and counts are known once it is in place.

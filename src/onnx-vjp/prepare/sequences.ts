@@ -3,12 +3,13 @@ import {
   type Constant,
   fromFront,
   type Graph,
+  identity,
   intAttribute,
   type Node,
   type TracedGraph,
 } from "../graph/ir.ts";
 import { FormWriter } from "./forms.ts";
-import { identity, inlineBody } from "./inline-body.ts";
+import { inlineBody } from "./inline-body.ts";
 
 /**
  * Replaces sequences of tensors by their tensors: what is put into one and taken out again needs no sequence. Also
@@ -31,6 +32,8 @@ class SequencePass {
   changed = false;
   private readonly graph: TracedGraph;
   private readonly prefix: string;
+  /** The tensor that an optional value holds, by its name. */
+  private readonly optionals = new Map<string, string>();
   /** The tensors in a sequence, by its name. */
   private readonly elements = new Map<string, readonly string[]>();
 
@@ -88,13 +91,17 @@ class SequencePass {
   /** The tensor that `node` gives of a sequence, where that is known. */
   private taken(node: Node): string | undefined {
     const elements = this.elements.get(node.inputs[0] ?? "");
-    const isTensor = this.graph.types.has(node.inputs[0] ?? "");
+    const [input = ""] = node.inputs;
+    const tensor = this.optionals.get(input) ?? (this.graph.types.has(input) ? input : undefined);
     if (node.op === "OptionalHasElement") {
-      const has = isTensor || elements !== undefined;
+      const has = tensor !== undefined || elements !== undefined;
       return has ? this.constant(constantOf("bool", [], [1]), node) : undefined;
     }
-    if (node.op === "Optional" || node.op === "OptionalGetElement")
-      return isTensor ? node.inputs[0] : undefined;
+    if (node.op === "OptionalGetElement") return tensor;
+    if (node.op === "Optional") {
+      if (tensor !== undefined) this.optionals.set(node.outputs[0]!, tensor);
+      return undefined;
+    }
     if (elements === undefined) return undefined;
     switch (node.op) {
       case "SequenceAt": {

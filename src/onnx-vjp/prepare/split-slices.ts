@@ -1,5 +1,5 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
-import { fromFront, int, intAttribute, type Node, type TracedGraph } from "../graph/ir.ts";
+import { fromFront, int, intAttribute, type Node, standardNode, type TracedGraph } from "../graph/ir.ts";
 
 /** A node that takes every `step`-th element of one axis of a value, from `start` on. */
 interface Part {
@@ -99,7 +99,7 @@ function splitOf(group: readonly Part[], { types, constants }: TracedGraph): Nod
   };
   const reshape = (input: string, output: string, shape: readonly number[]): string => {
     const inputs = [input, ints(`${output}/shape`, shape)];
-    nodes.push({ op: "Reshape", domain: "", name: output, inputs, outputs: [output], attributes: {} });
+    nodes.push(standardNode("Reshape", inputs, output));
     return output;
   };
 
@@ -115,14 +115,15 @@ function splitOf(group: readonly Part[], { types, constants }: TracedGraph): Nod
     const same = String(types.get(output)!.dims) === String(piece);
     return { output, piece, name: same ? output : named(`${prefix}/${i}`, piece) };
   });
-  nodes.push({
-    op: "Split",
-    domain: "",
-    name: prefix,
-    inputs: [source, ints(`${prefix}/sizes`, sizes)],
-    outputs: pieces.map((p) => p.name),
-    attributes: { axis: int(along) },
-  });
+  nodes.push(
+    standardNode(
+      "Split",
+      [source, ints(`${prefix}/sizes`, sizes)],
+      pieces.map((p) => p.name),
+      { axis: int(along) },
+      prefix,
+    ),
+  );
   for (const { output, name } of pieces) if (name !== output) reshape(name, output, types.get(output)!.dims);
   return nodes;
 }

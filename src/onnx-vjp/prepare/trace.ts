@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { ModelError } from "../errors.ts";
+import { ModelError, ShapeError } from "../errors.ts";
 import { constantOf } from "../graph/constant.ts";
 import {
   type Constant,
@@ -53,8 +53,7 @@ function declaredInputs(
     const given = inputs[info.name];
     if (given === undefined) {
       throw new ModelError(
-        `The model has an input "${info.name}" (${info.dtype} [${info.dims.join(", ")}]) beside the image. ` +
-          "Only models from one image tensor to features are differentiated.",
+        `The model has an input "${info.name}" (${info.dtype} [${info.dims.join(", ")}]), for which no shape was given.`,
       );
     }
     const dims = batch === undefined ? given : [batch, ...given.slice(1)];
@@ -62,7 +61,7 @@ function declaredInputs(
       info.ranked === false ||
       (dims.length === info.dims.length && info.dims.every((d, i) => typeof d !== "number" || d === dims[i]));
     if (!fits) {
-      throw new ModelError(
+      throw new ShapeError(
         `The model's input "${info.name}" has shape [${info.dims.join(", ")}] and cannot take [${dims.join(", ")}].`,
       );
     }

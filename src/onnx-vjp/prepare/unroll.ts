@@ -3,15 +3,17 @@ import {
   type Constant,
   fromFront,
   type Graph,
+  identity,
   intAttribute,
   intsAttribute,
   type Node,
   type TracedGraph,
 } from "../graph/ir.ts";
+import { producersOf } from "../graph/links.ts";
 import { capturedNames } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { FormWriter } from "./forms.ts";
-import { identity, inlineBody } from "./inline-body.ts";
+import { inlineBody } from "./inline-body.ts";
 
 /** Nodes that unrolling one loop may make. */
 const mostNodes = 20_000;
@@ -23,8 +25,11 @@ const mostNodes = 20_000;
 export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise<Graph> {
   const nodes: Node[] = [];
   const constants = new Map(graph.constants);
+  // What sequences that are handed out are called: before operator set 14 no Identity passes them on.
+  const sequences = new Map<string, string>();
   let changed = false;
-  for (const node of graph.nodes) {
+  for (const original of graph.nodes) {
+    const node = { ...original, inputs: original.inputs.map((input) => sequences.get(input) ?? input) };
     const body = node.domain === "" ? node.attributes.body : undefined;
     let written: FormWriter | undefined;
     if (body?.kind === "graph" && node.op === "Loop") {
@@ -38,7 +43,11 @@ export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise
       continue;
     }
     changed = true;
-    nodes.push(...written.nodes);
+    for (const made of written.nodes) {
+      const [output = ""] = made.outputs;
+      if (node.outputs.includes(output) && !graph.types.has(output)) sequences.set(output, made.inputs[0]!);
+      else nodes.push(made);
+    }
     for (const [name, constant] of written.constants) constants.set(name, constant);
   }
   return changed ? { ...graph, nodes, constants } : graph;
@@ -146,9 +155,7 @@ async function countOf(
 
 /** Whether a Loop's condition stays what it was. */
 function goesOnAlways(body: Graph): boolean {
-  const producers = new Map(
-    body.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)),
-  );
+  const producers = producersOf(body.nodes);
   let value = body.outputs[0]!.name;
   for (let node = producers.get(value); node?.op === "Identity"; node = producers.get(value)) {
     value = node.inputs[0]!;

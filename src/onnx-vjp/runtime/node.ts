@@ -28,7 +28,7 @@ const optimizersOffOnCards = ["Pad_Fusion", "MatMulAddFusion"];
 /**
  * Every session has threads of its own. By default they keep a core busy for a while after a run, waiting for the
  * next one: with the sessions of a step (rendering, forward, pullback) in turn, each ran beside the last one's
- * waiting threads. Without it a step on 2 cores took 72 ms instead of 244 (docs/performance.md).
+ * waiting threads. Without it a step on 2 cores took 72 ms instead of 244 (docs/notes/performance.md).
  */
 const threadsThatSleep = { intra_op: { allow_spinning: "0" } };
 

@@ -1,12 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
-import { type DataType, type Graph, sizeOf } from "../graph/ir.ts";
+import { type DataType, type Graph, sizeOf, standardNode } from "../graph/ir.ts";
 import type { Feeds, Fetches, OutputType } from "../graph/runtime.ts";
 import * as ort from "./binding.ts";
 
 /**
  * Outputs without a copy. The binding (onnxruntime-node 1.30) copies every output of a run into a new array, also those
  * that were written into a tensor of the caller's: with the fresh pages that takes about 0.7 ms a megabyte, a fifth of
- * a Vision Transformer's step (docs/performance.md). It does so after the run, in the order of the outputs, and stops
+ * a Vision Transformer's step (docs/notes/performance.md). It does so after the run, in the order of the outputs, and stops
  * with an error at one that it has no array for. Therefore each graph has an empty sequence as its first output. A run
  * whose other outputs are all given asks for it too, and that error says that they are written.
  */
@@ -24,14 +24,7 @@ const sequencesFrom = 11;
 /** The graph with the sequence, which is to be the first of the outputs; none where its operator set is too old. */
 export function withSentinel(graph: Graph): { graph: Graph; first: readonly string[] } {
   if (graph.opset < sequencesFrom) return { graph, first: [] };
-  const node = {
-    op: "SequenceEmpty",
-    domain: "",
-    name: sentinel,
-    inputs: [],
-    outputs: [sentinel],
-    attributes: {},
-  };
+  const node = standardNode("SequenceEmpty", [], sentinel);
   return { graph: { ...graph, nodes: [node, ...graph.nodes] }, first: [sentinel] };
 }
 

@@ -2,20 +2,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Runtime } from "../graph/runtime.ts";
+import type { NodeTime } from "./node-time.ts";
 
-/** What one node of a session's graph, as ONNX Runtime optimised it, took. */
-export interface NodeTime {
-  readonly op: string;
-  readonly node: string;
-  /** Shape of the first output. */
-  readonly dims: readonly number[];
-  /** Milliseconds in one step, mean over the measured ones. */
-  readonly ms: number;
-  /** How often it ran in a step. */
-  readonly runs: number;
-  /** Whether it ran on the processor: on a card, what its provider has no program for does. */
-  readonly onProcessor: boolean;
-}
+export type { NodeTime };
 
 /** A runtime whose sessions write ONNX Runtime's profile into `folder`, as `<prefix><n>_…`, when they go. */
 export function profilingRuntime(runtime: Runtime, folder: string, prefix = "session"): Runtime {

@@ -21,7 +21,7 @@ const conv: Rule = (c, [dy]) => {
 };
 
 /**
- * The cotangent of a convolution's input from that of its output. Chosen by measurement (docs/performance.md): at
+ * The cotangent of a convolution's input from that of its output. Chosen by measurement (docs/notes/performance.md): at
  * stride 1 a convolution with the flipped, transposed weight; at larger strides one convolution for each phase of the
  * input position, or ONNX's own ConvTranspose, which also is the form for images (few channels in) and patches.
  */

@@ -1,6 +1,13 @@
-import { ModelError } from "../errors.ts";
+import { NoRuleError, UnreachedInputError } from "../errors.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } from "../graph/ir.ts";
+import {
+  describeNode,
+  type Graph,
+  type Node,
+  nameOfNode,
+  operatorOf,
+  type TracedGraph,
+} from "../graph/ir.ts";
 import type { RuleContext } from "./rule.ts";
 import { rules } from "./rules.ts";
 
@@ -32,15 +39,15 @@ export function hasRule(node: Node): boolean {
  * the gradients of Σ ⟨cotangent, value⟩ with respect to the graph inputs `wrt`. Weights are constants: no
  * gradient is formed for them. The graph's outputs are left to the caller.
  *
- * Throws ModelError naming every node on the path whose op has no rule.
+ * @throws NoRuleError naming every node on the path whose op has no rule
+ * @throws UnreachedInputError naming the inputs of `wrt` that no cotangent reaches
  */
 export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly string[]): Derivative {
   const missing = nodesWithoutRule(graph, wrt, of);
   if (missing.length > 0) {
-    throw new ModelError(
-      `No pullback rule for ${missing.map(describeNode).join(", ")}. ` +
-        "Choose a feature tensor before these nodes (`clp-dd inspect` lists the candidates).",
-    );
+    throw new NoRuleError(`No pullback rule for ${missing.map(describeNode).join(", ")}.`, {
+      nodes: missing.map(nameOfNode),
+    });
   }
   const active = activeValues(graph, wrt, of);
   const b = new GraphBuilder(
@@ -105,16 +112,15 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
       if (gradient !== null && needs[k]) accumulate(node.inputs[k]!, gradient);
     });
   }
-  const gradients = wrt.map((value) => {
-    const gradient = cotangentOf.get(value);
-    if (gradient === undefined) {
-      throw new ModelError(
-        `The value ${of.join(", ")} does not depend on the input "${value}" through differentiable operators. ` +
-          "Choose another feature tensor (`clp-dd inspect` lists the candidates).",
-      );
-    }
-    return gradient;
-  });
+  const unreached = wrt.filter((value) => !cotangentOf.has(value));
+  if (unreached.length > 0) {
+    const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).join(", ");
+    throw new UnreachedInputError(
+      `${quoted(of)} does not depend on the input ${quoted(unreached)} through differentiable operators.`,
+      { inputs: unreached },
+    );
+  }
+  const gradients = wrt.map((value) => cotangentOf.get(value)!);
   return { graph: b.graph, forwardNodes: graph.nodes.length, cotangents, gradients };
 }
 

@@ -36,7 +36,7 @@ function broadcasting(...partials: ((c: RuleContext, dy: string, math: Arithmeti
 }
 
 /** No gradient: the derivative is zero wherever it exists. */
-const flat: Rule = (c) => c.node.inputs.map(() => null);
+export const flat: Rule = (c) => c.node.inputs.map(() => null);
 
 /** Add's and Sub's partials need no operator: the cotangent itself, so that both inputs can share it. */
 const same = (_: RuleContext, dy: string) => dy;

@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { asDtype, chooseOnnx } from "../../../src/encoder/load/choose-onnx.ts";
 import { licenceOfCard } from "../../../src/encoder/load/license.ts";
-import { loadEncoderModel, placeOf } from "../../../src/encoder/load/load.ts";
+import { loadEncoderModel } from "../../../src/encoder/load/load.ts";
+import { placeOf } from "../../../src/encoder/load/place.ts";
 import { isHubId, knownEncoders } from "../../../src/encoder/registry.ts";
 import { ModelError } from "../../../src/errors.ts";
 import { externalReader } from "../../../src/onnx-vjp/graph/external.ts";
@@ -53,7 +54,9 @@ describe("what an encoder's text names", () => {
   });
 
   it("has no revision where it is no repository", async () => {
-    await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(/--revision/);
+    await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(
+      /`revision: 'v1'`/,
+    );
   });
 });
 

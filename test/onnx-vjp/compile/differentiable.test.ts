@@ -6,10 +6,9 @@ import { NumericalError } from "../../../src/errors.ts";
 import {
   type Activations,
   compileDerivative,
-  type DerivedPlan,
   type Differentiable,
-  planDerivative,
 } from "../../../src/onnx-vjp/compile/differentiable.ts";
+import { type DerivedPlan, planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import { scaleInput } from "../../../src/onnx-vjp/fit/scale-cotangent.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { float, int, ints } from "../../../src/onnx-vjp/graph/ir.ts";

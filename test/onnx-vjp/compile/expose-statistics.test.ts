@@ -1,7 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
-import { compileDerivative, planDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
+import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
 import { exposeStatistics } from "../../../src/onnx-vjp/compile/expose-statistics.ts";
+import { planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../../src/onnx-vjp/graph/constant.ts";
 import { protoOfDataType } from "../../../src/onnx-vjp/graph/data-type.ts";

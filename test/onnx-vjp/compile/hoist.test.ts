@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { compileDerivative, planDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
+import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { ints } from "../../../src/onnx-vjp/graph/ir.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";

@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
-import { planDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import { toHalfPrecision } from "../../../src/onnx-vjp/fit/half-precision.ts";
 import { gradientSize, scaleCotangent, scaleInput } from "../../../src/onnx-vjp/fit/scale-cotangent.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
@@ -26,7 +26,7 @@ async function pullback(): Promise<{ graph: Graph; cotangent: string; gradients:
   const y = b.op("Tanh", [b.op("MatMul", [b.input("x", dims.x), w])]);
   b.output(b.op("Mul", [y, b.input("factor", dims.factor)]), { dims: dims.y }, "y");
   const plan = planDerivative(await trace(runtime, b.graph, inputDims()), ["x", "factor"], "y");
-  return { graph: plan.joint, cotangent: plan.cotangent, gradients: plan.gradients };
+  return { graph: plan.joint, cotangent: plan.cotangents[0]!, gradients: plan.gradients };
 }
 const inputDims = () => ({ x: dims.x, factor: dims.factor });
 
@@ -42,7 +42,7 @@ async function gradientsOf(
 ): Promise<Result> {
   const { graph, cotangent: name, gradients } = await pullback();
   const narrowed = half ? toHalfPrecision(graph).graph : graph;
-  const scaled = scale === undefined ? narrowed : scaleCotangent(narrowed, name, gradients);
+  const scaled = scale === undefined ? narrowed : scaleCotangent(narrowed, [name], gradients);
   const session = await on.session(scaled);
   const results = await session.run({
     ...{ x: tensorOf(inputs.x), factor: tensorOf(inputs.factor), [name]: tensorOf(given) },
@@ -74,7 +74,7 @@ describe("scaleCotangent", () => {
 
   it("declares the scale and the sum, and keeps the graph's own inputs and outputs", async () => {
     const { graph, cotangent: name, gradients } = await pullback();
-    const scaled = scaleCotangent(graph, name, gradients);
+    const scaled = scaleCotangent(graph, [name], gradients);
     expect(scaled.inputs).toEqual([...graph.inputs, { name: scaleInput, dtype: "float32", dims: [1] }]);
     expect(scaled.outputs.slice(0, -1)).toEqual(graph.outputs);
     expect(scaled.outputs.at(-1)).toMatchObject({ name: gradientSize, dtype: "float32" });

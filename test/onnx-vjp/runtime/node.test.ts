@@ -157,8 +157,8 @@ test.each(["cuda", "webgpu"] as const)(
         (session) => session.release(),
         (error: Error) => {
           expect(error).toBeInstanceOf(UsageError);
-          expect(error.message).toMatch(`--device ${device} cannot be used here: `);
-          expect(error.message).toContain("Leave it out for the CPU");
+          expect(error.message).toMatch(`The device ${device} cannot be used here: `);
+          expect(error.message).toContain("It needs ");
           expect(error.message).not.toMatch(/onnxruntime_src|OrtSession|\n/);
         },
       );

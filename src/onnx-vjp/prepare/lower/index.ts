@@ -1,6 +1,13 @@
-import { ModelError } from "../../errors.ts";
+import { NoRuleError } from "../../errors.ts";
 import { GraphBuilder, targetOpset } from "../../graph/builder.ts";
-import { describeNode, type Graph, type Node, operatorOf, type TracedGraph } from "../../graph/ir.ts";
+import {
+  describeNode,
+  type Graph,
+  type Node,
+  nameOfNode,
+  operatorOf,
+  type TracedGraph,
+} from "../../graph/ir.ts";
 import { compositeLowerings } from "./composite.ts";
 import { contribLowerings } from "./contrib.ts";
 import { convolutionLowerings } from "./convolution.ts";
@@ -63,9 +70,10 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
     const values = legacy ?? entry(lowerings, key)?.(context);
     if (values === undefined) {
       if (Object.hasOwn(newer, key) && graph.opset >= newer[key]!) {
-        throw new ModelError(
+        throw new NoRuleError(
           `The node ${describeNode(node)} of operator set ${graph.opset} has no form in ${targetOpset}, and no pullback ` +
-            "rule. Choose a feature tensor before it (`clp-dd inspect` lists the candidates).",
+            "rule.",
+          { nodes: [nameOfNode(node)] },
         );
       }
       nodes.length = before;

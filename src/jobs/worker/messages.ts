@@ -1,6 +1,6 @@
 import type { Progress } from "../../context.ts";
 import type { SerializedError } from "../../serialized-error.ts";
-import type { JobName } from "../table.ts";
+import type { JobName } from "../job-table.ts";
 
 export type ToWorker =
   | { readonly kind: "run"; readonly id: number; readonly job: JobName; readonly params: unknown }

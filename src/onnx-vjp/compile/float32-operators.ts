@@ -11,6 +11,6 @@ const wideOfOthers: ReadonlySet<string> = new Set([
 ]);
 
 /** What is kept in float32 on a device beside what always is. */
-export function wideOn(device: Device): ReadonlySet<string> {
+export function float32OperatorsOn(device: Device): ReadonlySet<string> {
   return device === "cuda" ? inHalfOfNone : wideOfOthers;
 }

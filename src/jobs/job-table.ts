@@ -14,6 +14,7 @@ import {
   releaseHandle,
 } from "./open-encoders.ts";
 import { profileStep } from "./profile.ts";
+import { writeVjpFiles } from "./vjp.ts";
 
 type Job = (params: never, context: JobContext) => Promise<unknown>;
 
@@ -28,6 +29,7 @@ export const jobs = {
   inspect: inspectModel,
   fetch: fetchEncoders,
   profile: profileStep,
+  vjp: writeVjpFiles,
   "encoder.open": openHandle,
   "encoder.encode": featuresOfImages,
   "encoder.features": featuresOfPixels,

@@ -1,8 +1,0 @@
-export {
-  formatBytes,
-  formatCount,
-  formatMany,
-  formatMeanStd,
-  formatPercent,
-  formatSeconds,
-} from "../format.ts";
