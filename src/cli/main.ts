@@ -33,6 +33,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./evaluate.ts")).addEvaluate,
   },
   {
+    name: "classify",
+    summary: "name the classes of photos with the probe of a set",
+    load: async () => (await import("./classify.ts")).addClassify,
+  },
+  {
     name: "compare",
     summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
     load: async () => (await import("./compare.ts")).addCompare,

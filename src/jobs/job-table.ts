@@ -1,5 +1,6 @@
 import type { JobContext } from "../context.ts";
 import { runBaseline } from "./baseline.ts";
+import { classifyImages } from "./classify.ts";
 import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
@@ -27,6 +28,7 @@ export const jobs = {
   "evaluate.described": describedEvaluation,
   features: runFeatures,
   inspect: inspectModel,
+  classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,
   vjp: writeVjpFiles,
