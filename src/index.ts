@@ -9,7 +9,9 @@ export { type ClassifyOptions, classify } from "./api/classify.ts";
 export {
   type BaselineRequest,
   baseline,
+  type CheckRequest,
   type CompareRequest,
+  check,
   compare,
   type DataSetDescription,
   type DistillRequest,
@@ -40,6 +42,7 @@ export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
 export type { ImageInput, PixelImage } from "./images/input.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
+export type { CheckedImage, DataCheck } from "./jobs/check.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";

@@ -33,6 +33,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./evaluate.ts")).addEvaluate,
   },
   {
+    name: "check",
+    summary: "find wrong labels, duplicates and leaks in a data set",
+    load: async () => (await import("./check.ts")).addCheck,
+  },
+  {
     name: "classify",
     summary: "name the classes of photos with the probe of a set",
     load: async () => (await import("./classify.ts")).addClassify,

@@ -1,5 +1,6 @@
 import type { JobContext } from "../context.ts";
 import { runBaseline } from "./baseline.ts";
+import { checkDataSet } from "./check.ts";
 import { classifyImages } from "./classify.ts";
 import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
@@ -28,6 +29,7 @@ export const jobs = {
   "evaluate.described": describedEvaluation,
   features: runFeatures,
   inspect: inspectModel,
+  check: checkDataSet,
   classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,

@@ -89,6 +89,11 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 export interface InspectParams
   extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
 
+export interface CheckParams extends EncoderParams, DataParams {
+  /** Cosine of standardized features from which two images are nearly the same. Default: 0.95. */
+  readonly similarity?: number | undefined;
+}
+
 export interface ClassifyParams extends SetEncoderOptions {
   /** Folder of a set. */
   readonly set: string;
