@@ -29,8 +29,8 @@ export {
   profile,
 } from "./api/commands.ts";
 export {
+  type LoadEncoderOptions,
   type LoadedEncoder,
-  type LoadOptions,
   loadEncoder,
 } from "./api/load-encoder.ts";
 export type { SetEncoderOptions } from "./artifact/encoder-of.ts";
@@ -40,7 +40,7 @@ export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
-export type { ImageInput, PixelImage } from "./images/input.ts";
+export type { ImageLike, PixelImage } from "./images/input.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
 export type { CheckedImage, DataCheck } from "./jobs/check.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";

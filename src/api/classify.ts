@@ -2,7 +2,7 @@ import type { SetEncoderOptions } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read.ts";
 import type { CallOptions } from "../context.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { ImageInput } from "../images/input.ts";
+import type { ImageLike } from "../images/input.ts";
 import type { Classification } from "../jobs/classify.ts";
 import { run } from "../jobs/worker/client.ts";
 import { plain } from "./load-encoder.ts";
@@ -20,7 +20,7 @@ export interface ClassifyOptions extends SetEncoderOptions, CallOptions {
  */
 export async function classify(
   set: Artifact | string,
-  images: readonly ImageInput[],
+  images: readonly ImageLike[],
   options: ClassifyOptions = {},
 ): Promise<Classification[]> {
   const { signal, onProgress, onNote, hub = userHub(), ...params } = options;

@@ -1,4 +1,4 @@
-import { type ImageInput, isMarkup, rgbOfPixels } from "../images/input.ts";
+import { type ImageLike, isMarkup, rgbOfPixels } from "../images/input.ts";
 import type { Item } from "../images/types.ts";
 import { fileItem } from "./file-item.ts";
 import { imageList } from "./sets/listed-source.ts";
@@ -8,7 +8,7 @@ import type { ImageSource } from "./source.ts";
  * Images as a program has them, as a data set without labels: its one split is "test", every label 0. Whatever reads a
  * data set reads them, with its processes and its word on unreadable images.
  */
-export function givenImages(images: readonly ImageInput[]): ImageSource {
+export function givenImages(images: readonly ImageLike[]): ImageSource {
   const list = imageList(new Int32Array(images.length), undefined, (index) => itemOf(images[index]!, index));
   return {
     ...{ name: "the images", classes: [], splits: ["test"], notes: [] },
@@ -20,10 +20,10 @@ export function givenImages(images: readonly ImageInput[]): ImageSource {
 }
 
 /** What an image is called: its path, or its place. */
-export const nameOfInput = (image: ImageInput, index: number): string =>
+export const nameOfInput = (image: ImageLike, index: number): string =>
   typeof image === "string" ? image : `image ${index}`;
 
-function itemOf(image: ImageInput, index: number): Item {
+function itemOf(image: ImageLike, index: number): Item {
   const id = nameOfInput(image, index);
   if (typeof image === "string") return fileItem(id, image, 0);
   if (image instanceof Uint8Array) {

@@ -7,14 +7,14 @@ import {
   UsageError,
 } from "../errors.ts";
 
-const choose = "with --feature (`clp-dd inspect` lists the candidates)";
+const choose = "with `feature` (`clp-dd inspect` lists the candidates)";
 
 /** What someone who runs an encoder can do about an error of the engine, which knows tensors alone. */
 function adviceOn(error: Error): string | undefined {
   if (error instanceof NoRuleError) return `Choose a feature tensor before ${theseNodes(error)} ${choose}.`;
   if (error instanceof UnreachedInputError) return `Choose another feature tensor ${choose}.`;
-  if (error instanceof ShapeError) return "Another --size may suit it.";
-  return error instanceof DeviceError ? "Leave --device out to run on the CPU." : undefined;
+  if (error instanceof ShapeError) return "Another `size` may suit it.";
+  return error instanceof DeviceError ? "Leave `device` out to run on the CPU." : undefined;
 }
 
 const theseNodes = ({ nodes }: NoRuleError) => (nodes.length === 1 ? "this node" : "these nodes");

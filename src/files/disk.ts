@@ -46,13 +46,16 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   await rename(`${file}.tmp`, file);
 }
 
+/** Whether the system has no room left for a file, on the disk or in the user's quota. */
+export const isDiskFull = (error: unknown): boolean =>
+  ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
+
 /** Runs writes into `folder`, turning a full or failing disk into an error for the person. */
 export async function onDisk<T>(folder: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (cause) {
-    const full = ["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "");
-    const what = full
+    const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
       : `Writing ${folder} failed: ${messageOf(cause)}. Mend that`;
     throw new DataError(`${what}, then run the same command again; it goes on where this one stopped.`, {

@@ -4,7 +4,7 @@ import type { Gemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
 import { centeredOneHot } from "./labels.ts";
 import { identity, type Matrix, matrix } from "./matrix.ts";
-import { trace } from "./nested.ts";
+import { traceOf } from "./nested.ts";
 import { RidgeAccumulator } from "./ridge-accumulator.ts";
 import { type FeatureRows, sequentialBatches } from "./rows.ts";
 
@@ -28,7 +28,7 @@ export interface LeftOut {
  */
 export async function leaveOneOut(Z: Matrix, Y: Matrix, lambda: number, gemm: Gemm): Promise<LeftOut> {
   const K = await gram(Z, gemm);
-  const shift = (lambda * trace(K)) / Z.rows;
+  const shift = (lambda * traceOf(K)) / Z.rows;
   const system = await cholesky(K, gemm, { shift });
   // With A = (K + rI)⁻¹: y − ŷ = r A Y and 1 − hᵢᵢ = r Aᵢᵢ, so that r cancels from their quotient.
   const A = await system.solve(identity(Z.rows));

@@ -182,7 +182,7 @@ describe("a folder that cannot be a data set", () => {
     ["is a file", ["file.png"], "file.png", /is a file\. Give the folder/],
     ["is empty", [], "", /is empty: expected one folder per class/],
     ["holds loose images", ["1.png", "2.png"], "", /holds 2 images but no folders/],
-    ["holds one class", ["a/1.png", "a/2.png"], "", /a single class, a; at least two/],
+    ["holds one class", ["a/1.png", "a/2.png"], "", /a single class, a; a classifier needs at least two/],
     ["has a class with no image", ["a/1.png", "b/readme.txt", "c/d/.x.png"], "", /b and c have no image/],
     [
       "has only unreadable formats in a class",

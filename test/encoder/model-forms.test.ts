@@ -78,14 +78,14 @@ describe("the layout of a model's images", () => {
   it("has to be said where nothing tells", () => {
     const b = newBuilder();
     b.output(b.op("Flatten", [b.input("x", ["a", "b", "c", "d"])]), { dims: [] });
-    expect(() => imageInputOf(b.graph)).toThrow(/does not tell which axis.*--input-layout nhwc/s);
+    expect(() => imageInputOf(b.graph)).toThrow(/does not tell which axis.*inputLayout: 'nhwc'/s);
     expect(imageInputOf(b.graph, { inputLayout: "nhwc" })).toMatchObject({ layout: "nhwc", channels: 3 });
   });
 
   it("of other numbers of channels, and of two inputs, is refused", () => {
     const rgba = newBuilder();
     rgba.output(rgba.op("Relu", [rgba.input("x", ["n", 4, 8, 8])]), { dims: [] });
-    expect(() => imageInputOf(rgba.graph)).toThrow(/--input-layout/);
+    expect(() => imageInputOf(rgba.graph)).toThrow(/inputLayout/);
     const two = newBuilder();
     two.output(two.op("Add", [two.input("x", ["n", 3, 8, 8]), two.input("y", ["n", 3, 8, 8])]), { dims: [] });
     expect(() => imageInputOf(two.graph)).toThrow(/"x" .*"y" .*Expected one image input/s);
@@ -182,7 +182,7 @@ describe("a feature map is pooled over its pixels", () => {
     const x = b.input("x", ["n", 3, side, side]);
     b.output(b.reshape(b.op("Flatten", [x]), [-1, 4, 3, 9]), { dims: [] }, "features");
     await expect(createEncoder(runtime, encoderModel(b.graph))).rejects.toThrow(
-      /map of shape.*--feature-layout nhwc/s,
+      /map of shape.*featureLayout: 'nhwc'/s,
     );
     const said = await createEncoder(runtime, encoderModel(b.graph, { featureLayout: "nhwc" }));
     expect(said.featureSize).toBe(9);
@@ -220,7 +220,7 @@ describe("the feature of a classifier is what goes into it", () => {
     ).toBe("flat");
     expect(() =>
       chosen((b, x) => b.op("Add", [linear(b, x), linear(b, b.named("Tanh", [x], "other"))])),
-    ).toThrow(/"flat".*"other".*--feature/s);
+    ).toThrow(/"flat".*"other".*`feature`/s);
   });
 
   it("of a convolution over one pixel, behind the pooling or before it", () => {

@@ -153,7 +153,7 @@ describe("a download", () => {
     hub.repositories.set(id, { ...vit, token: "secret" });
     const shut = await failure(fetchModel(model, access));
     expect(shut.message).toMatch(/not open to everyone \(401\)/);
-    expect(shut.message).toContain(`Accept its licence at ${hub.url}/${id}`);
+    expect(shut.message).toContain(`Accept its license at ${hub.url}/${id}`);
     expect(shut.message).toContain("HF_TOKEN");
     const wrong = await failure(fetchModel(model, { ...access, accessToken: "hf_wrong" }));
     expect(wrong.message).toMatch(/\(403\), and the token that was sent \(HF_TOKEN\) has no access/);
