@@ -27,7 +27,7 @@ export interface ClassifiedImage extends RankedClass {
   /** Index of the class in the set's list. */
   readonly index: number;
   /**
-   * Whether it is of none of the classes: its best score is below that of 95 % of the training images. Absent for sets of
+   * Whether it may be of none of the classes: its best score is below that of 95 % of the training images. Absent for sets of
    * earlier versions.
    */
   readonly unknown?: boolean;

@@ -11,7 +11,7 @@ import { type FeatureRows, sequentialBatches } from "./rows.ts";
 export interface Calibration {
   /** Probabilities are softmax(scores / temperature). */
   readonly temperature: number;
-  /** An image whose best score is below is of none of the classes. */
+  /** An image whose best score is below may be of none of the classes. */
   readonly unknownBelow: number;
   /** Share of the training images whose best score is below `unknownBelow`: false alarms. */
   readonly falseAlarms: number;

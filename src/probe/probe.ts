@@ -18,7 +18,7 @@ export interface Probe extends ClosedFormProbe {
    */
   probabilities(features: Matrix): Matrix;
   /**
-   * Whether each row is of none of the classes: its best score is below that of 95 % of the training images.
+   * Whether each row may be of none of the classes: its best score is below that of 95 % of the training images.
    * @throws UsageError for a set without a recorded threshold
    */
   unknown(features: Matrix): boolean[];
