@@ -4,10 +4,14 @@
  * Every command of the command line is a function here. Whatever runs a model does so in one worker of the process, so
  * that the caller's event loop stays free.
  */
+
+export { type ClassifyOptions, classify } from "./api/classify.ts";
 export {
   type BaselineRequest,
   baseline,
+  type CheckRequest,
   type CompareRequest,
+  check,
   compare,
   type DataSetDescription,
   type DistillRequest,
@@ -28,8 +32,8 @@ export {
   type LoadEncoderOptions,
   type LoadedEncoder,
   loadEncoder,
-  type SetEncoderOptions,
 } from "./api/load-encoder.ts";
+export type { SetEncoderOptions } from "./artifact/encoder-of.ts";
 export type { Manifest } from "./artifact/manifest.ts";
 export { type Artifact, readArtifact } from "./artifact/read.ts";
 export type { CallOptions, Progress } from "./context.ts";
@@ -38,6 +42,8 @@ export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
 export type { ImageLike, PixelImage } from "./images/input.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
+export type { CheckedImage, DataCheck } from "./jobs/check.ts";
+export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";
 export type { FetchedEncoder, ListedEncoder } from "./jobs/encoders.ts";
@@ -45,6 +51,7 @@ export type { FeaturesResult } from "./jobs/features.ts";
 export type { Inspection } from "./jobs/inspection.ts";
 export type { StepProfile } from "./jobs/step-profile.ts";
 export type { DistillSummary } from "./jobs/summary.ts";
+export type { Calibration } from "./probe/calibration.ts";
 export { type FeatureMap, type FeatureMapState, featureMap } from "./probe/feature-map.ts";
 export { accuracyOf, argmaxRows, centeredOneHot } from "./probe/labels.ts";
 export { type Matrix, matrix } from "./probe/matrix.ts";

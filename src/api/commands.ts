@@ -6,6 +6,7 @@ import { defaultEncoder } from "../encoder/registry.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { userCache } from "../files/cache-location.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";
+import type { DataCheck } from "../jobs/check.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
@@ -13,6 +14,7 @@ import type { FeaturesResult } from "../jobs/features.ts";
 import type { Inspection } from "../jobs/inspection.ts";
 import type {
   BaselineParams,
+  CheckParams,
   CompareParams,
   DistillParams,
   EvaluateParams,
@@ -44,6 +46,7 @@ export type BaselineRequest = WithDefaults<Omit<BaselineParams, "config">> &
 
 export type EvaluateRequest = WithDefaults<Omit<EvaluateParams, "artifacts">>;
 export type CompareRequest = WithDefaults<Omit<CompareParams, "config">>;
+export type CheckRequest = WithDefaults<CheckParams>;
 export type ExtractRequest = WithDefaults<FeaturesParams>;
 export type InspectRequest = Omit<InspectParams, "encoder">;
 export type ProfileRequest = WithDefaults<ProfileParams, "images" | "steps" | "memoryBytes">;
@@ -78,6 +81,11 @@ export function evaluate(
  */
 export function compare(grid: Grid, request: CompareRequest, options?: CallOptions): Promise<Comparison> {
   return run("compare", { ...machineDefaults(), ...request, config: grid }, options);
+}
+
+/** Finds wrong labels, near-duplicates, leaks and outliers in a data set, as `clp-dd check` does. */
+export function check(request: CheckRequest, options?: CallOptions): Promise<DataCheck> {
+  return run("check", { ...dataDefaults(), ...request }, options);
 }
 
 /** Computes and caches the features of a data set, as `clp-dd features` does. */

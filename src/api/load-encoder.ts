@@ -1,10 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { encoderDifference, encoderParamsOf } from "../artifact/encoder-of.ts";
+import { requireSetEncoder, type SetEncoderOptions, setEncoderParams } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read.ts";
 import type { CallOptions } from "../context.ts";
 import type { Provenance } from "../encoder/model.ts";
 import type { EncoderParams } from "../encoder/params.ts";
-import { ModelError } from "../errors.ts";
 import { userHub } from "../files/hub/settings.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
@@ -49,13 +48,6 @@ export interface LoadedEncoder extends AsyncDisposable {
 /** Where and how an encoder runs, and how it is read where it is named by itself. */
 export type LoadEncoderOptions = Partial<Omit<EncoderParams, "encoder">>;
 
-/** How the encoder of a set runs; size, feature and preprocessing are the set's. */
-export interface SetEncoderOptions
-  extends Pick<EncoderParams, "dtype" | "hub" | "device" | "precision" | "threads"> {
-  /** Where the encoder is now, where that is not the name or path recorded in the set. */
-  readonly encoder?: string;
-}
-
 /**
  * Loads an encoder by a name ("efficientnet-lite0", "dinov2-base": those of `encoders()`), the id of a hub
  * repository ("owner/name", with `revision` and `dtype`), the path of a model's folder, or that of an .onnx file.
@@ -77,19 +69,16 @@ export async function loadEncoder(
   if (typeof what === "string")
     return handleOf(await run("encoder.open", { ...options, hub, encoder: what }));
   const { manifest, folder } = what;
-  const recorded = encoderParamsOf(manifest);
-  const { encoder = recorded.encoder, device = "cpu" } = options;
-  const precision = options.precision ?? (device === "cpu" ? "float32" : manifest.encoder.precision);
-  const params = { ...recorded, ...options, hub, encoder, device, precision };
+  const params = setEncoderParams(manifest, { ...options, hub });
   const opened = await run("encoder.open", params);
   const loaded = handleOf(opened);
-  const difference = encoderDifference(opened, manifest.encoder);
-  if (difference === undefined) return loaded;
-  await loaded.release();
-  throw new ModelError(
-    `${encoder} is not the encoder that ${folder} was made with: ${difference}. Give the \`encoder\` that the set was ` +
-      "made with, or evaluate the set under another one with evaluate().",
-  );
+  try {
+    requireSetEncoder(opened, manifest, folder, params.encoder);
+    return loaded;
+  } catch (error) {
+    await loaded.release();
+    throw error;
+  }
 }
 
 function handleOf({ handle, form: _, ...described }: OpenedEncoder): LoadedEncoder {
@@ -139,7 +128,7 @@ function handleOf({ handle, form: _, ...described }: OpenedEncoder): LoadedEncod
 }
 
 /** What another thread can be sent: an ImageData has its fields on its prototype. */
-function plain(image: ImageLike): ImageLike {
+export function plain(image: ImageLike): ImageLike {
   if (typeof image === "string" || image instanceof Uint8Array) return image;
   const { width, height, data } = image;
   return { width, height, data };

@@ -1,6 +1,7 @@
 import type { Encoder } from "../encoder/encoder.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
+import { ModelError } from "../errors.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** What an encoder is compared by. */
@@ -26,6 +27,36 @@ export function encoderParamsOf({
     resize: typeof resize === "number" ? resize : undefined,
     ...encoder.form,
   };
+}
+
+/** How the encoder of a set runs; size, feature and preprocessing are the set's. */
+export interface SetEncoderOptions
+  extends Pick<EncoderParams, "dtype" | "hub" | "device" | "precision" | "threads"> {
+  /** Where the encoder is now, where that is not the name or path recorded in the set. */
+  readonly encoder?: string | undefined;
+}
+
+/** The parameters that open a set's encoder where and as the options say. */
+export function setEncoderParams(manifest: Manifest, options: SetEncoderOptions): EncoderParams {
+  const recorded = encoderParamsOf(manifest);
+  const { encoder = recorded.encoder, device = "cpu" } = options;
+  const precision = options.precision ?? (device === "cpu" ? "float32" : manifest.encoder.precision);
+  return { ...recorded, ...options, encoder, device, precision };
+}
+
+/** Throws ModelError unless an opened encoder gives the features of the set in `folder`. */
+export function requireSetEncoder(
+  opened: Comparable,
+  { encoder }: Manifest,
+  folder: string,
+  name: string,
+): void {
+  const difference = encoderDifference(opened, encoder);
+  if (difference === undefined) return;
+  throw new ModelError(
+    `${name} is not the encoder that ${folder} was made with: ${difference}. Give the \`encoder\` that the set was ` +
+      "made with, or evaluate the set under another one with evaluate().",
+  );
 }
 
 /**

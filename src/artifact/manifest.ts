@@ -93,9 +93,25 @@ export const Manifest = z.object({
     tau: z.number().positive(),
     /** Whether mean and standard deviation of the real features are part of the artifact. */
     usesStatistics: z.boolean(),
+    /** What makes probabilities of scores, fitted on training images; absent in sets of earlier versions. */
+    calibration: z
+      .object({
+        temperature: z.number().positive(),
+        unknownBelow: z.number(),
+        falseAlarms: fraction,
+        images: z.int().positive(),
+      })
+      .optional(),
   }),
   metrics: z.object({
-    closedForm: z.object({ top1: fraction, perClass: z.array(z.number().nullable()) }).optional(),
+    closedForm: z
+      .object({
+        top1: fraction,
+        perClass: z.array(z.number().nullable()),
+        /** Expected calibration error of the probabilities on the test images (15 bins). */
+        calibrationError: fraction.optional(),
+      })
+      .optional(),
     /** The better of ridge and logistic regression on the full data; λ is the ridge's. */
     fullData: z
       .object({

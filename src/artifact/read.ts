@@ -61,7 +61,7 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   try {
     const vector = async (name: "mean" | "std") =>
       file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    return probeOf({
+    const solved = {
       weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
       lambda: probe.lambda,
       map: featureMap({
@@ -69,7 +69,8 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
         ...(await vector("mean")),
         ...(await vector("std")),
       }),
-    });
+    };
+    return probeOf(solved, probe.calibration);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(

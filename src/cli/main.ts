@@ -33,6 +33,16 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./evaluate.ts")).addEvaluate,
   },
   {
+    name: "check",
+    summary: "find wrong labels, duplicates and leaks in a data set",
+    load: async () => (await import("./check.ts")).addCheck,
+  },
+  {
+    name: "classify",
+    summary: "name the classes of photos with the probe of a set",
+    load: async () => (await import("./classify.ts")).addClassify,
+  },
+  {
     name: "compare",
     summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
     load: async () => (await import("./compare.ts")).addCompare,

@@ -199,8 +199,11 @@ export function addOptions(
 }
 
 /** Adds the options that every command has, help among them. */
-export function addCommonOptions(command: Command): Command {
-  return addOptions(command, commonNames).addHelpOption(
+export function addCommonOptions(
+  command: Command,
+  wording: { readonly [name in Name]?: Wording } = {},
+): Command {
+  return addOptions(command, commonNames, wording).addHelpOption(
     new Option("-h, --help", "show this help").helpGroup(output),
   );
 }

@@ -54,3 +54,9 @@ export function bytes(value: string): number {
   if (!match || !(parsed > 0)) throw new InvalidArgumentError("Expected a size such as 512M or 4G.");
   return Math.round(parsed * units[match[2]!.toLowerCase()]!);
 }
+
+export function fraction(value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && number <= 1)) throw new InvalidArgumentError("Expected a number from 0 to 1.");
+  return number;
+}

@@ -79,7 +79,9 @@ function editLines({ metrics: { closedForm, edits } }: DistillSummary["manifest"
 function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
   const { closedForm, fullData, centroid, random, edits } = manifest.metrics;
   return {
-    ...(closedForm ? { closedForm: { top1: closedForm.top1 } } : {}),
+    ...(closedForm
+      ? { closedForm: { top1: closedForm.top1, calibrationError: closedForm.calibrationError } }
+      : {}),
     ...(fullData ? { fullData: { top1: fullData.top1 } } : {}),
     ...(centroid ? { centroid: { top1: centroid.top1 } } : {}),
     ...(random ? { random: { mean: random.mean, std: random.std } } : {}),

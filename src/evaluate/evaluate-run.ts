@@ -1,6 +1,7 @@
 import type { JobContext } from "../context.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
+import type { Calibration } from "../probe/calibration.ts";
 import { type ClosedFormProbe, evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Matrix } from "../probe/matrix.ts";
@@ -28,18 +29,20 @@ interface EditedImages {
 
 /**
  * Evaluates the closed-form probe of a run on the test features.
+ * @param calibration of the probe, whose error on the test features is measured
  * @param compared what full data and real images are measured with; undefined where they are not to be measured
  * @param edited undefined where edits are not to be measured
  */
 export async function evaluateRun(
   probe: ClosedFormProbe,
+  calibration: Calibration,
   test: NonNullable<RunContext["test"]>,
   { source, train, gemm }: Pick<RunContext, "source" | "train" | "gemm">,
   compared: { readonly ipc: number; readonly map: FeatureMap; readonly lambda: number } | undefined,
   edited: EditedImages | undefined,
   context: JobContext,
 ): Promise<RunEvaluation> {
-  const own = await evaluateClosedForm(probe, test, gemm);
+  const own = await evaluateClosedForm(probe, test, gemm, { temperature: calibration.temperature });
   const total = (edited ? editsOf(edited.mirror).length : 0) + (compared ? comparisonParts : 0);
   let done = 0;
   const report = (detail: string) =>

@@ -49,12 +49,13 @@ async function readImage(path: string): Promise<Uint8Array> {
   }
 }
 
-/** No raster format begins with "<". */
-function isMarkup(bytes: Uint8Array): boolean {
+/** Whether the bytes of an image file are an SVG document: no raster format begins with "<". */
+export function isMarkup(bytes: Uint8Array): boolean {
   return /^(\uFEFF)?\s*</.test(new TextDecoder().decode(bytes.subarray(0, 64)));
 }
 
-function rgbOfPixels({ width, height, data }: PixelImage, index: number): RgbImage {
+/** Pixels as RGB. @throws DataError naming the image by its index, for data of another size */
+export function rgbOfPixels({ width, height, data }: PixelImage, index: number): RgbImage {
   const pixels = width * height;
   if (!(pixels > 0 && (data?.length === 3 * pixels || data?.length === 4 * pixels))) {
     throw new DataError(

@@ -14,6 +14,7 @@ import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run
 import { formatMany } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
+import { calibrate } from "../probe/calibration.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
@@ -64,6 +65,9 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     });
     const { seconds } = stages.at(-1)!;
     const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+    const calibration = await staged("calibration", () =>
+      calibrate(probe, train, kind === "full" ? "all" : rows, gemm),
+    );
     // The full data are what others are compared with.
     const compared =
       params.baselines === false || kind === "full"
@@ -78,14 +82,17 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
             mirror: config.mirror ?? true,
           };
     const evaluation =
-      test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
+      test &&
+      (await staged("evaluation", () =>
+        evaluateRun(probe, calibration, test, place, compared, edited, context),
+      ));
     const manifest = await staged("artifact", async () =>
       writeArtifact(
         out,
         {
           manifest: describeRun(place, {
             ...{ kind, config, command: params.command, threads: params.threads },
-            ...{ lambda: probe.lambda, tau: config.tau, stages, ...evaluation, seconds },
+            ...{ lambda: probe.lambda, calibration, tau: config.tau, stages, ...evaluation, seconds },
             fingerprints: await fingerprintsOf(place),
           }),
           images: () => realImages(place, rows),

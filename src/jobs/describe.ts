@@ -4,6 +4,7 @@ import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
 import type { RunContext } from "../features/run-context.ts";
 import { env } from "../onnx-vjp/runtime/binding.ts";
+import type { Calibration } from "../probe/calibration.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";
 import type { DistillConfig } from "../recipe/config.ts";
@@ -21,6 +22,7 @@ export interface RunFacts {
   /** λ and τ of the recorded probe. */
   readonly lambda: number;
   readonly tau: number;
+  readonly calibration: Calibration;
   readonly stages: readonly Stage[];
   readonly own?: Metrics | undefined;
   readonly comparison?: RealReferences | undefined;
@@ -81,9 +83,17 @@ export function describeRun(
       lambda: facts.lambda,
       tau: facts.tau,
       usesStatistics: needsStatistics(config.normalize[0]!),
+      calibration: facts.calibration,
     },
     metrics: {
-      ...(own ? { closedForm: { top1: own.top1, perClass: perClassOf(own) } } : {}),
+      ...(own
+        ? {
+            closedForm: {
+              ...{ top1: own.top1, perClass: perClassOf(own) },
+              ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
+            },
+          }
+        : {}),
       ...(comparison
         ? {
             fullData: bestOfFull(comparison),

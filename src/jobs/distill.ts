@@ -26,6 +26,7 @@ import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
+import { calibrate } from "../probe/calibration.ts";
 import { fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
@@ -73,7 +74,7 @@ async function distillTo(
     openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
   );
   try {
-    const { source, encoder, test, gemm } = place;
+    const { source, encoder, train, test, gemm } = place;
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
@@ -129,6 +130,7 @@ async function distillTo(
       const [map] = synthesis.parts.maps;
       const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
       const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
+      const calibration = await staged("calibration", () => calibrate(probe, train, new Int32Array(0), gemm));
       const compared =
         params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
       const edited =
@@ -141,7 +143,9 @@ async function distillTo(
             };
       const evaluation =
         test &&
-        (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
+        (await staged("evaluation", () =>
+          evaluateRun(probe, calibration, test, place, compared, edited, context),
+        ));
 
       const { levels } = await images.parameters();
       const manifest = await staged("artifact", () =>
@@ -153,6 +157,7 @@ async function distillTo(
               ...{
                 threads: params.threads,
                 lambda: config.lambda,
+                calibration,
                 tau: Math.exp(synthesis.state.logTau.values[0]!),
               },
               ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },

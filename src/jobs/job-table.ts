@@ -1,5 +1,7 @@
 import type { JobContext } from "../context.ts";
 import { runBaseline } from "./baseline.ts";
+import { checkDataSet } from "./check.ts";
+import { classifyImages } from "./classify.ts";
 import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
@@ -27,6 +29,8 @@ export const jobs = {
   "evaluate.described": describedEvaluation,
   features: runFeatures,
   inspect: inspectModel,
+  check: checkDataSet,
+  classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,
   vjp: writeVjpFiles,

@@ -1,9 +1,11 @@
+import type { SetEncoderOptions } from "../artifact/encoder-of.ts";
 import type { DataParams } from "../data/params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
+import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { BaselineKind } from "../recipe/baseline-kinds.ts";
 import type { DistillConfig } from "../recipe/config.ts";
@@ -86,6 +88,19 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 
 export interface InspectParams
   extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
+
+export interface CheckParams extends EncoderParams, DataParams {
+  /** Cosine of standardized features from which two images are nearly the same. Default: 0.95. */
+  readonly similarity?: number | undefined;
+}
+
+export interface ClassifyParams extends SetEncoderOptions {
+  /** Folder of a set. */
+  readonly set: string;
+  readonly images: readonly ImageLike[];
+  /** Classes named beside the best one of each image. Default: 2. */
+  readonly runnersUp?: number | undefined;
+}
 
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {

@@ -3,6 +3,7 @@ import type { Gemm } from "./gemm.ts";
 import { centeredOneHot } from "./labels.ts";
 import type { Matrix } from "./matrix.ts";
 import { type Metrics, MetricsAccumulator } from "./metrics.ts";
+import { CalibrationError, softmaxRows } from "./probabilities.ts";
 import { solveRidge } from "./ridge.ts";
 import { type FeatureRows, sequentialBatches } from "./rows.ts";
 
@@ -53,14 +54,23 @@ export async function evaluateClosedForm(
   probe: ClosedFormProbe,
   test: FeatureRows,
   gemm: Gemm,
-  options: { readonly indices?: Int32Array; readonly groups?: Int32Array } = {},
+  options: {
+    readonly indices?: Int32Array;
+    readonly groups?: Int32Array;
+    /** What makes probabilities of the scores, whose calibration error is then measured. */
+    readonly temperature?: number;
+  } = {},
 ): Promise<Metrics> {
+  const { temperature } = options;
   const metrics = new MetricsAccumulator(probe.weight.cols);
+  const calibration = new CalibrationError();
   for await (const { features, labels, indices } of sequentialBatches(test, options)) {
     const { values } = probe.map.apply(features, labels.length);
     const scores = await gemm.multiply(values, probe.weight);
+    if (temperature !== undefined) calibration.add(softmaxRows(scores, temperature), labels);
     const { groups = test.groups } = options;
     metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]!));
   }
-  return metrics.result();
+  const result = metrics.result();
+  return temperature === undefined ? result : { ...result, calibrationError: calibration.result() };
 }

@@ -7,7 +7,7 @@ import { type FeatureRows, sequentialBatches } from "./rows.ts";
 import { splitOf } from "./split.ts";
 
 /** Ridge strengths, relative to tr(ZᵀZ)/n, that the full-data probe is chosen from. */
-const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
+export const fullDataLambdas: readonly number[] = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 
 /** One row in so many of the training features is held out, and λ chosen on those. */
 const validationShare = 10;

@@ -18,6 +18,13 @@ export function matrix(rows: number, cols: number, data?: Float64Array): Matrix 
   return { rows, cols, data: values };
 }
 
+/** The unit matrix, n × n. */
+export function identity(n: number): Matrix {
+  const out = matrix(n, n);
+  for (let i = 0; i < n; i++) out.data[i * (n + 1)] = 1;
+  return out;
+}
+
 /** Rows `start` … `end − 1` of `a`, as a view of the same memory. */
 export function rowsOf(a: Matrix, start: number, end: number): Matrix {
   return matrix(end - start, a.cols, a.data.subarray(start * a.cols, end * a.cols));

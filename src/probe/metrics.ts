@@ -11,6 +11,8 @@ export interface Metrics {
   readonly perClass: readonly number[];
   /** confusion[truth][prediction]: numbers of images. */
   readonly confusion: readonly (readonly number[])[];
+  /** Expected calibration error of the probabilities (15 bins), where the probe has a temperature. */
+  readonly calibrationError?: number;
   /** Lowest accuracy among the groups, where the data set has groups. */
   readonly worstGroup?: number;
 }

@@ -3,7 +3,7 @@ import { cholesky } from "./cholesky.ts";
 import { ClassSums } from "./class-sums.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
-import { type Matrix, matrix, transpose } from "./matrix.ts";
+import { identity, type Matrix, matrix, transpose } from "./matrix.ts";
 import { added, type Nested, traceOf } from "./nested.ts";
 import { requireFiniteMatrix, requireLambda } from "./ridge.ts";
 
@@ -88,6 +88,18 @@ export class RidgeAccumulator {
       fitted.push({ lambda, shift, weight: await system.solve(target) });
     }
     return fitted;
+  }
+
+  /** The probe of one λ with (ZᵀZ + rI)⁻¹, d × d, from which leave-one-out scores follow (leave-one-out.ts). */
+  async factor(lambda: number): Promise<FittedRidge & { readonly inverse: Matrix }> {
+    if (this.covariance === undefined) throw new DataError("a ridge probe needs features to fit, got none");
+    requireLambda(lambda);
+    const shift = (lambda * traceOf(this.covariance)) / this.count;
+    const system = await cholesky(this.covariance, this.gemm, { shift });
+    return {
+      ...{ lambda, shift, weight: await system.solve(this.crossProducts()) },
+      inverse: await system.solve(identity(this.featureSize)),
+    };
   }
 
   /** Zᵀ Y for labels one-hot minus 1/C: (sum over the class) − (sum over all)/C, d × C. */

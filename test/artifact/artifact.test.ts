@@ -48,6 +48,7 @@ test("what was written is read back bit for bit", async () => {
   const probe = await artifact.probe();
   expect(probe.weight).toEqual(content.probe.weight);
   expect(probe.lambda).toBe(content.probe.lambda);
+  expect(probe.calibration).toEqual(content.manifest.probe.calibration);
   expect(probe.map).toMatchObject({
     normalization: content.probe.map.normalization,
     mean: content.probe.map.mean,

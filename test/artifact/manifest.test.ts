@@ -13,6 +13,11 @@ test("a manifest survives JSON", () => {
   expect(Manifest.parse(whole)).toEqual(whole);
 });
 
+test("a manifest of a version that fitted no temperature is read", () => {
+  const { calibration: _, ...probe } = whole.probe;
+  expect(parse({ ...whole, probe }).probe).toEqual(probe);
+});
+
 test("another version and a damaged manifest are refused with the file and the reason", () => {
   expect(() => parse({ ...whole, schemaVersion: 2 })).toThrow(
     /out\/manifest\.json has schema version 2; this version of clp-dd reads 1/,

@@ -44,6 +44,14 @@ test("the results table has every row, with its share of the full data under the
   ]);
 });
 
+test("how far the probabilities can be trusted is said where it was measured", () => {
+  const [text] = texts(documentOf(reportHtml(whole(), content())).querySelectorAll("main"));
+  expect(text).toContain("at temperature 0.250, fitted on training images");
+  expect(text).toContain("expected calibration error is 1.3 % (15 bins)");
+  const { calibration: _, ...probe } = sampleManifest().probe;
+  expect(reportHtml(whole({ probe }), content())).not.toContain("calibration error");
+});
+
 test("top-5 and worst-group columns appear where they were measured", () => {
   const { metrics } = whole();
   const rows = metrics.rows.map((row, i) => (i === 1 ? { ...row, top5: 0.75, worstGroup: 0.1 } : row));

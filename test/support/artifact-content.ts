@@ -52,10 +52,14 @@ export function sampleManifest(
         { name: "More pets", author: "S. Body", spdx: "MIT", url: "https://example.org/more" },
       ],
     },
-    probe: { normalization: "standardize-l2", lambda: 0.1, tau: 0.1, usesStatistics: true },
+    probe: {
+      ...{ normalization: "standardize-l2", lambda: 0.1, tau: 0.1, usesStatistics: true },
+      calibration: { temperature: 0.25, unknownBelow: 0.125, falseAlarms: 0.05, images: 1200 },
+    },
     metrics: {
       closedForm: {
         top1: 0.5,
+        calibrationError: 0.0131,
         perClass: classes.map((_, i) => (i === 1 ? null : 0.25 + (0.5 * i) / classes.length)),
       },
       fullData: { top1: 0.625, lambda: 0.03, probe: "closed form" },

@@ -166,7 +166,7 @@ function curvesSection(curve: readonly CurvePoint[]): Html | undefined {
 
 function resultsSection({
   metrics,
-  probe: { normalization, lambda },
+  probe: { normalization, lambda, calibration },
   kind,
   data,
 }: Manifest): Html | undefined {
@@ -207,7 +207,16 @@ ${rows.map((row) => {
     metrics.random === undefined
       ? ""
       : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`
-  }</p>`;
+  }${calibrationText(closedForm?.calibrationError, calibration)}</p>`;
+}
+
+/** How far the probabilities can be trusted. */
+function calibrationText(error: number | undefined, calibration: Manifest["probe"]["calibration"]): string {
+  if (error === undefined || calibration === undefined) return "";
+  return (
+    ` Probabilities: softmax of the scores at temperature ${calibration.temperature.toPrecision(3)}, fitted on training ` +
+    `images; on the test images their expected calibration error is ${formatPercent(error)} (15 bins).`
+  );
 }
 
 /** Test images under which an accuracy is uncertain by several points. */

@@ -1,0 +1,143 @@
+import type { Command } from "commander";
+import { DataError, messageOf, UsageError } from "../errors.ts";
+import { formatMany, formatPercent } from "../format.ts";
+import type { Classification, Classifications, ClassifiedImage, RankedClass } from "../jobs/classify.ts";
+import { csv } from "./csv.ts";
+import { imageFiles } from "./image-files.ts";
+import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
+import { makeFolder } from "./output-file.ts";
+import { integer } from "./parse.ts";
+import { hubParams, printJson, runJob } from "./run.ts";
+import { sortFiles } from "./sort-files.ts";
+import { formatTable } from "./table.ts";
+
+type ClassifyOptions = CommonOptions &
+  Values<"dtype" | "hubCache" | "device" | "precision" | "threads"> & {
+    readonly encoder?: string;
+    readonly top: number;
+    readonly csv?: boolean;
+    readonly moveTo?: string;
+    readonly copyTo?: string;
+  };
+
+export function addClassify(command: Command): void {
+  const sorting = "Sorting files:";
+  command
+    .usage("<out> [photo...] [options]")
+    .description(
+      "Names the class of each image by the probe of a set and the encoder that the set was made with: the class, its " +
+        "probability, and the runners-up. Images whose best score is below that of " +
+        "95 % of the training images are marked as perhaps none of these. Images that cannot be read are named and skipped.",
+    )
+    .argument("<out>", "folder that `clp-dd distill` or `clp-dd baseline` wrote")
+    .argument("[photo...]", "files, folders, patterns, or - for a list on standard input, one per line")
+    .addOption(
+      ownOption("--top <n>", "classes to show for each image", "Output:").argParser(integer(1)).default(3),
+    )
+    .addOption(
+      ownOption("--csv", "print comma-separated values instead of a table", "Output:").conflicts("json"),
+    )
+    .addOption(
+      ownOption("--move-to <dir>", "move the files into a folder per class; nothing is overwritten", sorting),
+    )
+    .addOption(
+      ownOption("--copy-to <dir>", "copy the files into a folder per class", sorting).conflicts("moveTo"),
+    )
+    .addOption(
+      ownOption("--encoder <name|path>", "where the set's encoder is now, if not where it was", "Encoder:"),
+    );
+  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads"]);
+  addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
+  command.action(async (set: string, given: string[], options: ClassifyOptions) => {
+    const { files, empty } = await imageFiles(given);
+    for (const sentence of empty) process.stderr.write(`${sentence}\n`);
+    if (files.length === 0) {
+      throw new UsageError(
+        "No image was given. Name files, folders or patterns, or list files on standard input.",
+      );
+    }
+    const root = options.moveTo ?? options.copyTo;
+    if (root !== undefined) await makeFolder(options.moveTo ? "--move-to" : "--copy-to", root);
+    const { encoder, device, precision, threads } = options;
+    const found = await runJob(
+      "classify",
+      {
+        ...{ set, images: files, runnersUp: options.top - 1 },
+        ...{ encoder, device, precision, threads, ...hubParams(options) },
+      },
+      options,
+    );
+    const places = root === undefined ? new Map<string, string>() : await sorted(found, root, options);
+    print(found, places, options);
+    const unreadable = found.images.flatMap((image) => ("unreadable" in image ? [image] : []));
+    for (const { image, unreadable: why } of unreadable) {
+      process.stderr.write(`Skipped: ${why.includes(image) ? why : `${image}: ${why}`}\n`);
+    }
+    if (unreadable.length === files.length) {
+      throw new DataError(`None of ${formatMany(files.length, "image")} could be read.`);
+    }
+  });
+}
+
+/** Moves or copies what was classified; those of none of the classes go into a folder "unknown". */
+async function sorted(
+  { images, classes, folders }: Classifications,
+  root: string,
+  options: ClassifyOptions,
+): Promise<Map<string, string>> {
+  const unknown = classes.includes("unknown") ? "none of the classes" : "unknown";
+  const classified = images.filter(isClassified);
+  const files = classified.map((image) => ({
+    file: image.image,
+    folder: image.unknown ? unknown : folders[image.index]!,
+  }));
+  try {
+    const places = await sortFiles(files, root, options.moveTo === undefined ? "copy" : "move");
+    return new Map(classified.map(({ image }, i) => [image, places[i]!]));
+  } catch (error) {
+    throw new DataError(
+      `Sorting files into ${root} failed: ${messageOf(error)}. Files that were sorted before stay there.`,
+      { cause: error },
+    );
+  }
+}
+
+const isClassified = (image: Classification): image is ClassifiedImage => !("unreadable" in image);
+
+function print(
+  { images, seconds }: Classifications,
+  places: ReadonlyMap<string, string>,
+  options: ClassifyOptions,
+): void {
+  if (options.json) {
+    for (const image of images) {
+      const place = places.get(image.image);
+      printJson(place === undefined ? image : { ...image, file: place });
+    }
+    return;
+  }
+  const classified = images.filter(isClassified);
+  if (options.csv) {
+    const head = ["image", "class", "probability", "score", "unknown", "runner-up", "runner-up probability"];
+    const rows = classified.map(({ image, runnersUp: [next], ...own }) => [
+      ...[image, own.class, own.probability, own.score, own.unknown],
+      ...[next?.class, next?.probability],
+    ]);
+    process.stdout.write(csv([head, ...rows]));
+    return;
+  }
+  const rows = classified.map((image) => [
+    image.image,
+    image.unknown ? `none of these (${image.class}?)` : image.class,
+    confidence(image),
+    image.runnersUp.map((other) => `${other.class} ${confidence(other)}`).join(", "),
+  ]);
+  if (rows.length === 0) return;
+  const head = ["image", "class", classified[0]!.probability === undefined ? "score" : "probability", "or"];
+  const align = ["left", "left", "right", "left"] as const;
+  const rate = `${formatMany(images.length, "image")} in ${seconds.toFixed(1)} s`;
+  process.stdout.write(`${formatTable(head, rows, { align })}\n\n${rate}\n`);
+}
+
+const confidence = ({ probability, score }: RankedClass): string =>
+  probability === undefined ? score.toFixed(3) : formatPercent(probability);

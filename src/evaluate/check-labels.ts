@@ -1,0 +1,154 @@
+import { fitTemperature } from "../probe/calibration.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { fullDataLambdas } from "../probe/full-data.ts";
+import type { Gemm } from "../probe/gemm.ts";
+import { argmaxRows } from "../probe/labels.ts";
+import { accumulated, type FactoredRidge, leftOutRows } from "../probe/leave-one-out.ts";
+import { matrix } from "../probe/matrix.ts";
+import { softmaxRows } from "../probe/probabilities.ts";
+import type { FeatureRows } from "../probe/rows.ts";
+
+/** A row whose label the probe of all other rows contradicts. */
+export interface SuspectedLabel {
+  readonly row: number;
+  readonly label: number;
+  readonly suggested: number;
+  /** Leave-one-out probabilities of both. */
+  readonly labelProbability: number;
+  readonly suggestedProbability: number;
+  /** Whether the class suggested is as probable as for the mean image that is labeled with it (Northcutt et al. 2021). */
+  readonly confident: boolean;
+}
+
+/** A row that is unlike the others. */
+export interface Outlier {
+  readonly row: number;
+  readonly leverage: number;
+}
+
+/** What leave-one-out predictions of a data set show. */
+export interface LabelCheck {
+  /** Leave-one-out accuracy of the ridge probe of all rows, a fraction. */
+  readonly accuracy: number;
+  readonly lambda: number;
+  readonly temperature: number;
+  /** confusion[label][prediction]: numbers of rows. */
+  readonly confusion: readonly (readonly number[])[];
+  /** The surest first. */
+  readonly suspects: readonly SuspectedLabel[];
+  /** The farthest first. */
+  readonly outliers: readonly Outlier[];
+  /** The probe of all rows. */
+  readonly ridge: FactoredRidge;
+}
+
+/** Rows that λ is chosen on, each scored by the probe of all others. */
+const lambdaRows = 4000;
+/** Scaled median absolute deviations above the median from which a leverage is an outlier's. */
+const outlierDeviations = 5;
+
+/**
+ * Checks the labels of a data set by leave-one-out predictions of its ridge probe: λ by their accuracy, then one pass. A label
+ * is suspected where another class is predicted, ranked by the margin between the probabilities of the two.
+ */
+export async function checkLabels(
+  train: FeatureRows,
+  classes: number,
+  map: FeatureMap,
+  gemm: Gemm,
+  onPart: (part: string) => void = () => undefined,
+): Promise<LabelCheck> {
+  onPart("solving");
+  const sums = await accumulated(train, classes, map, gemm);
+  const every = Math.max(1, Math.ceil(train.count / lambdaRows));
+  const some = Int32Array.from({ length: Math.ceil(train.count / every) }, (_, i) => i * every);
+  let best: { readonly ridge: FactoredRidge; readonly right: number } | undefined;
+  for (const lambda of fullDataLambdas) {
+    onPart(`λ = ${lambda}`);
+    const ridge = await sums.factor(lambda);
+    let right = 0;
+    for await (const { scores, labels } of leftOutRows(ridge, train, map, gemm, some)) {
+      const predicted = argmaxRows(scores);
+      for (const [i, label] of labels.entries()) if (predicted[i] === label) right++;
+    }
+    // Of equally good ones the largest.
+    if (best === undefined || right >= best.right) best = { ridge, right };
+  }
+  const { ridge } = best!;
+  onPart("scoring");
+  const scores = matrix(train.count, classes);
+  const leverages = new Float64Array(train.count);
+  for await (const batch of leftOutRows(ridge, train, map, gemm)) {
+    scores.data.set(batch.scores.data, batch.indices[0]! * classes);
+    leverages.set(batch.leverages, batch.indices[0]!);
+  }
+  const { labels } = train;
+  const temperature = fitTemperature(scores, labels);
+  const probabilities = softmaxRows(scores, temperature);
+  const p = (row: number, c: number): number => probabilities.data[row * classes + c]!;
+  const predicted = argmaxRows(scores);
+
+  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
+  const sure = new Float64Array(classes);
+  for (const [row, label] of labels.entries()) {
+    confusion[label]![predicted[row]!]!++;
+    sure[label]! += p(row, label);
+  }
+  const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
+  const counts = confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
+  const suspects: SuspectedLabel[] = [];
+  for (const [row, label] of labels.entries()) {
+    const suggested = predicted[row]!;
+    if (suggested === label) continue;
+    suspects.push({
+      ...{ row, label, suggested },
+      ...{ labelProbability: p(row, label), suggestedProbability: p(row, suggested) },
+      confident: p(row, suggested) >= sure[suggested]! / counts[suggested]!,
+    });
+  }
+  const margin = (s: SuspectedLabel): number => s.labelProbability - s.suggestedProbability;
+  return {
+    ...{ accuracy: right / train.count, lambda: ridge.lambda, temperature, confusion, ridge },
+    suspects: suspects.sort((a, b) => margin(a) - margin(b)),
+    outliers: outliersOf(leverages),
+  };
+}
+
+/** Rows whose leverage, their distance from all rows under the pooled covariance, is far above the median. */
+function outliersOf(leverages: Float64Array): Outlier[] {
+  const median = medianOf(leverages);
+  // 1.4826: of normal numbers, this is the standard deviation.
+  const deviation = 1.4826 * medianOf(leverages.map((h) => Math.abs(h - median)));
+  const limit = median + outlierDeviations * deviation;
+  return Array.from(leverages, (leverage, row) => ({ row, leverage }))
+    .filter(({ leverage }) => leverage > limit)
+    .sort((a, b) => b.leverage - a.leverage);
+}
+
+function medianOf(values: Float64Array): number {
+  const sorted = values.slice().sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** Two classes and the share of their rows that are taken for the other. */
+export interface ConfusedPair {
+  readonly classes: readonly [number, number];
+  readonly share: number;
+}
+
+/** From this share on, two classes are not told apart: guessing between them gives a half. */
+const confusedShare = 0.25;
+
+/** Classes that the encoder does not tell apart: of their rows that get one of the two names, a quarter get the wrong one. */
+export function confusedPairs(confusion: LabelCheck["confusion"]): ConfusedPair[] {
+  const pairs: ConfusedPair[] = [];
+  for (let a = 0; a < confusion.length; a++) {
+    for (let b = a + 1; b < confusion.length; b++) {
+      const wrong = confusion[a]![b]! + confusion[b]![a]!;
+      const share = wrong / (wrong + confusion[a]![a]! + confusion[b]![b]!);
+      if (wrong > 0 && share >= confusedShare) pairs.push({ classes: [a, b], share });
+    }
+  }
+  return pairs.sort((a, b) => b.share - a.share);
+}

@@ -1,0 +1,136 @@
+import { seededRandom } from "../random.ts";
+import type { ClosedFormProbe } from "./closed-form.ts";
+import type { Gemm } from "./gemm.ts";
+import { centeredOneHot } from "./labels.ts";
+import { accumulated, leaveOneOut, leftOutRows } from "./leave-one-out.ts";
+import { type Matrix, matrix } from "./matrix.ts";
+import { bestOfRows, softmaxRows } from "./probabilities.ts";
+import { type FeatureRows, sequentialBatches } from "./rows.ts";
+
+/** What turns a probe's scores into probabilities, and tells images of none of its classes. */
+export interface Calibration {
+  /** Probabilities are softmax(scores / temperature). */
+  readonly temperature: number;
+  /** An image whose best score is below may be of none of the classes. */
+  readonly unknownBelow: number;
+  /** Share of the training images whose best score is below `unknownBelow`: false alarms. */
+  readonly falseAlarms: number;
+  /** Training images that both were fitted on. */
+  readonly images: number;
+}
+
+/** Share of the training images that the threshold for "none of these" is to reject. */
+const askedFalseAlarms = 0.05;
+
+/** Numbers of scores that are held: what a temperature and a percentile need does not grow with the data set. */
+const mostScores = 2e7;
+const mostRows = 20_000;
+
+/**
+ * Fits temperature and threshold on real training features, each scored by the probe solved without it: a row that
+ * the probe was solved on gets its leave-one-out score, any other the probe's own. Test images are never used.
+ * @param solvedOn rows of `train` that the probe was solved on; "all", or none for a distilled set
+ */
+export async function calibrate(
+  probe: ClosedFormProbe,
+  train: FeatureRows,
+  solvedOn: Int32Array | "all",
+  gemm: Gemm,
+): Promise<Calibration> {
+  const classes = probe.weight.cols;
+  const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)));
+  const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+  const scores = matrix(rows.length, classes);
+  let filled = 0;
+  if (solvedOn === "all") {
+    const sums = await accumulated(train, classes, probe.map, gemm);
+    const ridge = await sums.factor(probe.lambda);
+    for await (const batch of leftOutRows(ridge, train, probe.map, gemm, rows)) {
+      scores.data.set(batch.scores.data, filled);
+      filled += batch.scores.data.length;
+    }
+  } else {
+    for await (const batch of sequentialBatches(train, { indices: rows })) {
+      const { values } = probe.map.apply(batch.features, batch.labels.length);
+      const own = await gemm.multiply(values, probe.weight);
+      scores.data.set(own.data, filled);
+      filled += own.data.length;
+    }
+    await replaceSolved(probe, train, solvedOn, rows, scores, gemm);
+  }
+  const best = bestOfRows(scores).sort();
+  const rejected = Math.floor(askedFalseAlarms * best.length);
+  return {
+    temperature: fitTemperature(scores, labels),
+    unknownBelow: best[rejected]!,
+    falseAlarms: best.indexOf(best[rejected]!) / best.length,
+    images: rows.length,
+  };
+}
+
+/** Puts leave-one-out scores in the place of those of rows that the probe was solved on. */
+async function replaceSolved(
+  probe: ClosedFormProbe,
+  train: FeatureRows,
+  solvedOn: Int32Array,
+  rows: Int32Array,
+  scores: Matrix,
+  gemm: Gemm,
+): Promise<void> {
+  const place = new Map(Array.from(rows, (row, at) => [row, at] as const));
+  if (!solvedOn.some((row) => place.has(row))) return;
+  const features = new Float32Array(solvedOn.length * train.featureSize);
+  await train.rows(solvedOn, features);
+  const labels = Int32Array.from(solvedOn, (row) => train.labels[row]!);
+  const Y = centeredOneHot(labels, scores.cols);
+  const Z = probe.map.apply(features, solvedOn.length).values;
+  const left = await leaveOneOut(Z, Y, probe.lambda, gemm);
+  for (const [i, row] of solvedOn.entries()) {
+    const at = place.get(row);
+    if (at === undefined) continue;
+    scores.data.set(left.scores.data.subarray(i * scores.cols, (i + 1) * scores.cols), at * scores.cols);
+  }
+}
+
+/** All rows, or as many as are asked for, drawn at random, in order. */
+function sampledRows(count: number, most: number): Int32Array {
+  if (count <= most) return Int32Array.from({ length: count }, (_, i) => i);
+  const random = seededRandom(0, "calibration");
+  const rows = new Int32Array(most);
+  // One pass: row i is taken with probability (rows still wanted) / (rows still left).
+  for (let i = 0, taken = 0; taken < most; i++) {
+    if (random.uniform() * (count - i) < most - taken) rows[taken++] = i;
+  }
+  return rows;
+}
+
+/**
+ * The temperature of least cross-entropy (Guo et al. 2017). The targets are Platt's (1999), (n + 1)/(n + C) for the label and
+ * 1/(n + C) for each other class: with hard ones, scores that are all right would have the temperature 0.
+ */
+export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): number {
+  const { rows, cols, data } = scores;
+  const off = 1 / (rows + cols);
+  const spread = Math.sqrt(data.reduce((sum, s) => sum + s * s, 0) / data.length);
+  if (!(spread > 0)) return 1;
+  // In β = 1/T the loss is convex: its slope, E_p[s] − E_t[s] over all rows, is rising.
+  const slope = (beta: number): number => {
+    const p = softmaxRows(scores, 1 / beta);
+    let sum = 0;
+    for (let i = 0; i < rows; i++) {
+      const at = i * cols;
+      for (let c = 0; c < cols; c++) {
+        const target = c === labels[i]! ? off * (rows + 1) : off;
+        sum += (p.data[at + c]! - target) * data[at + c]!;
+      }
+    }
+    return sum;
+  };
+  let [low, high] = [1e-3 / spread, 1e5 / spread];
+  for (let k = 0; k < 60 && high / low > 1.0001; k++) {
+    const middle = Math.sqrt(low * high);
+    if (slope(middle) < 0) low = middle;
+    else high = middle;
+  }
+  return 1 / Math.sqrt(low * high);
+}

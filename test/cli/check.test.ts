@@ -1,0 +1,57 @@
+import { copyFile, mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { check } from "../../src/index.ts";
+import { clpdd } from "../support/command.ts";
+import { type DataFolder, dataFolder } from "../support/data-folder.ts";
+
+const colors = { red: [200, 40, 40], green: [40, 170, 60], blue: [50, 60, 200] } as const;
+
+/** Images of one color each, its shade another for each image. */
+async function makePlainPhotos(folder: string, count: number, shade: number): Promise<void> {
+  for (const [name, [r, g, b]] of Object.entries(colors)) {
+    await mkdir(join(folder, name), { recursive: true });
+    for (let i = 0; i < count; i++) {
+      const by = 5 * i + shade;
+      const background = { r: r + by, g: g + by, b: b + by };
+      const image = sharp({ create: { width: 32, height: 32, channels: 3, background } });
+      await image.png().toFile(join(folder, name, `${i}.png`));
+    }
+  }
+}
+
+let data: DataFolder;
+let photos: string;
+beforeAll(async () => {
+  data = await dataFolder();
+  photos = join(data.path, "photos");
+  await makePlainPhotos(join(photos, "train"), 8, 0);
+  await makePlainPhotos(join(photos, "test"), 2, 4);
+  await rename(join(photos, "train/red/7.png"), join(photos, "train/blue/odd.png"));
+  await copyFile(join(photos, "train/green/5.png"), join(photos, "test/green/copy.png"));
+});
+afterAll(() => data.remove());
+
+it("a wrong label and a leak are found in a folder, by the library and the command", async () => {
+  const cacheFolder = join(data.path, "cache");
+  const found = await check({ data: photos, size: 32, cacheFolder });
+  expect(found.classes.map(({ name, train, test }) => [name, train, test])).toEqual([
+    ["blue", 9, 2],
+    ["green", 8, 3],
+    ["red", 7, 2],
+  ]);
+  expect(found.suspects[0]).toMatchObject({ image: "blue/odd.png", class: "blue", suggested: "red" });
+  expect(found.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(24);
+  const leak = found.duplicates.find(({ second }) => second.image === "green/copy.png");
+  expect(leak).toMatchObject({ leak: true, first: { split: "train", image: "green/5.png" } });
+  expect(leak!.similarity).toBeCloseTo(1, 4);
+
+  const args = ["check", photos, "--size", "32", "--cache-dir", cacheFolder, "--quiet"];
+  const table = await clpdd([...args, "--json"]);
+  expect(table.stdout).toMatch(/Labels that another class fits better \(\d+ with confidence\): \d+/);
+  expect(table.stdout).toMatch(/blue\/odd\.png +blue .*red/);
+  expect(JSON.parse(table.stdout.trim().split("\n").at(-1)!).suspects).toEqual(found.suspects);
+  const values = (await clpdd([...args, "--csv"])).stdout;
+  expect(values).toContain("leak,train,green/5.png,green,test,green/copy.png,green,");
+}, 120_000);
