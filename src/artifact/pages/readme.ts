@@ -140,8 +140,8 @@ function handlingWarning({ metrics: { edits, closedForm } }: Manifest): string {
 `;
   }
   const worst = edits.each.reduce((a, b) => (b.top1 < a.top1 ? b : a));
-  return `Use the images as they are: what a loader does to them costs accuracy. Of ${formatPercent(closedForm.top1)}, ${formatPercent(edits.mean)} are left on average over
-${edits.each.length} edits, and ${formatPercent(worst.top1)} after the worst (${worst.name}); "After handling" above lists them all.
+  return `Use the images as they are, and check what your loader does to them. The probe on them classifies ${formatPercent(closedForm.top1)}; after each
+of ${edits.each.length} edits ${formatPercent(edits.mean)} on average, after the worst (${worst.name}) ${formatPercent(worst.top1)}. "After handling" above lists them all.
 
 `;
 }
