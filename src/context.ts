@@ -14,7 +14,7 @@ export interface Progress {
 export interface JobContext {
   readonly signal: AbortSignal;
   progress(progress: Progress): void;
-  /** Tells the user something worth knowing that is no error. */
+  /** Reports something that the user should know and that is not an error. */
   note(message: string): void;
 }
 

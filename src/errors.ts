@@ -12,7 +12,7 @@ export {
   UsageError,
 } from "./onnx-vjp/errors.ts";
 
-/** A data set, image, cache or artefact that cannot be used as given. */
+/** A data set, image, cache or artifact that cannot be used as given. */
 export class DataError extends ClpError {
   override name = "DataError";
 }
@@ -27,7 +27,7 @@ export class DownloadError extends ClpError {
   override name = "DownloadError";
 }
 
-/** The user stopped the work; what was done is saved and the message says how to go on. Exit code 130. */
+/** The user stopped the work; what was done is saved and the message says how to resume. Exit code 130. */
 export class InterruptedError extends ClpError {
   override readonly exitCode = 130;
   override name = "InterruptedError";

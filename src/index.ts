@@ -25,8 +25,8 @@ export {
   profile,
 } from "./api/commands.ts";
 export {
+  type LoadEncoderOptions,
   type LoadedEncoder,
-  type LoadOptions,
   loadEncoder,
   type SetEncoderOptions,
 } from "./api/load-encoder.ts";
@@ -36,7 +36,7 @@ export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
-export type { ImageInput, PixelImage } from "./images/input.ts";
+export type { ImageLike, PixelImage } from "./images/input.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";

@@ -26,7 +26,7 @@ import { type CellResult, runComparison } from "../../src/jobs/compare.ts";
 import {
   comparisonRows,
   comparisonTables,
-  type Outcome,
+  type ProbeOutcome,
   Published,
   type Row,
 } from "../../src/jobs/compare-tables.ts";
@@ -385,7 +385,7 @@ function jsonOf(rows: readonly Row[]) {
     head: "head",
     "tuned-head": "tunedHead",
   };
-  const figures = (outcomes: readonly Outcome[]) =>
+  const figures = (outcomes: readonly ProbeOutcome[]) =>
     Object.fromEntries(outcomes.map(({ probe, top1 }) => [keys[probe], { mean: top1.mean, std: top1.std }]));
   return Object.fromEntries(
     rows.map(({ method, outcomes }) => {

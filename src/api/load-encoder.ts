@@ -6,7 +6,7 @@ import type { Provenance } from "../encoder/model.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import { ModelError } from "../errors.ts";
 import { userHub } from "../files/hub/settings.ts";
-import type { ImageInput } from "../images/input.ts";
+import type { ImageLike } from "../images/input.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import type { OpenedEncoder } from "../jobs/open-encoders.ts";
 import { run } from "../jobs/worker/client.ts";
@@ -29,7 +29,7 @@ export interface LoadedEncoder extends AsyncDisposable {
    * and cropped as the images of a data set.
    * @throws DataError naming an image that cannot be read; NumericalError when a feature is not finite
    */
-  encode(images: readonly ImageInput[], options?: CallOptions): Promise<Matrix>;
+  encode(images: readonly ImageLike[], options?: CallOptions): Promise<Matrix>;
   /**
    * Features n × d of planar RGB images n × 3 × H × W at the preprocessing's crop size: floats in [0, 1] or bytes in
    * [0, 255].
@@ -47,7 +47,7 @@ export interface LoadedEncoder extends AsyncDisposable {
 }
 
 /** Where and how an encoder runs, and how it is read where it is named by itself. */
-export type LoadOptions = Partial<Omit<EncoderParams, "encoder">>;
+export type LoadEncoderOptions = Partial<Omit<EncoderParams, "encoder">>;
 
 /** How the encoder of a set runs; size, feature and preprocessing are the set's. */
 export interface SetEncoderOptions
@@ -62,7 +62,7 @@ export interface SetEncoderOptions
  * @throws ModelError when there is no such model, or it cannot be read or differentiated
  * @throws DownloadError when it would have to be fetched and cannot be
  */
-export function loadEncoder(nameOrPath: string, options?: LoadOptions): Promise<LoadedEncoder>;
+export function loadEncoder(nameOrPath: string, options?: LoadEncoderOptions): Promise<LoadedEncoder>;
 /**
  * Loads the encoder that a set was made with: the same weights, checked by their hash, the same feature and
  * preprocessing. The set's probe classifies its features. Features in half precision need `device` as well.
@@ -71,7 +71,7 @@ export function loadEncoder(nameOrPath: string, options?: LoadOptions): Promise<
 export function loadEncoder(set: Artifact, options?: SetEncoderOptions): Promise<LoadedEncoder>;
 export async function loadEncoder(
   what: string | Artifact,
-  options: LoadOptions & SetEncoderOptions = {},
+  options: LoadEncoderOptions & SetEncoderOptions = {},
 ): Promise<LoadedEncoder> {
   const hub = options.hub ?? userHub();
   if (typeof what === "string")
@@ -139,7 +139,7 @@ function handleOf({ handle, form: _, ...described }: OpenedEncoder): LoadedEncod
 }
 
 /** What another thread can be sent: an ImageData has its fields on its prototype. */
-function plain(image: ImageInput): ImageInput {
+function plain(image: ImageLike): ImageLike {
   if (typeof image === "string" || image instanceof Uint8Array) return image;
   const { width, height, data } = image;
   return { width, height, data };

@@ -7,7 +7,7 @@ const mostBytes = 200;
  * Class names as folder names: safe on every system, and never two alike, not even where upper and lower case are
  * one. The true names stand in the manifest.
  */
-export function classFolders(classes: readonly string[]): string[] {
+export function classFolderNames(classes: readonly string[]): string[] {
   const taken = new Set<string>();
   return classes.map((name, index) => {
     const safe = safeName(name) || `class ${index}`;

@@ -5,7 +5,7 @@ import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { precisions } from "../onnx-vjp/graph/device.ts";
 import { baselineKinds } from "../recipe/baseline-kinds.ts";
-import { DistillConfig, Normalization } from "../recipe/config.ts";
+import { DistillConfig, normalizationName } from "../recipe/config.ts";
 
 const fraction = z.number().min(0).max(1);
 const MeanStd = z.object({ mean: fraction, std: z.number().min(0), seeds: z.array(z.int()) });
@@ -34,16 +34,16 @@ export type Stage = z.infer<typeof Stage>;
 export const CurvePoint = z.object({ step: z.int(), loss: z.number(), batchAccuracy: z.number().optional() });
 export type CurvePoint = z.infer<typeof CurvePoint>;
 
-/** A file's name inside of the artefact: relative, with "/" alone, without "..", a drive letter or control characters. */
+/** A file's name inside of the artifact: relative, with "/" alone, without "..", a drive letter or control characters. */
 const InnerPath = z
   .string()
   .regex(
     /^(?!\/)(?![A-Za-z]:)(?!.*(^|\/)\.\.?(\/|$))[^\\\p{Cc}]+$/u,
-    "expected a path inside of the artefact",
+    "expected a path inside of the artifact",
   );
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected a sha256 in hexadecimal");
 
-/** `manifest.json`: what an artefact is, how it was made and how well it does. */
+/** `manifest.json`: what an artifact is, how it was made and how well it does. */
 export const Manifest = z.object({
   schemaVersion: z.literal(1),
   tool: z.object({ name: z.literal("clp-dd"), version: z.string() }),
@@ -88,10 +88,10 @@ export const Manifest = z.object({
     licences: z.array(z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() })),
   }),
   probe: z.object({
-    normalization: Normalization,
+    normalization: normalizationName,
     lambda: z.number().positive(),
     tau: z.number().positive(),
-    /** Whether mean and deviation of the real features are part of the artefact. */
+    /** Whether mean and standard deviation of the real features are part of the artifact. */
     usesStatistics: z.boolean(),
   }),
   metrics: z.object({
@@ -137,13 +137,13 @@ export const kindNames: Readonly<Record<Manifest["kind"], string>> = {
   distilled: "distilled",
   random: "random images",
   centroid: "centroid images",
-  neighbors: "nearest neighbours",
+  neighbors: "nearest neighbors",
   kmeans: "k-means coreset",
   herding: "herding coreset",
   full: "full data",
 };
 
-/** How many images an artefact holds; that of the full data is a probe alone. */
+/** How many images an artifact holds; that of the full data is a probe alone. */
 export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "classes" | "config">): number {
   return kind === "full" ? 0 : classes.length * config.ipc;
 }
@@ -154,7 +154,7 @@ export function parseManifest(text: string, where: string): Manifest {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new DataError(`${where} is no JSON: the artefact is damaged. Make it again or copy it again.`);
+    throw new DataError(`${where} is not JSON: the artifact is damaged. Make it again or copy it again.`);
   }
   const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
   if (version !== 1) {

@@ -1,15 +1,15 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
 import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
-import { presentFolder, textOf } from "./write.ts";
+import { presentFolder } from "./out-folder.ts";
 
-/** An artefact read back; its tensors are read when asked for. */
+/** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
   readonly folder: string;
   readonly manifest: Manifest;
@@ -24,7 +24,7 @@ export interface Artifact {
 }
 
 /**
- * Opens an artefact and checks the hash of each of its files.
+ * Opens an artifact and checks the hash of each of its files.
  * @throws DataError when the folder is none, was written by another version, or a file is missing or was changed
  */
 export async function readArtifact(path: string): Promise<Artifact> {
@@ -73,7 +73,7 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artefact again.`,
+      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
       {
         cause: error,
       },
@@ -84,19 +84,25 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
 }
 
 async function requireUnchanged(path: string, expected: string): Promise<void> {
-  const hash = createHash("sha256");
+  let hash: string;
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
-  } catch (error) {
+    hash = await sha256OfFiles(path);
+  } catch (cause) {
     throw new DataError(
-      `${path} is missing from the artefact. Copy it again, or run the distillation again.`,
-      {
-        cause: error,
-      },
+      `${path} is missing from the artifact. Copy it again, or run the distillation again.`,
+      { cause },
     );
   }
-  if (hash.digest("hex") === expected) return;
+  if (hash === expected) return;
   throw new DataError(
-    `${path} was changed or damaged since it was written (its hash differs). Copy the artefact again.`,
+    `${path} was changed or damaged since it was written (its hash differs). Copy the artifact again.`,
   );
+}
+
+/** The text of a file, or undefined when it is not there. */
+async function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
 }

@@ -37,7 +37,7 @@ interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
 }
 
 const drawsOf = (value: string): number | "each epoch" =>
-  value === "epoch" ? "each epoch" : integer(1)(value);
+  value === "epoch" ? "each epoch" : integer(1, ", or epoch")(value);
 
 const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 

@@ -26,7 +26,7 @@ export function requireEffect(encoders: readonly string[], { dtype, pool }: Enco
   }
   if (pool !== undefined && pool !== "auto" && encoders.every((text) => placeOf(text).kind === "embedded")) {
     throw new UsageError(
-      `--pool ${pool} was given with ${given}, whose feature is one vector, not one per token. Leave it out.`,
+      `--pool ${pool} was given with ${given}, whose feature is a vector, not one per token. Leave it out.`,
     );
   }
 }

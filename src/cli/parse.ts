@@ -10,7 +10,7 @@ interface Bounds {
 }
 
 /** A number within bounds. Those of a safe integer are not worth naming. */
-export function number(bounds: Bounds, whole: boolean): (value: string) => number {
+export function number(bounds: Bounds, whole: boolean, other = ""): (value: string) => number {
   const least = bounds.minimum ?? Number.NEGATIVE_INFINITY;
   const above = bounds.exclusiveMinimum ?? Number.NEGATIVE_INFINITY;
   const most = bounds.maximum ?? Number.POSITIVE_INFINITY;
@@ -19,7 +19,7 @@ export function number(bounds: Bounds, whole: boolean): (value: string) => numbe
     ...(Number.isFinite(least) && least !== Number.MIN_SAFE_INTEGER ? [`of at least ${least}`] : []),
     ...(Number.isFinite(most) && most !== Number.MAX_SAFE_INTEGER ? [`of at most ${most}`] : []),
   ].join(" and ");
-  const expected = `Expected ${whole ? "a whole number" : "a number"}${named === "" ? "" : ` ${named}`}.`;
+  const expected = `Expected ${whole ? "a whole number" : "a number"}${named === "" ? "" : ` ${named}`}${other}.`;
   return (value) => {
     const parsed = value.trim() === "" ? Number.NaN : Number(value);
     const fits = Number.isFinite(parsed) && parsed >= least && parsed > above && parsed <= most;
@@ -28,8 +28,12 @@ export function number(bounds: Bounds, whole: boolean): (value: string) => numbe
   };
 }
 
-/** A whole number of at least `minimum`. */
-export const integer = (minimum: number): ((value: string) => number) => number({ minimum }, true);
+/**
+ * A whole number of at least `minimum`.
+ * @param other what else the option takes, for the message
+ */
+export const integer = (minimum: number, other?: string): ((value: string) => number) =>
+  number({ minimum }, true, other);
 
 /** "a,b": some of `choices`. */
 export function listOf<Choice extends string>(choices: readonly Choice[]): (value: string) => Choice[] {

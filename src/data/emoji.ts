@@ -4,7 +4,7 @@ import { readEmojiArchive } from "./emoji-archive.ts";
 import { type EmojiIcons, emojiIconsOfPackages, emojiSize, type Icon } from "./emoji-icons.ts";
 import type { Emoji } from "./emoji-names.ts";
 import { iconSets } from "./icon-sets.ts";
-import { type ImageList, type ImageSource, requireSplit, type Split } from "./source.ts";
+import { type ImageList, type ImageSource, requireSplit, type SourceLicense, type Split } from "./source.ts";
 
 /** What an emoji's class is: its Unicode group, or its subgroup. */
 export type EmojiGranularity = "groups" | "subgroups";
@@ -85,6 +85,9 @@ class EmojiSource implements ImageSource {
   readonly classes: readonly string[];
   readonly splits: readonly Split[] = ["train", "test"];
   readonly notes: readonly string[];
+  readonly licenses: readonly SourceLicense[] = iconSets.map(({ name, author, license, url }) => {
+    return { name, author, spdx: license, url };
+  });
   readonly #lists: Map<Split, IconList>;
   readonly #versions: readonly string[];
 

@@ -15,6 +15,15 @@ export interface ImageList {
   at(index: number): Item;
 }
 
+/** Under which license images may be passed on, and whom to name. */
+export interface SourceLicense {
+  readonly name: string;
+  readonly author: string;
+  /** SPDX identifier. */
+  readonly spdx: string;
+  readonly url: string;
+}
+
 /**
  * A labeled image data set, streamed: opening it reads names and labels, never pixels. Every data set is one
  * of these, whatever it is stored in; what reads images knows nothing else about it.
@@ -28,6 +37,8 @@ export interface ImageSource {
   readonly groups?: readonly string[];
   /** What a person should know about how the data set was read, one sentence each; to be shown. */
   readonly notes: readonly string[];
+  /** Licenses of the images, where they are known; every set that is made from them must name them. */
+  readonly licenses?: readonly SourceLicense[];
   /** The images of a split. Throws DataError when the data set has no such split. */
   images(split: Split): ImageList;
   /**

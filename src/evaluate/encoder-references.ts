@@ -14,7 +14,7 @@ import {
 
 /**
  * What sets are compared with under one encoder: the full training data and random real images, under the same
- * probes. Each is measured once and kept, for all artefacts that it serves.
+ * probes. Each is measured once and kept, for all artifacts that it serves.
  */
 export class References {
   readonly #place: RunContext;
@@ -64,7 +64,7 @@ export class References {
     return [...closed, ...heads];
   }
 
-  /** `ipc` random real images a class, other ones for each seed. */
+  /** `ipc` random real images per class, other ones for each seed. */
   async random(
     ipc: number,
     map: FeatureMap,

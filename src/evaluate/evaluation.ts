@@ -2,7 +2,7 @@ import type { Artifact } from "../artifact/read.ts";
 import type { EditedAccuracy } from "./measure-edits.ts";
 import type { ProbeResult } from "./protocol.ts";
 
-/** How well one artefact does on the test images of a data set, under one encoder. */
+/** How well one artifact does on the test images of a data set, under one encoder. */
 export interface Evaluation {
   readonly artifact: string;
   /** How its images came about: "distilled", or a baseline's name. */
@@ -22,7 +22,7 @@ export interface Evaluation {
   /** Test images. */
   readonly count: number;
   readonly probes: readonly ProbeResult[];
-  /** The same probes on all training features and on as many random images a class; empty if not asked for. */
+  /** The same probes on all training features and on as many random images per class; empty if not asked for. */
   readonly full: readonly ProbeResult[];
   readonly random: readonly ProbeResult[];
   /** The closed form after edits; absent if not asked for, and for the full data. */

@@ -18,7 +18,7 @@ interface EditProtocol {
   readonly lambda: number;
   readonly test: FeatureRows;
   readonly gemm: Gemm;
-  /** Whether a mirrored image keeps its class; where not, mirroring is no edit. */
+  /** Whether a mirrored image keeps its class; where not, mirroring is not an edit. */
   readonly mirror: boolean;
   readonly onEdit?: ((name: string) => void) | undefined;
 }

@@ -31,7 +31,7 @@ export const evaluationSeeds: readonly number[] = [0, 1, 2, 3, 4];
 /** A mean over seeds. */
 export interface Spread {
   readonly mean: number;
-  /** Deviation (n − 1); 0 of a single number. */
+  /** Standard deviation (n − 1); 0 of a single number. */
   readonly std: number;
   readonly values: readonly number[];
 }

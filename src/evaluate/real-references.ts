@@ -23,7 +23,7 @@ export interface RealReferences {
 export const comparisonParts = 3 + baselineSeeds.length;
 
 /**
- * The full-data probe and the real-image baselines with `ipc` images a class. The full-data probe chooses its λ
+ * The full-data probe and the real-image baselines with `ipc` images per class. The full-data probe chooses its λ
  * on a held-out tenth of the training data; the baselines use the recorded λ. The ridge probe is not the best that the full
  * data allow, which is why logistic regression stands beside it.
  */

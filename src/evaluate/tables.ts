@@ -110,7 +110,7 @@ function encoderTable(encoder: string, results: readonly Evaluation[], labelOf: 
       );
     }
   }
-  // References are the same for all sets that share a recipe: each is told once.
+  // References are the same for all sets that share a recipe: each is shown once.
   const told = new Set<string>();
   const severalIpc = new Set(results.filter((r) => r.kind !== "full").map((r) => r.ipc)).size > 1;
   for (const result of results) {
@@ -171,7 +171,7 @@ function notesOf(
   return [
     `Percent of ${formatMany(count, "real test image")}` +
       (seeds > 1
-        ? `; mean ± deviation over ${seeds} seeds where there are several.`
+        ? `; mean ± standard deviation over ${seeds} seeds where there are several.`
         : `${heads || augmented ? "; one seed" : ""}.`),
     ...(legend.length > 0 ? [`${legend.join("; ")}.`] : []),
     ...(heads
@@ -235,10 +235,10 @@ function acrossEncoders(
   }));
 }
 
-/** What tables and pages call an artefact. */
+/** What tables and pages call an artifact. */
 export type Labeller = (of: Pick<Evaluation, "artifact">) => string;
 
-/** Artefacts are called by their folders' names, and by as much of the path before these as tells them apart. */
+/** Artifacts are called by their folders' names, and by as much of the path before these as distinguishes them. */
 export function labeller(all: readonly Pick<Evaluation, "artifact">[]): Labeller {
   const paths = [...new Set(all.map(({ artifact }) => artifact))];
   const ending = (path: string, count: number) =>

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { seededRandom } from "../random.ts";
 
-/** Where a `BatchSampler` stands: plain JSON, all that is needed to go on from there. */
+/** Where a `BatchSampler` stands: plain JSON, all that is needed to resume. */
 export const BatchSamplerState = z.strictObject({
   count: z.int().positive(),
   batchSize: z.int().positive(),
@@ -39,7 +39,7 @@ export class BatchSampler {
     this.#seed = seed;
   }
 
-  /** A sampler that goes on where `state` was taken. */
+  /** A sampler that resumes where `state` was taken. */
   static from(state: BatchSamplerState): BatchSampler {
     const sampler = new BatchSampler(state.count, state.batchSize, state.seed);
     sampler.#epoch = state.epoch;

@@ -1,5 +1,5 @@
 /**
- * How cached features lie on disk: one folder per cache,
+ * How cached features are stored on disk: one folder per cache,
  *
  *     header.json    what the features are of, and once complete how many there are and their hashes
  *     features.bin   rows × d, float32 or float16
@@ -7,7 +7,7 @@
  *
  * little-endian, rows in the order of the images. While it is written the folder's name ends in ".partial" and
  * `bad.jsonl` lists the images passed over; the folder is renamed once complete. A part of a sharded cache is a
- * cache of a range of the images, under a name of its own.
+ * cache of a range of the images, under its own name.
  */
 import { hash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -124,7 +124,7 @@ export function headerOf(spec: FeatureCacheSpec): FeatureCacheHeader {
   });
 }
 
-/** The folder a cache lies in once complete: its name is a hash of all that the features depend on. */
+/** The folder a cache has once complete: its name is a hash of all that the features depend on. */
 export function featureCachePath(root: string, spec: FeatureCacheSpec): string {
   const { encoder, feature, preprocessing, fast, data, split } = FeatureIdentity.parse(spec.identity);
   const key = hash(
@@ -158,7 +158,7 @@ export async function readHeader(folder: string): Promise<FeatureCacheHeader> {
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    throw new DataError(`${folder} is no feature cache: ${messageOf(cause)}`, { cause });
+    throw new DataError(`${folder} is not a feature cache: ${messageOf(cause)}`, { cause });
   }
   try {
     const sealed = SealedHeader.parse(JSON.parse(text));

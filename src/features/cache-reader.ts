@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
-import { closeSync, createReadStream, openSync, read, readSync } from "node:fs";
+import { closeSync, openSync, read, readSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
+import { sha256OfFiles } from "../files/hash.ts";
 import { fromHalf } from "../onnx-vjp/graph/half.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 import {
@@ -51,7 +51,7 @@ export async function openFeatureCache(
 ): Promise<FeatureCache> {
   const header = await readHeader(path);
   if (header.complete === null) {
-    throw new DataError(`The feature cache ${path} is not complete. Run the extraction again; it goes on.`);
+    throw new DataError(`The feature cache ${path} is not complete. Run the extraction again; it resumes.`);
   }
   if (options.expected !== undefined) requireSame(path, header, options.expected);
   const { rows: count, sha256 } = header.complete;
@@ -142,7 +142,7 @@ class RowStore {
     }
     for (let i = 0; i < wanted.length; ) {
       const first = wanted[i]!;
-      // Neighbours are read together: in order, the file is read in large pieces.
+      // Neighbors are read together: in order, the file is read in large pieces.
       let run = 1;
       while (i + run < wanted.length && wanted[i + run] === first + run && run < this.#rowsPerBlock) run++;
       if (first < 0 || first + run > this.#count) {
@@ -282,8 +282,6 @@ async function requireSize(path: string, file: string, bytes: number): Promise<v
 }
 
 async function requireHash(path: string, file: string, sha256: string): Promise<void> {
-  const digest = createHash("sha256");
-  for await (const chunk of createReadStream(join(path, file), { highWaterMark: 2 ** 20 }))
-    digest.update(chunk);
-  if (digest.digest("hex") !== sha256) throw damaged(path, `the contents of ${file} have changed`);
+  if ((await sha256OfFiles(join(path, file))) !== sha256)
+    throw damaged(path, `the contents of ${file} have changed`);
 }

@@ -41,10 +41,10 @@ const checkpointBytes = 32 * 2 ** 20;
 
 /**
  * Writes a feature cache, images in order. However the process ends, a writer opened again for the same spec
- * goes on at `nextIndex`: a row's record is only written once its features are on the disk.
+ * resumes at `nextIndex`: a row's record is only written once its features are on the disk.
  */
 export class FeatureCacheWriter {
-  /** The folder the cache will lie in. */
+  /** The folder that the cache will have. */
   readonly path: string;
   /** The images from this one on are not wanted. */
   readonly end: number;
@@ -95,7 +95,7 @@ export class FeatureCacheWriter {
     }
   }
 
-  /** The first image without features: where to go on. */
+  /** The first image without features: where to resume. */
   get nextIndex(): number {
     return this.#nextIndex;
   }

@@ -49,7 +49,7 @@ export async function featureSpec(
 }
 
 /**
- * Features of a split's images, from the cache where they are there, extracted into it elsewhere. An interrupted extraction goes on where it stopped.
+ * Features of a split's images, from the cache where they are there, extracted into it elsewhere. An interrupted extraction resumes where it stopped.
  */
 export async function extractFeatures(
   source: ImageSource,
@@ -117,7 +117,7 @@ async function writeCache(
     })) {
       if (context.signal.aborted) {
         throw new InterruptedError(
-          `Stopped after ${done} of ${indices.length} images; the next run goes on from there.`,
+          `Stopped after ${done} of ${indices.length} images; the next run resumes there.`,
         );
       }
       await writer.append({

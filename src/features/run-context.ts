@@ -6,11 +6,16 @@ import type { Encoder } from "../encoder/encoder.ts";
 import { openEncoder } from "../encoder/open.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import { type FeatureMap, FeatureStatistics, fitFeatureMap, needsStatistics } from "../probe/feature-map.ts";
+import {
+  type FeatureMap,
+  FeatureStatistics,
+  fitFeatureMap,
+  type Normalization,
+  needsStatistics,
+} from "../probe/feature-map.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 import { ortGemm } from "../probe/ort-gemm.ts";
 import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
-import type { Normalization } from "../recipe/config.ts";
 import type { FeatureCache } from "./cache-reader.ts";
 import { extractFeatures, requireEveryClass } from "./extract.ts";
 

@@ -46,6 +46,10 @@ export async function replaceFile(file: string, text: string): Promise<void> {
   await rename(`${file}.tmp`, file);
 }
 
+/** Whether the system has no room left for a file, on the disk or in the user's quota. */
+export const isDiskFull = (error: unknown): boolean =>
+  ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
+
 /**
  * Runs writes into `folder`, turning a full or failing disk into an error for the person.
  * @param parameter the parameter that names another place for them, where there is one
@@ -54,8 +58,7 @@ export async function onDisk<T>(folder: string, write: () => Promise<T>, paramet
   try {
     return await write();
   } catch (cause) {
-    const full = ["ENOSPC", "EDQUOT"].includes((cause as NodeJS.ErrnoException).code ?? "");
-    const what = full
+    const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
       : `Writing ${folder} failed: ${messageOf(cause)}. Mend that`;
     const elsewhere = parameter === undefined ? "" : `, or choose another folder with \`${parameter}\``;

@@ -13,14 +13,14 @@ export interface PixelImage {
 }
 
 /** An image as a program has it: the path of a file, the bytes of one, or its pixels. */
-export type ImageInput = string | Uint8Array | PixelImage;
+export type ImageLike = string | Uint8Array | PixelImage;
 
 /**
  * Images as an encoder's input: decoded, resized and cropped as those of a data set, planar 8-bit RGB, n × 3 × H × W.
  * @throws DataError naming an image that cannot be read
  */
 export async function encoderInput(
-  images: readonly ImageInput[],
+  images: readonly ImageLike[],
   preprocessing: Preprocessing,
 ): Promise<Uint8Array> {
   const size = inputBytes(preprocessing);
@@ -32,7 +32,7 @@ export async function encoderInput(
   return out;
 }
 
-async function rgbOf(image: ImageInput, index: number, preprocessing: Preprocessing): Promise<RgbImage> {
+async function rgbOf(image: ImageLike, index: number, preprocessing: Preprocessing): Promise<RgbImage> {
   if (typeof image !== "string" && !(image instanceof Uint8Array)) return rgbOfPixels(image, index);
   const id = typeof image === "string" ? image : `image ${index}`;
   const bytes = typeof image === "string" ? await readImage(image) : image;

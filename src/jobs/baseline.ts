@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
+import type { ImageChunk } from "../artifact/content.ts";
 import type { Manifest } from "../artifact/manifest.ts";
+import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { readArtifact } from "../artifact/read.ts";
-import { type ImageChunk, requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import { writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
 import { pickImages } from "../data/pick.ts";
@@ -30,7 +32,7 @@ import type { DistillSummary } from "./summary.ts";
 const chunkImages = 32;
 
 /**
- * Chooses real images as a baseline does and writes them as an artefact, with the closed-form probe that is
+ * Chooses real images as a baseline does and writes them as an artifact, with the closed-form probe that is
  * solved on them; `full` writes the probe of all training images, and no image. Features are read from the
  * cache class by class.
  */
@@ -77,7 +79,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
           };
     const evaluation =
       test && (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
-    const manifest = await staged("artefact", async () =>
+    const manifest = await staged("artifact", async () =>
       writeArtifact(
         out,
         {
@@ -135,14 +137,14 @@ async function choose(
   }
 }
 
-/** Features of the set whose neighbours are looked for. */
+/** Features of the set whose neighbors are looked for. */
 async function distilledFeatures(
   of: string | undefined,
   { source, encoder }: RunContext,
   ipc: number,
 ): Promise<Float32Array> {
   if (of === undefined) {
-    throw new UsageError("The baseline neighbors needs `of`: the distilled set whose neighbours it takes.");
+    throw new UsageError("The baseline neighbors needs `of`: the distilled set whose neighbors it takes.");
   }
   const artifact = await readArtifact(resolve(of));
   requireSameClasses(artifact.manifest, source.classes, of);
@@ -161,7 +163,7 @@ async function distilledFeatures(
   return encoder.features(await artifact.images(), artifact.labels.length);
 }
 
-/** Throws DataError unless an artefact has the classes of a data set, in the same order. */
+/** Throws DataError unless an artifact has the classes of a data set, in the same order. */
 export function requireSameClasses(
   { classes }: Pick<Manifest, "classes">,
   expected: readonly string[],

@@ -51,7 +51,7 @@ const MethodObject = z.strictObject(
     name: word.optional(),
     preset: z.enum(presetNames as [PresetName, ...PresetName[]]).optional(),
     baseline: z.enum(baselineKinds).optional(),
-    /** Of the baseline neighbors: name of the method, listed before it, whose images' neighbours are taken. */
+    /** Of the baseline neighbors: name of the method, listed before it, whose images' neighbors are taken. */
     of: word.optional(),
     /** Settings of a distillation that are not to be the preset's; checked when the grid is laid out. */
     config: z.record(z.string(), z.unknown()).default({}),
@@ -129,7 +129,7 @@ export interface Cell {
   readonly method: string;
   readonly preset?: PresetName;
   readonly baseline?: BaselineKind;
-  /** The method and seed of the set whose neighbours are taken. */
+  /** The method and seed of the set whose neighbors are taken. */
   readonly of?: { readonly method: string; readonly seed: number };
   readonly published?: string | undefined;
   readonly config: DistillConfig;
@@ -195,7 +195,7 @@ export function cellsOf(grid: CompareConfig): Cell[] {
   const names = grid.methods.map((method) => method.name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) {
-    throw new UsageError(`Two methods are called "${twice}". Give each a "name" of its own.`);
+    throw new UsageError(`Two methods are called "${twice}". Give each its own "name".`);
   }
   const several = grid.seeds.length > 1;
   const cells: Cell[] = [];
@@ -231,7 +231,7 @@ function checked(config: Partial<DistillConfig>, name: string): DistillConfig {
   throw new UsageError(`The method "${name}": ${z.prettifyError(parsed.error)}`);
 }
 
-/** The method whose images' neighbours a method takes; undefined for one that takes none. */
+/** The method whose images' neighbors a method takes; undefined for one that takes none. */
 function setTaken(
   baseline: string | undefined,
   of: string | undefined,
@@ -247,7 +247,7 @@ function setTaken(
   const taken = before.find((method) => method.name === of);
   if (taken !== undefined && taken.baseline !== "full") return taken;
   throw new UsageError(
-    `The method "${name}" takes the neighbours of ${of === undefined ? "no method" : `"${of}"`}. Expected "of": the ` +
+    `The method "${name}" takes the neighbors of ${of === undefined ? "no method" : `"${of}"`}. Expected "of": the ` +
       "name of a method with images that is listed before it.",
   );
 }

@@ -25,7 +25,7 @@ export const Published = z.object({
 export type Published = z.infer<typeof Published>;
 
 /** A probe's accuracy over all cells of a row. */
-export interface Outcome {
+export interface ProbeOutcome {
   readonly probe: ProbeName;
   readonly augmented: boolean;
   readonly top1: Spread;
@@ -50,7 +50,7 @@ export interface Row {
   readonly ipc: number;
   /** Epochs of a head. */
   readonly epochs: number;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly ProbeOutcome[];
   /** The closed form after edits, over all cells; absent where these were not measured. */
   readonly edits?: EditedRow;
   /** Mean seconds of making a set, most memory of any. */
@@ -131,9 +131,9 @@ function editedRow(edits: readonly EditedAccuracy[]): { edits?: EditedRow } {
   };
 }
 
-function outcomesOf(probes: readonly ProbeResult[]): Outcome[] {
+function outcomesOf(probes: readonly ProbeResult[]): ProbeOutcome[] {
   return probeNames.flatMap((probe) =>
-    [false, true].flatMap((augmented): Outcome[] => {
+    [false, true].flatMap((augmented): ProbeOutcome[] => {
       const own = probes.filter((p) => p.probe === probe && p.augmented === augmented);
       if (own.length === 0) return [];
       const spread = (of: (p: ProbeResult) => Spread | undefined): Spread | undefined => {
@@ -163,10 +163,10 @@ export function comparisonTables(rows: readonly Row[], published?: Published): T
   });
 }
 
-const keyOf = ({ probe, augmented }: Pick<Outcome, "probe" | "augmented">) => `${probe} ${augmented}`;
+const keyOf = ({ probe, augmented }: Pick<ProbeOutcome, "probe" | "augmented">) => `${probe} ${augmented}`;
 
 /** Every probe of the rows, in one order. */
-function probesOf(rows: readonly Row[]): Outcome[] {
+function probesOf(rows: readonly Row[]): ProbeOutcome[] {
   const found = new Map(rows.flatMap((row) => row.outcomes).map((outcome) => [keyOf(outcome), outcome]));
   return [...found.values()].sort((a, b) => Number(a.augmented) - Number(b.augmented));
 }
@@ -186,7 +186,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
   return {
     title: `${title}: top-1, percent`,
     head: [
-      ...["method", "images a class"],
+      ...["method", "images per class"],
       ...(crossed ? ["distilled with"] : []),
       ...probes.map((p) => (worst ? `${probeTitle(p)} (worst group)` : probeTitle(p))),
       ...["time", "memory"],
@@ -209,7 +209,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
       ...(shown ? [row.published === undefined ? "–" : row.published.toFixed(1)] : []),
     ]),
     notes: [
-      `Mean ± deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
+      `Mean ± standard deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
       ...(full && other ? fullHeadsNote(headsOf(full), headsOf(other)) : []),
       ...(shown ? [`Published figures were not measured here. ${published!.note}`] : []),
     ],
@@ -227,7 +227,7 @@ function editsTables(title: string, rows: readonly Row[]): Table[] {
     {
       title: `${title}: closed form after edits of the images, top-1, percent`,
       head: [
-        ...["method", "images a class"],
+        ...["method", "images per class"],
         ...(crossed ? ["distilled with"] : []),
         ...["as it is", "mean over the edits", "worst edit", ...names],
       ],
@@ -249,9 +249,9 @@ function editsTables(title: string, rows: readonly Row[]): Table[] {
 
 function outcomeOf(
   row: Row,
-  { probe, augmented }: Pick<Outcome, "probe" | "augmented">,
-): Outcome | undefined {
-  const same = (o: Outcome) => o.probe === probe;
+  { probe, augmented }: Pick<ProbeOutcome, "probe" | "augmented">,
+): ProbeOutcome | undefined {
+  const same = (o: ProbeOutcome) => o.probe === probe;
   return (
     row.outcomes.find((o) => same(o) && o.augmented === augmented) ??
     (row.baseline === "full" ? row.outcomes.find(same) : undefined)
@@ -271,7 +271,7 @@ function rankingTables(title: string, rows: readonly Row[]): Table[] {
   return [
     {
       title: `${title}: share of the full data’s accuracy; HLR / IOR in points`,
-      head: ["method", "images a class", ...probes.map(probeTitle)],
+      head: ["method", "images per class", ...probes.map(probeTitle)],
       rows: others.map((row) => {
         const full = reference("full", row)!;
         const random = reference("random", row);

@@ -41,9 +41,9 @@ const format = 2;
 
 /**
  * Runs a grid cell by cell: each makes its set of images (a distillation or a baseline) and evaluates it. What
- * is done is kept under `out/cells`, keyed by its configuration, so that a killed run goes on where it was, a
+ * is done is kept under `out/cells`, keyed by its configuration, so that a killed run resumes where it was, a
  * distillation at its last checkpoint, and a longer grid takes up the cells of a shorter one. A cell that
- * fails is told and the others are run.
+ * fails is reported and the others are run.
  */
 export async function runComparison(params: CompareParams, context: JobContext): Promise<Comparison> {
   const config = checkedCompareConfig(params.config, "The grid");
@@ -77,7 +77,7 @@ export async function runComparison(params: CompareParams, context: JobContext):
     } catch (error) {
       if (error instanceof InterruptedError || context.signal.aborted) {
         throw new InterruptedError(
-          `Stopped in cell ${k + 1} of ${cells.length} (${name}). The same command goes on from there.`,
+          `Stopped in cell ${k + 1} of ${cells.length} (${name}). The same command resumes there.`,
           { cause: error },
         );
       }
@@ -89,12 +89,12 @@ export async function runComparison(params: CompareParams, context: JobContext):
   return { config, cells: results, failures };
 }
 
-/** "emoji, efficientnet-lite0@128, clp, 1 image a class, seed 0". */
+/** "emoji, efficientnet-lite0@128, clp, 1 image per class, seed 0". */
 function describeCell({ data, encoder, method, ipc, seed }: Cell): string {
-  return `${data.data}, ${encoder.encoder.text}, ${method}, ${ipc} image${ipc === 1 ? "" : "s"} a class, seed ${seed}`;
+  return `${data.data}, ${encoder.encoder.text}, ${method}, ${ipc} image${ipc === 1 ? "" : "s"} per class, seed ${seed}`;
 }
 
-/** @param of the set whose neighbours are taken */
+/** @param of the set whose neighbors are taken */
 async function runCell(
   cell: Cell,
   folder: string,
@@ -161,7 +161,7 @@ function resizeOn(
   return (text === cell.encoder.encoder.text || alike ? resize : undefined) ?? "own";
 }
 
-/** Where, in a grid, the set of a method and seed lies beside a cell. */
+/** Where, in a grid, the set of a method and seed is beside a cell. */
 const placeOf = ({ data, encoder, ipc }: Cell, method: string, seed: number): string =>
   JSON.stringify([data.data, encoder.encoder.text, ipc, seed, method]);
 

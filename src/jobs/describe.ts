@@ -1,6 +1,5 @@
 import { availableParallelism, cpus } from "node:os";
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
-import { iconSets } from "../data/icon-sets.ts";
 import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
 import type { RunContext } from "../features/run-context.ts";
@@ -75,9 +74,7 @@ export function describeRun(
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
       fingerprints: { ...facts.fingerprints },
       notes: [...source.notes],
-      licences: source.name.startsWith("emoji")
-        ? iconSets.map(({ name, author, license, url }) => ({ name, author, spdx: license, url }))
-        : [],
+      licences: [...(source.licenses ?? [])],
     },
     probe: {
       normalization: config.normalize[0]!,

@@ -1,7 +1,8 @@
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
-import { requireOutside, requireWritableOut, writeArtifact } from "../artifact/write.ts";
+import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
+import { writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
 import {
@@ -38,9 +39,9 @@ import type { DistillSummary } from "./summary.ts";
 const checkpointSeconds = 15;
 
 /**
- * The main job: features of the real images, distillation, comparison, artefact. Interrupted, it leaves a
- * checkpoint beside `out` from which `resume` goes on, bit for bit as if it had not been stopped. One run at a time
- * has an `out`, and a checkpoint that lies there is only written over where `overwrite` says so.
+ * The main job: features of the real images, distillation, comparison, artifact. Interrupted, it leaves a
+ * checkpoint beside `out` from which `resume` continues, bit for bit as if it had not been stopped. One run at a time
+ * has an `out`, and a checkpoint that is there is only written over where `overwrite` says so.
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
@@ -107,7 +108,7 @@ async function distillTo(
         try {
           await runSteps(synthesis, context, async ({ step, loss, batchAccuracy }) => {
             curve.push({ step, loss, ...(batchAccuracy === undefined ? {} : { batchAccuracy }) });
-            // After the last step always: should writing the artefact fail, nothing is to be computed again.
+            // After the last step always: should writing the artifact fail, nothing is to be computed again.
             if (performance.now() - lastSave < checkpointSeconds * 1000 && step < config.steps) return;
             await save();
             lastSave = performance.now();
@@ -143,7 +144,7 @@ async function distillTo(
         (await staged("evaluation", () => evaluateRun(probe, test, place, compared, edited, context)));
 
       const { levels } = await images.parameters();
-      const manifest = await staged("artefact", () =>
+      const manifest = await staged("artifact", () =>
         writeArtifact(
           out,
           {
@@ -184,7 +185,7 @@ async function distillTo(
   }
 }
 
-/** The configuration with whether mirrored images keep their class, which the real images tell where nothing is said. */
+/** The configuration with whether mirrored images keep their class, which the real images show where nothing is said. */
 export async function withMirror(
   config: DistillConfig,
   place: RunContext,

@@ -21,7 +21,7 @@ export function listEncoders(access: HubAccess): Promise<ListedEncoder[]> {
   );
 }
 
-/** An encoder that was fetched: where its files lie. */
+/** An encoder that was fetched: where its files are. */
 export interface FetchedEncoder {
   readonly name: string;
   readonly id: string;
@@ -31,7 +31,7 @@ export interface FetchedEncoder {
 
 /**
  * Brings encoders into the hub's cache, looking for newer files of those that are there.
- * @throws UsageError for what is no encoder of the hub; DownloadError where one cannot be had
+ * @throws UsageError for what is not an encoder of the hub; DownloadError where one cannot be had
  */
 export async function fetchEncoders(params: FetchParams, context: PartialContext): Promise<FetchedEncoder[]> {
   const { revision, dtype, hub = userHub() } = params;

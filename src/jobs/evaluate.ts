@@ -36,16 +36,16 @@ import { type Matrix, matrix } from "../probe/matrix.ts";
 import { requireSameClasses } from "./baseline.ts";
 import type { EvaluateParams } from "./params.ts";
 
-/** An encoder under which artefacts are evaluated. */
+/** An encoder under which artifacts are evaluated. */
 interface Column extends EncoderSpec, ModelForm {
   readonly pool?: Pool;
-  /** The commit that the artefact was distilled with: a branch may have moved on. */
+  /** The commit that the artifact was distilled with: a branch may have moved on. */
   readonly revision: string | undefined;
   readonly artifacts: Artifact[];
 }
 
 /**
- * The fair evaluation: each artefact under each encoder (the one it was distilled with by default), by the
+ * The fair evaluation: each artifact under each encoder (the one it was distilled with by default), by the
  * closed-form probe, LGM's gradient-trained head and the head with a tuned learning rate, with and without
  * evaluation augmentation, beside the full data and random images under the same recipes. Under another
  * encoder the exact float pixels are resized to its input and probes are solved anew.
@@ -105,7 +105,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   return artifacts.flatMap((artifact) => results.get(artifact) ?? []);
 }
 
-/** Each encoder asked for, or each that an artefact was distilled with, with its artefacts. */
+/** Each encoder asked for, or each that an artifact was distilled with, with its artifacts. */
 function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
     return params.encoders.map((text) => {
@@ -148,8 +148,8 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
 }
 
 /**
- * Real images are resized as they were for the artefact that was made with the encoder, at the same size of image;
- * without one, as for all artefacts of that size, where these agree; else as the encoder has it.
+ * Real images are resized as they were for the artifact that was made with the encoder, at the same size of image;
+ * without one, as for all artifacts of that size, where these agree; else as the encoder has it.
  */
 function resizeOf(
   artifacts: readonly Artifact[],
@@ -165,7 +165,7 @@ function resizeOf(
   return typeof resize === "number" && others.length === 0 ? resize : undefined;
 }
 
-/** All that the artefacts of a column are evaluated with. */
+/** All that the artifacts of a column are evaluated with. */
 interface Bench {
   readonly place: RunContext;
   readonly protocol: Protocol;
@@ -289,7 +289,7 @@ interface EditableSet extends TrainingSet {
   edited(edit: Edit): Promise<Float32Array>;
 }
 
-/** The artefact's images as the encoder takes them, and their features, plain and augmented. */
+/** The artifact's images as the encoder takes them, and their features, plain and augmented. */
 async function trainingSet(
   artifact: Artifact,
   { place, augmenter, draws }: Bench,

@@ -20,7 +20,7 @@ export interface FeaturesResult {
 }
 
 /**
- * Extracts the features of every split, or a part of them, into the cache and says where they lie. The process that
+ * Extracts the features of every split, or a part of them, into the cache and says where they are. The process that
  * completes the parts merges them; `merge` does only that, and throws DataError naming the parts that are missing.
  */
 export async function runFeatures(params: FeaturesParams, context: JobContext): Promise<FeaturesResult[]> {

@@ -16,7 +16,7 @@ import type { Inspection } from "./inspection.ts";
 import type { InspectParams } from "./params.ts";
 
 /**
- * Reads a model and finds out what it offers as an encoder. The chosen tensor is tried: what is told to be
+ * Reads a model and finds out what it offers as an encoder. The chosen tensor is tried: what is reported as
  * differentiable was differentiated.
  */
 export async function inspectModel(params: InspectParams, context?: PartialContext): Promise<Inspection> {
@@ -62,7 +62,7 @@ export async function inspectEncoderModel(runtime: Runtime, model: EncoderModel)
     opset: model.graph.opset,
     parameters,
     inputs: model.graph.inputs,
-    // Rows of all images together are no feature of one.
+    // Rows of all images together are not a feature of one image.
     candidates: names.filter(isPerImage).map((name) => {
       const chosen = name === choice.value;
       const missing = missingOn(traced, image.name, name);

@@ -1,4 +1,4 @@
-/** What `clp-dd inspect` tells of a model. */
+/** What `clp-dd inspect` reports about a model. */
 export interface Inspection {
   readonly id: string;
   readonly sha256: string;

@@ -4,7 +4,7 @@ import type { Encoder } from "../encoder/encoder.ts";
 import { openEncoder } from "../encoder/open.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
-import { encoderInput, type ImageInput } from "../images/input.ts";
+import { encoderInput, type ImageLike } from "../images/input.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 
 /** What a caller knows of an encoder that it holds a handle of. */
@@ -22,7 +22,7 @@ export interface FeaturesOfPixels {
 
 export interface FeaturesOfImages {
   readonly handle: string;
-  readonly images: readonly ImageInput[];
+  readonly images: readonly ImageLike[];
 }
 
 export interface PullbackToPixels {

@@ -17,24 +17,24 @@ export interface FeaturesParams extends EncoderParams, DataParams {
 }
 
 export interface EvaluateParams extends DataParams, ModelForm {
-  /** Folders of artefacts. */
+  /** Folders of artifacts. */
   readonly artifacts: readonly string[];
   /**
-   * Encoders to evaluate on, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`; by default the one each artefact was
+   * Encoders to evaluate on, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`; by default the one each artifact was
    * distilled with.
    */
   readonly encoders?: readonly string[] | undefined;
-  /** Of the encoders that are asked for (default: what an artefact was distilled with, else main). */
+  /** Of the encoders that are asked for (default: what an artifact was distilled with, else main). */
   readonly revision?: string | undefined;
   readonly dtype?: Dtype | undefined;
-  /** Of every encoder; default: as an artefact was distilled with it, else the encoder's own. */
+  /** Of every encoder; default: as an artifact was distilled with it, else the encoder's own. */
   readonly feature?: string | undefined;
   readonly pool?: Pool | undefined;
   readonly size?: number | undefined;
-  /** "own": as each encoder has it; default: as it was for the artefacts (src/evaluate/run-node.ts). */
+  /** "own": as each encoder has it; default: as it was for the artifacts (src/evaluate/run-node.ts). */
   readonly resize?: number | "own" | undefined;
   readonly device?: Device | undefined;
-  /** What products are computed in (default: float32); float16 on a card alone. */
+  /** What matrix products are computed in (default: float32); float16 on a GPU only. */
   readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
   /** Default: all three. */
@@ -59,7 +59,7 @@ export interface EvaluateParams extends DataParams, ModelForm {
 export interface BaselineParams extends EncoderParams, DataParams {
   /** How real images are chosen. */
   readonly kind: BaselineKind;
-  /** The distilled set whose neighbours are taken. */
+  /** The distilled set whose neighbors are taken. */
   readonly of?: string | undefined;
   /** ipc, seed, and the closed-form probe's λ and feature map; the rest has no meaning here. */
   readonly config: Partial<DistillConfig>;
@@ -78,7 +78,7 @@ export interface CompareParams extends Omit<DataParams, "data"> {
   /** Folder of the cells and of the table. */
   readonly out: string;
   readonly device?: Device | undefined;
-  /** What products are computed in (default: float32); float16 on a card alone. */
+  /** What matrix products are computed in (default: float32); float16 on a GPU only. */
   readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
   readonly memoryBytes?: number | undefined;
@@ -121,12 +121,12 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
   /** Name of a recipe whose settings hold where `config` says nothing (src/distill/presets.ts). */
   readonly preset?: string | undefined;
-  /** Folder of the artefact. */
+  /** Folder of the artifact. */
   readonly out: string;
   /** Bytes for intermediates (default: a quarter of the machine's memory). */
   readonly memoryBytes?: number | undefined;
   readonly overwrite?: boolean | undefined;
-  /** Go on from the checkpoint that an interrupted run left. */
+  /** Resume from the checkpoint that an interrupted run left. */
   readonly resume?: boolean | undefined;
   /** Measure the centroid and random baselines beside the result. */
   readonly baselines?: boolean | undefined;

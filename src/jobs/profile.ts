@@ -30,7 +30,7 @@ const realImages = 1024;
 
 /**
  * Runs a few steps of a distillation against random real features, with every level of the pyramid in use, and
- * tells where their time went: by part of a step, and by operator and node within the encoder (ONNX Runtime's
+ * reports where their time went: by part of a step, and by operator and node within the encoder (ONNX Runtime's
  * profiler, which is on throughout).
  */
 export async function profileStep(params: ProfileParams, context: JobContext): Promise<StepProfile> {
@@ -134,7 +134,7 @@ async function timeOfTargets(parts: DistillParts, state: DistillState, steps: nu
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
-/** Sums over the nodes of each operator: its nodes in each pass and their time, dearest first. */
+/** Sums over the nodes of each operator: its nodes in each pass and their time, most expensive first. */
 export function byOperator(nodes: readonly PassNodeTime[]) {
   const ops = new Map<string, { op: string; forward: number; pullback: number; ms: number }>();
   for (const { op, pass, ms } of nodes) {

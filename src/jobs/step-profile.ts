@@ -6,7 +6,7 @@ export interface PassNodeTime extends NodeTime {
   readonly pass: "forward" | "pullback";
 }
 
-/** Where the time of a distillation step goes. Times are milliseconds a step, shares fractions. */
+/** Where the time of a distillation step goes. Times are milliseconds per step, shares fractions. */
 export interface StepProfile {
   readonly encoder: string;
   readonly size: number;
@@ -20,14 +20,14 @@ export interface StepProfile {
   readonly stepMs: number;
   /** The parts of a step, in the order in which they run; shares of the step. */
   readonly stages: readonly { readonly name: string; readonly ms: number; readonly share: number }[];
-  /** What choosing target features now and then adds to a step in the mean; not part of `stepMs`. */
+  /** What choosing target features now and then adds to a step on average; not part of `stepMs`. */
   readonly targetsMs: number;
   /** Encoder's forward and pullback together, as seen from outside: what the shares below refer to. */
   readonly encoderMs: number;
-  /** The part of it that is no operator: copies, calls. */
+  /** The part of it that is not an operator: copies, calls. */
   readonly outsideMs: number;
-  /** By operator, dearest first. */
+  /** By operator, most expensive first. */
   readonly ops: readonly { op: string; forward: number; pullback: number; ms: number; share: number }[];
-  /** By node, dearest first. */
+  /** By node, most expensive first. */
   readonly nodes: readonly (PassNodeTime & { share: number })[];
 }

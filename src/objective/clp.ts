@@ -7,7 +7,7 @@ import { type Objective, requireTau } from "./objective.ts";
 
 /**
  * CLP-DD (arXiv 2605.07194): the ridge probe W of the synthetic set, in closed form, must classify the real
- * batch: mean cross entropy of softmax(Z W/τ); with `anchors: "cosine"` the columns of W are L2-normalised
+ * batch: mean cross entropy of softmax(Z W/τ); with `anchors: "cosine"` the columns of W are L2-normalized
  * first. Gradients for features, labels and temperature.
  */
 export const clp: Objective = {

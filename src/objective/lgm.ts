@@ -3,7 +3,7 @@ import { matrix } from "../probe/matrix.ts";
 import { cosineDistance } from "./cosine.ts";
 import type { Objective } from "./objective.ts";
 
-/** Deviation of the head that each step draws. */
+/** Standard deviation of the head that each step draws. */
 const headStd = 0.01;
 
 /**

@@ -18,14 +18,14 @@ export interface ObjectiveInput {
   readonly lambda: number;
   /** Temperature of the outer softmax. */
   readonly tau: number;
-  /** The class anchors (columns of W) as they are, or L2-normalised. */
+  /** The class anchors (columns of W) as they are, or L2-normalized. */
   readonly anchors: "raw" | "cosine";
   readonly random: Random;
   readonly gemm: Gemm;
 }
 
 /** The loss of one step and its gradients. Every objective leaves its input as it is. */
-export interface Evaluation {
+export interface ObjectiveValue {
   readonly loss: number;
   /** dL/dZs, m × d. */
   readonly dZs: Matrix;
@@ -44,7 +44,7 @@ export interface Objective {
   /** What can be learned beside the images: it gives gradients for that. */
   readonly learns: { readonly labels: boolean; readonly temperature: boolean };
   /** Throws UsageError for τ ≤ 0 or λ ≤ 0 where it has them, NumericalError for a singular ridge. */
-  evaluate(input: ObjectiveInput): Promise<Evaluation>;
+  evaluate(input: ObjectiveInput): Promise<ObjectiveValue>;
 }
 
 /** Throws UsageError unless `tau` is a finite number above 0. */

@@ -19,7 +19,7 @@ export type FeatureProduct = (
 
 /**
  * Features (row-major) after a feature map, which is applied to what they are multiplied by and to the products: a row
- * is (x − mean)/deviation over its norm, so Z W is X (W/deviation) less the mean's own product, each row over its norm.
+ * is (x − mean)/std over its norm, so Z W is X (W/std) less the mean's own product, each row over its norm.
  * That reads the batch as it is cached, once a product, instead of writing it anew in double.
  *
  * @param inverseNorms of the rows (`inverseNorms`), for maps that divide by them

@@ -19,7 +19,7 @@ export function indicesByClass(labels: Int32Array, classes: number, ipc: number)
   return byClass;
 }
 
-/** The rows `indices` of `real` as features of their own: in memory where they fit, else read when asked for. */
+/** The rows `indices` of `real` as separate features: in memory where they fit, else read when asked for. */
 export async function subsetOf(
   real: FeatureRows,
   indices: readonly number[],

@@ -8,9 +8,9 @@ export type Normalization = (typeof normalizations)[number];
 /** All that defines a feature map, ready to be written down. */
 export interface FeatureMapState {
   readonly normalization: Normalization;
-  /** Mean of the real features (d); present when the map centres. */
+  /** Mean of the real features (d); present when the map centers. */
   readonly mean?: Float64Array;
-  /** Deviation of the real features (d), floored; present when the map standardises. */
+  /** Standard deviation of the real features (d), floored; present when the map standardizes. */
   readonly std?: Float64Array;
 }
 
@@ -18,7 +18,7 @@ export interface FeatureMapState {
 export interface MappedFeatures {
   /** g(features), rows × d. */
   readonly values: Matrix;
-  /** Each row's 2-norm before it was divided by it; absent where the map does not normalise rows. */
+  /** Each row's 2-norm before it was divided by it; absent where the map does not normalize rows. */
   readonly norms?: Float64Array;
 }
 
@@ -35,17 +35,17 @@ const scales = (n: Normalization): boolean => n === "standardize" || n === "stan
 /** Whether a map divides each row by its norm. */
 export const unitRows = (n: Normalization): boolean => n.endsWith("l2");
 
-/** Whether a map needs statistics of the real features, which are then part of the distilled artefact. */
+/** Whether a map needs statistics of the real features, which are then part of the distilled artifact. */
 export function needsStatistics(normalization: Normalization): boolean {
   return centers(normalization);
 }
 
-/** The map with the given normalisation, its mean and deviation taken from `statistics` where it needs them. */
+/** The map with the given normalization, its mean and standard deviation taken from `statistics` where it needs them. */
 export function fitFeatureMap(normalization: Normalization, statistics?: FeatureStatistics): FeatureMap {
   if (!needsStatistics(normalization)) return featureMap({ normalization });
   if (statistics === undefined || statistics.count === 0) {
     throw new DataError(
-      `feature normalisation "${normalization}" takes mean and deviation from real features, got none. ` +
+      `feature normalization "${normalization}" takes mean and standard deviation from real features, got none. ` +
         'Give a data set, or use "l2" or "none".',
     );
   }
@@ -53,13 +53,14 @@ export function fitFeatureMap(normalization: Normalization, statistics?: Feature
   return featureMap({ normalization, mean, ...(scales(normalization) ? { std: statistics.std() } : {}) });
 }
 
-/** The map that `state` describes. Throws RangeError where its mean or deviation is missing. */
+/** The map that `state` describes. Throws RangeError where its mean or standard deviation is missing. */
 export function featureMap(state: FeatureMapState): FeatureMap {
   const { normalization } = state;
   const mean = centers(normalization) ? state.mean : undefined;
   const std = scales(normalization) ? state.std : undefined;
   if (centers(normalization) && mean === undefined) throw new RangeError(`${normalization} needs a mean`);
-  if (scales(normalization) && std === undefined) throw new RangeError(`${normalization} needs a deviation`);
+  if (scales(normalization) && std === undefined)
+    throw new RangeError(`${normalization} needs a standard deviation`);
   const inverse = std?.map((s) => 1 / s);
   return {
     normalization,
@@ -107,11 +108,11 @@ export function featureMap(state: FeatureMapState): FeatureMap {
   };
 }
 
-/** Deviations below this share of their root mean square are raised to it: a feature that is nearly constant on
+/** Standard deviations below this share of their root mean square are raised to it: a feature that is nearly constant on
  * real images must not be blown up on synthetic ones. */
 const relativeFloor = 1e-3;
 
-/** Mean and deviation of features that come in batches: Welford's streaming update, in float64. */
+/** Mean and standard deviation of features that come in batches: Welford's streaming update, in float64. */
 export class FeatureStatistics {
   readonly featureSize: number;
   private rows = 0;
@@ -132,7 +133,7 @@ export class FeatureStatistics {
   /** Takes whole rows of `featureSize` numbers. Throws NumericalError naming a row with NaN or an infinity. */
   add(features: Float32Array): void {
     const { featureSize: d, means, squares } = this;
-    if (features.length % d !== 0) throw new RangeError(`${features.length} numbers are no rows of ${d}`);
+    if (features.length % d !== 0) throw new RangeError(`${features.length} numbers are not rows of ${d}`);
     for (let at = 0; at < features.length; at += d) {
       const share = 1 / (this.rows + 1);
       let sum = 0;
@@ -159,7 +160,7 @@ export class FeatureStatistics {
     return this.means.slice();
   }
 
-  /** The population deviation of each feature (d), floored at a thousandth of their root mean square. */
+  /** The population standard deviation of each feature (d), floored at a thousandth of their root mean square. */
   std(): Float64Array {
     const variances = this.squares.map((s) => s / this.rows);
     const rms = Math.sqrt(variances.reduce((sum, v) => sum + v, 0) / variances.length);

@@ -3,7 +3,7 @@ import { type Matrix, matrix } from "./matrix.ts";
 
 /**
  * Labels as the closed form uses them: n × classes, one-hot minus 1/classes.
- * Throws DataError for a label that is no class index.
+ * Throws DataError for a label that is not a class index.
  */
 export function centeredOneHot(labels: ArrayLike<number>, classes: number): Matrix {
   const out = matrix(labels.length, classes);

@@ -81,7 +81,7 @@ export class MetricsAccumulator {
 
 const finiteOrLast = (score: number): number => (Number.isFinite(score) ? score : Number.NEGATIVE_INFINITY);
 
-/** Mean and standard deviation (n − 1) over seeds; the deviation of one number is 0. */
+/** Mean and standard deviation (n − 1) over seeds; that of one number is 0. */
 export function meanStd(values: readonly number[]): { mean: number; std: number } {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);

@@ -51,7 +51,7 @@ export function diagonal(a: Nested): Float64Array {
 }
 
 /** Σ of the diagonal. */
-export function trace(a: Nested): number {
+export function traceOf(a: Nested): number {
   return diagonal(a).reduce((sum, x) => sum + x, 0);
 }
 

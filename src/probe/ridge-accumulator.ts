@@ -4,8 +4,8 @@ import { ClassSums } from "./class-sums.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
 import { type Matrix, matrix, transpose } from "./matrix.ts";
-import { added, type Nested, trace } from "./nested.ts";
-import { requireFinite, requireLambda } from "./ridge.ts";
+import { added, type Nested, traceOf } from "./nested.ts";
+import { requireFiniteMatrix, requireLambda } from "./ridge.ts";
 
 /** A ridge probe fitted on streamed features. */
 export interface FittedRidge {
@@ -58,7 +58,7 @@ export class RidgeAccumulator {
       features instanceof Float32Array
         ? matrix(labels.length, this.featureSize, Float64Array.from(features))
         : features;
-    requireFinite(Z, `features after the first ${this.count}`);
+    requireFiniteMatrix(Z, `features after the first ${this.count}`);
     this.byClass.add(Z, labels);
     this.covariance = await gram(Z, this.gemm, { of: "columns", plus: this.covariance });
   }
@@ -83,7 +83,7 @@ export class RidgeAccumulator {
     const fitted: FittedRidge[] = [];
     for (const lambda of lambdas) {
       requireLambda(lambda);
-      const shift = (lambda * trace(this.covariance)) / this.count;
+      const shift = (lambda * traceOf(this.covariance)) / this.count;
       const system = await cholesky(this.covariance, this.gemm, { shift });
       fitted.push({ lambda, shift, weight: await system.solve(target) });
     }

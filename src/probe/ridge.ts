@@ -3,7 +3,7 @@ import { cholesky } from "./cholesky.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
 import { gram } from "./gram.ts";
 import { innerProduct, type Matrix, matrix, shapeOf, transpose } from "./matrix.ts";
-import { type Nested, trace } from "./nested.ts";
+import { type Nested, traceOf } from "./nested.ts";
 
 export interface RidgeOptions {
   /** Strength of the regularisation relative to the mean squared row norm: r = λ · tr(Zs Zsᵀ) / m. Above 0. */
@@ -43,7 +43,7 @@ export async function solveRidge(Zs: Matrix, Ys: Matrix, options: RidgeOptions):
   if (Zs.rows !== Ys.rows || Zs.rows === 0) {
     throw new RangeError(`a ridge needs as many feature rows as label rows: ${shapeOf(Zs)}, ${shapeOf(Ys)}`);
   }
-  requireFinite(Ys, "labels");
+  requireFiniteMatrix(Ys, "labels");
   const space = options.space ?? (Zs.rows <= Zs.cols ? "sample" : "feature");
   const problem = { Zs, Ys, lambda, gemm };
   return space === "sample" ? inSampleSpace(problem) : inFeatureSpace(problem);
@@ -116,8 +116,8 @@ async function inFeatureSpace({ Zs, Ys, lambda, gemm }: Problem): Promise<RidgeS
 
 /** tr(K), which is Σ Zs²: not finite, as nothing after it would be, where a feature is not. */
 function finiteTrace(K: Nested, Zs: Matrix): number {
-  const sum = trace(K);
-  if (!Number.isFinite(sum)) requireFinite(Zs, "features");
+  const sum = traceOf(K);
+  if (!Number.isFinite(sum)) requireFiniteMatrix(Zs, "features");
   return sum;
 }
 
@@ -163,7 +163,7 @@ export function requireLambda(lambda: number): void {
 }
 
 /** Throws NumericalError naming the first row of `a` that holds NaN or an infinity. */
-export function requireFinite(a: Matrix, what: string): void {
+export function requireFiniteMatrix(a: Matrix, what: string): void {
   const { data } = a;
   // 0 · x is NaN for an x that is not finite: half the time of asking for each.
   let sum = 0;

@@ -7,7 +7,7 @@ export interface FeatureRows extends LabeledFeatures {
   readonly imageIndices?: Int32Array;
   /** Group of each row, where the data set has groups. */
   readonly groups?: Int32Array;
-  /** Begins to read rows that will be asked for, where they lie on a disk; the caller does not wait. */
+  /** Begins to read rows that will be asked for, where they are on a disk; the caller does not wait. */
   readAhead?(indices: Int32Array): void;
 }
 

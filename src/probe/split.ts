@@ -1,7 +1,7 @@
 import { type Random, seededRandom } from "../random.ts";
 
 /** Training rows apart, both parts in order: a setting is chosen on `held` after a fit on `fit`. */
-export interface Split {
+export interface HeldOut {
   readonly fit: readonly number[];
   readonly held: readonly number[];
 }
@@ -11,11 +11,11 @@ const fewRows = 2000;
 
 /**
  * One row in `share` is held out, drawn at random: row by row where there are many, of each class where there are
- * few, and then at least one of every class that has two. With one row a class, both parts are all rows.
+ * few, and then at least one of every class that has two. With one row per class, both parts are all rows.
  * @param labels class of each row
- * @param purpose tells the draws of several splits apart
+ * @param purpose distinguishes the draws of several splits
  */
-export function splitOf(labels: Int32Array, share: number, purpose: string): Split {
+export function splitOf(labels: Int32Array, share: number, purpose: string): HeldOut {
   const random = seededRandom(0, purpose);
   const isHeld =
     labels.length > fewRows ? drawnByRow(labels, share, random) : drawnByClass(labels, share, random);

@@ -21,8 +21,7 @@ declare module "zod" {
 const positive = z.number().positive();
 
 /** Feature maps g, applied to synthetic and real features alike (method: the normalization matters most). */
-export const Normalization = z.enum(normalizations);
-export type Normalization = z.infer<typeof Normalization>;
+export const normalizationName = z.enum(normalizations);
 
 export const Method = z.enum(["clp", "clp-mse", "lgm", "sfm"]);
 export type Method = z.infer<typeof Method>;
@@ -53,7 +52,7 @@ export const DistillConfig = z.strictObject({
     .default("cosine")
     .meta({ group: "Objective", description: "columns of W as they are, or L2-normalized" }),
   normalize: z
-    .array(Normalization)
+    .array(normalizationName)
     .min(1)
     .default(["l2", "center-l2"])
     .meta({

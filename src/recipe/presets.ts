@@ -76,7 +76,7 @@ export const presets = {
   "lgm-paper": {
     config: lgmRecipe,
     source:
-      "LGM (arXiv 2511.16674), its run on ImageNet-100: Adam 2e-3, 5,000 steps, 10 augmentations a step",
+      "LGM (arXiv 2511.16674), its run on ImageNet-100: Adam 2e-3, 5,000 steps, 10 augmentations per step",
     unknown:
       "the size of the real batch and a decay of the learning rate are not known (512 and none here); its pyramid " +
       "goes to 256 px and is resized to 224 px, here it ends at the encoder's input; λ of the closed-form probe, " +
@@ -84,7 +84,7 @@ export const presets = {
   },
   "lgm-paper-imagenet": {
     config: { ...lgmRecipe, augment: 3 },
-    source: "LGM (arXiv 2511.16674), its run on ImageNet-1K: as lgm-paper with 3 augmentations a step",
+    source: "LGM (arXiv 2511.16674), its run on ImageNet-1K: as lgm-paper with 3 augmentations per step",
     unknown: "as for lgm-paper",
   },
   "sfm-paper": {
@@ -92,7 +92,7 @@ export const presets = {
     source:
       "SFM (arXiv 2602.05391): the loss, 1 − cos between the flows of the real and synthetic class means",
     unknown:
-      "its optimiser, number of steps, augmentations and rendering are not known here: those of lgm-paper are used, " +
+      "its optimizer, number of steps, augmentations and rendering are not known here: those of lgm-paper are used, " +
       "whose accuracy SFM claims to reach",
   },
   lgm: {

@@ -7,7 +7,7 @@ const unit = featureMap({ normalization: "l2" });
 
 /**
  * A herding coreset (Welling, 2009) as iCaRL (arXiv 1611.07725) draws its exemplars: features φ are
- * L2-normalised, and the k-th image of a class is the one that brings the mean of the first k nearest to the
+ * L2-normalized, and the k-th image of a class is the one that brings the mean of the first k nearest to the
  * class mean μ: argmin ‖μ − (φ(x) + Σ_{j<k} φ(x_j))/k‖. Rows of `real`, in class order; `ipc` passes over each
  * class.
  */

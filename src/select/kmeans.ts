@@ -7,7 +7,7 @@ import { type Random, seededRandom } from "../random.ts";
 
 export interface KMeansOptions {
   readonly gemm?: Gemm;
-  /** Runs from new centres; the one of least inertia is kept. Default 5. */
+  /** Runs from new centers; the one of least inertia is kept. Default 5. */
   readonly restarts?: number;
   /** Lloyd iterations of a run, at most. Default 100. */
   readonly iterations?: number;
@@ -18,14 +18,14 @@ export interface Clustering {
   readonly centers: Matrix;
   /** Cluster of each row. */
   readonly assignment: Int32Array;
-  /** Squared distance of each row to its centre. */
+  /** Squared distance of each row to its center. */
   readonly distances: Float64Array;
   /** Sum of the squared distances. */
   readonly inertia: number;
 }
 
 /**
- * A k-means coreset: for each class, the real image nearest to each of `ipc` k-means centres of its features
+ * A k-means coreset: for each class, the real image nearest to each of `ipc` k-means centers of its features
  * (k-means++, several restarts). Rows of `real`, in class order; no image is taken twice.
  */
 export function kmeansImages(
@@ -46,8 +46,8 @@ export function kmeansImages(
 }
 
 /**
- * Lloyd's k-means from k-means++ centres (Arthur & Vassilvitskii, 2007), squared Euclidean. Rows are read in
- * batches, pass by pass; an empty cluster is moved to the row that is farthest from its centre.
+ * Lloyd's k-means from k-means++ centers (Arthur & Vassilvitskii, 2007), squared Euclidean. Rows are read in
+ * batches, pass by pass; an empty cluster is moved to the row that is farthest from its center.
  */
 export async function kmeans(
   rows: FeatureRows,
@@ -56,7 +56,7 @@ export async function kmeans(
   { gemm = jsGemm, restarts = 5, iterations = 100 }: KMeansOptions = {},
 ): Promise<Clustering> {
   let best: Clustering | undefined;
-  // One centre is the mean, wherever one starts.
+  // One center is the mean, wherever one starts.
   for (let run = 0; run < (k === 1 ? 1 : restarts); run++) {
     let centers = await firstCenters(rows, k, random);
     let { assignment, distances } = await assign(rows, centers, gemm);
@@ -73,7 +73,7 @@ export async function kmeans(
   return best!;
 }
 
-/** k-means++: each further centre is a row drawn with probability proportional to its squared distance. */
+/** k-means++: each further center is a row drawn with probability proportional to its squared distance. */
 async function firstCenters(rows: FeatureRows, k: number, random: Random): Promise<Matrix> {
   const { count, featureSize: d } = rows;
   const centers = matrix(k, d);
@@ -116,7 +116,7 @@ async function assign(rows: FeatureRows, centers: Matrix, gemm: Gemm) {
     const Z = matrix(indices.length, d, new Float64Array(features));
     const products = await gemm.multiply(Z, centers, { transB: true });
     for (const [i, index] of indices.entries()) {
-      // ‖z − c‖² = ‖z‖² − 2 z·c + ‖c‖²; the first term is the same for every centre.
+      // ‖z − c‖² = ‖z‖² − 2 z·c + ‖c‖²; the first term is the same for every center.
       let nearest = 0;
       let least = Number.POSITIVE_INFINITY;
       for (let c = 0; c < k; c++) {

@@ -7,7 +7,7 @@ import { seededRandom } from "../random.ts";
 import { type AugmentationRecipe, augmentationGraph, cropMatrices, drawAugmentation } from "./augment.ts";
 
 /**
- * What lies between rendering and encoder: augmented draws. How an image is drawn depends on the seed, the step, the
+ * What is between rendering and encoder: augmented draws. How an image is drawn depends on the seed, the step, the
  * draw and the image alone, and so on no cut into chunks.
  */
 export interface Augmenter {

@@ -1,6 +1,6 @@
 /**
- * Colour decorrelation of the pyramid's channels (Olah et al., "Feature Visualization", 2017; used by LGM):
- * the square root of ImageNet's colour covariance over its largest column norm, [3 out × 3 in], row-major.
+ * Color decorrelation of the pyramid's channels (Olah et al., "Feature Visualization", 2017; used by LGM):
+ * the square root of ImageNet's color covariance over its largest column norm, [3 out × 3 in], row-major.
  */
 export const colorMatrix: Float32Array = (() => {
   const root = [
@@ -13,7 +13,7 @@ export const colorMatrix: Float32Array = (() => {
   return Float32Array.from(root.flat(), (value) => value / largest);
 })();
 
-/** The inverse of `colorMatrix`, in double: initialises a pyramid from real images. */
+/** The inverse of `colorMatrix`, in double: initializes a pyramid from real images. */
 export function inverseColorMatrix(): Float64Array {
   const [a, b, c, d, e, f, g, h, i] = Array.from(colorMatrix) as [
     number,

@@ -3,7 +3,7 @@
  * resampled by A_y X A_xᵀ, so that its gradient is two matrix products as well.
  */
 
-/** Bilinear resampling of the whole axis, pixel centres aligned at half pixels (PyTorch's align_corners=False). */
+/** Bilinear resampling of the whole axis, pixel centers aligned at half pixels (PyTorch's align_corners=False). */
 export function resizeMatrix(out: number, input: number): Float32Array {
   return cropMatrix(out, input, 0, input, false);
 }

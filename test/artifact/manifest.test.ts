@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { classFolders } from "../../src/artifact/class-folders.ts";
+import { classFolderNames } from "../../src/artifact/class-folders.ts";
 import { Manifest, parseManifest } from "../../src/artifact/manifest.ts";
 import { DataError } from "../../src/errors.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
@@ -19,7 +19,7 @@ test("another version and a damaged manifest are refused with the file and the r
   );
   expect(() => parse([])).toThrow(/schema version undefined/);
   expect(() => parse(null)).toThrow(DataError);
-  expect(() => parseManifest('{"schemaVersion": 1', "out/manifest.json")).toThrow(/is no JSON/);
+  expect(() => parseManifest('{"schemaVersion": 1', "out/manifest.json")).toThrow(/is not JSON/);
   expect(() => parse({ ...whole, seconds: "long" })).toThrow(/out\/manifest\.json is damaged: .*\n.*seconds/);
 });
 
@@ -32,7 +32,7 @@ test.each(["../x", "a/../../x", "/etc/passwd", "..", "a/..", "./x", "C:/x", "a\\
 );
 
 test("class names become folder names that any file system takes", () => {
-  expect(classFolders(["Smileys & Emotion", "a/b", "a\\b", "..", "", "CON", "Tea.", "文字"])).toEqual([
+  expect(classFolderNames(["Smileys & Emotion", "a/b", "a\\b", "..", "", "CON", "Tea.", "文字"])).toEqual([
     "Smileys & Emotion",
     "a_b",
     "a_b (2)",
@@ -52,7 +52,7 @@ test("folder names never collide, leave the folder or grow too long", () => {
   );
   fc.assert(
     fc.property(fc.uniqueArray(name, { minLength: 1, maxLength: 12 }), (classes) => {
-      const folders = classFolders(classes);
+      const folders = classFolderNames(classes);
       expect(new Set(folders.map((folder) => folder.normalize("NFC").toLowerCase())).size).toBe(
         classes.length,
       );

@@ -46,7 +46,7 @@ test("the card has the numbers with their protocol, the use, the preprocessing a
     "| worst edit | 25.0 % |",
     "keep their worth (at most 5 % of it lost) through: JPEG 90; they do not bear (over 20 % lost): mirrored",
     'import { loadEncoder, readArtifact } from "clp-dd"',
-    "shorter edge to 10 px, bicubic; centre crop 8 × 8",
+    "shorter edge to 10 px, bicubic; center crop 8 × 8",
     "- Images: Pet photos by A. Nother, CC-BY-SA-4.0, https://example.org/pets",
     "sha256 `".concat("ab".repeat(32)),
     "2 files were passed over.",

@@ -112,7 +112,7 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
       },
     });
     expect(stopped.code).toBe(130);
-    expect(stopped.stderr).toMatch(/Stopped in cell 1 of 1 .*goes on from there/);
+    expect(stopped.stderr).toMatch(/Stopped in cell 1 of 1 .*resumes there/);
     const [cell] = await readdir(at("long/cells"));
     expect(await readdir(join(at("long/cells"), cell!))).toEqual(["set.checkpoint"]);
     const resumed = await clpdd([...args, "--quiet"]);

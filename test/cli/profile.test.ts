@@ -21,7 +21,7 @@ describe("clp-dd profile", () => {
     expect(json.stepMs).toBeGreaterThan(json.encoderMs);
   });
 
-  it("refuses half precision without a card", async () => {
+  it("refuses half precision without a GPU", async () => {
     const { code, stderr } = await clpdd([
       "profile",
       "efficientnet-lite0",
@@ -30,7 +30,7 @@ describe("clp-dd profile", () => {
       "--quiet",
     ]);
     expect(code).toBe(2);
-    expect(stderr).toContain("--precision float16 was given without a card");
+    expect(stderr).toContain("--precision float16 was given without a GPU");
     expect(stderr).toContain("--device cuda");
   });
 

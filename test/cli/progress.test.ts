@@ -175,7 +175,7 @@ test("where there is little room, the accuracy stays, and the rate and the count
   );
   const long = { ...slow, stage: "Distilling lgm on emoji", done: 12_345, total: 100_000 };
   expect(progressLine(long, 0.11, 79)).toBe(
-    "Distilling lgm on emoji  █░░░░░   12 %  221 h 21 min left  batch 51.3 %, loss …",
+    "Distilling lgm on emoji  █░░░░░   12 %  221 h 21 min left  batch 51.3 %, loss…",
   );
 });
 

@@ -65,7 +65,7 @@ describe("the table of an encoder", () => {
   it("tells of heads, seeds and epochs only where there are any", () => {
     const [percent, heads] = tableOf(evaluation()).notes;
     expect(percent).toBe(
-      "Percent of 10 real test images; mean ± deviation over 2 seeds where there are several.",
+      "Percent of 10 real test images; mean ± standard deviation over 2 seeds where there are several.",
     );
     expect(heads).toBe("Heads: 7 epochs on raw features.");
     const quick = tableOf(

@@ -243,7 +243,7 @@ describe("an interrupted extraction", () => {
 
   it("cannot be opened or finished as if it were complete", async () => {
     const path = await extract(spec, 16);
-    await expect(openFeatureCache(path)).rejects.toThrow(/is no feature cache/);
+    await expect(openFeatureCache(path)).rejects.toThrow(/is not a feature cache/);
     await expect(openFeatureCache(`${path}.partial`)).rejects.toThrow(
       /not complete\. Run the extraction again/,
     );
@@ -375,7 +375,7 @@ describe("a cache that must not be used", () => {
     await writeFile(file, text.slice(0, 100));
     await expect(openFeatureCache(path)).rejects.toThrow(/damaged: header\.json/);
     await rm(file);
-    await expect(openFeatureCache(path)).rejects.toThrow(/is no feature cache/);
+    await expect(openFeatureCache(path)).rejects.toThrow(/is not a feature cache/);
   });
 
   it("is refused on verification when a byte has changed", async () => {

@@ -151,7 +151,7 @@ describe("feature maps", () => {
   it("says what is missing", () => {
     expect(() => fitFeatureMap("standardize")).toThrow(DataError);
     expect(() => fitFeatureMap("center-l2", new FeatureStatistics(3))).toThrow('"center-l2"');
-    expect(() => featureMap({ normalization: "standardize", mean })).toThrow("deviation");
+    expect(() => featureMap({ normalization: "standardize", mean })).toThrow("standard deviation");
     expect(() => fitFeatureMap("standardize", statistics).apply(new Float32Array(8), 2)).toThrow("size 5");
   });
 });

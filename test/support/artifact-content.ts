@@ -1,5 +1,5 @@
+import type { ArtifactContent } from "../../src/artifact/content.ts";
 import type { Manifest } from "../../src/artifact/manifest.ts";
-import type { ArtifactContent } from "../../src/artifact/write.ts";
 import { syntheticLabels } from "../../src/distill/loop.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";

@@ -18,7 +18,7 @@ const mostPoints = 600;
 /** About as many ticks have the steps. */
 const stepTicks = 6;
 
-/** A static SVG in the colours of the page it is put in. */
+/** A static SVG in the colors of the page it is put in. */
 export function chartSvg({ title, label, points, fromZero }: Chart): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const every = Math.ceil(points.length / mostPoints);

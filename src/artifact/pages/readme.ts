@@ -59,7 +59,7 @@ Top-1: share of ${data.counts.test === undefined ? "the" : formatCount(data.coun
 Closed form: ridge regression with strength λ = ${probe.lambda} · tr(K)/m on features after \`${probe.normalization}\`.${
     probe.usesStatistics
       ? `
-It uses statistics of the real training features (${probe.normalization.startsWith("standardize") ? "mean and deviation, 2 · " : "the mean, "}${encoder.featureSize} numbers), which are part of this folder
+It uses statistics of the real training features (${probe.normalization.startsWith("standardize") ? "mean and standard deviation, 2 · " : "the mean, "}${encoder.featureSize} numbers), which are part of this folder
 (\`probe.safetensors\`).`
       : ""
   }${
@@ -80,11 +80,11 @@ Resize: ${
       : typeof preprocessing.resize === "number"
         ? `shorter edge to ${preprocessing.resize} px, ${preprocessing.interpolation}`
         : `to ${preprocessing.resize.join(" × ")} px, ${preprocessing.interpolation}`
-  }; centre crop ${preprocessing.crop.join(" × ")}; what is transparent is laid on white; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}
+  }; center crop ${preprocessing.crop.join(" × ")}; what is transparent is laid on white; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}
 (rounded; \`manifest.json\` has every digit).${
     kind === "full"
       ? ""
-      : "\nThe images of this set are used as they are; mean and deviation apply to them too."
+      : "\nThe images of this set are used as they are; mean and standard deviation apply to them too."
   }
 
 ## Where it comes from
@@ -215,7 +215,7 @@ function sizeCategory(m: number): string {
   return m < 100_000 ? "10K<n<100K" : "100K<n<1M";
 }
 
-/** Text from elsewhere on one line, without Markdown of its own. */
+/** Text from elsewhere on one line, without its own Markdown. */
 function inline(text: string): string {
   return text
     .replace(/\s+/g, " ")

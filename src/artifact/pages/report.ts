@@ -34,7 +34,7 @@ const pixelatedBelow = 64;
 
 /**
  * A run as one HTML file: no script, nothing fetched, light or dark. Every text of the manifest is escaped.
- * @throws RangeError for an image that is no data URI
+ * @throws RangeError for an image that is not a data URI
  */
 export function reportHtml(manifest: Manifest, content: ReportContent): string {
   const { data, encoder, config } = manifest;
@@ -66,7 +66,7 @@ ${provenanceSection(manifest)}
     manifest.machine.cores
   } cores, Node ${manifest.machine.node}${
     manifest.machine.onnxruntime === undefined ? "" : `, ONNX Runtime ${manifest.machine.onnxruntime}`
-  }. The exact pixels lie in <code>distilled.safetensors</code>, 8-bit copies under
+  }. The exact pixels are in <code>distilled.safetensors</code>, 8-bit copies under
 <code>images/</code>; ${data.name} itself is not part of this folder.</p></footer>
 </main>
 </body>
@@ -137,7 +137,7 @@ ${groups.map(({ className, images }) => {
 }
 
 function curvesSection(curve: readonly CurvePoint[]): Html | undefined {
-  // One point is no curve.
+  // One point is not a curve.
   if (curve.length < 2) return undefined;
   const accuracy = curve.flatMap(({ step, batchAccuracy }) =>
     batchAccuracy === undefined ? [] : [{ step, value: 100 * batchAccuracy }],
@@ -251,11 +251,11 @@ ${edits.each.map(({ name, top1 }) => {
 
 /** @throws RangeError for an image that is not a data URI */
 function checkedUri({ dataUri }: Thumbnail): string {
-  if (!/^data:image\/[a-z+]+[;,]/.test(dataUri)) throw new RangeError("an image is no data URI");
+  if (!/^data:image\/[a-z+]+[;,]/.test(dataUri)) throw new RangeError("an image is not a data URI");
   return dataUri;
 }
 
-/** Six digits tell everything; the manifest has them all. */
+/** Six digits are enough; the manifest has them all. */
 const rounded = (values: readonly number[]): string =>
   values.map((value) => Number(value.toPrecision(6))).join(", ");
 
@@ -325,7 +325,7 @@ ${Object.entries(data.fingerprints).map(
   }${encoder.licence === undefined ? undefined : html`, ${encoder.licence}`}</td></tr>
 <tr><th scope="row">Encoder’s sha256</th><td><code class="small">${encoder.sha256}</code></td></tr>
 <tr><th scope="row">Feature</th><td><code>${encoder.feature}</code>, pooling ${encoder.pool}, ${encoder.featureSize} numbers</td></tr>
-<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; transparency laid on white; mean ${rounded(preprocessing.mean)}; deviation ${rounded(preprocessing.std)}</td></tr>
+<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; transparency laid on white; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}</td></tr>
 </tbody></table></div>
 ${
   data.licences.length === 0

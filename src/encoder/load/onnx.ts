@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../../errors.ts";
+import { sha256OfFiles } from "../../files/hash.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import { externalReader } from "../../onnx-vjp/graph/external.ts";
 import { readOnnx } from "../../onnx-vjp/graph/read.ts";
@@ -33,7 +32,7 @@ export async function readOnnxFile(path: string, id: string, form: ModelForm = {
   }
   const external = new Set<string>();
   const graph = await readOnnx(bytes, basename(path), externalReader(path, external));
-  const sha256 = await hashFiles([path, ...[...external].sort()]);
+  const sha256 = await sha256OfFiles(path, ...[...external].sort());
   const { height = openSize, width = openSize } = declaredSize(graph, form);
   return {
     provenance: { id, sha256 },
@@ -47,11 +46,4 @@ export async function readOnnxFile(path: string, id: string, form: ModelForm = {
       std: imagenetStd,
     }),
   };
-}
-
-async function hashFiles(paths: readonly string[]): Promise<string> {
-  const hash = createHash("sha256");
-  for (const path of paths)
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
-  return hash.digest("hex");
 }

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError, ModelError, messageOf } from "../../errors.ts";
+import { sha256OfFiles } from "../../files/hash.ts";
 import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.ts";
 import type { SafetensorsEntry } from "../../files/safetensors-header.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
@@ -54,7 +54,7 @@ export async function loadTransformerFolder(
       options.pool ?? "auto",
     );
     return {
-      provenance: { id: options.id ?? folder, sha256: await hashFiles(paths) },
+      provenance: { id: options.id ?? folder, sha256: await sha256OfFiles(...paths) },
       graph,
       preprocessing,
       pooled,
@@ -122,11 +122,4 @@ async function readText(folder: string, name: string): Promise<string> {
       { cause: error },
     );
   }
-}
-
-async function hashFiles(paths: readonly string[]): Promise<string> {
-  const hash = createHash("sha256");
-  for (const path of paths)
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
-  return hash.digest("hex");
 }
