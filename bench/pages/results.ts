@@ -32,6 +32,7 @@ import {
 } from "../../src/jobs/compare-tables.ts";
 import type { DistillConfig } from "../../src/recipe/config.ts";
 import { settings } from "../lib/settings.ts";
+import { usageOf } from "../lib/usage.ts";
 import { spliced } from "./page.ts";
 import { resultsSummary, withResults } from "./results-summary.ts";
 
@@ -50,8 +51,13 @@ const { values: options } = parseArgs({
     encoders: { type: "string", default: "" },
     "fashion-mnist": { type: "string" },
     out: { type: "string" },
+    help: { type: "boolean", default: false },
   },
 });
+if (options.help) {
+  process.stdout.write(usageOf(import.meta.url));
+  process.exit();
+}
 
 /** Heads on the full data are trained for fewer epochs than on eight images, and once: they have far more steps. */
 const full = { fullEpochs: Number(options["full-epochs"]), fullSeeds: [0] };

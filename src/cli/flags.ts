@@ -1,6 +1,7 @@
 /** The option of each parameter that messages of the library name. */
 const flags: Readonly<Record<string, string>> = {
   augmentation: "--augmentation",
+  cacheFolder: "--cache-dir",
   data: "--data",
   device: "--device",
   dtype: "--dtype",

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { help } from "./help.ts";
 import { reportError } from "./report-error.ts";
+import { requireOptionsLast } from "./required-options.ts";
 
 /** A command's options, arguments and action, loaded when the command is named: all of them together take a second. */
 interface Entry {
@@ -98,7 +99,9 @@ try {
   const named = operands[0] === "help" ? operands[1] : operands[0];
   for (const { name, summary, load } of entries) {
     const command = program.command(name).summary(summary);
-    if (name === named) (await load())(command);
+    if (name !== named) continue;
+    (await load())(command);
+    requireOptionsLast(command);
   }
   await program.parseAsync();
 } catch (error) {

@@ -26,6 +26,8 @@ const windowMilliseconds = 15_000;
 const gap = "  ";
 const shortestBar = 6;
 const shortestDetail = 8;
+/** A longer detail, as a file's path is, is cut rather than the numbers before it. */
+const usualDetail = 28;
 const longestBar = 24;
 
 /** The parts of a line that are not the bar: share, count, rate, time left. */
@@ -47,11 +49,12 @@ export function progressLine(progress: Progress, rate: number | undefined, colum
   const { stage, done, total, detail } = progress;
   const needed = (facts: readonly string[]): number =>
     [stage, ...facts, detail ?? ""].reduce((sum, part) => sum + displayWidth(part) + gap.length, -gap.length);
-  // First the bar gives way, then the unit's name, then the detail.
-  let facts = progressFacts(progress, rate);
-  if (needed(facts) + gap.length + shortestBar > columns && progress.unit !== "bytes") {
-    facts = progressFacts({ ...progress, unit: "" }, rate);
-  }
+  // First the bar gives way, then the unit's name, then the rate (the time left says it), then the count.
+  const bare = progressFacts(progress.unit === "bytes" ? progress : { ...progress, unit: "" }, rate);
+  const forms = [progressFacts(progress, rate), bare];
+  if (total > done && rate !== undefined) forms.push(bare.toSpliced(2, 1), bare.toSpliced(1, 2));
+  const least = shortestBar + gap.length - Math.max(0, displayWidth(detail ?? "") - usualDetail);
+  const facts = forms.find((form) => needed(form) + least <= columns) ?? forms.at(-1)!;
   const bar = Math.min(longestBar, Math.max(shortestBar, columns - needed(facts) - gap.length));
   const filled = total > 0 ? Math.round((bar * Math.min(done, total)) / total) : 0;
   const line = [

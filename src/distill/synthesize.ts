@@ -119,13 +119,14 @@ export async function runSteps(
   while (state.step < steps) {
     const report = await distillStep(parts, state);
     const accuracy =
-      report.batchAccuracy === undefined ? "" : `, batch ${(100 * report.batchAccuracy).toFixed(1)} %`;
+      report.batchAccuracy === undefined ? "" : `batch ${(100 * report.batchAccuracy).toFixed(1)} %, `;
     context.progress({
       stage: "Distilling",
       done: state.step,
       total: steps,
       unit: "steps",
-      detail: `loss ${report.loss.toFixed(3)}${accuracy}`,
+      // What is cut where a terminal is narrow is at the end.
+      detail: `${accuracy}loss ${report.loss.toFixed(3)}`,
     });
     await afterStep(report);
     if (context.signal.aborted && state.step < steps) {

@@ -43,7 +43,7 @@ export async function mergeFeatureCaches(
   const path = featureCachePath(root, spec);
   const parts = await completeParts(root, spec, count);
   const merging = `${path}.merging`;
-  await onDisk(merging, () => makeFolders(merging));
+  await onDisk(merging, () => makeFolders(merging), "cacheFolder");
   const lock = await lockFolder(merging);
   try {
     const complete = {

@@ -83,7 +83,7 @@ export class FeatureCacheWriter {
     const path = featureCachePath(root, spec);
     const partial = partialOf(path);
     const header = headerOf(spec);
-    await onDisk(partial, () => makeFolders(partial));
+    await onDisk(partial, () => makeFolders(partial), "cacheFolder");
     const lock = await lockFolder(partial);
     try {
       await onDisk(partial, () => replaceFile(join(partial, headerFile), sealHeader(header)));

@@ -50,17 +50,24 @@ export async function replaceFile(file: string, text: string): Promise<void> {
 export const isDiskFull = (error: unknown): boolean =>
   ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
 
-/** Runs writes into `folder`, turning a full or failing disk into an error for the person. */
-export async function onDisk<T>(folder: string, write: () => Promise<T>): Promise<T> {
+/**
+ * Runs writes into `folder`, turning a full or failing disk into an error for the person.
+ * @param parameter the parameter that names another place for them, where there is one
+ */
+export async function onDisk<T>(folder: string, write: () => Promise<T>, parameter?: string): Promise<T> {
   try {
     return await write();
   } catch (cause) {
     const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
       : `Writing ${folder} failed: ${messageOf(cause)}. Mend that`;
-    throw new DataError(`${what}, then run the same command again; it goes on where this one stopped.`, {
-      cause,
-    });
+    const elsewhere = parameter === undefined ? "" : `, or choose another folder with \`${parameter}\``;
+    throw new DataError(
+      `${what}${elsewhere}, then run the same command again; it goes on where this one stopped.`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -39,6 +39,8 @@ describe("wrong usage", () => {
   it.each([
     [["distill", "photos", "--stpes", "3"], /unknown option '--stpes'\n\(Did you mean --steps\?\)/],
     [["evaluate", "set", "--proves", "head"], /unknown option '--proves'\n\(Did you mean --probes\?\)/],
+    [["distill", "photos", "--bogus"], /unknown option '--bogus'/],
+    [["evaluate", "set", "--dta", "photos"], /unknown option '--dta'\n\(Did you mean --data\?\)/],
     [["distill", "photos"], /required option '--out <folder>' not specified/],
     [["evaluate", "set"], /required option '--data <dir>' not specified/],
     [["distil", "photos"], /unknown command 'distil'\n\(Did you mean distill\?\)/],

@@ -159,12 +159,24 @@ test("a line never exceeds its columns, and its bar is full at the end", () => {
 
 test("a detail of usual length fits beside everything else", () => {
   const line = progressLine(
-    { stage: "Distilling", done: 186, total: 300, unit: "steps", detail: "loss 0.412, batch 51.3 %" },
+    { stage: "Distilling", done: 186, total: 300, unit: "steps", detail: "batch 51.3 %, loss 0.412" },
     9.4,
     79,
   );
   expect(line).toHaveLength(79);
-  expect(line).toBe("Distilling  ████░░░   62 %  186/300  9.4/s  12 s left  loss 0.412, batch 51.3 %");
+  expect(line).toBe("Distilling  ████░░░   62 %  186/300  9.4/s  12 s left  batch 51.3 %, loss 0.412");
+});
+
+test("where there is little room, the accuracy stays, and the rate and the count go", () => {
+  const detail = "batch 51.3 %, loss 0.412";
+  const slow = { stage: "Distilling", done: 186, total: 1500, unit: "steps", detail };
+  expect(progressLine(slow, 0.11, 79)).toBe(
+    "Distilling  █░░░░░   12 %  186/1,500  3 h 19 min left  batch 51.3 %, loss 0.412",
+  );
+  const long = { ...slow, stage: "Distilling lgm on emoji", done: 12_345, total: 100_000 };
+  expect(progressLine(long, 0.11, 79)).toBe(
+    "Distilling lgm on emoji  █░░░░░   12 %  221 h 21 min left  batch 51.3 %, loss…",
+  );
 });
 
 test("the rate is that of the last quarter of a minute", () => {

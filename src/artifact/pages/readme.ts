@@ -80,7 +80,7 @@ Resize: ${
       : typeof preprocessing.resize === "number"
         ? `shorter edge to ${preprocessing.resize} px, ${preprocessing.interpolation}`
         : `to ${preprocessing.resize.join(" × ")} px, ${preprocessing.interpolation}`
-  }; center crop ${preprocessing.crop.join(" × ")}; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}
+  }; center crop ${preprocessing.crop.join(" × ")}; what is transparent is laid on white; scaled to [0, 1]; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}
 (rounded; \`manifest.json\` has every digit).${
     kind === "full"
       ? ""
@@ -132,6 +132,20 @@ a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained o
 real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
 }
 
+/** What the reader must know before a loader's usual transforms are put between the images and the encoder. */
+function handlingWarning({ metrics: { edits, closedForm } }: Manifest): string {
+  if (closedForm === undefined || edits === undefined) {
+    return `What these images are worth after handling (JPEG, resizing, cropping, mirroring) was not measured. Use them as they are.
+
+`;
+  }
+  const worst = edits.each.reduce((a, b) => (b.top1 < a.top1 ? b : a));
+  return `Use the images as they are, and check what your loader does to them. The probe on them classifies ${formatPercent(closedForm.top1)}; after each
+of ${edits.each.length} edits ${formatPercent(edits.mean)} on average, after the worst (${worst.name}) ${formatPercent(worst.top1)}. "After handling" above lists them all.
+
+`;
+}
+
 function fullText({ tool, data, encoder }: Manifest): string {
   return `The closed-form linear probe of the frozen encoder \`${inline(encoder.id)}\` on all ${
     data.counts.train === undefined ? "" : `${formatCount(data.counts.train)} `
@@ -139,21 +153,22 @@ function fullText({ tool, data, encoder }: Manifest): string {
 what sets of few images are compared with. It holds no images.`;
 }
 
-function imagesUse({ classes, imageSize, encoder }: Manifest, m: number): string {
+function imagesUse(manifest: Manifest, m: number): string {
+  const { classes, imageSize, encoder } = manifest;
   return `\`\`\`js
-import { readArtifact, loadEncoder } from "clp-dd";
+import { loadEncoder, readArtifact } from "clp-dd";
 
 const set = await readArtifact("."); // checks every file's hash
+const encoder = await loadEncoder(set); // the set's own encoder, size and feature
 const images = await set.images(); // Float32Array [${m}, 3, ${imageSize}, ${imageSize}] in [0, 1]
-const { id, feature, askedPool: pool } = set.manifest.encoder;
-const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
-const features = await encoder.features(images); // ${m} × ${encoder.featureSize}
-const { weight, map } = await set.probe(); // scores = map.apply(features) · weight
-console.log(set.manifest.classes[set.labels[0]], weight.rows, weight.cols, map.normalization);
+const features = await encoder.features(images); // ${m} × ${encoder.featureSize}; encoder.encode(["photo.jpg"]) takes files
+const probe = await set.probe(); // the probe that was measured
+const predicted = probe.predict(features); // class indices
+console.log(set.manifest.classes[predicted[0]]);
 await encoder.release();
 \`\`\`
 
-In Python, as an image folder (8-bit), with the transform that changes nothing but the scale:
+${handlingWarning(manifest)}In Python, as an image folder (8-bit), with the transform that changes nothing but the scale:
 \`\`\`python
 from torchvision import datasets, transforms
 unchanged = transforms.Compose([
@@ -169,14 +184,15 @@ The exact pixels: \`safetensors.torch.load_file("distilled.safetensors")["images
 Folders are class names made safe for every file system; the true names are in \`manifest.json\`.`;
 }
 
-function probeUse({ imageSize, encoder }: Manifest): string {
+function probeUse({ encoder }: Manifest): string {
   return `\`\`\`js
-import { readArtifact, loadEncoder } from "clp-dd";
+import { loadEncoder, readArtifact } from "clp-dd";
 
-const { manifest, probe } = await readArtifact("."); // checks every file's hash
-const { id, feature, askedPool: pool } = manifest.encoder;
-const encoder = await loadEncoder(id, { size: ${imageSize}, feature, pool });
-const { weight, map } = await probe(); // scores = map.apply(features) · weight, features n × ${encoder.featureSize}
+const set = await readArtifact("."); // checks every file's hash
+const encoder = await loadEncoder(set); // the set's own encoder, size and feature
+const probe = await set.probe(); // probe.predict(await encoder.encode(["photo.jpg"])): class indices
+console.log(probe.weight.rows, probe.weight.cols); // ${encoder.featureSize} features, classes
+await encoder.release();
 \`\`\``;
 }
 

@@ -334,7 +334,7 @@ ${Object.entries(data.fingerprints).map(
   }${encoder.licence === undefined ? undefined : html`, ${encoder.licence}`}</td></tr>
 <tr><th scope="row">Encoder’s sha256</th><td><code class="small">${encoder.sha256}</code></td></tr>
 <tr><th scope="row">Feature</th><td><code>${encoder.feature}</code>, pooling ${encoder.pool}, ${encoder.featureSize} numbers</td></tr>
-<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}</td></tr>
+<tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; transparency laid on white; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}</td></tr>
 </tbody></table></div>
 ${
   data.licences.length === 0
