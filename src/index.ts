@@ -33,9 +33,9 @@ export {
   type LoadedEncoder,
   loadEncoder,
 } from "./api/load-encoder.ts";
-export type { SetEncoderOptions } from "./artifact/encoder-of.ts";
 export type { Manifest } from "./artifact/manifest.ts";
 export { type Artifact, readArtifact } from "./artifact/read.ts";
+export type { SetEncoderOptions } from "./artifact/set-encoder-options.ts";
 export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";

@@ -1,5 +1,5 @@
-import type { SetEncoderOptions } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read.ts";
+import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
 import type { CallOptions } from "../context.ts";
 import { userHub } from "../files/hub/settings.ts";
 import type { ImageLike } from "../images/input.ts";

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { requireSetEncoder, type SetEncoderOptions, setEncoderParams } from "../artifact/encoder-of.ts";
+import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read.ts";
+import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
 import type { CallOptions } from "../context.ts";
 import type { Provenance } from "../encoder/model.ts";
 import type { EncoderParams } from "../encoder/params.ts";

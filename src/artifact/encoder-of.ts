@@ -3,6 +3,7 @@ import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import { ModelError } from "../errors.ts";
 import type { Manifest } from "./manifest.ts";
+import type { SetEncoderOptions } from "./set-encoder-options.ts";
 
 /** What an encoder is compared by. */
 type Comparable = Pick<Encoder, "provenance" | "preprocessing" | "form"> & {
@@ -27,13 +28,6 @@ export function encoderParamsOf({
     resize: typeof resize === "number" ? resize : undefined,
     ...encoder.form,
   };
-}
-
-/** How the encoder of a set runs; size, feature and preprocessing are the set's. */
-export interface SetEncoderOptions
-  extends Pick<EncoderParams, "dtype" | "hub" | "device" | "precision" | "threads"> {
-  /** Where the encoder is now, where that is not the name or path recorded in the set. */
-  readonly encoder?: string | undefined;
 }
 
 /** The parameters that open a set's encoder where and as the options say. */

@@ -1,4 +1,4 @@
-import type { SetEncoderOptions } from "../artifact/encoder-of.ts";
+import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
 import type { DataParams } from "../data/params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { Pool } from "../encoder/model.ts";
