@@ -49,7 +49,7 @@ describe("links", () => {
     const found = new Set(["README.md"]);
     for (const page of found) {
       for (const target of linksOf(read(page))) {
-        const file = join(dirname(page), target.split("#")[0]!);
+        const file = join(dirname(page), target.split("#")[0]);
         if (pages.includes(file)) found.add(file);
       }
     }

@@ -57,8 +57,8 @@ describe("the examples", () => {
       // Red beyond the gray of the photo, left and right.
       const heat = [0, 0];
       for (let i = 0; i < size * size; i++)
-        heat[i % size < size / 2 ? 0 : 1]! += data[3 * i]! - data[3 * i + 1]!;
-      expect(heat[x < size / 2 ? 0 : 1]! / (heat[0]! + heat[1]!)).toBeGreaterThan(0.6);
+        heat[i % size < size / 2 ? 0 : 1] += data[3 * i] - data[3 * i + 1];
+      expect(heat[x < size / 2 ? 0 : 1] / (heat[0] + heat[1])).toBeGreaterThan(0.6);
     }
   });
 
@@ -77,7 +77,7 @@ describe("the examples", () => {
     expect(levels).toBeGreaterThan(0);
     const [before, after] = [await pixelsOf(join(out, "before.png")), await pixelsOf(join(out, "after.png"))];
     const largest = before.data.reduce(
-      (most, value, i) => Math.max(most, Math.abs(value - after.data[i]!)),
+      (most, value, i) => Math.max(most, Math.abs(value - after.data[i])),
       0,
     );
     expect(largest).toBe(levels);

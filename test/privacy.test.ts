@@ -52,7 +52,11 @@ function watched(name: string, args: readonly string[], variables: Record<string
   writeFileSync(log, "");
   const hook = new URL("support/no-network.mjs", import.meta.url).href;
   const env = {
-    ...{ PATH: process.env.PATH, HOME: home, USERPROFILE: home, LOCALAPPDATA: home, APPDATA: home },
+    PATH: process.env.PATH,
+    HOME: home,
+    USERPROFILE: home,
+    LOCALAPPDATA: home,
+    APPDATA: home,
     ...(canTrace ? {} : { NODE_OPTIONS: `--import=${hook}`, NETWORK_LOG: log }),
     ...variables,
   };
@@ -60,7 +64,9 @@ function watched(name: string, args: readonly string[], variables: Record<string
     ? ["strace", ["-f", "-qq", "-e", `trace=${calls}`, "-o", log, process.execPath]]
     : [process.execPath, []];
   const { status, stdout, stderr } = spawnSync(command, [...before, ...args], {
-    ...{ cwd: folder, encoding: "utf8", env },
+    cwd: folder,
+    encoding: "utf8",
+    env,
   });
   const lines = readFileSync(log, "utf8").split("\n").filter(Boolean);
   const reached = canTrace

@@ -32,7 +32,7 @@ async function makeHardPhotos(where: string): Promise<void> {
         const tint = 14 * (2 * label - 1);
         const shift = [60 * random() + tint, 60 * random(), 60 * random() - tint];
         const data = Uint8Array.from({ length: coarse * coarse * 3 }, (_, p) =>
-          Math.max(0, Math.min(255, 128 + shift[p % 3]! + 40 * random())),
+          Math.max(0, Math.min(255, 128 + shift[p % 3] + 40 * random())),
         );
         const path = join(where, split, name, `${i}.png`);
         const options = { fit: "fill", kernel: "cubic" } as const;

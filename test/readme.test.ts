@@ -30,7 +30,7 @@ function lastLineOf(program: string, cwd: string): string | undefined {
 /** What the TypeScript compiler has to say about programs under `strict`, with this package's types. */
 function strictErrors(programs: readonly string[]): string {
   const names = programs.map((_, i) => `example-${i}.mts`);
-  for (const [i, name] of names.entries()) writeFileSync(join(folder, name), programs[i]!);
+  for (const [i, name] of names.entries()) writeFileSync(join(folder, name), programs[i]);
   const compilerOptions = {
     strict: true,
     noEmit: true,
@@ -57,7 +57,7 @@ it("the README's programs run as they stand: one distills and classifies a photo
 
   expect(strictErrors([...examples, program!])).toBe("");
   // The check sees the package's types: a wrong use is an error.
-  expect(strictErrors([examples[0]!.replace("size: 64", 'size: "64"')])).toMatch(/error TS/);
+  expect(strictErrors([examples[0].replace("size: 64", 'size: "64"')])).toMatch(/error TS/);
 }, 240_000);
 
 it("the version in manifests is the package's", () => {

@@ -68,12 +68,17 @@ export function atEqualAccuracy(lgm: readonly Training[], own: readonly Training
     const target = best.snapshot.accuracies[judge];
     const lgmSeconds = best.snapshot.seconds;
     return {
-      ...{ judge, lgm: best.name, lgmSeconds, target },
+      judge,
+      lgm: best.name,
+      lgmSeconds,
+      target,
       own: own.map(({ name, snapshots }) => {
         const first = snapshots.find((snapshot) => reaches(snapshot, judge, target));
         const last = snapshots.at(-1)!;
         return {
-          ...{ name, last: last.accuracies[judge], lastSeconds: last.seconds },
+          name,
+          last: last.accuracies[judge],
+          lastSeconds: last.seconds,
           ...(first ? { seconds: first.seconds, steps: first.steps, ratio: lgmSeconds / first.seconds } : {}),
         };
       }),

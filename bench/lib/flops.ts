@@ -25,7 +25,7 @@ export function countFlops(graph: TracedGraph, wrt: readonly string[], of: reado
   for (const node of graph.nodes) {
     const flops = flopsOf(node, graph.types);
     forward += flops;
-    if (!active.has(node.outputs[0]!)) continue;
+    if (!active.has(node.outputs[0])) continue;
     pullback += flops * node.inputs.slice(0, 2).filter((input) => active.has(input)).length;
   }
   return { forward, pullback };
@@ -40,7 +40,7 @@ function flopsOf(node: Node, types: ReadonlyMap<string, TensorType>): number {
       return 2 * out * first.at(-1)!;
     case "Gemm": {
       const transposed = node.attributes.transA?.kind === "int" && node.attributes.transA.value === 1;
-      return 2 * out * first[transposed ? 0 : 1]!;
+      return 2 * out * first[transposed ? 0 : 1];
     }
     case "Conv":
       // Weight [outputs, inputs of a group, kernel…].

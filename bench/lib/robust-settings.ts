@@ -22,7 +22,10 @@ export const robustSettings: readonly RobustSetting[] = [
   setting("weight decay 1, no loss of detail, 200 steps", { steps: 200, weightDecay: 1, lowPass: 0 }),
   setting("weight decay 0.3, 200 steps", { steps: 200, weightDecay: 0.3 }),
   setting("weight decay 0.3, no loss of detail, two draws, 133 steps", {
-    ...{ steps: 133, weightDecay: 0.3, lowPass: 0, augment: 2 },
+    steps: 133,
+    weightDecay: 0.3,
+    lowPass: 0,
+    augment: 2,
   }),
   setting("weight decay 0.3, no loss of detail", { weightDecay: 0.3, lowPass: 0 }),
   setting("the default"),

@@ -6,5 +6,5 @@ export function usageOf(metaUrl: string): string {
   const text = readFileSync(fileURLToPath(metaUrl), "utf8");
   const comment = /^\/\*\*\n([\s\S]*?)\n \*\//.exec(text);
   if (comment === null) throw new Error(`${metaUrl} begins with no comment`);
-  return `${comment[1]!.replace(/^ \* ?/gm, "")}\n`;
+  return `${comment[1].replace(/^ \* ?/gm, "")}\n`;
 }

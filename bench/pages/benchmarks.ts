@@ -40,8 +40,12 @@ const { values } = parseArgs({
 });
 const { quick, slow, threads, device } = values;
 const options: BenchOptions = {
-  ...{ quick, slow, threads, batches: values.batches },
-  ...{ equalSeconds: Number(values["equal-seconds"]), peerSeconds: Number(values["peer-seconds"]) },
+  quick,
+  slow,
+  threads,
+  batches: values.batches,
+  equalSeconds: Number(values["equal-seconds"]),
+  peerSeconds: Number(values["peer-seconds"]),
   ...(device === undefined ? {} : { device }),
 };
 const wanted = values.only?.flatMap((ids) => ids.split(","));
@@ -126,8 +130,10 @@ function provenanceOf(): string {
   const one = machine.split("\n").join(" ");
   return provenanceText({
     command: ["npm run bench", ...(own.length > 0 ? ["--"] : []), ...own].join(" "),
-    ...{ date: new Date().toISOString().slice(0, 10), load: loadavg()[0]! },
-    ...{ busyCores: busyCores(), cores: cpus().length },
+    date: new Date().toISOString().slice(0, 10),
+    load: loadavg()[0],
+    busyCores: busyCores(),
+    cores: cpus().length,
     ...(before !== undefined && machineOf(before) !== one ? { machine: one } : {}),
   });
 }

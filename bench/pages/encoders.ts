@@ -49,14 +49,14 @@ if (!options.page) {
   }
   for (const model of only ?? every) {
     if (only === undefined && kept.models.some((m) => m.model === model && m.result)) continue;
-    const load = loadavg()[0]!;
+    const load = loadavg()[0];
     const batch = imagesOf(model);
     let done: KeptModel;
     try {
       const { models } = child<{ models: FullSize[] }>("full-size.js", [
         ...["--models", model, "--batch", batch, "--seconds", 6],
       ]);
-      done = { model, result: models[0]!, load };
+      done = { model, result: models[0], load };
     } catch (error) {
       done = { model, failure: failure(error), load };
     }

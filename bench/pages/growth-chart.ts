@@ -6,11 +6,11 @@ import type { Growth } from "../runs/growth.ts";
 export function growthSvg(growth: readonly Growth[]): string {
   const rows = growth.flatMap(({ axis, points }) =>
     points.flatMap(({ value, msPerStep, peakMemoryBytes }) => {
-      const factor = value / points[0]!.value;
-      const name = axis.split(",")[0]!;
+      const factor = value / points[0].value;
+      const name = axis.split(",")[0];
       return [
-        { name, factor, what: "time of a step", times: msPerStep / points[0]!.msPerStep },
-        { name, factor, what: "peak memory", times: peakMemoryBytes / points[0]!.peakMemoryBytes },
+        { name, factor, what: "time of a step", times: msPerStep / points[0].msPerStep },
+        { name, factor, what: "peak memory", times: peakMemoryBytes / points[0].peakMemoryBytes },
       ];
     }),
   );
@@ -25,7 +25,10 @@ export function growthSvg(growth: readonly Growth[]): string {
     document: document as unknown as Document,
     className: "growth",
     ariaLabel: "Growth of time and memory with each quantity",
-    ...{ width: 760, height: 320, marginRight: 130, marginLeft: 50 },
+    width: 760,
+    height: 320,
+    marginRight: 130,
+    marginLeft: 50,
     style: { fontSize: "12px", background: "white", color: "black" },
     x: { type: "log", base: 2, label: "the quantity, times its first value", ticks: factors },
     y: { type: "log", base: 2, label: "times the first", grid: true },

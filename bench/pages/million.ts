@@ -46,7 +46,7 @@ function main(): void {
   }
   const folder = mkdtempSync(join(parent, "clp-dd-million-"));
   try {
-    const load = loadavg()[0]!;
+    const load = loadavg()[0];
     const made = part<MadeCache>("make", folder);
     console.error(`Made ${made.path} in ${made.seconds.toFixed(0)} s.`);
     const run = part<MillionSteps>("distil", made.path);

@@ -70,7 +70,9 @@ const notes: Readonly<Record<string, string>> = {
 /** Whether an operator of the standard domain has a pullback, as the tables of rules and lowerings say. */
 export function coverageOf({ name, since, float, deprecated }: ListedOperator): Coverage {
   const made = (pullback: Coverage["pullback"], note: string): Coverage => ({
-    ...{ name, since, pullback },
+    name,
+    since,
+    pullback,
     note: [...(deprecated ? ["deprecated"] : []), ...(note === "" ? [] : [note])].join("; "),
   });
   const has = (table: object) => Object.hasOwn(table, name);

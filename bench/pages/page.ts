@@ -61,7 +61,7 @@ export function machineOf(page: string): string | undefined {
   return paragraph?.split("\n").join(" ");
 }
 
-const beginningOf = (page: string): string => page.split(/^(?=## )/m)[0]!;
+const beginningOf = (page: string): string => page.split(/^(?=## )/m)[0];
 
 /**
  * A page with the given blocks in place of those of the same titles; new ones where `order` has them, and those that

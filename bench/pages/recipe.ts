@@ -60,17 +60,22 @@ const kept: Kept = existsSync(keptIn)
   : { machine: "", runs: [], baselines: {} };
 /** The recipe for exact pixels. The full data's probe and the real images depend on its feature map. */
 const standard = DistillConfig.parse({});
-const mapOf = (config: DistillConfig): string => config.normalize[0]!;
+const mapOf = (config: DistillConfig): string => config.normalize[0];
 
 const runOf = (config: DistillConfig): Run | undefined =>
   // Settings that came later are at their defaults in earlier runs.
   kept.runs.find((run) => isDeepStrictEqual(DistillConfig.parse(run.config), config));
 
 async function measure(config: DistillConfig): Promise<Run> {
-  const load = loadavg()[0]!;
+  const load = loadavg()[0];
   const { manifest, seconds } = await runDistillation(
     {
-      ...{ data: "emoji", encoder: "efficientnet-lite0", size: 128, resize: 128, cacheFolder, maxBad: 0 },
+      data: "emoji",
+      encoder: "efficientnet-lite0",
+      size: 128,
+      resize: 128,
+      cacheFolder,
+      maxBad: 0,
       ...{ out: join(tmpdir(), `clp-dd-recipe-${process.pid}`), overwrite: true },
       config,
       baselines: kept.baselines[mapOf(config)] === undefined,
@@ -123,14 +128,14 @@ function runsOf(setting: Setting): Run[] {
 }
 
 function page(): string {
-  const baseline = kept.baselines[mapOf(standard)]!;
+  const baseline = kept.baselines[mapOf(standard)];
   const row = (setting: Setting): string[] => {
     const runs = runsOf(setting);
     if (runs.length === 0) return [];
     const { mean, std } = meanStd(runs.map((run) => run.top1));
     const spread = runs.length > 1 ? ` ± ${percent(std)}` : "";
     // Where the feature map is another one, so is the full data's probe.
-    const { fullData } = kept.baselines[mapOf(runs[0]!.config)]!;
+    const { fullData } = kept.baselines[mapOf(runs[0]!.config)];
     const seconds = meanStd(runs.map((run) => run.seconds)).mean;
     const load = Math.max(...runs.map((run) => run.load));
     return [

@@ -31,7 +31,7 @@ function tableOf(page: string, title: string): readonly Readonly<Record<string, 
 
 /** A method's figure with one image per class; that of the default's steps behind it where the section has other ones. */
 function figureOf(rows: readonly Readonly<Record<string, string>>[], method: string, probe: string): string {
-  const own = rows.filter((row) => ["1", "all"].includes(row["images a class"] ?? row["images per class"]!));
+  const own = rows.filter((row) => ["1", "all"].includes(row["images a class"] ?? row["images per class"]));
   const named = (pattern: RegExp) =>
     own.find(({ method: name }) => name!.startsWith(method) && pattern.test(name!.slice(method.length)));
   const row = named(/^$/) ?? named(/^, [\d,]+ steps$/);

@@ -84,7 +84,9 @@ interface Method {
   readonly config: Partial<DistillConfig>;
 }
 const recipe = (preset: string, config: Partial<DistillConfig> = {}, name = preset): Method => ({
-  ...{ name, preset, config: withSteps(config) },
+  name,
+  preset,
+  config: withSteps(config),
 });
 
 const objectives = ["clp", "clp-mse", "lgm", "sfm"];
@@ -131,7 +133,9 @@ const main = (
       (steps === undefined ? "" : ` ${steps} steps, where a row says nothing else.`),
     grids: [
       {
-        ...{ ...common, seeds, data: [data] },
+        ...common,
+        seeds,
+        data: [data],
         methods: [
           ...objectives.map((name) => recipe(name, own)),
           ...(steps === undefined ? [recipe("long"), recipe("exact")] : []),
@@ -140,7 +144,7 @@ const main = (
           ...baselines,
         ],
       },
-      { ...{ ...common, seeds: seeds.slice(0, 1), data: [data] }, methods: variants },
+      { ...common, seeds: seeds.slice(0, 1), data: [data], methods: variants },
     ].filter(({ methods }) => methods.length > 0),
   };
 };
@@ -238,7 +242,9 @@ const acrossEncoders: Section = {
   text: "Distilled with the embedded encoder, evaluated on others, whose probes are trained anew on the same pixels.",
   grids: [
     {
-      ...{ ...common, seeds: seedsOf("encoders"), data: ["emoji"] },
+      ...common,
+      seeds: seedsOf("encoders"),
+      data: ["emoji"],
       evaluateOn: [embedded, ...others],
       methods: [
         recipe("clp"),
@@ -262,7 +268,9 @@ const publishedRecipe: Section = {
     "project's, and beside as many steps of it. `+aug` in a column: the probe was trained on flipped and cropped draws of the images.",
   grids: [
     {
-      ...{ ...small, seeds: seedsOf("published-recipe"), data: ["emoji"] },
+      ...small,
+      seeds: seedsOf("published-recipe"),
+      data: ["emoji"],
       methods: [
         recipe("lgm-paper"),
         recipe("sfm-paper"),
@@ -285,7 +293,9 @@ const moreSteps: Section = {
   text: `The default recipe at ${experimentSize} px, where long runs are affordable.`,
   grids: [
     {
-      ...{ ...small, seeds: seedsOf("steps-emoji-subgroups"), data: ["emoji-subgroups"] },
+      ...small,
+      seeds: seedsOf("steps-emoji-subgroups"),
+      data: ["emoji-subgroups"],
       methods: [
         ...[200, 500, 1500].map((steps) => recipe("clp", { steps }, `clp, ${steps} steps`)),
         recipe("clp", { steps: 1500, tau: 0.05 }, "clp, 1500 steps, τ 0.05"),
@@ -329,12 +339,16 @@ const quick: Section = {
   text: "",
   grids: [
     {
-      ...{ ...common, data: ["emoji"], seeds: [0] },
+      ...common,
+      data: ["emoji"],
+      seeds: [0],
       methods: [...objectives.map((name) => recipe(name)), "centroid", "full"],
       evaluate: { ...common.evaluate, draws: quickDraws, seeds: seedsOf("quick") },
     },
     {
-      ...{ ...common, data: ["emoji"], seeds: seedsOf("quick") },
+      ...common,
+      data: ["emoji"],
+      seeds: seedsOf("quick"),
       ...{ methods: ["random"], evaluate: { ...common.evaluate, draws: quickDraws } },
     },
   ],
@@ -404,7 +418,7 @@ function jsonOf(rows: readonly Row[]) {
 const publishedTitle = "Published figures";
 
 const began = performance.now();
-const load = loadavg()[0]!;
+const load = loadavg()[0];
 const out = options.out ?? (await ownFolder());
 await mkdir(out, { recursive: true });
 const published = Published.parse(JSON.parse(await readFile("docs/published.json", "utf8")));

@@ -64,8 +64,13 @@ type HeldOut = RunContext & { readonly test: FeatureRows };
 async function holdOut(encoder: string): Promise<HeldOut> {
   const place = await openRunContext(
     {
-      ...{ data: "emoji", encoder, size, resize: size, threads: Number(options.threads) },
-      ...{ cacheFolder: cacheLocation(process.env, homedir()), maxBad: 0 },
+      data: "emoji",
+      encoder,
+      size,
+      resize: size,
+      threads: Number(options.threads),
+      cacheFolder: cacheLocation(process.env, homedir()),
+      maxBad: 0,
     },
     context,
   );
@@ -118,7 +123,7 @@ async function measure(
   place: HeldOut,
   readers: readonly { readonly name: string; readonly place: HeldOut }[],
 ): Promise<Run> {
-  const load = loadavg()[0]!;
+  const load = loadavg()[0];
   const began = performance.now();
   const synthesis = await startSynthesis(place, config, totalmem() / 4, context);
   await runSteps(synthesis, context, async () => {});
@@ -152,17 +157,27 @@ async function measure(
   const [closedForm, head] = await evaluateSet(
     { training: async (seed) => augmenter.training(pixels, labels, seed, defaultDraws) },
     {
-      ...{ classes, test, gemm, validation: await validationOf(place.train) },
-      ...{ probes: ["closed-form", "head"], seeds: [0], epochs: 1000 },
+      classes,
+      test,
+      gemm,
+      validation: await validationOf(place.train),
+      probes: ["closed-form", "head"],
+      seeds: [0],
+      epochs: 1000,
     },
     true,
     { map, lambda },
   );
   await augmenter.release();
   return {
-    ...{ config, heldOut: options["held-out"], top1: await accuracy(place), edits: each },
+    config,
+    heldOut: options["held-out"],
+    top1: await accuracy(place),
+    edits: each,
     augmented: { closedForm: closedForm!.top1.mean, head: head!.top1.mean },
-    ...{ readers: read, seconds, load },
+    readers: read,
+    seconds,
+    load,
   };
 }
 

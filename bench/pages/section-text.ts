@@ -5,7 +5,7 @@ import { failure } from "./section.ts";
 export const ms = (value: number): string => value.toFixed(value < 99.95 ? 1 : 0);
 export const ratioOf = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));
 export const noted = (notes: readonly string[]): string =>
-  [...new Set(notes)].map((note) => `${note[0]!.toUpperCase()}${note.slice(1)}.\n`).join("");
+  [...new Set(notes)].map((note) => `${note[0].toUpperCase()}${note.slice(1)}.\n`).join("");
 
 /** A table, or nothing where all of it was not run. */
 export const formatTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>

@@ -85,7 +85,7 @@ export function failure(error: unknown): string {
     .filter((text) => /error/i.test(text) && !text.trimStart().startsWith("at "))
     .at(-1);
   const message = line ?? (error instanceof Error ? error.message : String(error));
-  return message.split("\n")[0]!.trim().slice(0, 300);
+  return message.split("\n")[0].trim().slice(0, 300);
 }
 
 /** Text broken into lines of at most `width` columns. */

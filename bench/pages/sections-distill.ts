@@ -120,8 +120,8 @@ export function growth({ quick, threads }: BenchOptions): Report {
     ["quantity", "values", "ms per step", "time ~ xᵖ", "last doubling", "memory ~ xᵖ"],
     found.map((g) => [
       g.axis,
-      `${g.points[0]!.value}–${g.points.at(-1)!.value}`,
-      `${ms(g.points[0]!.msPerStep)}–${ms(g.points.at(-1)!.msPerStep)}`,
+      `${g.points[0].value}–${g.points.at(-1)!.value}`,
+      `${ms(g.points[0].msPerStep)}–${ms(g.points.at(-1)!.msPerStep)}`,
       ...[g.timeExponent.toFixed(2), `× ${g.lastDoubling.toFixed(2)}`, g.memoryExponent.toFixed(2)],
     ]),
   );

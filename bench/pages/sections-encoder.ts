@@ -240,7 +240,7 @@ function cardSteps(results: readonly DistillSteps[]): string {
     ["device", "ours in", "CLP-DD ms", "LGM ms", "ratio"],
     results.map((r) => [
       ...[r.device, r.precision],
-      ms(r.sides[0]!.msPerStep),
+      ms(r.sides[0].msPerStep),
       r.sides[1] ? ms(r.sides[1].msPerStep) : "–",
       ratioOf(r.ratio),
     ]),

@@ -24,7 +24,9 @@ const { values: options } = parseArgs({
 });
 const [size, batch] = [Number(options.size), Number(options.batch)];
 const { runtime, encoder } = await openEncoder({
-  ...{ encoder: options.encoder, size, threads: Number(options.threads) },
+  encoder: options.encoder,
+  size,
+  threads: Number(options.threads),
 });
 const plan = await encoder.plan(batch);
 const { convolutionBlock: _, ...asItIs } = runtime;
@@ -44,9 +46,9 @@ async function timed<T>(side: (typeof sides)[number], pass: number, work: () => 
   const cpu = process.cpuUsage();
   const start = performance.now();
   const result = await work();
-  side.wall[pass]!.push(performance.now() - start);
+  side.wall[pass].push(performance.now() - start);
   const { user, system } = process.cpuUsage(cpu);
-  side.cpu[pass]!.push((user + system) / 1000);
+  side.cpu[pass].push((user + system) / 1000);
   return result;
 }
 
@@ -58,7 +60,7 @@ for (let round = 0; round < Number(options.rounds) + 2; round++) {
     const { saved } = await timed(side, 0, () => side.compiled.forward(feeds, reuse));
     side.saved = saved;
     const back = await timed(side, 1, () => side.compiled.pullback(feeds, saved, cotangent));
-    gradients.push(back[imagesInput]!);
+    gradients.push(back[imagesInput]);
   }
 }
 const shown = (times: readonly number[]): string => {
@@ -75,7 +77,7 @@ console.log(
   ),
 );
 console.log(
-  `\nrelative difference of the gradients: ${relativeError(gradients[0]!, gradients[1]!).toExponential(1)}`,
+  `\nrelative difference of the gradients: ${relativeError(gradients[0], gradients[1]).toExponential(1)}`,
 );
 for (const { compiled } of sides) await compiled.release();
 await encoder.release();

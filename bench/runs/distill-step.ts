@@ -103,7 +103,7 @@ try {
   const measured: StepSide[] = [];
   for (const [name, side] of sides) {
     const { peakMemoryBytes } = await side.ask<{ peakMemoryBytes: number }>("memory");
-    measured.push({ name, msPerStep: median(times[name]!), peakMemoryBytes });
+    measured.push({ name, msPerStep: median(times[name]), peakMemoryBytes });
   }
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
@@ -118,7 +118,7 @@ try {
       notes,
       sides: measured,
     },
-    rounds: times["CLP-DD"]!.length,
+    rounds: times["CLP-DD"].length,
     ...(theirs
       ? {
           ratio: theirs.msPerStep / ours!.msPerStep,

@@ -169,7 +169,9 @@ try {
       ...(agreement ? { agreement } : {}),
       ...(compileSeconds === undefined ? {} : { compileSeconds }),
       ...(peerPeaks.length > 0 ? { peerPeakGflops: median(peerPeaks) } : {}),
-      ...{ peakGflops: median(peaks), notes, rows: [...rows].sort((a, b) => a.batch - b.batch) },
+      peakGflops: median(peaks),
+      notes,
+      rows: [...rows].sort((a, b) => a.batch - b.batch),
     };
     console.log(JSON.stringify(result));
   };

@@ -83,8 +83,13 @@ const say = (text: string) => process.stderr.write(`${text}\n`);
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-equal-"));
 const place = await openRunContext(
   {
-    ...{ data: "emoji", encoder: "efficientnet-lite0", size, resize: size, threads },
-    ...{ cacheFolder: userCache(), maxBad: 0 },
+    data: "emoji",
+    encoder: "efficientnet-lite0",
+    size,
+    resize: size,
+    threads,
+    cacheFolder: userCache(),
+    maxBad: 0,
   },
   context,
 );
@@ -93,7 +98,7 @@ try {
   const judge = await judgeOf(place, augmenter);
   const lgm: Training[] = [];
   for (const id of options.schedules.split(",")) {
-    const { name, recipe } = schedules[id]!;
+    const { name, recipe } = schedules[id];
     lgm.push({ name, snapshots: await trainLgm(name, recipe, judge) });
   }
   const own: Training[] = [];
@@ -102,8 +107,12 @@ try {
     own.push({ name, snapshots: await trainOwn(name, config, judge, targets) });
   }
   const result: EqualAccuracy = {
-    ...{ seconds, size, classes: place.source.classes.length, seeds: Number(options.seeds) },
-    ...{ trainings: [...lgm, ...own], rows: atEqualAccuracy(lgm, own) },
+    seconds,
+    size,
+    classes: place.source.classes.length,
+    seeds: Number(options.seeds),
+    trainings: [...lgm, ...own],
+    rows: atEqualAccuracy(lgm, own),
   };
   console.log(JSON.stringify(result));
 } finally {
@@ -122,7 +131,10 @@ async function judgeOf(
   const classes = source.classes.length;
   const [map] = await fitFeatureMaps(defaults.normalize.slice(0, 1), train);
   const protocol: Omit<Protocol, "probes"> = {
-    ...{ classes, test: test!, gemm, epochs: 1000 },
+    classes,
+    test: test!,
+    gemm,
+    epochs: 1000,
     // Only a tuned head is validated, and there is none here.
     validation: train,
     seeds: Array.from({ length: Number(options.seeds) }, (_, seed) => seed),
@@ -138,7 +150,7 @@ async function judgeOf(
     const asIs = await evaluateSet(set, { ...protocol, probes: ["closed-form", "head"] }, false, closedForm);
     const drawn = await evaluateSet(set, { ...protocol, probes: ["head"] }, true, closedForm);
     const values = [...asIs, ...drawn].map(({ top1 }) => top1.mean);
-    return Object.fromEntries(judges.map((name, k) => [name, values[k]!])) as Accuracies;
+    return Object.fromEntries(judges.map((name, k) => [name, values[k]])) as Accuracies;
   };
 }
 
@@ -155,8 +167,15 @@ async function trainLgm(name: string, recipe: object, judge: Judge): Promise<Sna
   const peer = Peer.python("lgm.py");
   try {
     await peer.ask("load_real", {
-      ...{ model: modelPath, size, features, labels, threads, augmentations },
-      ...{ mean: encoder.preprocessing.mean, std: encoder.preprocessing.std, batch: defaults.batchSize },
+      model: modelPath,
+      size,
+      features,
+      labels,
+      threads,
+      augmentations,
+      mean: encoder.preprocessing.mean,
+      std: encoder.preprocessing.std,
+      batch: defaults.batchSize,
       ...{ classes: source.classes.length, recipe: { ...recipe, seconds } },
     });
     const snapshots: Snapshot[] = [];

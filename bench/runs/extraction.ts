@@ -84,7 +84,11 @@ try {
   const rate = (ms: readonly number[]) => (1000 * count) / median(ms);
   const [endToEnd, encoderAlone] = [rate(times.endToEnd), rate(times.encoderAlone)];
   const result: Extraction = {
-    ...{ model: options.model, size, count, endToEnd, encoderAlone },
+    model: options.model,
+    size,
+    count,
+    endToEnd,
+    encoderAlone,
     ratio: endToEnd / encoderAlone,
     coreMs,
     bound: coreMs.encode / (coreMs.encode + coreMs.decode + coreMs.resize),

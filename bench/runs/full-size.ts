@@ -60,7 +60,9 @@ const size = 224;
 
 // The images are normalized already.
 const preprocessing: Pick<Preprocessing, "crop" | "mean" | "std"> = {
-  ...{ crop: [size, size], mean: [0, 0, 0], std: [1, 1, 1] },
+  crop: [size, size],
+  mean: [0, 0, 0],
+  std: [1, 1, 1],
 };
 
 async function measure(model: string): Promise<FullSize> {
@@ -72,7 +74,12 @@ async function measure(model: string): Promise<FullSize> {
     const versions = await (exporter === undefined
       ? peer.ask<Record<string, string>>("load", { name, folder, threads })
       : peer.ask<Record<string, string>>("load_export", {
-          ...{ name, exporter, opset: Number(opset), folder, threads, size },
+          name,
+          exporter,
+          opset: Number(opset),
+          folder,
+          threads,
+          size,
         }));
     const peerErrors = await peer.ask<Errors>("reference", { batch, size, folder });
     const floats = async (name: string) => {
@@ -94,7 +101,7 @@ async function measure(model: string): Promise<FullSize> {
     const cotangent = await floats("cotangent");
     const step = async () => {
       const { value, saved } = await compiled.forward(feeds);
-      return { value, gradient: (await compiled.pullback(feeds, saved, cotangent))[imagesInput]! };
+      return { value, gradient: (await compiled.pullback(feeds, saved, cotangent))[imagesInput] };
     };
     const { value, gradient } = await step();
     const errors = {

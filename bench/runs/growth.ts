@@ -69,7 +69,8 @@ for (const { axis, settings } of axes) {
   const exponentOf = (y: (p: Growth["points"][number]) => number) =>
     fittedExponent(points.map((p) => ({ x: p.value, y: y(p) })));
   results.push({
-    ...{ axis, points },
+    axis,
+    points,
     timeExponent: exponentOf((p) => p.msPerStep),
     memoryExponent: exponentOf((p) => p.peakMemoryBytes),
     lastDoubling: points.at(-1)!.msPerStep / points.at(-2)!.msPerStep,

@@ -101,7 +101,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
 
   // The objective's parts, on features and a batch of the same kind.
   const random = seededRandom(1, "features");
-  const synthetic = maps[0]!.apply(
+  const synthetic = maps[0].apply(
     Float32Array.from({ length: classes * d }, () => random.normal()),
     classes,
   ).values;
@@ -109,14 +109,14 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   const indices = state.sampler.next();
   const rows = new Float32Array(indices.length * d);
   await cache.rows(indices, rows);
-  const y = Int32Array.from(indices, (i) => cache.labels[i]!);
+  const y = Int32Array.from(indices, (i) => cache.labels[i]);
   let solveMs = 0;
   let lossMs = 0;
   for (let round = 0; round < steps; round++) {
     const began = performance.now();
     const probe = await solveRidge(synthetic, labels, { lambda: config.lambda, gemm });
     const solved = performance.now();
-    const Z = maps[0]!.apply(rows, indices.length).values;
+    const Z = maps[0].apply(rows, indices.length).values;
     const { gradient } = crossEntropy(await gemm.multiply(Z, probe.weight, { alpha: 1 / config.tau }), y);
     const byWeight = await gemm.multiply(Z, gradient, { transA: true, alpha: 1 / config.tau });
     const lost = performance.now();
@@ -133,9 +133,18 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
   await release();
   cache.close();
   return {
-    ...{ m: classes, size, classes, batchSize: config.batchSize, inMemory: cache.inMemory },
+    m: classes,
+    size,
+    classes,
+    batchSize: config.batchSize,
+    inMemory: cache.inMemory,
     encoder: "4 × 4 patches, 64 channels, ReLU, linear",
-    ...{ stages, steps, stepMs, step, readingRounds, reading },
+    stages,
+    steps,
+    stepMs,
+    step,
+    readingRounds,
+    reading,
   };
 }
 
@@ -197,7 +206,7 @@ async function readings(
       await cache.rows(rows, out);
       times.push(performance.now() - start);
     }
-    return times.sort((a, b) => a - b)[readingRounds / 2]!;
+    return times.sort((a, b) => a - b)[readingRounds / 2];
   };
   const results = [];
   for (const name of ways) {

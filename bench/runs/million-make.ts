@@ -61,7 +61,7 @@ export async function make(root: string, rows: number): Promise<MadeCache> {
       const labels = indices.map((row) => Math.floor((row * classes) / rows));
       for (let i = 0; i < count; i++) {
         const from = random.below(noise.length - d);
-        for (let j = 0; j < d; j++) features[i * d + j] = means[labels[i]! * d + j]! + noise[from + j]!;
+        for (let j = 0; j < d; j++) features[i * d + j] = means[labels[i]! * d + j] + noise[from + j];
       }
       await writer.append({ features: features.subarray(0, count * d), indices, labels });
     }

@@ -64,8 +64,11 @@ const real = randomFeatures(random, count, encoder.featureSize, classes);
 const exact = { ...(method === "clp" ? {} : { targets: 0 }), method, normalize: ["l2" as const] };
 const own = augment === 0 ? withPreset("exact", exact) : withPreset(undefined, { ...exact, augment });
 const config = DistillConfig.parse({
-  ...{ ...own, parametrization: options.parametrization },
-  ...{ ipc: m / classes, batchSize: count, steps: 1000 },
+  ...own,
+  parametrization: options.parametrization,
+  ipc: m / classes,
+  batchSize: count,
+  steps: 1000,
 });
 const start = noiseParameters(config.parametrization, m, size, 0);
 while (start.levels.length < levelCount(config.parametrization, size)) addLevel(start, 0);
@@ -99,7 +102,7 @@ const calls: Readonly<Record<string, () => Promise<unknown>>> = {
 for await (const line of createInterface({ input: process.stdin })) {
   const { call } = JSON.parse(line) as { call: string };
   try {
-    console.log(JSON.stringify({ result: await calls[call]!() }));
+    console.log(JSON.stringify({ result: await calls[call]() }));
   } catch (error) {
     console.log(JSON.stringify({ error: messageOf(error) }));
   }

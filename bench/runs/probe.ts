@@ -79,7 +79,10 @@ try {
   }
   sides.push({
     name: "closed form, streamed, here",
-    ...{ seconds: stage.seconds, peakMemoryBytes: stage.peakMemoryBytes, top1: right / heldOut, rows: n },
+    seconds: stage.seconds,
+    peakMemoryBytes: stage.peakMemoryBytes,
+    top1: right / heldOut,
+    rows: n,
   });
   if (peerPython() === undefined) notes.push("the peers are not installed (bench/peers/setup)");
   else {
@@ -118,9 +121,9 @@ async function makeFeatures(path: string, count: number, split: string): Promise
     const size = Math.min(rowsAtOnce, count - start);
     const rows = new Float32Array(size * d);
     for (let i = 0; i < size; i++) {
-      const mean = labels[start + i]! * d;
+      const mean = labels[start + i] * d;
       const at = random.below(pool.length - d);
-      for (let k = 0; k < d; k++) rows[i * d + k] = means[mean + k]! + pool[at + k]!;
+      for (let k = 0; k < d; k++) rows[i * d + k] = means[mean + k] + pool[at + k];
     }
     await file.write(new Uint8Array(rows.buffer));
   }
@@ -150,6 +153,6 @@ async function* readRows(path: string, count: number) {
 function largest(scores: Matrix, row: number): number {
   const at = row * scores.cols;
   let best = 0;
-  for (let c = 1; c < scores.cols; c++) if (scores.data[at + c]! > scores.data[at + best]!) best = c;
+  for (let c = 1; c < scores.cols; c++) if (scores.data[at + c] > scores.data[at + best]) best = c;
   return best;
 }

@@ -85,18 +85,18 @@ for (const { name, dims, write, statistics } of forms) {
   // The function's value is computed from x and read: neither end of it is the graph's own.
   const y = write(b, b.op("Neg", [x]));
   const out = b.op("ReduceMean", [b.op("Neg", [y]), b.ints([1])], { keepdims: int(1) });
-  b.output(out, { dims: [dims[0]!, 1] });
+  b.output(out, { dims: [dims[0], 1] });
   const traced = await trace(runtime, b.graph, { x: dims });
   const derived = derive(statistics ? exposeStatistics(traced) : traced, ["x"], [out]);
-  const gradient = derived.gradients[0]!;
+  const gradient = derived.gradients[0];
   const outputs = [
-    { name: out, dtype: "float32" as const, dims: [dims[0]!, 1] },
+    { name: out, dtype: "float32" as const, dims: [dims[0], 1] },
     { name: gradient, dtype: "float32" as const, dims },
   ];
   const session = await runtime.session(withoutDeadNodes({ ...derived.graph, outputs }));
   const feeds = {
     x: new Tensor("float32", numbers(dims), dims),
-    [derived.cotangents[0]!]: new Tensor("float32", numbers([dims[0]!, 1]), [dims[0]!, 1]),
+    [derived.cotangents[0]]: new Tensor("float32", numbers([dims[0], 1]), [dims[0], 1]),
   };
   const into = await session.run(feeds);
   cases.push({ name, run: () => session.run(feeds, { into }), ms: [] as number[] });
@@ -110,6 +110,6 @@ for (let round = 0; round < Number(options.rounds); round++) {
   }
 }
 for (const { name, ms } of cases) {
-  const median = ms.sort((a, b) => a - b)[ms.length >> 1]!;
+  const median = ms.sort((a, b) => a - b)[ms.length >> 1];
   console.log(`${name.padEnd(32)} ${median.toFixed(2)} ms`);
 }

@@ -145,7 +145,7 @@ const runtime = nodeRuntime({ threads: Number(options.threads) });
 const dims = [chunk, 3, vit.side, vit.side];
 const traced = exposeStatistics(await prepareGraph(runtime, buildVit(vit).graph, { [image]: dims }));
 const derived = derive(traced, [image], [feature]);
-const gradient = { name: derived.gradients[0]!, dtype: "float32" as const, dims };
+const gradient = { name: derived.gradients[0], dtype: "float32" as const, dims };
 const joint = withoutDeadNodes({ ...derived.graph, outputs: [...traced.outputs, gradient] });
 const work = countFlops(traced, [image], [feature]);
 const tokens = batch * 197;
@@ -173,7 +173,7 @@ for (let round = -1; round < Number(options.rounds); round++) {
 // A profile is written when its session goes.
 for (const { release } of cases) await release();
 
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1];
 console.log(`batch ${batch} in chunks of ${chunk}, width ${width}, ${options.threads} threads`);
 for (const clock of ["wall", "cpu"] as const) {
   const rate = (c: Timed) => c.flops / median(c[clock]) / 1e6;

@@ -87,7 +87,7 @@ async function measureBatch(encoder: Encoder, libraries: Libraries, batch: numbe
   const own: Readonly<Record<Mode, () => Promise<Float32Array[]>>> = {
     features: async () => {
       const found = await alone.run({ [imagesInput]: new Tensor("float32", images, [batch, 3, size, size]) });
-      return [found[featuresOutput]!.data as Float32Array];
+      return [found[featuresOutput].data as Float32Array];
     },
     step: async () => {
       const features = await chunked.features(0, images);
@@ -140,7 +140,8 @@ async function loadPeers(
   const files = {
     images: file("images.f32"),
     cotangent: file("cotangent.f32"),
-    ...{ features: file("features.f32"), gradient: file("gradient.f32") },
+    features: file("features.f32"),
+    gradient: file("gradient.f32"),
   };
   await writeFile(files.images, images);
   await writeFile(files.cotangent, cotangent);

@@ -45,25 +45,25 @@ export async function writeImages(
   const measured = new Set(content.manifest.metrics.edits?.each.map(({ name }) => name));
   for await (const { start, count, images } of content.images()) {
     for (let i = 0; i < count; i++) {
-      const label = content.labels[start + i]!;
+      const label = content.labels[start + i];
       const first = label < editedImages && numbers[label] === 0;
       for (const edit of first ? edits.filter(({ name }) => measured.has(name)) : []) {
         const image = images.slice(i * 3 * size * size, (i + 1) * 3 * size * size);
         const dataUri = await dataUriOf(await edit.apply(image, size, start + i), small);
-        edited.push({ edit: edit.name, className: classes[label]!, dataUri });
+        edited.push({ edit: edit.name, className: classes[label], dataUri });
       }
-      const inside = `images/${folders[label]}/${numbers[label]!++}.png`;
+      const inside = `images/${folders[label]}/${numbers[label]++}.png`;
       const bytes = interleaved(images.subarray(i * 3 * size * size, (i + 1) * 3 * size * size));
       const png = await sharp(bytes, { raw: { width: size, height: size, channels: 3 } })
         .png()
         .toBuffer();
-      await makeFolders(join(folder, "images", folders[label]!));
+      await makeFolders(join(folder, "images", folders[label]));
       await writeFile(join(folder, inside), png);
       files[inside] = createHash("sha256").update(png).digest("hex");
       if ((start + i) % every === 0) {
         const shown = small ? await sharp(png).resize(thumbnailSide).png().toBuffer() : png;
         thumbnails.push({
-          className: classes[label]!,
+          className: classes[label],
           dataUri: `data:image/png;base64,${shown.toString("base64")}`,
         });
       }
@@ -78,7 +78,7 @@ function interleaved(planar: Float32Array): Uint8Array {
   const bytes = new Uint8Array(planar.length);
   for (let p = 0; p < pixels; p++) {
     for (let c = 0; c < 3; c++) {
-      bytes[p * 3 + c] = Math.round(255 * Math.min(1, Math.max(0, planar[c * pixels + p]!)));
+      bytes[p * 3 + c] = Math.round(255 * Math.min(1, Math.max(0, planar[c * pixels + p])));
     }
   }
   return bytes;

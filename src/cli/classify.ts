@@ -62,8 +62,14 @@ export function addClassify(command: Command): void {
     const found = await runJob(
       "classify",
       {
-        ...{ set, images: files, runnersUp: options.top - 1 },
-        ...{ encoder, device, precision, threads, ...hubParams(options) },
+        set,
+        images: files,
+        runnersUp: options.top - 1,
+        encoder,
+        device,
+        precision,
+        threads,
+        ...hubParams(options),
       },
       options,
     );
@@ -89,11 +95,11 @@ async function sorted(
   const classified = images.filter(isClassified);
   const files = classified.map((image) => ({
     file: image.image,
-    folder: image.unknown ? unknown : folders[image.index]!,
+    folder: image.unknown ? unknown : folders[image.index],
   }));
   try {
     const places = await sortFiles(files, root, options.moveTo === undefined ? "copy" : "move");
-    return new Map(classified.map(({ image }, i) => [image, places[i]!]));
+    return new Map(classified.map(({ image }, i) => [image, places[i]]));
   } catch (error) {
     throw new DataError(
       `Sorting files into ${root} failed: ${messageOf(error)}. Files that were sorted before stay there.`,
@@ -133,7 +139,7 @@ function print(
     image.runnersUp.map((other) => `${other.class} ${confidence(other)}`).join(", "),
   ]);
   if (rows.length === 0) return;
-  const head = ["image", "class", classified[0]!.probability === undefined ? "score" : "probability", "or"];
+  const head = ["image", "class", classified[0].probability === undefined ? "score" : "probability", "or"];
   const align = ["left", "left", "right", "left"] as const;
   const rate = `${formatMany(images.length, "image")} in ${seconds.toFixed(1)} s`;
   process.stdout.write(`${formatTable(head, rows, { align })}\n\n${rate}\n`);

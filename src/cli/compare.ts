@@ -75,7 +75,13 @@ A grid, with every field there is; only data, encoders and methods are needed:
     const comparison = await runJob(
       "compare",
       {
-        ...{ config, out, device, precision, threads, maxBad, memoryBytes: options.memory },
+        config,
+        out,
+        device,
+        precision,
+        threads,
+        maxBad,
+        memoryBytes: options.memory,
         cacheFolder: options.cacheDir ?? userCache(),
         hub: userHub(options.hubCache),
       },

@@ -24,11 +24,17 @@ export function addDatasets(command: Command): void {
     .argument("[name]", "show one")
     .action((name: string | undefined, options: { json?: boolean }) => {
       const shown = name === undefined ? dataSets : [known(name)];
-      process.stdout.write(`${name === undefined ? listOf(shown) : describe(shown[0]!)}\n`);
+      process.stdout.write(`${name === undefined ? listOf(shown) : describe(shown[0])}\n`);
       if (options.json) {
         printJson(
           shown.map(({ name, title, images, classes, page, terms, layout }) => ({
-            ...{ name, title, images, classes, page, terms, layout },
+            name,
+            title,
+            images,
+            classes,
+            page,
+            terms,
+            layout,
           })),
         );
       }

@@ -39,7 +39,7 @@ const switches: Readonly<Record<string, string>> = { "augmentation: off": "--no-
  */
 export function inFlags(message: string): string {
   return message.replace(/`([A-Za-z.]+)(?:: ([^`]+))?`/g, (whole, name: string, text: string | undefined) => {
-    const flag = Object.hasOwn(flags, name) ? flags[name]! : undefined;
+    const flag = Object.hasOwn(flags, name) ? flags[name] : undefined;
     if (flag === undefined) return whole;
     if (text === undefined || text === "true") return flag;
     const value = unquoted(text);

@@ -52,7 +52,7 @@ export function bytes(value: string): number {
   const match = /^([\d.]+)\s*([kmgt]?)(i?b)?$/i.exec(value.trim());
   const parsed = Number(match?.[1]);
   if (!match || !(parsed > 0)) throw new InvalidArgumentError("Expected a size such as 512M or 4G.");
-  return Math.round(parsed * units[match[2]!.toLowerCase()]!);
+  return Math.round(parsed * units[match[2]!.toLowerCase()]);
 }
 
 export function fraction(value: string): number {

@@ -48,7 +48,13 @@ export function addProfile(command: Command): void {
     const { feature, pool, size, resize, device, precision, threads, images, classes, steps } = options;
     const memoryBytes = options.memory ?? totalmem() / 4;
     const run = {
-      ...{ feature, pool, size, resize, device, precision, threads },
+      feature,
+      pool,
+      size,
+      resize,
+      device,
+      precision,
+      threads,
       ...givenForm(options),
       ...hubParams(options),
     };

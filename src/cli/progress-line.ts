@@ -10,7 +10,7 @@ export class Rate {
   add(at: number, done: number): void {
     this.#samples.push({ at, done });
     // The last quarter of a minute, and always enough for a rate.
-    while (this.#samples.length > 2 && at - this.#samples[1]!.at > windowMilliseconds) this.#samples.shift();
+    while (this.#samples.length > 2 && at - this.#samples[1].at > windowMilliseconds) this.#samples.shift();
   }
 
   /** Units per second; undefined until it is known. */

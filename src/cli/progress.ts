@@ -73,8 +73,13 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   const begin = (progress: Progress): Stage => {
     const at = now();
     const begun: Stage = {
-      ...{ began: at, rate: new Rate(), progress, at, lineAt: at - lineMilliseconds + silentMilliseconds },
-      ...{ bar: undefined, barTimer: undefined },
+      began: at,
+      rate: new Rate(),
+      progress,
+      at,
+      lineAt: at - lineMilliseconds + silentMilliseconds,
+      bar: undefined,
+      barTimer: undefined,
     };
     if (stream.isTTY) begun.barTimer = setTimeout(() => showBar(begun), barAfterMilliseconds).unref();
     return begun;

@@ -51,7 +51,7 @@ export function addSomeSettings(command: Command, texts: { readonly [setting in 
 /** What the command line gives explicitly; all else is left to presets and defaults. */
 export function givenSettings(command: Command): Partial<DistillConfig> {
   const given = settings.flatMap((setting) => {
-    const name = optionsOf(setting)[0]!.attributeName();
+    const name = optionsOf(setting)[0].attributeName();
     return command.getOptionValueSource(name) === "cli" ? [[setting, command.getOptionValue(name)]] : [];
   });
   return Object.fromEntries(given);

@@ -103,13 +103,13 @@ function render(columns: readonly Column[], width: number): string {
   narrow(widths, columns, width, () => leastWidth);
   const line = (texts: readonly string[]) => texts.join(gap).trimEnd();
   const lines = (cells: readonly string[], fromBelow = false): string[] => {
-    const wrapped = cells.map((cell, c) => wrapText(cell, widths[c]!));
+    const wrapped = cells.map((cell, c) => wrapText(cell, widths[c]));
     const height = Math.max(...wrapped.map((own) => own.length));
     return Array.from({ length: height }, (_, k) =>
       line(
         wrapped.map((own, c) => {
           const text = own[fromBelow ? k - height + own.length : k] ?? "";
-          return pad(text, widths[c]!, columns[c]!.align);
+          return pad(text, widths[c], columns[c].align);
         }),
       ),
     );
@@ -120,7 +120,7 @@ function render(columns: readonly Column[], width: number): string {
       true,
     ),
     line(widths.map((own) => "─".repeat(own))),
-    ...(columns[0]?.cells ?? []).flatMap((_, r) => lines(columns.map(({ cells }) => cells[r]!))),
+    ...(columns[0]?.cells ?? []).flatMap((_, r) => lines(columns.map(({ cells }) => cells[r]))),
   ].join("\n");
 }
 
@@ -135,12 +135,12 @@ function narrow(
   while (widthOf(widths) > width) {
     let widest = -1;
     for (const [c, own] of widths.entries()) {
-      if (own > leasts[c]! && (widest < 0 || own > widths[widest]!)) widest = c;
+      if (own > leasts[c] && (widest < 0 || own > widths[widest])) widest = c;
     }
     if (widest < 0) return;
-    const { title, cells } = columns[widest]!;
-    const wrapped = [title, ...cells].flatMap((text) => wrapText(text, widths[widest]! - 1));
-    widths[widest] = Math.max(leasts[widest]!, ...wrapped.map(displayWidth));
+    const { title, cells } = columns[widest];
+    const wrapped = [title, ...cells].flatMap((text) => wrapText(text, widths[widest] - 1));
+    widths[widest] = Math.max(leasts[widest], ...wrapped.map(displayWidth));
   }
 }
 

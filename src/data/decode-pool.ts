@@ -104,15 +104,15 @@ export async function* imageBatches(
       const result = await under.shift()!;
       const wanted = indicesOf(batch);
       const badHere = result.bad.map(({ place, reason }) => {
-        const index = wanted[place]!;
+        const index = wanted[place];
         return { id: images.at(index).id, index, reason };
       });
       bad.push(...badHere);
       if (bad.length > maxBad) throw tooManyBad(source.name, bad, maxBad);
-      const kept = Int32Array.from(result.good, (place) => wanted[place]!);
+      const kept = Int32Array.from(result.good, (place) => wanted[place]);
       yield {
-        pixels: new Uint8Array(slots[batch % slotCount]!, 0, kept.length * size),
-        labels: kept.map((index) => images.labels[index]!),
+        pixels: new Uint8Array(slots[batch % slotCount], 0, kept.length * size),
+        labels: kept.map((index) => images.labels[index]),
         indices: kept,
         bad: badHere,
       };

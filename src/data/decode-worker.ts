@@ -39,14 +39,14 @@ if (parentPort !== null) {
   let stopping = false;
 
   const run = async ({ batch, slot, items }: DecodeTask): Promise<DecodeResult> => {
-    const pixels = new Uint8Array(slots[slot]!);
+    const pixels = new Uint8Array(slots[slot]);
     const good: number[] = [];
     const bad: { place: number; reason: string }[] = [];
-    let next = items.length > 0 ? decoded(items[0]!, decode) : undefined;
+    let next = items.length > 0 ? decoded(items[0], decode) : undefined;
     for (let place = 0; place < items.length && !stopping; place++) {
       const image = await next!;
       // The next image is decoded, on a thread of libuv's, while this one is resampled here.
-      if (place + 1 < items.length) next = decoded(items[place + 1]!, decode);
+      if (place + 1 < items.length) next = decoded(items[place + 1], decode);
       if ("failed" in image) {
         bad.push({ place, reason: image.failed });
         continue;

@@ -54,7 +54,8 @@ export async function writeEmojiArchive(folder: URL, from: EmojiIcons): Promise<
     };
     await writeFile(new URL(drawingsName(set.id), folder), await compress(json, { params }));
     sets.push({
-      ...{ id: set.id, version: from.versions[i]! },
+      id: set.id,
+      version: from.versions[i],
       icons: icons.map(({ name, emoji }) => ({ name, emoji })),
     });
   }
@@ -87,7 +88,9 @@ export async function readEmojiArchive(folder: URL = packaged): Promise<EmojiIco
   });
   const documents = new Map<string, Promise<string[]>>();
   return {
-    ...{ groups, subgroups, icons },
+    groups,
+    subgroups,
+    icons,
     versions: sets.map((set) => set.version),
     async svg(icon) {
       const { id } = icon.set;

@@ -50,7 +50,7 @@ function classesOf({ icons, ...names }: EmojiIcons, granularity: EmojiGranularit
     .sort((a, b) => a - b);
   const labels = new Map(kept.map((index, label) => [index, label]));
   return {
-    classes: kept.map((index) => names[granularity][index]!),
+    classes: kept.map((index) => names[granularity][index]),
     labelOf: (emoji: Emoji) => labels.get(emoji[key]),
   };
 }
@@ -73,7 +73,7 @@ class IconList implements ImageList {
     if (icon === undefined) throw new RangeError(`no image ${index}: there are ${this.length}`);
     return {
       id: `${icon.set.id}/${icon.name}`,
-      label: this.labels[index]!,
+      label: this.labels[index],
       encoding: { kind: "svg", fixed: true },
       open: () => this.#drawn.svg(icon),
     };

@@ -9,9 +9,12 @@ import type { ImageSource } from "./source.ts";
  * data set reads them, with its processes and its word on unreadable images.
  */
 export function givenImages(images: readonly ImageLike[]): ImageSource {
-  const list = imageList(new Int32Array(images.length), undefined, (index) => itemOf(images[index]!, index));
+  const list = imageList(new Int32Array(images.length), undefined, (index) => itemOf(images[index], index));
   return {
-    ...{ name: "the images", classes: [], splits: ["test"], notes: [] },
+    name: "the images",
+    classes: [],
+    splits: ["test"],
+    notes: [],
     images: () => list,
     fingerprint: async () => {
       throw new RangeError("images that were given one by one have no fingerprint");

@@ -257,7 +257,11 @@ function folderSource(
   const classes = [...splits.get("train")!.keys()];
   const format = "image folder, names and sizes";
   return listedSource({
-    ...{ name, format, head: [format, classes], classes, notes },
+    name,
+    format,
+    head: [format, classes],
+    classes,
+    notes,
     splits: new Map([...splits].map(([split, files]) => [split, splitOf(classes, files)])),
   });
 }
@@ -274,8 +278,8 @@ function splitOf(classes: readonly string[], byClass: ReadonlyMap<string, ClassF
   const labels = new Int32Array(length);
   for (const [label, start] of starts.entries()) labels.fill(label, start, starts[label + 1]);
   const images = imageList(labels, undefined, (index, label) => {
-    const { folder, files } = folders[label]!;
-    const file = files[index - starts[label]!]!;
+    const { folder, files } = folders[label];
+    const file = files[index - starts[label]!];
     return fileItem(`${classes[label]}/${file}`, join(folder, file), label);
   });
   return { images, digest: (digest) => digestFiles(digest, images) };

@@ -17,7 +17,7 @@ export async function pickImages(
   const size = inputBytes(preprocessing);
   const out = new Float32Array(indices.length * size);
   for (let i = 0; i < indices.length; i++) {
-    const item = images.at(indices[i]!);
+    const item = images.at(indices[i]);
     const decoded = await decodeImage(
       item.id,
       await item.open(),
@@ -25,7 +25,7 @@ export async function pickImages(
       decodeOptionsFor(preprocessing),
     );
     const pixels = preprocess(decoded, preprocessing);
-    for (let p = 0; p < size; p++) out[i * size + p] = pixels[p]! / 255;
+    for (let p = 0; p < size; p++) out[i * size + p] = pixels[p] / 255;
   }
   return out;
 }

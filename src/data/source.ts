@@ -51,7 +51,7 @@ export interface ImageSource {
 /** How many images of each class a split has. */
 export function classCounts(source: ImageSource, split: Split): Int32Array {
   const counts = new Int32Array(source.classes.length);
-  for (const label of source.images(split).labels) counts[label] = counts[label]! + 1;
+  for (const label of source.images(split).labels) counts[label] = counts[label] + 1;
   return counts;
 }
 

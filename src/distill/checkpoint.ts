@@ -197,8 +197,13 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     const levels = sides.map((side) => ({ side, ...block(`level/${side}`) }));
     const parameters = { ...rest, first: 0, levels };
     const state: DistillState = {
-      ...{ step, levels: sides.length, adamSteps: rest.adamSteps, sampler: BatchSampler.from(sampler) },
-      ...{ labels: block("labels"), logTau: block("logTau"), targets: blocks.get(targetsName) },
+      step,
+      levels: sides.length,
+      adamSteps: rest.adamSteps,
+      sampler: BatchSampler.from(sampler),
+      labels: block("labels"),
+      logTau: block("logTau"),
+      targets: blocks.get(targetsName),
     };
     return { identity, state, parameters, cut, curve, seconds };
   } finally {

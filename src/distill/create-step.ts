@@ -38,7 +38,11 @@ export async function createStep({
   const product = ortFeatureProduct(runtime);
   const large = ortGemm(runtime);
   const parts: DistillParts = {
-    ...{ config, classes, real, maps, images },
+    config,
+    classes,
+    real,
+    maps,
+    images,
     batches: openRealBatches(real, maps, product),
     gemm: chooseGemm(jsGemm, large),
     ...(config.targets > 0

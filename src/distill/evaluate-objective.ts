@@ -40,9 +40,9 @@ export async function evaluateObjective(
   );
   if (problems.length === 0) throw deadFeatures(state.step);
   const losses = problems.length * maps.length;
-  const y = Int32Array.from(indices, (i) => real.labels[i]!);
+  const y = Int32Array.from(indices, (i) => real.labels[i]);
   const labels = tiled(state.labels.values, m, classes, rows / m);
-  const tau = Math.exp(state.logTau.values[0]!);
+  const tau = Math.exp(state.logTau.values[0]);
   const cotangents = new Float32Array(features.length);
   const dLabels = new Float64Array(m * classes);
   let dLogTau = 0;
@@ -56,8 +56,8 @@ export async function evaluateObjective(
       const outcome = await objectives[config.method].evaluate({
         Zs: mapped.values,
         Ys: labels,
-        batch: { Z: batch[k]!, y },
-        ...(parts.classMeans ? { classMeans: parts.classMeans[k]! } : {}),
+        batch: { Z: batch[k], y },
+        ...(parts.classMeans ? { classMeans: parts.classMeans[k] } : {}),
         lambda: config.lambda,
         tau,
         anchors: config.anchors,
@@ -72,10 +72,10 @@ export async function evaluateObjective(
       loss += outcome.loss / losses;
       batchAccuracy ??= outcome.batchAccuracy;
       const dZ = map.pullback(mapped, outcome.dZs);
-      for (let i = 0; i < own.length; i++) cotangents[start * d + i]! += dZ.data[i]! / losses;
+      for (let i = 0; i < own.length; i++) cotangents[start * d + i] += dZ.data[i] / losses;
       if (outcome.dYs)
         for (let i = 0; i < outcome.dYs.data.length; i++)
-          dLabels[i % dLabels.length]! += outcome.dYs.data[i]! / losses;
+          dLabels[i % dLabels.length] += outcome.dYs.data[i] / losses;
       if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / losses;
     }
   }

@@ -129,7 +129,7 @@ export async function nextTargets(
 /** The mean over an image's views, `length` numbers. */
 function meanOfViews(features: Float32Array, length: number): Float32Array {
   const out = new Float32Array(length);
-  for (let i = 0; i < features.length; i++) out[i % length]! += (features[i]! * length) / features.length;
+  for (let i = 0; i < features.length; i++) out[i % length] += (features[i] * length) / features.length;
   return out;
 }
 

@@ -27,9 +27,7 @@ export function openRealBatches(
     async batch(indices) {
       if (rows.length !== indices.length * d) rows = new Float32Array(indices.length * d);
       await real.rows(indices, rows);
-      return maps.map((map, k) =>
-        mappedRows(map, rows, indices.length, norms[k]!.of(indices, rows), product),
-      );
+      return maps.map((map, k) => mappedRows(map, rows, indices.length, norms[k].of(indices, rows), product));
     },
   };
 }
@@ -52,7 +50,7 @@ class Norms {
       if (Number.isNaN(known[index])) {
         known[index] = inverseNorms(this.map, rows.subarray(i * d, (i + 1) * d), 1)![0]!;
       }
-      return known[index]!;
+      return known[index];
     });
   }
 }

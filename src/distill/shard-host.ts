@@ -34,16 +34,16 @@ export class ShardHost implements ShardHolder {
       case "features":
         return this.#each((shard) => shard.features(request.step, request.levels));
       case "update":
-        await this.#each((shard, i) => shard.update(request.cotangents[i]!, request.learningRate));
+        await this.#each((shard, i) => shard.update(request.cotangents[i], request.learningRate));
         return null;
       case "parameters":
         return this.#shards.map((shard) => shard.parameters);
       case "images":
-        return this.#shards[request.place]!.images();
+        return this.#shards[request.place].images();
       case "plain":
         return this.#each((shard) => shard.plainFeatures());
       case "encode":
-        return this.#shards[request.place]!.encode(request.images);
+        return this.#shards[request.place].encode(request.images);
     }
   }
 

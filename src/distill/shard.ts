@@ -74,7 +74,7 @@ export class Shard {
       into = await encoder.pullback(this.#slot + view, input, cotangent, into);
       const draw = drawOf(config, view);
       const back = draw === undefined ? into : await augmenter!.pullback(into, this.#step, draw, first);
-      for (let i = 0; i < total.length; i++) total[i]! += back[i]!;
+      for (let i = 0; i < total.length; i++) total[i] += back[i];
     }
     await renderer.update(this.parameters, 0, images, total, learningRate);
     this.parameters.adamSteps++;

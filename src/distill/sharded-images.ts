@@ -92,7 +92,7 @@ export class ShardedImages implements SyntheticImages {
     const length = this.count * this.featureSize;
     const features = new Float32Array(this.#views * length);
     for (const { start, count, holder, place } of this.#shards) {
-      const own = replies[holder]![place]!;
+      const own = replies[holder][place]!;
       const n = count * this.featureSize;
       for (let view = 0; view < this.#views; view++) {
         const rows = own.subarray(view * n, (view + 1) * n);
@@ -134,7 +134,7 @@ export class ShardedImages implements SyntheticImages {
     this.#requireWhole();
     const features = new Float32Array(this.count * this.featureSize);
     for (const { start, holder, place } of this.#shards)
-      features.set(replies[holder]![place]!, start * this.featureSize);
+      features.set(replies[holder][place]!, start * this.featureSize);
     return features;
   }
 
@@ -157,7 +157,7 @@ export class ShardedImages implements SyntheticImages {
 
   async *rendered(): AsyncGenerator<RenderedImages> {
     for (const { start, count, holder, place } of this.#shards) {
-      const images = await this.#holders[holder]!.request({ kind: "images", place });
+      const images = await this.#holders[holder].request({ kind: "images", place });
       this.#requireWhole();
       yield { start, count, images };
     }
@@ -166,7 +166,7 @@ export class ShardedImages implements SyntheticImages {
   async parameters(): Promise<SyntheticParameters> {
     const replies = await this.#all((holder) => holder.request({ kind: "parameters" }));
     this.#requireWhole();
-    return joined(this.#shards.map(({ holder, place }) => replies[holder]![place]!));
+    return joined(this.#shards.map(({ holder, place }) => replies[holder][place]!));
   }
 
   async saved(save: (parameters: SyntheticParameters) => Promise<Reload>): Promise<void> {

@@ -70,12 +70,18 @@ export async function startSynthesis(
   }
   try {
     const { parts, release } = await createStep({
-      ...{ config, classes, real: train, images },
+      config,
+      classes,
+      real: train,
+      images,
       choice: {
         signal: context.signal,
         onProgress: (done, of) =>
           context.progress({
-            ...{ stage: "Distilling", done: state.step, total: config.steps, unit: "steps" },
+            stage: "Distilling",
+            done: state.step,
+            total: config.steps,
+            unit: "steps",
             detail: `choosing target features, ${Math.round((100 * done) / of)} %`,
           }),
       },

@@ -31,12 +31,12 @@ export async function targetBasis(real: FeatureRows, classes: number, ipc: numbe
   for await (const { features, labels } of sequentialBatches(real)) {
     for (let at = 0; at < features.length; at += d) {
       for (let j = 0; j < d; j++) {
-        low[j] = Math.min(low[j]!, features[at + j]!);
-        high[j] = Math.max(high[j]!, features[at + j]!);
+        low[j] = Math.min(low[j], features[at + j]);
+        high[j] = Math.max(high[j], features[at + j]);
       }
     }
     statistics.add(features);
-    const parts = labels.map((label) => label * ipc + (seen[label]!++ % ipc));
+    const parts = labels.map((label) => label * ipc + (seen[label]++ % ipc));
     sums.add(matrix(labels.length, d, Float64Array.from(features)), parts);
   }
   const variances = statistics.std().map((std) => std ** 2);
@@ -71,7 +71,7 @@ export async function chooseTargets(
   const pull = (2 * stay) / (values.length * scale ** 2);
   for (let step = 0; step < steps; step++) {
     const gradient = await gradientAt(values);
-    for (let i = 0; i < values.length; i++) gradient[i]! += pull * (values[i]! - start[i]!);
+    for (let i = 0; i < values.length; i++) gradient[i] += pull * (values[i] - start[i]);
     const share = (1 + Math.cos((Math.PI * step) / steps)) / 2;
     adamStep(block, gradient, 0, step + 1, learningRate * scale * share);
     clamp();
@@ -80,7 +80,7 @@ export async function chooseTargets(
 
   function clamp(): void {
     for (let at = 0; at < values.length; at += d) {
-      for (let j = 0; j < d; j++) values[at + j] = Math.min(high[j]!, Math.max(low[j]!, values[at + j]!));
+      for (let j = 0; j < d; j++) values[at + j] = Math.min(high[j], Math.max(low[j], values[at + j]));
     }
   }
 }
@@ -102,6 +102,6 @@ export function addPull(
   const draws = features.length / targets.length;
   const factor = (2 * weight) / (draws * squares);
   for (let i = 0; i < features.length; i++) {
-    cotangents[i]! += factor * (features[i]! - targets[i % targets.length]!);
+    cotangents[i] += factor * (features[i] - targets[i % targets.length]);
   }
 }

@@ -42,10 +42,10 @@ export async function batchedFeatures(
     const n = Math.min(batch, count - start);
     const part = images.subarray(start * pixels, (start + n) * pixels);
     if (part instanceof Float32Array) chunk.set(part);
-    else for (let i = 0; i < part.length; i++) chunk[i] = unit[part[i]!]!;
+    else for (let i = 0; i < part.length; i++) chunk[i] = unit[part[i]!];
     const feeds = { [imagesInput]: new Tensor("float32", chunk, [batch, 3, height, width]) };
     const results = await session.run(feeds, { only: [featuresOutput] });
-    const rows = results[featuresOutput]!.data as Float32Array;
+    const rows = results[featuresOutput].data as Float32Array;
     out.set(rows.subarray(0, n * featureSize), start * featureSize);
   }
   requireFinite(out, featureSize, id, nameOf);

@@ -102,7 +102,7 @@ class AxisWalk {
       case "Gather": {
         const [axis, rank] = [
           fromFront(intAttribute(node, "axis", 0), this.dims(x).length),
-          this.dims(node.inputs[1]!).length,
+          this.dims(node.inputs[1]).length,
         ];
         if (before === undefined) return undefined;
         if (before === axis) return rank === 1 ? before : undefined;
@@ -122,7 +122,7 @@ class AxisWalk {
   }
 
   private ofReduction(node: Node, before: number | undefined): number | undefined {
-    const rank = this.dims(node.inputs[0]!).length;
+    const rank = this.dims(node.inputs[0]).length;
     const constant = this.graph.constants.get(node.inputs[1] ?? "");
     const reduced = (intsAttribute(node, "axes") ?? (constant ? [...numbersOf(constant)] : [])).map((axis) =>
       fromFront(axis, rank),
@@ -142,7 +142,7 @@ class AxisWalk {
       if (lead < 0) continue;
       if (axis !== undefined && dims[axis] === out[lead + axis]) return lead + axis;
       const wide = [...dims.keys()].filter((i) => dims[i] !== 1);
-      if (this.graph.constants.has(input) && wide.length === 1) hint ??= lead + wide[0]!;
+      if (this.graph.constants.has(input) && wide.length === 1) hint ??= lead + wide[0];
     }
     return hint;
   }
@@ -151,12 +151,12 @@ class AxisWalk {
 /** Where an axis is after a reshape: alone, split (its last part), or joined with axes before it (heads and sizes). */
 function reshapedAxis(axis: number, from: readonly number[], to: readonly number[]): number | undefined {
   const before = product(from.slice(0, axis));
-  const size = from[axis]!;
+  const size = from[axis];
   // The axis covers strides from `inner` to `inner · size`.
   const inner = product(from.slice(axis + 1));
   let stride = 1;
   for (let k = to.length - 1; k >= 0; k--) {
-    const d = to[k]!;
+    const d = to[k];
     if (d !== 1 && stride === inner) {
       const isPart = size % d === 0;
       const isJoined = d % size === 0 && before % (d / size) === 0;

@@ -93,7 +93,7 @@ export async function createChunkedEncoder(
 export function chunkedEncoder(compiled: Differentiable, plan: ChunkPlan, id: string): ChunkedEncoder {
   const saved: Saved[] = [];
   const { dims } = compiled.inputs.get(imagesInput)!;
-  const featureSize = compiled.outputs.get(featuresOutput)!.dims[1]!;
+  const featureSize = compiled.outputs.get(featuresOutput)!.dims[1];
   const feedsOf = (images: Float32Array) => ({ [imagesInput]: new Tensor("float32", images, dims) });
   return {
     plan,
@@ -107,7 +107,7 @@ export function chunkedEncoder(compiled: Differentiable, plan: ChunkPlan, id: st
     async pullback(index, images, cotangent, into) {
       const kept = saved[index] ?? {};
       const buffers = into === undefined ? undefined : { [imagesInput]: into };
-      return (await compiled.pullback(feedsOf(images), kept, cotangent, buffers))[imagesInput]!;
+      return (await compiled.pullback(feedsOf(images), kept, cotangent, buffers))[imagesInput];
     },
     async release() {
       for (const kept of saved) letGo(kept ?? {});

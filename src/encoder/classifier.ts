@@ -99,7 +99,7 @@ class Search {
   private isClassifier(node: Node, { scores, pooled, activated }: Way): boolean {
     if (!activated && !pooled) return true;
     if (node.op !== "Conv" || !pooled) return scores && !activated;
-    return scores || classCounts.has(this.graph.constants.get(node.inputs[1]!)?.dims[0] ?? 0);
+    return scores || classCounts.has(this.graph.constants.get(node.inputs[1])?.dims[0] ?? 0);
   }
 
   /** What a linear layer with constant weights reads; undefined for other nodes. */

@@ -91,7 +91,7 @@ export async function createEncoder(
   // Of this first trace only what is known by it stays, not its weights.
   const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
     pool,
-    featureSize: traced.types.get(featuresOutput)!.dims[1]!,
+    featureSize: traced.types.get(featuresOutput)!.dims[1],
     bytes: bytesPerImage(traced),
     refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
   }));
@@ -106,7 +106,9 @@ export async function createEncoder(
     provenance: model.provenance,
     preprocessing: model.preprocessing,
     feature: {
-      ...{ tensor: choice.value, pool, reason: choice.reason },
+      tensor: choice.value,
+      pool,
+      reason: choice.reason,
       askedPool: model.pool ?? "auto",
     },
     form: givenForm(model),

@@ -83,8 +83,8 @@ export function writeInput(
   }
   const shares = image.channels === 1 ? grayShares[gray!] : [1, 1, 1];
   const perChannel = (values: readonly number[]) => b.floats([1, 3, 1, 1], values);
-  const scale = perChannel(std.map((s, i) => shares[i]! / s));
-  const shifts = std.map((s, i) => (-mean[i]! * shares[i]!) / s);
+  const scale = perChannel(std.map((s, i) => shares[i] / s));
+  const shifts = std.map((s, i) => (-mean[i] * shares[i]) / s);
   const dims = (channels: number) => [batch, channels, ...crop];
   let pixels = note(b.op("Mul", [imagesInput, scale]), dims(3));
   if (image.channels === 1) pixels = note(b.reduceSum(pixels, [1], true), dims(1));
@@ -251,14 +251,14 @@ function readAs(graph: Graph, name: string): { axis: number; channels?: number }
     const axes = order.get(source)!;
     if (channelsFirst.has(node.op) && source === node.inputs[0]) {
       const weight = node.op === "Conv" ? graph.constants.get(node.inputs[1] ?? "") : undefined;
-      const channels = weight && weight.dims[1]! * intAttribute(node, "group", 1);
-      return { axis: axes[1]!, ...(channels === undefined ? {} : { channels }) };
+      const channels = weight && weight.dims[1] * intAttribute(node, "group", 1);
+      return { axis: axes[1], ...(channels === undefined ? {} : { channels }) };
     }
     const hinted = broadcastAxis(graph, node, source);
-    if (hinted !== undefined) return { axis: axes[hinted]!, channels: 3 };
+    if (hinted !== undefined) return { axis: axes[hinted], channels: 3 };
     const next =
       node.op === "Transpose"
-        ? (intsAttribute(node, "perm") ?? [3, 2, 1, 0]).map((axis) => axes[axis]!)
+        ? (intsAttribute(node, "perm") ?? [3, 2, 1, 0]).map((axis) => axes[axis])
         : inPlace.has(node.op)
           ? axes
           : undefined;

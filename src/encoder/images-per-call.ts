@@ -5,7 +5,7 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 /** Bytes of all values that one image's way through a graph makes; `traced` is the encoder at some batch. */
 export function bytesPerImage(traced: TracedGraph): number {
   const made = traced.nodes.flatMap((node) => node.outputs).filter((value) => traced.types.has(value));
-  return bytesOfValues(made, traced.types) / Number(traced.inputs[0]!.dims[0]);
+  return bytesOfValues(made, traced.types) / Number(traced.inputs[0].dims[0]);
 }
 
 /** Fewer leave threads without work, more take memory and gain nothing. */

@@ -31,7 +31,7 @@ export function poolFeature(
   note: (name: string, shape: readonly number[]) => string,
 ): PooledFeature {
   const { pool = "auto", pooled: own = "none", featureLayout } = model;
-  const n = dims[0]!;
+  const n = dims[0];
   const mean = (axes: readonly number[]): string => {
     const kept = dims.filter((_, axis) => !axes.includes(axis));
     return note(b.op("ReduceMean", [name, b.ints(axes)], { keepdims: int(0) }), kept);

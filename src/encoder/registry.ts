@@ -27,8 +27,12 @@ const mocov3 = { family: "MoCo-v3", input: 224, licence: unknownLicence } as con
 /** Every short name, in the order in which `clp-dd encoders` lists them. */
 export const knownEncoders: readonly KnownEncoder[] = [
   {
-    ...{ name: defaultEncoder, family: "EfficientNet", hub: undefined },
-    ...{ featureSize: 1280, input: 224, licence: "Apache-2.0" },
+    name: defaultEncoder,
+    family: "EfficientNet",
+    hub: undefined,
+    featureSize: 1280,
+    input: 224,
+    licence: "Apache-2.0",
   },
   { name: "clip-vit-b-16", hub: "openai/clip-vit-base-patch16", ...clip },
   { name: "clip-vit-b-32", hub: "openai/clip-vit-base-patch32", ...clip },
@@ -43,16 +47,28 @@ export const knownEncoders: readonly KnownEncoder[] = [
   { name: "mocov3-vit-s", hub: "nyu-visionx/moco-v3-vit-s", featureSize: 384, ...mocov3 },
   { name: "mocov3-vit-b", hub: "nyu-visionx/moco-v3-vit-b", featureSize: 768, ...mocov3 },
   {
-    ...{ name: "siglip2-base", family: "SigLIP2", hub: "google/siglip2-base-patch16-224" },
-    ...{ featureSize: 768, input: 224, licence: "Apache-2.0" },
+    name: "siglip2-base",
+    family: "SigLIP2",
+    hub: "google/siglip2-base-patch16-224",
+    featureSize: 768,
+    input: 224,
+    licence: "Apache-2.0",
   },
   {
-    ...{ name: "deit-small", family: "DeiT", hub: "facebook/deit-small-patch16-224" },
-    ...{ featureSize: 384, input: 224, licence: "Apache-2.0" },
+    name: "deit-small",
+    family: "DeiT",
+    hub: "facebook/deit-small-patch16-224",
+    featureSize: 384,
+    input: 224,
+    licence: "Apache-2.0",
   },
   {
-    ...{ name: "mae-vit-b", family: "MAE", hub: "facebook/vit-mae-base" },
-    ...{ featureSize: 768, input: 224, licence: "Apache-2.0" },
+    name: "mae-vit-b",
+    family: "MAE",
+    hub: "facebook/vit-mae-base",
+    featureSize: 768,
+    input: 224,
+    licence: "Apache-2.0",
   },
 ];
 

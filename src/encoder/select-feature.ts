@@ -59,7 +59,7 @@ function obviousFeature(graph: Graph): FeatureChoice {
   if (graph.outputs.length === 0) throw new ModelError("The model has no output.");
   const choice = named(graph) ?? single(graph);
   if (choice !== undefined) return choice;
-  const output = graph.outputs.find(({ dtype }) => numeric.has(dtype)) ?? graph.outputs[0]!;
+  const output = graph.outputs.find(({ dtype }) => numeric.has(dtype)) ?? graph.outputs[0];
   const inputs = classifierOf(graph, output.name)!.inputs.map((input) => `"${input}"`);
   throw new ModelError(
     `The scores "${output.name}" are made by ${inputs.length} layers that read different tensors: ${inputs.join(", ")}. ` +
@@ -76,7 +76,7 @@ export function featureCandidates(graph: Graph): string[] {
   for (const node of [...graph.nodes].reverse()) {
     const input = node.inputs[0];
     if (isLinear(node, graph) && input !== undefined && producers.has(input)) found.add(input);
-    if (node.op === "GlobalAveragePool" || node.op === "LayerNormalization") found.add(node.outputs[0]!);
+    if (node.op === "GlobalAveragePool" || node.op === "LayerNormalization") found.add(node.outputs[0]);
     if (found.size >= 24) break;
   }
   return [...found];

@@ -96,7 +96,7 @@ function drawnFeatures(
         chosenEpoch = epoch;
       }
       for (const [i, image] of indices.entries()) {
-        const features = await featuresOf(chosen[image]!);
+        const features = await featuresOf(chosen[image]);
         out.set(features.subarray(image * d, (image + 1) * d), i * d);
       }
     },

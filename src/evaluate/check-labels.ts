@@ -79,36 +79,43 @@ export async function checkLabels(
   const scores = matrix(train.count, classes);
   const leverages = new Float64Array(train.count);
   for await (const batch of leftOutRows(ridge, train, map, gemm)) {
-    scores.data.set(batch.scores.data, batch.indices[0]! * classes);
-    leverages.set(batch.leverages, batch.indices[0]!);
+    scores.data.set(batch.scores.data, batch.indices[0] * classes);
+    leverages.set(batch.leverages, batch.indices[0]);
   }
   const { labels } = train;
   const temperature = fitTemperature(scores, labels);
   const probabilities = softmaxRows(scores, temperature);
-  const p = (row: number, c: number): number => probabilities.data[row * classes + c]!;
+  const p = (row: number, c: number): number => probabilities.data[row * classes + c];
   const predicted = argmaxRows(scores);
 
   const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   const sure = new Float64Array(classes);
   for (const [row, label] of labels.entries()) {
-    confusion[label]![predicted[row]!]!++;
-    sure[label]! += p(row, label);
+    confusion[label][predicted[row]]!++;
+    sure[label] += p(row, label);
   }
-  const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
+  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
   const counts = confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
   const suspects: SuspectedLabel[] = [];
   for (const [row, label] of labels.entries()) {
-    const suggested = predicted[row]!;
+    const suggested = predicted[row];
     if (suggested === label) continue;
     suspects.push({
-      ...{ row, label, suggested },
-      ...{ labelProbability: p(row, label), suggestedProbability: p(row, suggested) },
-      confident: p(row, suggested) >= sure[suggested]! / counts[suggested]!,
+      row,
+      label,
+      suggested,
+      labelProbability: p(row, label),
+      suggestedProbability: p(row, suggested),
+      confident: p(row, suggested) >= sure[suggested] / counts[suggested],
     });
   }
   const margin = (s: SuspectedLabel): number => s.labelProbability - s.suggestedProbability;
   return {
-    ...{ accuracy: right / train.count, lambda: ridge.lambda, temperature, confusion, ridge },
+    accuracy: right / train.count,
+    lambda: ridge.lambda,
+    temperature,
+    confusion,
+    ridge,
     suspects: suspects.sort((a, b) => margin(a) - margin(b)),
     outliers: outliersOf(leverages),
   };
@@ -128,7 +135,7 @@ function outliersOf(leverages: Float64Array): Outlier[] {
 function medianOf(values: Float64Array): number {
   const sorted = values.slice().sort();
   const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 /** Two classes and the share of their rows that are taken for the other. */
@@ -145,8 +152,8 @@ export function confusedPairs(confusion: LabelCheck["confusion"]): ConfusedPair[
   const pairs: ConfusedPair[] = [];
   for (let a = 0; a < confusion.length; a++) {
     for (let b = a + 1; b < confusion.length; b++) {
-      const wrong = confusion[a]![b]! + confusion[b]![a]!;
-      const share = wrong / (wrong + confusion[a]![a]! + confusion[b]![b]!);
+      const wrong = confusion[a][b]! + confusion[b][a]!;
+      const share = wrong / (wrong + confusion[a][a]! + confusion[b][b]!);
       if (wrong > 0 && share >= confusedShare) pairs.push({ classes: [a, b], share });
     }
   }

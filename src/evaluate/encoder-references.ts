@@ -103,7 +103,7 @@ export class References {
       changesWithSeed: true,
       training: async (seed, augmented) => {
         const rows = randomImages(train.labels, classes, ipc, seed);
-        const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+        const labels = Int32Array.from(rows, (row) => train.labels[row]);
         if (!augmented) {
           const features = new Float32Array(rows.length * train.featureSize);
           await train.rows(rows, features);

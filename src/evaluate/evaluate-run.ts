@@ -50,7 +50,11 @@ export async function evaluateRun(
   const edits =
     edited &&
     (await measureEdits(edited.featuresOf, edited.labels, {
-      ...{ map: probe.map, lambda: probe.lambda, test, gemm, mirror: edited.mirror },
+      map: probe.map,
+      lambda: probe.lambda,
+      test,
+      gemm,
+      mirror: edited.mirror,
       onEdit: report,
     }));
   const classes = source.classes.length;

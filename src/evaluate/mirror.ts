@@ -71,7 +71,7 @@ function sampled(rows: readonly number[], most: number): number[] {
   const left = [...rows];
   for (let i = 0; i < most; i++) {
     const j = i + random.below(left.length - i);
-    [left[i], left[j]] = [left[j]!, left[i]!];
+    [left[i], left[j]] = [left[j], left[i]];
   }
   return left.slice(0, most).sort((a, b) => a - b);
 }

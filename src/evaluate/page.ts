@@ -35,7 +35,7 @@ ${results.map((result) => detailsHtml(result, labelOf, classes))}
 }
 
 function tableHtml({ title, head, rows, notes }: Table): Html {
-  const classes = head.map((_, c) => (isFigures(rows.map((row) => row[c]!)) ? "number" : ""));
+  const classes = head.map((_, c) => (isFigures(rows.map((row) => row[c])) ? "number" : ""));
   return html`<h2>${title}</h2>
 <div class="scroll"><table>
 <thead><tr>${head.map((name, c) => html`<th class="${classes[c]}">${name}</th>`)}</tr></thead>

@@ -119,7 +119,7 @@ export async function evaluateSet(
       tried.push(await trainAll(training, protocol.validation, seed, protocol));
       protocol.onSeed?.(`heads, seed ${seed}`);
     }
-    const rates = ratesOf(await set.training(seeds[0]!, augmented), protocol);
+    const rates = ratesOf(await set.training(seeds[0], augmented), protocol);
     results.push(...(await headResults(tried, rates, bestRate(tried, rates.tuned), augmented, protocol)));
   }
   return results;
@@ -145,12 +145,12 @@ export async function evaluateFullData(
   }
   if (probes.every((name) => name === "closed-form")) return results;
   const all = ratesOf(train, protocol);
-  let best = all.tuned[0]!;
+  let best = all.tuned[0];
   if (probes.includes("tuned-head")) {
     const { fit, held } = splitOf(train.labels, 10, learningRateSplit);
     const validation = await subsetOf(train, held);
     const part = await subsetOf(train, fit, 0);
-    const tried = await trainAll(part, validation, seeds[0]!, { ...protocol, probes: ["tuned-head"] });
+    const tried = await trainAll(part, validation, seeds[0], { ...protocol, probes: ["tuned-head"] });
     best = bestRate([tried], all.tuned);
     protocol.onSeed?.("learning rate");
   }
@@ -236,7 +236,11 @@ async function trainRates(
 ): Promise<readonly TunedHead[]> {
   const none: LabeledFeatures = { ...training, count: 0, labels: new Int32Array(0) };
   const { tried } = await tuneHead(training, validation ?? none, {
-    ...{ classes, seed, epochs, learningRates, gemm: chooseGemm(jsGemm, gemm, fewProducts) },
+    classes,
+    seed,
+    epochs,
+    learningRates,
+    gemm: chooseGemm(jsGemm, gemm, fewProducts),
     ...(signal ? { signal } : {}),
   });
   return tried;
@@ -246,7 +250,7 @@ async function trainRates(
 function bestRate(tried: readonly (readonly TunedHead[])[], rates: readonly number[]): number {
   const accuracyOf = (rate: number) =>
     tried.reduce((sum, heads) => sum + (heads.find((h) => h.learningRate === rate)?.accuracy ?? 0), 0);
-  return rates.reduce((best, rate) => (accuracyOf(rate) > accuracyOf(best) ? rate : best), rates[0]!);
+  return rates.reduce((best, rate) => (accuracyOf(rate) > accuracyOf(best) ? rate : best), rates[0]);
 }
 
 async function headResults(
@@ -277,9 +281,9 @@ export async function headMetrics(
   const { groups } = test;
   for await (const { features, labels, indices } of sequentialBatches(test)) {
     const Z = matrix(labels.length, test.featureSize, new Float64Array(features));
-    const own = groups && Int32Array.from(indices, (i) => groups[i]!);
+    const own = groups && Int32Array.from(indices, (i) => groups[i]);
     for (const [k, head] of heads.entries()) {
-      metrics[k]!.add((await headScores(head, Z, gemm)).data, labels, own);
+      metrics[k].add((await headScores(head, Z, gemm)).data, labels, own);
     }
   }
   return metrics.map((m) => m.result());
@@ -298,14 +302,17 @@ function summary(
   };
   const [first] = metrics as [Metrics, ...Metrics[]];
   return {
-    ...{ probe, augmented, seeds: [...seeds], top1: spread((m) => m.top1) },
+    probe,
+    augmented,
+    seeds: [...seeds],
+    top1: spread((m) => m.top1),
     ...(first.top5 === undefined ? {} : { top5: spread((m) => m.top5!) }),
     ...(first.worstGroup === undefined ? {} : { worstGroup: spread((m) => m.worstGroup!) }),
     perClass: first.perClass.map((accuracy, c) =>
-      Number.isNaN(accuracy) ? null : meanStd(metrics.map((m) => m.perClass[c]!)).mean,
+      Number.isNaN(accuracy) ? null : meanStd(metrics.map((m) => m.perClass[c])).mean,
     ),
     confusion: first.confusion.map((row, truth) =>
-      row.map((_, predicted) => metrics.reduce((sum, m) => sum + m.confusion[truth]![predicted]!, 0)),
+      row.map((_, predicted) => metrics.reduce((sum, m) => sum + m.confusion[truth][predicted]!, 0)),
     ),
   };
 }

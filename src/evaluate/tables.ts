@@ -65,7 +65,7 @@ function editsTable(encoder: string, results: readonly Evaluation[], labelOf: La
   ];
   return [
     {
-      title: `${edited[0]!.data}, evaluated on ${encoder}, after edits of the images: closed form, top-1`,
+      title: `${edited[0].data}, evaluated on ${encoder}, after edits of the images: closed form, top-1`,
       head: ["edit", ...edited.map(labelOf)],
       rows: [
         line("none", closedFormAsIs),
@@ -221,8 +221,8 @@ function acrossEncoders(
     rows: sets.map((artifact) => {
       const own = results.filter((r) => r.artifact === artifact);
       return [
-        labelOf(own[0]!),
-        own[0]!.distilledWith,
+        labelOf(own[0]),
+        own[0].distilledWith,
         ...encoders.map((encoder) => {
           const found = own
             .find((r) => r.encoder === encoder)

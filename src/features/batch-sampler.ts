@@ -76,8 +76,8 @@ function shuffled(count: number, seed: number, epoch: number): Int32Array {
   const order = Int32Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
     const j = random.below(i + 1);
-    const swapped = order[i]!;
-    order[i] = order[j]!;
+    const swapped = order[i];
+    order[i] = order[j];
     order[j] = swapped;
   }
   return order;

@@ -141,7 +141,7 @@ class RowStore {
       );
     }
     for (let i = 0; i < wanted.length; ) {
-      const first = wanted[i]!;
+      const first = wanted[i];
       // Neighbors are read together: in order, the file is read in large pieces.
       let run = 1;
       while (i + run < wanted.length && wanted[i + run] === first + run && run < this.#rowsPerBlock) run++;
@@ -161,7 +161,7 @@ class RowStore {
     const one = (place: number): Promise<boolean> =>
       new Promise((resolve) => {
         const [start, length] = [place * this.#rowBytes, this.#rowBytes];
-        read(descriptor, bytes, start, length, wanted[place]! * length, (error, got) =>
+        read(descriptor, bytes, start, length, wanted[place] * length, (error, got) =>
           resolve(error === null && got === length),
         );
       });
@@ -203,7 +203,7 @@ class RowStore {
       const block = Math.floor((first + done) / this.#rowsPerBlock);
       const from = (first + done) % this.#rowsPerBlock;
       const rows = Math.min(run - done, this.#rowsPerBlock - from);
-      const bytes = this.#blocks[block]!.subarray(from * this.#rowBytes, (from + rows) * this.#rowBytes);
+      const bytes = this.#blocks[block].subarray(from * this.#rowBytes, (from + rows) * this.#rowBytes);
       this.#decode(bytes, out.subarray(done * featureSize, (done + rows) * featureSize));
       done += rows;
     }

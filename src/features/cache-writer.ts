@@ -177,7 +177,7 @@ export class FeatureCacheWriter {
       );
     }
     const covered = [...indices, ...bad.map(({ index }) => index)].sort((a, b) => a - b);
-    const ascending = indices.every((index, i) => i === 0 || index > indices[i - 1]!);
+    const ascending = indices.every((index, i) => i === 0 || index > indices[i - 1]);
     if (!ascending || covered.some((index, i) => index !== this.#nextIndex + i || index >= this.end)) {
       const last = this.#nextIndex + covered.length - 1;
       throw new RangeError(
@@ -243,7 +243,7 @@ export async function publish(partial: string, path: string): Promise<void> {
 function recordsOf({ indices, labels, groups }: FeatureBatch): Buffer {
   const records = new Int32Array(indices.length * recordNumbers);
   for (const [i, index] of indices.entries()) {
-    const label = labels[i]!;
+    const label = labels[i];
     const group = groups?.[i] ?? -1;
     records.set([index, label, group, recordCheck(index, label, group)], i * recordNumbers);
   }

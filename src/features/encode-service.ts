@@ -70,15 +70,15 @@ async function encode(
   let filled = 0;
   const flush = async () => {
     const first = good.length - filled;
-    const nameOf = (i: number) => items[good[first + i]!]!.id;
+    const nameOf = (i: number) => items[good[first + i]!].id;
     const part = pixels.subarray(0, filled * size);
     features.set(await batchedFeatures(session, shape, part, filled, nameOf), first * featureSize);
     filled = 0;
   };
-  let next = items.length > 0 ? decoded(items[0]!, options) : undefined;
+  let next = items.length > 0 ? decoded(items[0], options) : undefined;
   for (let place = 0; place < items.length; place++) {
     const image = await next!;
-    if (place + 1 < items.length) next = decoded(items[place + 1]!, options);
+    if (place + 1 < items.length) next = decoded(items[place + 1], options);
     if ("failed" in image) {
       bad.push({ place, reason: image.failed });
       continue;

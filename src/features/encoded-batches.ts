@@ -61,10 +61,12 @@ async function* encodedHere(
   const images = source.images(split);
   for await (const batch of imageBatches(source, split, encoder.preprocessing, options)) {
     const { labels, indices, bad } = batch;
-    const nameOf = (i: number) => images.at(indices[i]!).id;
+    const nameOf = (i: number) => images.at(indices[i]).id;
     yield {
       features: await encoder.features(batch.pixels, labels.length, nameOf),
-      ...{ labels, indices, bad },
+      labels,
+      indices,
+      bad,
     };
   }
 }
@@ -105,16 +107,16 @@ async function* encodedByProcesses(
       const reply = await under.shift()!;
       const wanted = indicesOf(batch);
       const badHere = reply.bad.map(({ place, reason }) => {
-        const index = wanted[place]!;
+        const index = wanted[place];
         return { id: images.at(index).id, index, reason };
       });
       bad.push(...badHere);
       if (bad.length > maxBad) throw tooManyBad(source.name, bad, maxBad);
       start();
-      const kept = Int32Array.from(reply.good, (place) => wanted[place]!);
+      const kept = Int32Array.from(reply.good, (place) => wanted[place]);
       yield {
         features: reply.features,
-        labels: kept.map((index) => images.labels[index]!),
+        labels: kept.map((index) => images.labels[index]),
         indices: kept,
         bad: badHere,
       };

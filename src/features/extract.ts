@@ -149,8 +149,8 @@ function noteBad(bad: readonly BadImage[], split: Split, context: JobContext): v
 /** Throws DataError naming the classes that have no feature: their images were all unreadable, or there are none. */
 export function requireEveryClass(labels: Int32Array, classes: readonly string[], least: number): void {
   const counts = new Int32Array(classes.length);
-  for (const label of labels) counts[label]!++;
-  const short = classes.flatMap((name, c) => (counts[c]! < least ? [`${name} (${counts[c]})`] : []));
+  for (const label of labels) counts[label]++;
+  const short = classes.flatMap((name, c) => (counts[c] < least ? [`${name} (${counts[c]})`] : []));
   if (short.length === 0) return;
   throw new DataError(
     `${listed(short)} ${short.length === 1 ? "has" : "have"} fewer than ${least} readable training image` +

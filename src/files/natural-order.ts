@@ -13,7 +13,7 @@ function byParts(a: readonly string[], b: readonly string[]): number {
   const shared = Math.min(a.length, b.length);
   for (let i = 0; i < shared; i++) {
     // Odd places hold the digits: a name that starts with a digit splits into an empty text first.
-    const order = i % 2 === 1 ? byValue(a[i]!, b[i]!) : byCodeUnit(a[i]!, b[i]!);
+    const order = i % 2 === 1 ? byValue(a[i], b[i]) : byCodeUnit(a[i], b[i]);
     if (order !== 0) return order;
   }
   return a.length - b.length;

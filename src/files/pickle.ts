@@ -74,7 +74,7 @@ class Machine {
 
   run(): Value {
     for (;;) {
-      const code = String.fromCharCode(this.#take(1)[0]!);
+      const code = String.fromCharCode(this.#take(1)[0]);
       if (code === ".") return this.#pop();
       this.#step(code);
     }
@@ -314,7 +314,7 @@ class Machine {
   }
 
   #dictionary(dictionary: Map<string, Value>, pairs: readonly Value[]): Map<string, Value> {
-    for (let i = 0; i + 1 < pairs.length; i += 2) dictionary.set(keyOf(pairs[i]!), pairs[i + 1]!);
+    for (let i = 0; i + 1 < pairs.length; i += 2) dictionary.set(keyOf(pairs[i]), pairs[i + 1]);
     return dictionary;
   }
 }

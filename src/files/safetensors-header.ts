@@ -149,7 +149,7 @@ export function safetensorsFloats(dtype: SafetensorsType, bytes: Uint8Array<Arra
       // bfloat16 is the upper half of a float32.
       const bits = new Uint32Array(count);
       const halved = new Uint16Array(buffer, byteOffset, count);
-      for (let i = 0; i < count; i++) bits[i] = halved[i]! << 16;
+      for (let i = 0; i < count; i++) bits[i] = halved[i] << 16;
       return new Float32Array(bits.buffer);
     }
     default:

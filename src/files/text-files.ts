@@ -29,7 +29,7 @@ export async function readNumbered(root: string, file: string): Promise<Map<numb
     const match = /^(\d+)\s+(.+)$/.exec(text);
     if (!match) throw new DataError(`${where}: expected a number and a value, got "${shown(text)}".`);
     if (table.has(Number(match[1]))) throw new DataError(`${where}: ${match[1]} is there twice.`);
-    table.set(Number(match[1]), match[2]!);
+    table.set(Number(match[1]), match[2]);
   }
   return table;
 }
@@ -71,7 +71,7 @@ export async function readCsv(root: string, file: string, columns: readonly stri
 function fields(line: string): string[] {
   const out: string[] = [];
   for (const match of line.matchAll(/(?<=^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) {
-    out.push(match[1] === undefined ? match[2]! : match[1].replaceAll('""', '"'));
+    out.push(match[1] === undefined ? match[2] : match[1].replaceAll('""', '"'));
   }
   return out;
 }

@@ -27,7 +27,7 @@ export const isBitmap = (bytes: Uint8Array): boolean =>
   bytes.length > 26 &&
   bytes[0] === 0x42 &&
   bytes[1] === 0x4d &&
-  [12, 40, 52, 56, 64, 108, 124].includes(bytes[14]!);
+  [12, 40, 52, 56, 64, 108, 124].includes(bytes[14]);
 
 /** Throws when the bytes are no bitmap that is read here, are cut short, or have more than `maxPixels` pixels. */
 export function decodeBitmap(bytes: Uint8Array, maxPixels: number): RgbImage {
@@ -115,7 +115,7 @@ function unpackIndices(bytes: Uint8Array, header: Header): Uint8Array {
   const mask = (1 << bits) - 1;
   eachRow(header, (to, at) => {
     for (let x = 0; x < width; x++) {
-      const byte = bytes[at + Math.floor(x / perByte)]!;
+      const byte = bytes[at + Math.floor(x / perByte)];
       out[to + x] = (byte >> (8 - bits - (x % perByte) * bits)) & mask;
     }
   });
@@ -132,9 +132,9 @@ function unpackRuns(bytes: Uint8Array, { width, height, topDown, bits, offset }:
   };
   /** The index at place i of bytes from `at`, of 8 bits or 4. */
   const indexAt = (at: number, i: number) =>
-    bits === 8 ? bytes[at + i]! : (bytes[at + (i >> 1)]! >> (i % 2 === 0 ? 4 : 0)) & 15;
+    bits === 8 ? bytes[at + i] : (bytes[at + (i >> 1)] >> (i % 2 === 0 ? 4 : 0)) & 15;
   for (let at = offset; at + 1 < bytes.length && y < height; ) {
-    const [count, value] = [bytes[at]!, bytes[at + 1]!];
+    const [count, value] = [bytes[at], bytes[at + 1]];
     at += 2;
     if (count > 0) {
       for (let i = 0; i < count; i++) put(bits === 8 ? value : (value >> (i % 2 === 0 ? 4 : 0)) & 15);
@@ -157,7 +157,7 @@ function unpackRuns(bytes: Uint8Array, { width, height, topDown, bits, offset }:
 function colored(indices: Uint8Array, palette: Uint8Array): Uint8Array {
   const data = new Uint8Array(3 * indices.length);
   for (let i = 0; i < indices.length; i++)
-    for (let c = 0; c < 3; c++) data[3 * i + c] = palette[3 * indices[i]! + c]!;
+    for (let c = 0; c < 3; c++) data[3 * i + c] = palette[3 * indices[i]! + c];
   return data;
 }
 

@@ -5,7 +5,7 @@ export function isFourInkJpeg(bytes: Uint8Array): boolean {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return false;
   for (let at = 2; at + 9 < bytes.length; ) {
     if (bytes[at] !== 0xff) return false;
-    const marker = bytes[at + 1]!;
+    const marker = bytes[at + 1];
     // Fill bytes may stand before a marker.
     if (marker === 0xff) {
       at++;
@@ -13,7 +13,7 @@ export function isFourInkJpeg(bytes: Uint8Array): boolean {
     }
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
     if (isFrame) return bytes[at + 9] === 4;
-    const length = bytes[at + 2]! * 256 + bytes[at + 3]!;
+    const length = bytes[at + 2] * 256 + bytes[at + 3];
     if (marker === 0xda || length < 2) return false;
     at += 2 + length;
   }
@@ -30,9 +30,9 @@ export function inksToRgb(inks: Uint8Array): Uint8Array {
   const pixels = inks.length / 4;
   const data = new Uint8Array(3 * pixels);
   for (let i = 0; i < pixels; i++) {
-    const light = 255 - inks[4 * i + 3]!;
+    const light = 255 - inks[4 * i + 3];
     for (let c = 0; c < 3; c++) {
-      const product = inks[4 * i + c]! * light + 128;
+      const product = inks[4 * i + c] * light + 128;
       data[3 * i + c] = light - (((product >> 8) + product) >> 8);
     }
   }

@@ -129,7 +129,7 @@ function fromPixels(
   const data = new Uint8Array(pixels * 3);
   for (let channel = 0; channel < 3; channel++) {
     const plane = channels === 1 ? 0 : channel * pixels;
-    for (let i = 0; i < pixels; i++) data[i * 3 + channel] = bytes[plane + i]!;
+    for (let i = 0; i < pixels; i++) data[i * 3 + channel] = bytes[plane + i];
   }
   return { width, height, data };
 }

@@ -52,7 +52,7 @@ export const edits: readonly Edit[] = [
       const out = new Float32Array(images.length);
       for (let at = 0; at < images.length; at += pixels) {
         const random = seededRandom(0, `noise of image ${start + at / pixels}`);
-        for (let i = at; i < at + pixels; i++) out[i] = unit(images[i]! + 0.05 * random.normal());
+        for (let i = at; i < at + pixels; i++) out[i] = unit(images[i] + 0.05 * random.normal());
       }
       return out;
     },
@@ -78,7 +78,7 @@ function moved(
     for (let x = 0; x < to; x++) {
       const [fromY, fromX] = from(y, x);
       for (let plane = 0; plane < planes; plane++)
-        out[(plane * to + y) * to + x] = images[(plane * size + fromY) * size + fromX]!;
+        out[(plane * to + y) * to + x] = images[(plane * size + fromY) * size + fromX];
     }
   return out;
 }
@@ -93,12 +93,12 @@ function encodedAs(format: "jpeg" | "webp", quality: number): Edit["apply"] {
     for (let at = 0; at < images.length; at += 3 * area) {
       const bytes = new Uint8Array(3 * area);
       for (let p = 0; p < area; p++)
-        for (let c = 0; c < 3; c++) bytes[3 * p + c] = Math.round(255 * unit(images[at + c * area + p]!));
+        for (let c = 0; c < 3; c++) bytes[3 * p + c] = Math.round(255 * unit(images[at + c * area + p]));
       const raw = { width: size, height: size, channels: 3 } as const;
       const encoded = await sharp(bytes, { raw }).toFormat(format, { quality }).toBuffer();
       const decoded = await sharp(encoded).removeAlpha().raw().toBuffer();
       for (let p = 0; p < area; p++)
-        for (let c = 0; c < 3; c++) out[at + c * area + p] = decoded[3 * p + c]! / 255;
+        for (let c = 0; c < 3; c++) out[at + c * area + p] = decoded[3 * p + c] / 255;
     }
     return out;
   };

@@ -70,9 +70,9 @@ export function rgbOfPixels({ width, height, data }: PixelImage, index: number):
 function onWhite(rgba: Uint8Array, pixels: number): Uint8Array {
   const out = new Uint8Array(3 * pixels);
   for (let p = 0; p < pixels; p++) {
-    const alpha = rgba[4 * p + 3]!;
+    const alpha = rgba[4 * p + 3];
     for (let c = 0; c < 3; c++) {
-      out[3 * p + c] = Math.round((rgba[4 * p + c]! * alpha + 255 * (255 - alpha)) / 255);
+      out[3 * p + c] = Math.round((rgba[4 * p + c] * alpha + 255 * (255 - alpha)) / 255);
     }
   }
   return out;

@@ -3,7 +3,7 @@ import type { RgbImage } from "./types.ts";
 
 /** "P1" to "P6" and white space behind it. */
 export const isNetpbm = (bytes: Uint8Array): boolean =>
-  bytes[0] === 0x50 && bytes[1]! >= 0x31 && bytes[1]! <= 0x36 && isSpace(bytes[2]);
+  bytes[0] === 0x50 && bytes[1] >= 0x31 && bytes[1] <= 0x36 && isSpace(bytes[2]);
 
 const isSpace = (byte: number | undefined): boolean =>
   byte === 0x20 || (byte !== undefined && byte >= 9 && byte <= 13);
@@ -11,7 +11,7 @@ const isDigit = (byte: number | undefined): boolean => byte !== undefined && byt
 
 /** Throws when the bytes are no image of these, are cut short, or have more than `maxPixels` pixels. */
 export function decodeNetpbm(bytes: Uint8Array, maxPixels: number): RgbImage {
-  const kind = bytes[1]! - 0x30;
+  const kind = bytes[1] - 0x30;
   const reader = { bytes, at: 2 };
   const width = numberOf(reader);
   const height = numberOf(reader);
@@ -63,12 +63,10 @@ function sampler(reader: Reader, kind: number, width: number, most: number): (i:
     const row = Math.ceil(width / 8);
     return (i) => {
       const x = i % width;
-      return (bytes[start + Math.floor(i / width) * row + (x >> 3)]! >> (7 - (x & 7))) & 1;
+      return (bytes[start + Math.floor(i / width) * row + (x >> 3)] >> (7 - (x & 7))) & 1;
     };
   }
-  return most > 255
-    ? (i) => bytes[start + 2 * i]! * 256 + bytes[start + 2 * i + 1]!
-    : (i) => bytes[start + i]!;
+  return most > 255 ? (i) => bytes[start + 2 * i] * 256 + bytes[start + 2 * i + 1] : (i) => bytes[start + i];
 }
 
 /** Passes over white space and comments, which run to the end of their line. */
@@ -87,7 +85,7 @@ function numberOf(reader: Reader): number {
   let value = 0;
   const start = reader.at;
   while (isDigit(reader.bytes[reader.at]) && reader.at - start < 10) {
-    value = 10 * value + reader.bytes[reader.at++]! - 0x30;
+    value = 10 * value + reader.bytes[reader.at++] - 0x30;
   }
   if (reader.at === start) throw new Error(`it has no number at byte ${start}`);
   return value;

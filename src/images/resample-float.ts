@@ -22,14 +22,14 @@ export function resampleFloat(
     for (let y = 0; y < from; y++) {
       for (let x = 0; x < width; x++) {
         let sum = 0;
-        for (const { at, weight } of across[x]!) sum += weight * images[start + y * from + at]!;
+        for (const { at, weight } of across[x]) sum += weight * images[start + y * from + at];
         half[y * width + x] = sum;
       }
     }
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         let sum = 0;
-        for (const { at, weight } of down[y]!) sum += weight * half[at * width + x]!;
+        for (const { at, weight } of down[y]) sum += weight * half[at * width + x];
         out[(plane * height + y) * width + x] = Math.min(1, Math.max(0, sum));
       }
     }

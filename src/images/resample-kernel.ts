@@ -98,13 +98,13 @@ export function resamplePasses(
   }
   const plane = canvas.height * canvas.width;
   for (let y = 0; y < height; y++) {
-    const from = between + (down.first[y]! - top) * step;
-    pass.down(from, step, downWeights + 4 * y * down.stride, down.count[y]!, out, step);
+    const from = between + (down.first[y] - top) * step;
+    pass.down(from, step, downWeights + 4 * y * down.stride, down.count[y], out, step);
     let red = (canvas.top + y) * canvas.width + canvas.left;
     for (let at = out; at < out + 3 * width; at += 3, red++) {
-      canvas.data[red] = bytes[at]!;
-      canvas.data[red + plane] = bytes[at + 1]!;
-      canvas.data[red + 2 * plane] = bytes[at + 2]!;
+      canvas.data[red] = bytes[at];
+      canvas.data[red + plane] = bytes[at + 1];
+      canvas.data[red + 2 * plane] = bytes[at + 2];
     }
   }
 }

@@ -67,12 +67,12 @@ function axisTaps(from: number, to: number, filter: Filter, start: number, lengt
     let sum = 0;
     for (let t = 0; t < taps; t++) {
       raw[t] = filter.weight((low + t - center + 0.5) / widening);
-      sum += raw[t]!;
+      sum += raw[t];
     }
     let leading = 0;
     let used = 0;
     for (let t = 0; t < taps; t++) {
-      const share = sum === 0 ? raw[t]! : raw[t]! * (1 / sum);
+      const share = sum === 0 ? raw[t] : raw[t] * (1 / sum);
       const fixed = Math.trunc(share * (1 << precisionBits) + (share < 0 ? -0.5 : 0.5));
       if (fixed === 0 && used === 0) {
         leading++;
@@ -117,8 +117,8 @@ export function resample(
   let top = image.height;
   let bottom = 0;
   for (let y = 0; y < window.height; y++) {
-    top = Math.min(top, down.first[y]!);
-    bottom = Math.max(bottom, down.first[y]! + down.count[y]!);
+    top = Math.min(top, down.first[y]);
+    bottom = Math.max(bottom, down.first[y] + down.count[y]);
   }
   resamplePasses(image, across, down, top, bottom - top, target);
   return target.data;
@@ -153,7 +153,7 @@ export function interleave(planar: Uint8Array, width: number, height: number): R
   const pixels = width * height;
   const data = new Uint8Array(pixels * 3);
   for (let channel = 0; channel < 3; channel++) {
-    for (let i = 0; i < pixels; i++) data[i * 3 + channel] = planar[channel * pixels + i]!;
+    for (let i = 0; i < pixels; i++) data[i * 3 + channel] = planar[channel * pixels + i];
   }
   return { width, height, data };
 }

@@ -64,7 +64,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       };
     });
     const { seconds } = stages.at(-1)!;
-    const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+    const labels = Int32Array.from(rows, (row) => train.labels[row]);
     const calibration = await staged("calibration", () =>
       calibrate(probe, train, kind === "full" ? "all" : rows, gemm),
     );
@@ -91,8 +91,16 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
         out,
         {
           manifest: describeRun(place, {
-            ...{ kind, config, command: params.command, threads: params.threads },
-            ...{ lambda: probe.lambda, calibration, tau: config.tau, stages, ...evaluation, seconds },
+            kind,
+            config,
+            command: params.command,
+            threads: params.threads,
+            lambda: probe.lambda,
+            calibration,
+            tau: config.tau,
+            stages,
+            ...evaluation,
+            seconds,
             fingerprints: await fingerprintsOf(place),
           }),
           images: () => realImages(place, rows),

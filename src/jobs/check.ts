@@ -85,33 +85,40 @@ export async function checkDataSet(params: CheckParams, context: JobContext): Pr
       const [split, rows, at] =
         row < train.count ? (["train", train, row] as const) : (["test", test!, row - train.count] as const);
       const { id } = source.images(split).at(rows.imageIndices?.[at] ?? at);
-      return { split, image: id, class: names[rows.labels[at]!]! };
+      return { split, image: id, class: names[rows.labels[at]!] };
     };
     const counts = { train: classCounts(source, "train"), test: test && classCounts(source, "test") };
     return {
-      ...{ data: source.name, encoder: params.encoder },
+      data: source.name,
+      encoder: params.encoder,
       classes: names.map((name, c) => {
-        const row = found.confusion[c]!;
+        const row = found.confusion[c];
         const all = row.reduce((sum, n) => sum + n, 0);
         return {
-          ...{ name, train: counts.train[c]! },
-          ...(counts.test ? { test: counts.test[c]! } : {}),
-          accuracy: all === 0 ? null : row[c]! / all,
+          name,
+          train: counts.train[c],
+          ...(counts.test ? { test: counts.test[c] } : {}),
+          accuracy: all === 0 ? null : row[c] / all,
         };
       }),
-      ...{ accuracy: found.accuracy, lambda, confusion: found.confusion },
+      accuracy: found.accuracy,
+      lambda,
+      confusion: found.confusion,
       ...(onTest ? { testAccuracy: onTest.top1 } : {}),
       suspects: found.suspects.map(({ row, label: _, suggested, ...rest }) => ({
         ...imageAt(row),
-        ...{ suggested: names[suggested]!, ...rest },
+        suggested: names[suggested],
+        ...rest,
       })),
       duplicates: pairs.map(({ first, second, similarity }) => ({
-        ...{ first: imageAt(first), second: imageAt(second), similarity },
+        first: imageAt(first),
+        second: imageAt(second),
+        similarity,
         leak: first < train.count !== second < train.count,
       })),
       outliers: found.outliers.map(({ row, leverage }) => ({ ...imageAt(row), leverage })),
       confused: confusedPairs(found.confusion).map(({ classes: [a, b], share }) => ({
-        classes: [names[a]!, names[b]!] as const,
+        classes: [names[a], names[b]] as const,
         share,
       })),
     };

@@ -78,14 +78,16 @@ export async function classifyImages(params: ClassifyParams, context: JobContext
     context.progress({ ...stage, done: 0 });
     for await (const batch of encodedBatches(givenImages(images), "test", encoder, {
       indices: Int32Array.from(images, (_, i) => i),
-      ...{ batchSize, maxBad: images.length, skipped: [] },
+      batchSize,
+      maxBad: images.length,
+      skipped: [],
     })) {
       if (context.signal.aborted) throw new InterruptedError("Stopped while classifying images.");
       const features = matrix(batch.indices.length, encoder.featureSize, Float64Array.from(batch.features));
       const ranked =
         batch.indices.length > 0 ? rankedImages(probe, features, manifest.classes, runnersUp) : [];
       for (const [i, index] of batch.indices.entries()) {
-        found[index] = { image: nameOfInput(images[index]!, index), ...ranked[i]! };
+        found[index] = { image: nameOfInput(images[index], index), ...ranked[i] };
       }
       for (const { id, index, reason } of batch.bad) found[index] = { image: id, unreadable: reason };
       context.progress({ ...stage, done: Math.min(images.length, found.length) });
@@ -110,14 +112,16 @@ function rankedImages(
   return Array.from({ length: scores.rows }, (_, i) => {
     const at = i * scores.cols;
     const own = scores.data.subarray(at, at + scores.cols);
-    const order = Array.from(own.keys()).sort((a, b) => own[b]! - own[a]! || a - b);
+    const order = Array.from(own.keys()).sort((a, b) => own[b] - own[a] || a - b);
     const ranked = order.slice(0, 1 + runnersUp).map((c) => ({
-      ...{ class: classes[c]!, score: own[c]! },
-      ...(probabilities ? { probability: probabilities.data[at + c]! } : {}),
+      class: classes[c],
+      score: own[c],
+      ...(probabilities ? { probability: probabilities.data[at + c] } : {}),
     }));
     const [best, ...others] = ranked;
     return {
-      ...{ ...best!, index: order[0]! },
+      ...best!,
+      index: order[0],
       ...(calibration ? { unknown: best!.score < calibration.unknownBelow } : {}),
       runnersUp: others,
     };

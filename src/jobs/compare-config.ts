@@ -206,15 +206,19 @@ export function cellsOf(grid: CompareConfig): Cell[] {
         const once = isSeedless(baseline);
         const taken = setTaken(baseline, of, grid.methods.slice(0, k), name);
         for (const ipc of baseline === "full" ? [1] : grid.ipc)
-          for (const seed of once ? [grid.seeds[0]!] : grid.seeds) {
+          for (const seed of once ? [grid.seeds[0]] : grid.seeds) {
             const every = several ? grid.seeds : evaluationSeeds;
             const own = baseline === "full" ? grid.evaluate.fullSeeds : undefined;
             cells.push({
-              ...{ data, encoder, method: name, ipc, seed },
+              data,
+              encoder,
+              method: name,
+              ipc,
+              seed,
               ...(preset === undefined ? {} : { preset }),
               ...(baseline === undefined ? {} : { baseline }),
               ...(taken
-                ? { of: { method: taken.name, seed: isSeedless(taken.baseline) ? grid.seeds[0]! : seed } }
+                ? { of: { method: taken.name, seed: isSeedless(taken.baseline) ? grid.seeds[0] : seed } }
                 : {}),
               published: published ?? baseline,
               config: checked({ ...withPreset(preset, config), ipc, seed }, name),

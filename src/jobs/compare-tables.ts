@@ -66,7 +66,7 @@ export function comparisonRows(cells: readonly CellResult[], published?: Publish
   const [dataNames, encoderNames] = [new Names(), new Names()];
   for (const { cell, on, evaluations } of cells) {
     for (const [k, evaluation] of evaluations.entries()) {
-      const [data, made, evaluated] = [cell.data.data, cell.encoder.encoder.text, on[k]!];
+      const [data, made, evaluated] = [cell.data.data, cell.encoder.encoder.text, on[k]];
       dataNames.add(data, evaluation.data);
       encoderNames.add(made, evaluation.distilledWith);
       encoderNames.add(evaluated, evaluation.encoder);
@@ -91,7 +91,8 @@ export function comparisonRows(cells: readonly CellResult[], published?: Publish
       evaluatedOn: encoderNames.of(on),
       method: cell.method,
       ...(cell.baseline === undefined ? {} : { baseline: cell.baseline }),
-      ...{ ipc: cell.ipc, epochs: first.epochs },
+      ipc: cell.ipc,
+      epochs: first.epochs,
       outcomes: outcomesOf(evaluations.flatMap((e) => e.probes)),
       ...editedRow(evaluations.flatMap((e) => e.edits ?? [])),
       seconds: meanStd(evaluations.map((e) => e.seconds)).mean,
@@ -126,7 +127,7 @@ function editedRow(edits: readonly EditedAccuracy[]): { edits?: EditedRow } {
     edits: {
       mean: spread(({ mean }) => mean),
       worst: spread(({ worst }) => worst),
-      each: first.each.map(({ name }, i) => ({ name, top1: spread(({ each }) => each[i]!.top1) })),
+      each: first.each.map(({ name }, i) => ({ name, top1: spread(({ each }) => each[i].top1) })),
     },
   };
 }
@@ -143,7 +144,9 @@ function outcomesOf(probes: readonly ProbeResult[]): ProbeOutcome[] {
       const [top5, worstGroup] = [spread((p) => p.top5), spread((p) => p.worstGroup)];
       return [
         {
-          ...{ probe, augmented, top1: spread((p) => p.top1)! },
+          probe,
+          augmented,
+          top1: spread((p) => p.top1)!,
           ...(top5 ? { top5 } : {}),
           ...(worstGroup ? { worstGroup } : {}),
         },
@@ -172,7 +175,8 @@ function probesOf(rows: readonly Row[]): ProbeOutcome[] {
 }
 
 const headsOf = ({ epochs, outcomes }: Row) => ({
-  ...{ epochs, seeds: outcomes.find((o) => o.probe !== "closed-form")?.top1.values.length },
+  epochs,
+  seeds: outcomes.find((o) => o.probe !== "closed-form")?.top1.values.length,
 });
 
 function accuracyTable(title: string, rows: readonly Row[], published: Published | undefined): Table {

@@ -67,8 +67,13 @@ export function describeRun(
     classes: [...source.classes],
     imageSize: preprocessing.crop[0],
     encoder: {
-      ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
-      ...{ featureSize, precision, preprocessing },
+      ...provenance,
+      feature: feature.tensor,
+      pool: feature.pool,
+      askedPool: feature.askedPool,
+      featureSize,
+      precision,
+      preprocessing,
       ...(Object.keys(form).length > 0 ? { form } : {}),
     },
     data: {
@@ -79,17 +84,18 @@ export function describeRun(
       licences: [...(source.licenses ?? [])],
     },
     probe: {
-      normalization: config.normalize[0]!,
+      normalization: config.normalize[0],
       lambda: facts.lambda,
       tau: facts.tau,
-      usesStatistics: needsStatistics(config.normalize[0]!),
+      usesStatistics: needsStatistics(config.normalize[0]),
       calibration: facts.calibration,
     },
     metrics: {
       ...(own
         ? {
             closedForm: {
-              ...{ top1: own.top1, perClass: perClassOf(own) },
+              top1: own.top1,
+              perClass: perClassOf(own),
               ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
             },
           }

@@ -153,14 +153,20 @@ async function distillTo(
           out,
           {
             manifest: describeRun(place, {
-              ...{ kind: "distilled", config, preset: params.preset, command: params.command },
+              kind: "distilled",
+              config,
+              preset: params.preset,
+              command: params.command,
               ...{
                 threads: params.threads,
                 lambda: config.lambda,
                 calibration,
-                tau: Math.exp(synthesis.state.logTau.values[0]!),
+                tau: Math.exp(synthesis.state.logTau.values[0]),
               },
-              ...{ stages, ...evaluation, seconds: distillSeconds, fingerprints },
+              stages,
+              ...evaluation,
+              seconds: distillSeconds,
+              fingerprints,
             }),
             images: () => images.rendered(),
             labels: syntheticLabels(classes, config.ipc),

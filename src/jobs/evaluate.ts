@@ -192,14 +192,22 @@ async function benchOf(
     test: place.test!,
     validation: await validationOf(place.train),
     gemm: place.gemm,
-    ...{ probes, seeds, epochs: params.epochs ?? 1000, signal: context.signal },
+    probes,
+    seeds,
+    epochs: params.epochs ?? 1000,
+    signal: context.signal,
     onSeed: (detail) =>
       context.progress({ stage: "Evaluating", done: ++done, total: 0, unit: "probes", detail }),
   };
   const augmented = { off: [false], only: [true], both: [false, true] }[params.augmentation ?? "both"];
   const draws = params.draws ?? defaultDraws;
   return {
-    ...{ place, protocol, augmenter, augmented, draws, edits: params.edits ?? true },
+    place,
+    protocol,
+    augmenter,
+    augmented,
+    draws,
+    edits: params.edits ?? true,
     references:
       params.references === false
         ? undefined
@@ -259,7 +267,11 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
     seconds: manifest.seconds,
     peakMemoryBytes: manifest.peakMemoryBytes,
     count: protocol.test.count,
-    ...{ probes, full, random, draws: bench.draws, epochs: protocol.epochs },
+    probes,
+    full,
+    random,
+    draws: bench.draws,
+    epochs: protocol.epochs,
     ...(edits ? { edits } : {}),
     ...(references === undefined || references.fullEpochs === protocol.epochs
       ? {}

@@ -114,8 +114,18 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       ["Adam", adamMs],
     ] as const;
     return {
-      ...{ encoder: encoder.provenance.id, size, images: count, classes, batch, activations },
-      ...{ device: runtime.device, threads: runtime.threads, steps, stepMs, targetsMs, encoderMs },
+      encoder: encoder.provenance.id,
+      size,
+      images: count,
+      classes,
+      batch,
+      activations,
+      device: runtime.device,
+      threads: runtime.threads,
+      steps,
+      stepMs,
+      targetsMs,
+      encoderMs,
       stages: stages.map(([name, ms]) => ({ name, ms, share: ms / stepMs })),
       outsideMs: Math.max(0, encoderMs - nodes.reduce((sum, node) => sum + node.ms, 0)),
       ops: byOperator(nodes).map((op) => ({ ...op, share: op.ms / encoderMs })),
@@ -230,5 +240,5 @@ async function medianTime(times: number, work: () => Promise<unknown>): Promise<
     await work();
     taken.push(performance.now() - start);
   }
-  return taken.sort((a, b) => a - b)[taken.length >> 1]!;
+  return taken.sort((a, b) => a - b)[taken.length >> 1];
 }

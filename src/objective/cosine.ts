@@ -11,7 +11,7 @@ export function cosineDistance(a: Matrix, b: Matrix): { loss: number; gradient: 
   if (lengthA === 0 || lengthB === 0) return { loss: 1, gradient };
   const cos = innerProduct(a, b) / (lengthA * lengthB);
   for (let i = 0; i < gradient.data.length; i++) {
-    gradient.data[i] = ((cos * b.data[i]!) / lengthB - a.data[i]! / lengthA) / lengthB;
+    gradient.data[i] = ((cos * b.data[i]) / lengthB - a.data[i] / lengthA) / lengthB;
   }
   return { loss: 1 - cos, gradient };
 }
@@ -19,7 +19,7 @@ export function cosineDistance(a: Matrix, b: Matrix): { loss: number; gradient: 
 /** The columns of `w` divided by their 2-norms (zero columns stay zero), and the pullback of that division. */
 export function normalizeColumns(w: Matrix): { values: Matrix; pullback: (cotangent: Matrix) => Matrix } {
   const inverse = columnDots(w, w);
-  for (let j = 0; j < w.cols; j++) inverse[j] = inverse[j]! > 0 ? 1 / Math.sqrt(inverse[j]!) : 0;
+  for (let j = 0; j < w.cols; j++) inverse[j] = inverse[j] > 0 ? 1 / Math.sqrt(inverse[j]) : 0;
   const values = scaleColumns(w, inverse);
   return {
     values,
@@ -36,7 +36,7 @@ function columnDots(a: Matrix, b: Matrix): Float64Array {
   const { cols } = a;
   const out = new Float64Array(cols);
   for (let at = 0; at < a.data.length; at += cols) {
-    for (let j = 0; j < cols; j++) out[j]! += a.data[at + j]! * b.data[at + j]!;
+    for (let j = 0; j < cols; j++) out[j] += a.data[at + j] * b.data[at + j];
   }
   return out;
 }
@@ -45,7 +45,7 @@ function scaleColumns(a: Matrix, factors: Float64Array): Matrix {
   const { rows, cols } = a;
   const out = matrix(rows, cols);
   for (let at = 0; at < out.data.length; at += cols) {
-    for (let j = 0; j < cols; j++) out.data[at + j] = a.data[at + j]! * factors[j]!;
+    for (let j = 0; j < cols; j++) out.data[at + j] = a.data[at + j] * factors[j];
   }
   return out;
 }

@@ -30,7 +30,7 @@ export const lgm: Objective = {
     const E = matrix(
       m,
       C,
-      P.data.map((p, i) => (p - Ys.data[i]! - 1 / C) / m),
+      P.data.map((p, i) => (p - Ys.data[i] - 1 / C) / m),
     );
     const synthetic = await gemm.multiply(Zs, E, { transA: true });
 
@@ -40,8 +40,8 @@ export const lgm: Objective = {
     const byScores = matrix(m, C);
     for (let at = 0; at < byE.data.length; at += C) {
       let mean = 0;
-      for (let c = at; c < at + C; c++) mean += P.data[c]! * byE.data[c]!;
-      for (let c = at; c < at + C; c++) byScores.data[c] = (P.data[c]! * (byE.data[c]! - mean)) / m;
+      for (let c = at; c < at + C; c++) mean += P.data[c] * byE.data[c];
+      for (let c = at; c < at + C; c++) byScores.data[c] = (P.data[c] * (byE.data[c] - mean)) / m;
     }
     const direct = await gemm.multiply(E, byGradient, { transB: true });
     return {

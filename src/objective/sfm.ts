@@ -30,9 +30,9 @@ export const sfm: Objective = {
     const byMean = flows(gradient);
     const dZs = matrix(Zs.rows, Zs.cols);
     for (let i = 0; i < Zs.rows; i++) {
-      const share = 1 / own.counts[labels[i]!]!;
+      const share = 1 / own.counts[labels[i]!];
       for (let j = 0; j < Zs.cols; j++) {
-        dZs.data[i * Zs.cols + j] = share * byMean.data[labels[i]! * Zs.cols + j]!;
+        dZs.data[i * Zs.cols + j] = share * byMean.data[labels[i]! * Zs.cols + j];
       }
     }
     return { loss, dZs };
@@ -45,8 +45,8 @@ function flows(means: Matrix): Matrix {
   const out = matrix(C, d);
   for (let j = 0; j < d; j++) {
     let total = 0;
-    for (let c = 0; c < C; c++) total += data[c * d + j]!;
-    for (let at = j; at < data.length; at += d) out.data[at] = (total - data[at]!) / (C - 1) - data[at]!;
+    for (let c = 0; c < C; c++) total += data[c * d + j];
+    for (let at = j; at < data.length; at += d) out.data[at] = (total - data[at]) / (C - 1) - data[at];
   }
   return out;
 }

@@ -124,7 +124,7 @@ export class Model {
       ),
     );
     const results = await session.run(only(feeds, session), { only: this.outputs });
-    return mapped(this.outputs, (name) => fromTensor(results[name]!));
+    return mapped(this.outputs, (name) => fromTensor(results[name]));
   }
 
   /**
@@ -143,16 +143,16 @@ export class Model {
       return compileDerivative(this.#runtime, plan, this.#activations, { precision: this.#precision });
     });
     const { values, saved } = await f.forward(feeds);
-    const outputs = mapped(this.outputs, (name) => fromTensor(values[name]!, name in saved));
+    const outputs = mapped(this.outputs, (name) => fromTensor(values[name], name in saved));
     const release = () => letGo(saved);
     return {
-      output: outputs[this.outputs[0]!]!,
+      output: outputs[this.outputs[0]!],
       outputs,
       vjp: async (cotangent) => {
         const gradients = await f.pullback(feeds, saved, cotangentsOf(cotangent, f.outputs));
         return mapped(this.wrt, (name) => {
           const data = gradients[name];
-          const type = { dtype: feeds[name]!.type as DataType, dims: shapes[name]! };
+          const type = { dtype: feeds[name].type as DataType, dims: shapes[name] };
           return data === undefined ? zerosOf(type) : { dims: type.dims, data };
         });
       },
@@ -177,7 +177,7 @@ export class Model {
             "Choose one with the option `output`, or use vjp with a cotangent.",
         );
       }
-      return { value: output.data[0]!, gradients: await vjp([1]) };
+      return { value: output.data[0], gradients: await vjp([1]) };
     } finally {
       release();
     }
@@ -218,10 +218,10 @@ export class Model {
     }
     const shapes = mapped(
       this.inputs.map(({ name }) => name),
-      (name) => [...inputs[name]!.dims],
+      (name) => [...inputs[name].dims],
     );
     requireFit(this.#function.graph, shapes);
-    const feeds = this.inputs.map(({ name, dtype }) => [name, toTensor(name, dtype, inputs[name]!)] as const);
+    const feeds = this.inputs.map(({ name, dtype }) => [name, toTensor(name, dtype, inputs[name])] as const);
     return { feeds: Object.fromEntries(feeds), shapes };
   }
 }

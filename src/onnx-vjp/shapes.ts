@@ -37,7 +37,7 @@ export function staticShapes({ name, graph }: ModelFunction, given: Shapes = {})
 /** The shapes themselves. @throws ShapeError for one that the model does not take */
 export function requireFit(graph: Graph, shapes: Shapes): Shapes {
   for (const { name, dims } of graph.inputs) {
-    const shape = shapes[name]!;
+    const shape = shapes[name];
     const fits =
       shape.length === dims.length && dims.every((d, i) => typeof d !== "number" || d === shape[i]);
     if (fits && shape.every((d) => Number.isInteger(d) && d > 0)) continue;
@@ -56,7 +56,7 @@ export async function prepareFunction(
   { graph, of }: ModelFunction,
   shapes: Shapes,
 ): Promise<TracedGraph> {
-  const inputs = graph.inputs.map((input) => ({ ...input, dims: shapes[input.name]! }));
+  const inputs = graph.inputs.map((input) => ({ ...input, dims: shapes[input.name] }));
   // Of a tensor inside the model the file does not say the element type.
   const inferred = await inferredTypes(runtime, { ...graph, outputs: [] }, of);
   const outputs = graph.outputs.map((output) => ({

@@ -100,7 +100,7 @@ export async function writeVjp(
     pullback: {
       file: files.pullback,
       inputs: named.inputs.map(infoOf),
-      cotangents: Object.fromEntries(f.of.map((name, i) => [name, outline.cotangents[i]!])),
+      cotangents: Object.fromEntries(f.of.map((name, i) => [name, outline.cotangents[i]])),
       gradients: Object.fromEntries(f.wrt.map((name) => [name, gradientOf(name)])),
     },
   };
@@ -126,8 +126,8 @@ const infoOf = ({ name, dtype, dims }: ValueInfo): TensorInfo => ({ name, dtype,
 
 /** The pullback with outputs that are named after the inputs that they belong to. */
 function withNamedGradients(graph: Graph, gradients: readonly string[], wrt: readonly string[]): Graph {
-  const passed = wrt.map((input, i) => identity(gradients[i]!, gradientOf(input)));
-  const outputs = graph.outputs.map((output, i) => ({ ...output, name: gradientOf(wrt[i]!) }));
+  const passed = wrt.map((input, i) => identity(gradients[i], gradientOf(input)));
+  const outputs = graph.outputs.map((output, i) => ({ ...output, name: gradientOf(wrt[i]) }));
   return { ...graph, nodes: [...graph.nodes, ...passed], outputs };
 }
 

@@ -64,8 +64,8 @@ export function inverseNorms(
   for (let i = 0; i < rows; i++) {
     let squares = 0;
     for (let j = 0, at = i * d; j < d; j++, at++) {
-      const centered = mean ? features[at]! - mean[j]! : features[at]!;
-      const value = std ? centered / std[j]! : centered;
+      const centered = mean ? features[at] - mean[j] : features[at];
+      const value = std ? centered / std[j] : centered;
       squares += value * value;
     }
     if (squares > 0) inverse[i] = 1 / Math.sqrt(squares);
@@ -77,7 +77,7 @@ export function inverseNorms(
 function scaledRows(a: Matrix, factors: Float64Array): Matrix {
   const out = a.data.slice();
   for (let i = 0; i < a.rows; i++) {
-    for (let at = i * a.cols; at < (i + 1) * a.cols; at++) out[at]! *= factors[i]!;
+    for (let at = i * a.cols; at < (i + 1) * a.cols; at++) out[at] *= factors[i];
   }
   return matrix(a.rows, a.cols, out);
 }
@@ -86,8 +86,8 @@ function scaledRows(a: Matrix, factors: Float64Array): Matrix {
 function weightedSum(a: Matrix, weights?: Float64Array): Float64Array {
   const out = new Float64Array(a.cols);
   for (let i = 0; i < a.rows; i++) {
-    const weight = weights ? weights[i]! : 1;
-    for (let k = 0; k < a.cols; k++) out[k]! += weight * a.data[i * a.cols + k]!;
+    const weight = weights ? weights[i] : 1;
+    for (let k = 0; k < a.cols; k++) out[k] += weight * a.data[i * a.cols + k];
   }
   return out;
 }
@@ -95,13 +95,13 @@ function weightedSum(a: Matrix, weights?: Float64Array): Float64Array {
 /** Subtracts `row` from every row of `a`, in place. */
 function subtractFromRows(a: Matrix, row: Float64Array): void {
   for (let at = 0; at < a.data.length; at += a.cols) {
-    for (let k = 0; k < a.cols; k++) a.data[at + k]! -= row[k]!;
+    for (let k = 0; k < a.cols; k++) a.data[at + k] -= row[k];
   }
 }
 
 /** Subtracts the outer product u vᵀ from `a`, in place. */
 function subtractOuter(a: Matrix, u: Float64Array, v: Float64Array): void {
   for (let i = 0; i < a.rows; i++) {
-    for (let k = 0; k < a.cols; k++) a.data[i * a.cols + k]! -= u[i]! * v[k]!;
+    for (let k = 0; k < a.cols; k++) a.data[i * a.cols + k] -= u[i] * v[k];
   }
 }

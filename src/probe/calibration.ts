@@ -39,7 +39,7 @@ export async function calibrate(
 ): Promise<Calibration> {
   const classes = probe.weight.cols;
   const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)));
-  const labels = Int32Array.from(rows, (row) => train.labels[row]!);
+  const labels = Int32Array.from(rows, (row) => train.labels[row]);
   const scores = matrix(rows.length, classes);
   let filled = 0;
   if (solvedOn === "all") {
@@ -62,8 +62,8 @@ export async function calibrate(
   const rejected = Math.floor(askedFalseAlarms * best.length);
   return {
     temperature: fitTemperature(scores, labels),
-    unknownBelow: best[rejected]!,
-    falseAlarms: best.indexOf(best[rejected]!) / best.length,
+    unknownBelow: best[rejected],
+    falseAlarms: best.indexOf(best[rejected]) / best.length,
     images: rows.length,
   };
 }
@@ -81,7 +81,7 @@ async function replaceSolved(
   if (!solvedOn.some((row) => place.has(row))) return;
   const features = new Float32Array(solvedOn.length * train.featureSize);
   await train.rows(solvedOn, features);
-  const labels = Int32Array.from(solvedOn, (row) => train.labels[row]!);
+  const labels = Int32Array.from(solvedOn, (row) => train.labels[row]);
   const Y = centeredOneHot(labels, scores.cols);
   const Z = probe.map.apply(features, solvedOn.length).values;
   const left = await leaveOneOut(Z, Y, probe.lambda, gemm);
@@ -120,8 +120,8 @@ export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): numbe
     for (let i = 0; i < rows; i++) {
       const at = i * cols;
       for (let c = 0; c < cols; c++) {
-        const target = c === labels[i]! ? off * (rows + 1) : off;
-        sum += (p.data[at + c]! - target) * data[at + c]!;
+        const target = c === labels[i] ? off * (rows + 1) : off;
+        sum += (p.data[at + c] - target) * data[at + c];
       }
     }
     return sum;

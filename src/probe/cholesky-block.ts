@@ -14,12 +14,12 @@ export function inverseFactor(a: Matrix, shift: number, diagonal: Float64Array, 
   const size = n + (n % 2);
   const lower = new Float64Array(size * size);
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) lower[i * size + j] = a.data[i * n + j]!;
-    lower[i * size + i]! += shift;
+    for (let j = 0; j <= i; j++) lower[i * size + j] = a.data[i * n + j];
+    lower[i * size + i] += shift;
   }
   if (size > n) lower[size * size - 1] = 1;
   factorize(lower, size, (index, pivot) => {
-    const original = index < n ? diagonal[start + index]! : 1;
+    const original = index < n ? diagonal[start + index] : 1;
     // What is left after subtraction from the diagonal element is only rounding error below its own epsilon.
     if (pivot > 4 * Number.EPSILON * original) return Math.sqrt(pivot);
     throw notPositiveDefinite(start + index, diagonal.length, pivot, original);
@@ -37,33 +37,33 @@ function factorize(l: Float64Array, n: number, root: (index: number, pivot: numb
     const [row, next] = [i * n, i * n + n];
     for (let j = 0; j < i; j += 2) {
       const [a, b] = [j * n, j * n + n];
-      let s00 = l[row + j]!;
-      let s01 = l[row + j + 1]!;
-      let s10 = l[next + j]!;
-      let s11 = l[next + j + 1]!;
+      let s00 = l[row + j];
+      let s01 = l[row + j + 1];
+      let s10 = l[next + j];
+      let s11 = l[next + j + 1];
       for (let k = 0; k < j; k++) {
-        const x0 = l[row + k]!;
-        const x1 = l[next + k]!;
-        const y0 = l[a + k]!;
-        const y1 = l[b + k]!;
+        const x0 = l[row + k];
+        const x1 = l[next + k];
+        const y0 = l[a + k];
+        const y1 = l[b + k];
         s00 -= x0 * y0;
         s01 -= x0 * y1;
         s10 -= x1 * y0;
         s11 -= x1 * y1;
       }
-      s00 /= l[a + j]!;
-      s10 /= l[a + j]!;
+      s00 /= l[a + j];
+      s10 /= l[a + j];
       l[row + j] = s00;
       l[next + j] = s10;
-      l[row + j + 1] = (s01 - s00 * l[b + j]!) / l[b + j + 1]!;
-      l[next + j + 1] = (s11 - s10 * l[b + j]!) / l[b + j + 1]!;
+      l[row + j + 1] = (s01 - s00 * l[b + j]) / l[b + j + 1];
+      l[next + j + 1] = (s11 - s10 * l[b + j]) / l[b + j + 1];
     }
-    let s00 = l[row + i]!;
-    let s10 = l[next + i]!;
-    let s11 = l[next + i + 1]!;
+    let s00 = l[row + i];
+    let s10 = l[next + i];
+    let s11 = l[next + i + 1];
     for (let k = 0; k < i; k++) {
-      const x0 = l[row + k]!;
-      const x1 = l[next + k]!;
+      const x0 = l[row + k];
+      const x1 = l[next + k];
       s00 -= x0 * x0;
       s10 -= x1 * x0;
       s11 -= x1 * x1;
@@ -81,7 +81,7 @@ function invertTransposed(l: Float64Array, n: number): Float64Array {
   const t = new Float64Array(n * n);
   for (let i = 0; i < n; i += 2) {
     const [row, next] = [i * n, i * n + n];
-    const [d0, d1, below] = [1 / l[row + i]!, 1 / l[next + i + 1]!, l[next + i]!];
+    const [d0, d1, below] = [1 / l[row + i], 1 / l[next + i + 1], l[next + i]];
     for (let j = 0; j < i; j += 2) {
       const [a, b] = [j * n, j * n + n];
       let s00 = 0;
@@ -89,10 +89,10 @@ function invertTransposed(l: Float64Array, n: number): Float64Array {
       let s10 = 0;
       let s11 = 0;
       for (let k = j; k < i; k++) {
-        const x0 = l[row + k]!;
-        const x1 = l[next + k]!;
-        const y0 = t[a + k]!;
-        const y1 = t[b + k]!;
+        const x0 = l[row + k];
+        const x1 = l[next + k];
+        const y0 = t[a + k];
+        const y1 = t[b + k];
         s00 += x0 * y0;
         s01 += x0 * y1;
         s10 += x1 * y0;

@@ -8,7 +8,7 @@ const classMemory = 256 * 2 ** 20;
 /** Rows of each class, in order. Throws DataError for a class with fewer than `ipc`. */
 export function indicesByClass(labels: Int32Array, classes: number, ipc: number): number[][] {
   const byClass = Array.from({ length: classes }, (): number[] => []);
-  for (let i = 0; i < labels.length; i++) byClass[labels[i]!]!.push(i);
+  for (let i = 0; i < labels.length; i++) byClass[labels[i]!].push(i);
   for (const [c, indices] of byClass.entries()) {
     if (indices.length < ipc) {
       throw new DataError(
@@ -26,7 +26,7 @@ export async function subsetOf(
   memoryBytes = classMemory,
 ): Promise<FeatureRows> {
   const wanted = Int32Array.from(indices);
-  const labels = wanted.map((i) => real.labels[i]!);
+  const labels = wanted.map((i) => real.labels[i]);
   const { featureSize } = real;
   if (wanted.length * featureSize * 4 <= memoryBytes) {
     const features = new Float32Array(wanted.length * featureSize);
@@ -39,7 +39,7 @@ export async function subsetOf(
     labels,
     rows: (rows, out) =>
       real.rows(
-        Int32Array.from(rows, (i) => wanted[i]!),
+        Int32Array.from(rows, (i) => wanted[i]),
         out,
       ),
   };
@@ -59,7 +59,7 @@ export async function chooseByClass(
   const chosen = new Int32Array(classes * ipc);
   for (const [c, indices] of indicesByClass(real.labels, classes, ipc).entries()) {
     const picked = await choose(await subsetOf(real, indices, options.memoryBytes), c);
-    for (const [i, row] of picked.entries()) chosen[c * ipc + i] = indices[row]!;
+    for (const [i, row] of picked.entries()) chosen[c * ipc + i] = indices[row];
     options.onClass?.(c);
   }
   return chosen;

@@ -28,12 +28,12 @@ export class ClassSums {
           `expected as many labels as features, of size ${d}`,
       );
     }
-    for (let i = 0; i < labels.length; i++) requireLabel(labels[i]!, this.seen + i, classes);
+    for (let i = 0; i < labels.length; i++) requireLabel(labels[i], this.seen + i, classes);
     for (let i = 0; i < labels.length; i++) {
-      const to = labels[i]! * d;
+      const to = labels[i] * d;
       const from = i * d;
-      for (let j = 0; j < d; j++) data[to + j]! += features.data[from + j]!;
-      this.counts[labels[i]!]!++;
+      for (let j = 0; j < d; j++) data[to + j] += features.data[from + j];
+      this.counts[labels[i]!]++;
     }
     this.seen += labels.length;
   }
@@ -43,8 +43,8 @@ export class ClassSums {
     if (other.sums.rows !== this.sums.rows || other.sums.cols !== this.sums.cols) {
       throw new RangeError("sums over different classes or feature sizes cannot be merged");
     }
-    for (let i = 0; i < this.sums.data.length; i++) this.sums.data[i]! += other.sums.data[i]!;
-    for (let c = 0; c < this.counts.length; c++) this.counts[c]! += other.counts[c]!;
+    for (let i = 0; i < this.sums.data.length; i++) this.sums.data[i] += other.sums.data[i];
+    for (let c = 0; c < this.counts.length; c++) this.counts[c] += other.counts[c];
     this.seen += other.seen;
   }
 
@@ -54,7 +54,7 @@ export class ClassSums {
     return matrix(
       rows,
       cols,
-      data.map((x, i) => x / Math.max(1, this.counts[Math.floor(i / cols)]!)),
+      data.map((x, i) => x / Math.max(1, this.counts[Math.floor(i / cols)])),
     );
   }
 }

@@ -43,7 +43,7 @@ export async function fitClosedFormOnRows(
   const features = new Float32Array(rows.length * train.featureSize);
   await train.rows(rows, features);
   const labels = centeredOneHot(
-    Int32Array.from(rows, (row) => train.labels[row]!),
+    Int32Array.from(rows, (row) => train.labels[row]),
     classes,
   );
   return fitClosedForm(features, labels, map, lambda, gemm);
@@ -69,7 +69,7 @@ export async function evaluateClosedForm(
     const scores = await gemm.multiply(values, probe.weight);
     if (temperature !== undefined) calibration.add(softmaxRows(scores, temperature), labels);
     const { groups = test.groups } = options;
-    metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]!));
+    metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]));
   }
   const result = metrics.result();
   return temperature === undefined ? result : { ...result, calibrationError: calibration.result() };

@@ -11,15 +11,15 @@ export function softmaxRows(scores: Matrix): Float64Array {
     const start = i * cols;
     const end = start + cols;
     let highest = Number.NEGATIVE_INFINITY;
-    for (let j = start; j < end; j++) if (data[j]! > highest) highest = data[j]!;
+    for (let j = start; j < end; j++) if (data[j] > highest) highest = data[j];
     let sum = 0;
     for (let j = start; j < end; j++) {
-      const e = Math.exp(data[j]! - highest);
+      const e = Math.exp(data[j] - highest);
       data[j] = e;
       sum += e;
     }
     const scale = 1 / sum;
-    for (let j = start; j < end; j++) data[j]! *= scale;
+    for (let j = start; j < end; j++) data[j] *= scale;
     logs[i] = highest + Math.log(sum);
   }
   return logs;
@@ -39,10 +39,10 @@ export function crossEntropy(
   const logs = softmaxRows(gradient);
   let loss = 0;
   for (let i = 0; i < rows; i++) {
-    const at = i * cols + labels[i]!;
-    loss += (logs[i]! - scores.data[at]!) / count;
-    gradient.data[at]! -= 1;
+    const at = i * cols + labels[i];
+    loss += (logs[i] - scores.data[at]) / count;
+    gradient.data[at] -= 1;
   }
-  for (let i = 0; i < gradient.data.length; i++) gradient.data[i]! /= count;
+  for (let i = 0; i < gradient.data.length; i++) gradient.data[i] /= count;
   return { loss, gradient };
 }

@@ -75,17 +75,17 @@ export function featureMap(state: FeatureMapState): FeatureMap {
       }
       const values = Float64Array.from(features);
       for (let at = 0; at < values.length; at += d) {
-        if (mean) for (let j = 0; j < d; j++) values[at + j]! -= mean[j]!;
-        if (inverse) for (let j = 0; j < d; j++) values[at + j]! *= inverse[j]!;
+        if (mean) for (let j = 0; j < d; j++) values[at + j] -= mean[j];
+        if (inverse) for (let j = 0; j < d; j++) values[at + j] *= inverse[j];
       }
       if (!unitRows(normalization)) return { values: matrix(rows, d, values) };
       const norms = new Float64Array(rows);
       for (let i = 0; i < rows; i++) {
         let square = 0;
-        for (let j = i * d; j < (i + 1) * d; j++) square += values[j]! * values[j]!;
+        for (let j = i * d; j < (i + 1) * d; j++) square += values[j] * values[j];
         const norm = Math.sqrt(square);
         norms[i] = norm;
-        if (norm > 0) for (let j = i * d; j < (i + 1) * d; j++) values[j]! /= norm;
+        if (norm > 0) for (let j = i * d; j < (i + 1) * d; j++) values[j] /= norm;
       }
       return { values: matrix(rows, d, values), norms };
     },
@@ -97,11 +97,11 @@ export function featureMap(state: FeatureMapState): FeatureMap {
         if (norms) {
           // y = x/‖x‖: dL/dx = (ȳ − y ⟨y, ȳ⟩) / ‖x‖.
           let along = 0;
-          for (let j = at; j < at + d; j++) along += values.data[j]! * out[j]!;
-          const scale = norms[i]! > 0 ? 1 / norms[i]! : 0;
-          for (let j = at; j < at + d; j++) out[j] = scale * (out[j]! - along * values.data[j]!);
+          for (let j = at; j < at + d; j++) along += values.data[j] * out[j];
+          const scale = norms[i] > 0 ? 1 / norms[i] : 0;
+          for (let j = at; j < at + d; j++) out[j] = scale * (out[j] - along * values.data[j]);
         }
-        if (inverse) for (let j = 0; j < d; j++) out[at + j]! *= inverse[j]!;
+        if (inverse) for (let j = 0; j < d; j++) out[at + j] *= inverse[j];
       }
       return matrix(rows, d, out);
     },
@@ -138,11 +138,11 @@ export class FeatureStatistics {
       const share = 1 / (this.rows + 1);
       let sum = 0;
       for (let j = 0; j < d; j++) {
-        const x = features[at + j]!;
-        const delta = x - means[j]!;
-        const mean = means[j]! + delta * share;
+        const x = features[at + j];
+        const delta = x - means[j];
+        const mean = means[j] + delta * share;
         means[j] = mean;
-        squares[j]! += delta * (x - mean);
+        squares[j] += delta * (x - mean);
         sum += x;
       }
       if (!Number.isFinite(sum)) {

@@ -38,7 +38,7 @@ export async function fitFullData(
   })) {
     const { values } = map.apply(features, labels.length);
     for (const [k, { weight }] of candidates.entries()) {
-      scores[k]!.add((await gemm.multiply(values, weight)).data, labels);
+      scores[k].add((await gemm.multiply(values, weight)).data, labels);
     }
   }
   const lambda = bestLambda(scores.map((s) => s.result().top1));
@@ -50,5 +50,5 @@ export async function fitFullData(
 
 /** The λ of the highest accuracy; of equally good ones the largest, which fits the training images least closely. */
 function bestLambda(accuracies: readonly number[]): number {
-  return fullDataLambdas[accuracies.lastIndexOf(Math.max(...accuracies))]!;
+  return fullDataLambdas[accuracies.lastIndexOf(Math.max(...accuracies))];
 }

@@ -114,7 +114,7 @@ function pack(
       let at = base + r;
       if (group + r < count) {
         let source = offset + (group + r) * step;
-        for (let p = 0; p < k; p++, at += tile, source += innerStep) to[at] = factor * from[source]!;
+        for (let p = 0; p < k; p++, at += tile, source += innerStep) to[at] = factor * from[source];
       } else {
         for (let p = 0; p < k; p++, at += tile) to[at] = 0;
       }
@@ -145,7 +145,7 @@ function multiplyBlock(
       edge.fill(0);
       multiplyTile(packedA, i * k, packedB, j * k, k, edge, 0, tile);
       for (let r = 0; r < h; r++) {
-        for (let s = 0; s < w; s++) c[offset + (i + r) * stride + j + s]! += edge[r * tile + s]!;
+        for (let s = 0; s < w; s++) c[offset + (i + r) * stride + j + s] += edge[r * tile + s];
       }
     }
   }
@@ -180,26 +180,26 @@ function multiplyTile(
   let c33 = 0;
   const end = aStart + 4 * k;
   for (let p = aStart, q = bStart; p < end; p += 4, q += 4) {
-    const b0 = b[q]!;
-    const b1 = b[q + 1]!;
-    const b2 = b[q + 2]!;
-    const b3 = b[q + 3]!;
-    const a0 = a[p]!;
+    const b0 = b[q];
+    const b1 = b[q + 1];
+    const b2 = b[q + 2];
+    const b3 = b[q + 3];
+    const a0 = a[p];
     c00 += a0 * b0;
     c01 += a0 * b1;
     c02 += a0 * b2;
     c03 += a0 * b3;
-    const a1 = a[p + 1]!;
+    const a1 = a[p + 1];
     c10 += a1 * b0;
     c11 += a1 * b1;
     c12 += a1 * b2;
     c13 += a1 * b3;
-    const a2 = a[p + 2]!;
+    const a2 = a[p + 2];
     c20 += a2 * b0;
     c21 += a2 * b1;
     c22 += a2 * b2;
     c23 += a2 * b3;
-    const a3 = a[p + 3]!;
+    const a3 = a[p + 3];
     c30 += a3 * b0;
     c31 += a3 * b1;
     c32 += a3 * b2;
@@ -208,20 +208,20 @@ function multiplyTile(
   const r1 = at + stride;
   const r2 = r1 + stride;
   const r3 = r2 + stride;
-  c[at]! += c00;
-  c[at + 1]! += c01;
-  c[at + 2]! += c02;
-  c[at + 3]! += c03;
-  c[r1]! += c10;
-  c[r1 + 1]! += c11;
-  c[r1 + 2]! += c12;
-  c[r1 + 3]! += c13;
-  c[r2]! += c20;
-  c[r2 + 1]! += c21;
-  c[r2 + 2]! += c22;
-  c[r2 + 3]! += c23;
-  c[r3]! += c30;
-  c[r3 + 1]! += c31;
-  c[r3 + 2]! += c32;
-  c[r3 + 3]! += c33;
+  c[at] += c00;
+  c[at + 1] += c01;
+  c[at + 2] += c02;
+  c[at + 3] += c03;
+  c[r1] += c10;
+  c[r1 + 1] += c11;
+  c[r1 + 2] += c12;
+  c[r1 + 3] += c13;
+  c[r2] += c20;
+  c[r2 + 1] += c21;
+  c[r2 + 2] += c22;
+  c[r2 + 3] += c23;
+  c[r3] += c30;
+  c[r3 + 1] += c31;
+  c[r3 + 2] += c32;
+  c[r3 + 3] += c33;
 }

@@ -31,7 +31,7 @@ export function featuresInMemory(features: Float32Array, labels: Int32Array): La
     labels,
     async rows(indices, out) {
       for (let i = 0; i < indices.length; i++) {
-        out.set(features.subarray(indices[i]! * d, (indices[i]! + 1) * d), i * d);
+        out.set(features.subarray(indices[i] * d, (indices[i] + 1) * d), i * d);
       }
     },
   };
@@ -102,8 +102,8 @@ export async function tuneHead(
   const accuracies = await headAccuracies(heads, validation, options.gemm);
   const tried = rates.map((learningRate, i) => ({
     learningRate,
-    accuracy: accuracies[i]!,
-    head: heads[i]!,
+    accuracy: accuracies[i],
+    head: heads[i],
   }));
   return { best: tried.reduce((best, next) => (next.accuracy > best.accuracy ? next : best)), tried };
 }
@@ -130,7 +130,7 @@ export async function headAccuracies(
       Int32Array.from({ length: count }, (_, i) => start + i),
     );
     for (const [k, head] of heads.entries()) {
-      right[k]! += count * accuracyOf(await headScores(head, Z, gemm), labels);
+      right[k] += count * accuracyOf(await headScores(head, Z, gemm), labels);
     }
   }
   return right.map((r) => Math.round(r) / features.count);
@@ -175,7 +175,7 @@ async function trainHeads(
       const scores = await gemm.multiply(Z, weight);
       addToRows(scores, bias.data);
       // Each head's scores are C columns of a row; as n·H rows of C they are H samples with the same label.
-      const repeated = Int32Array.from({ length: labels.length * H }, (_, i) => labels[Math.floor(i / H)]!);
+      const repeated = Int32Array.from({ length: labels.length * H }, (_, i) => labels[Math.floor(i / H)]);
       const { loss, gradient } = crossEntropy(matrix(Z.rows * H, C, scores.data), repeated, Z.rows);
       const byScores = matrix(Z.rows, H * C, gradient.data);
       step++;
@@ -201,7 +201,7 @@ async function readBatch(
   await features.rows(indices, rows, epoch);
   return {
     Z: matrix(indices.length, features.featureSize, new Float64Array(rows)),
-    labels: Int32Array.from(indices, (i) => features.labels[i]!),
+    labels: Int32Array.from(indices, (i) => features.labels[i]),
   };
 }
 
@@ -214,8 +214,8 @@ function freshHead(d: number, classes: number, random: Random): LinearHead {
 function shuffle(indices: Int32Array, random: Random): void {
   for (let i = indices.length - 1; i > 0; i--) {
     const j = random.below(i + 1);
-    const kept = indices[i]!;
-    indices[i] = indices[j]!;
+    const kept = indices[i];
+    indices[i] = indices[j];
     indices[j] = kept;
   }
 }
@@ -245,28 +245,28 @@ function adamStep(
   const sizes = rates.map((rate) => rate / (1 - beta1 ** step));
   const slopes = gradient.data;
   for (let at = 0; at < data.length; at += width) {
-    const size = sizes[(at % cols) / width]!;
+    const size = sizes[(at % cols) / width];
     for (let i = at; i < at + width; i++) {
-      const g = slopes[i]!;
-      const m = beta1 * first[i]! + (1 - beta1) * g;
-      const v = beta2 * second[i]! + (1 - beta2) * g * g;
+      const g = slopes[i];
+      const m = beta1 * first[i] + (1 - beta1) * g;
+      const v = beta2 * second[i] + (1 - beta2) * g * g;
       first[i] = m;
       second[i] = v;
-      data[i]! -= (size * m) / (Math.sqrt(v * correction) + epsilon);
+      data[i] -= (size * m) / (Math.sqrt(v * correction) + epsilon);
     }
   }
 }
 
 function addToRows(a: Matrix, row: Float64Array): void {
   for (let at = 0; at < a.data.length; at += a.cols) {
-    for (let j = 0; j < a.cols; j++) a.data[at + j]! += row[j]!;
+    for (let j = 0; j < a.cols; j++) a.data[at + j] += row[j];
   }
 }
 
 function columnSums(a: Matrix): Matrix {
   const out = matrix(1, a.cols);
   for (let at = 0; at < a.data.length; at += a.cols) {
-    for (let j = 0; j < a.cols; j++) out.data[j]! += a.data[at + j]!;
+    for (let j = 0; j < a.cols; j++) out.data[j] += a.data[at + j];
   }
   return out;
 }

@@ -9,8 +9,8 @@ export function centeredOneHot(labels: ArrayLike<number>, classes: number): Matr
   const out = matrix(labels.length, classes);
   out.data.fill(-1 / classes);
   for (let i = 0; i < labels.length; i++) {
-    requireLabel(labels[i]!, i, classes);
-    out.data[i * classes + labels[i]!]! += 1;
+    requireLabel(labels[i], i, classes);
+    out.data[i * classes + labels[i]!] += 1;
   }
   return out;
 }
@@ -30,7 +30,7 @@ export function argmaxRows(scores: Matrix): Int32Array {
   const out = new Int32Array(rows);
   for (let i = 0; i < rows; i++) {
     let best = i * cols;
-    for (let j = best + 1; j < (i + 1) * cols; j++) if (data[j]! > data[best]!) best = j;
+    for (let j = best + 1; j < (i + 1) * cols; j++) if (data[j] > data[best]) best = j;
     out[i] = best - i * cols;
   }
   return out;

@@ -36,9 +36,9 @@ export async function leaveOneOut(Z: Matrix, Y: Matrix, lambda: number, gemm: Ge
   const scores = matrix(Y.rows, Y.cols, Y.data.slice());
   const leverages = new Float64Array(Z.rows);
   for (let i = 0; i < Z.rows; i++) {
-    const own = A.data[i * Z.rows + i]!;
+    const own = A.data[i * Z.rows + i];
     leverages[i] = 1 - shift * own;
-    for (let c = i * Y.cols; c < (i + 1) * Y.cols; c++) scores.data[c]! -= AY.data[c]! / own;
+    for (let c = i * Y.cols; c < (i + 1) * Y.cols; c++) scores.data[c] -= AY.data[c] / own;
   }
   return { scores, leverages };
 }
@@ -64,10 +64,10 @@ export async function leftOutOf(
   const leverages = new Float64Array(Z.rows);
   for (let i = 0; i < Z.rows; i++) {
     let h = 0;
-    for (let j = i * Z.cols; j < (i + 1) * Z.cols; j++) h += Z.data[j]! * projected.data[j]!;
+    for (let j = i * Z.cols; j < (i + 1) * Z.cols; j++) h += Z.data[j] * projected.data[j];
     leverages[i] = h;
     for (let c = i * Y.cols; c < (i + 1) * Y.cols; c++) {
-      scores.data[c] = Y.data[c]! - (Y.data[c]! - scores.data[c]!) / (1 - h);
+      scores.data[c] = Y.data[c] - (Y.data[c] - scores.data[c]) / (1 - h);
     }
   }
   return { scores, leverages };

@@ -38,7 +38,7 @@ export async function fitFullLogistic(
     const indices = Int32Array.from(rows);
     const features = new Float32Array(indices.length * featureSize);
     await train.rows(indices, features);
-    return { Z: map.apply(features, indices.length).values, y: indices.map((row) => labels[row]!) };
+    return { Z: map.apply(features, indices.length).values, y: indices.map((row) => labels[row]) };
   };
   const { fit, held } = splitOf(labels, 10, "full-data validation");
   const [own, others] = [await part(fit), await part(held)];
@@ -52,7 +52,7 @@ export async function fitFullLogistic(
   const all = await part(Array.from({ length: count }, (_, i) => i));
   weight = matrix(featureSize, classes);
   for (const l2 of strengths.slice(0, best + 1)) weight = await fitLogistic(all.Z, all.y, weight, l2, gemm);
-  return { weight, l2: strengths[best]! };
+  return { weight, l2: strengths[best] };
 }
 
 /**
@@ -70,7 +70,7 @@ export async function fitLogistic(
   const evaluate = async (W: Matrix) => {
     const { loss, gradient } = crossEntropy(await gemm.multiply(Z, W), labels);
     const dW = await gemm.multiply(Z, gradient, { transA: true });
-    for (let i = 0; i < dW.data.length; i++) dW.data[i]! += l2 * W.data[i]!;
+    for (let i = 0; i < dW.data.length; i++) dW.data[i] += l2 * W.data[i];
     const value = loss + (l2 / 2) * dot(W.data, W.data);
     if (!Number.isFinite(value)) throw new NumericalError(`The logistic loss is not finite (${value}).`);
     return { value, gradient: dW.data };
@@ -89,14 +89,14 @@ export async function fitLogistic(
       const candidate = matrix(
         W.rows,
         W.cols,
-        W.data.map((w, i) => w + step * direction[i]!),
+        W.data.map((w, i) => w + step * direction[i]),
       );
       const at = await evaluate(candidate);
       if (at.value <= now.value + 1e-4 * step * slope) next = { W: candidate, ...at };
     }
     if (next === undefined) break;
-    const s = next.W.data.map((w, i) => w - W.data[i]!);
-    const y = next.gradient.map((g, i) => g - now.gradient[i]!);
+    const s = next.W.data.map((w, i) => w - W.data[i]);
+    const y = next.gradient.map((g, i) => g - now.gradient[i]);
     const curvature = dot(s, y);
     if (curvature > 1e-14) pairs.push({ s, y, rho: 1 / curvature });
     if (pairs.length > memory) pairs.shift();
@@ -116,24 +116,24 @@ function descent(
   const q = gradient.map((g) => -g);
   const alphas = new Float64Array(pairs.length);
   for (let i = pairs.length - 1; i >= 0; i--) {
-    const { s, y, rho } = pairs[i]!;
+    const { s, y, rho } = pairs[i];
     alphas[i] = rho * dot(s, q);
-    for (let j = 0; j < q.length; j++) q[j]! -= alphas[i]! * y[j]!;
+    for (let j = 0; j < q.length; j++) q[j] -= alphas[i] * y[j];
   }
   const last = pairs.at(-1);
   if (last) {
     const scale = 1 / (last.rho * dot(last.y, last.y));
-    for (let j = 0; j < q.length; j++) q[j]! *= scale;
+    for (let j = 0; j < q.length; j++) q[j] *= scale;
   }
   for (const [i, { s, y, rho }] of pairs.entries()) {
     const beta = rho * dot(y, q);
-    for (let j = 0; j < q.length; j++) q[j]! += (alphas[i]! - beta) * s[j]!;
+    for (let j = 0; j < q.length; j++) q[j] += (alphas[i] - beta) * s[j];
   }
   return q;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
   return sum;
 }

@@ -50,7 +50,7 @@ export function transpose(a: Matrix): Matrix {
     for (let j0 = 0; j0 < cols; j0 += tile) {
       const j1 = Math.min(cols, j0 + tile);
       for (let i = i0; i < i1; i++) {
-        for (let j = j0; j < j1; j++) out[j * rows + i] = data[i * cols + j]!;
+        for (let j = j0; j < j1; j++) out[j * rows + i] = data[i * cols + j];
       }
     }
   }
@@ -62,7 +62,7 @@ export function innerProduct(a: Matrix, b: Matrix): number {
   if (a.rows !== b.rows || a.cols !== b.cols) throw new RangeError(`${shapeOf(a)} against ${shapeOf(b)}`);
   const [x, y] = [a.data, b.data];
   let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
   return sum;
 }
 
@@ -70,14 +70,14 @@ export function innerProduct(a: Matrix, b: Matrix): number {
 export function subtract(a: Matrix, b: Matrix): Matrix {
   if (a.rows !== b.rows || a.cols !== b.cols) throw new RangeError(`${shapeOf(a)} against ${shapeOf(b)}`);
   const out = new Float64Array(a.data.length);
-  for (let i = 0; i < out.length; i++) out[i] = a.data[i]! - b.data[i]!;
+  for (let i = 0; i < out.length; i++) out[i] = a.data[i] - b.data[i];
   return matrix(a.rows, a.cols, out);
 }
 
 /** `factor · a` in new memory. */
 export function scaled(a: Matrix, factor: number): Matrix {
   const out = new Float64Array(a.data.length);
-  for (let i = 0; i < out.length; i++) out[i] = factor * a.data[i]!;
+  for (let i = 0; i < out.length; i++) out[i] = factor * a.data[i];
   return matrix(a.rows, a.cols, out);
 }
 

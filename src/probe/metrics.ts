@@ -35,14 +35,14 @@ export class MetricsAccumulator {
   add(scores: ArrayLike<number>, labels: ArrayLike<number>, groups?: ArrayLike<number>): void {
     const C = this.classes;
     for (let i = 0; i < labels.length; i++) {
-      const truth = labels[i]!;
+      const truth = labels[i];
       const row = i * C;
-      const own = finiteOrLast(scores[row + truth]!);
+      const own = finiteOrLast(scores[row + truth]);
       let best = -1;
       let highest = Number.NEGATIVE_INFINITY;
       let ahead = 0;
       for (let c = 0; c < C; c++) {
-        const score = finiteOrLast(scores[row + c]!);
+        const score = finiteOrLast(scores[row + c]);
         if (score > highest) {
           best = c;
           highest = score;
@@ -55,12 +55,12 @@ export class MetricsAccumulator {
       const right = best === truth ? 1 : 0;
       this.right += right;
       if (ahead < 5 && own > Number.NEGATIVE_INFINITY) this.rightInFive++;
-      this.confusion[truth * C + best]!++;
+      this.confusion[truth * C + best]++;
       if (groups !== undefined) {
-        const group = this.groups.get(groups[i]!) ?? { right: 0, count: 0 };
+        const group = this.groups.get(groups[i]) ?? { right: 0, count: 0 };
         group.right += right;
         group.count++;
-        this.groups.set(groups[i]!, group);
+        this.groups.set(groups[i], group);
       }
     }
   }
@@ -68,7 +68,7 @@ export class MetricsAccumulator {
   result(): Metrics {
     const C = this.classes;
     const rows = Array.from({ length: C }, (_, c) => Array.from(this.confusion.subarray(c * C, (c + 1) * C)));
-    const perClass = rows.map((row, c) => row[c]! / row.reduce((sum, n) => sum + n, 0));
+    const perClass = rows.map((row, c) => row[c] / row.reduce((sum, n) => sum + n, 0));
     const groups = [...this.groups.values()].map(({ right, count }) => right / count);
     return {
       count: this.count,

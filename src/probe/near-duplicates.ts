@@ -37,7 +37,7 @@ export async function similarPairs(
   for (let table = 0; table < tables; table++) {
     const buckets = new Map<number, number[]>();
     for (let row = 0; row < count; row++) {
-      const key = signatures[row * tables + table]!;
+      const key = signatures[row * tables + table];
       const bucket = buckets.get(key);
       if (bucket === undefined) buckets.set(key, [row]);
       else bucket.push(row);
@@ -49,7 +49,7 @@ export async function similarPairs(
         for (let b = a + 1; b < Math.min(bucket.length, a + mostInBucket); b++) {
           const similarity = product(Z, a, b);
           if (!(similarity >= least)) continue;
-          const [first, second] = [bucket[a]!, bucket[b]!];
+          const [first, second] = [bucket[a], bucket[b]];
           found.set(first * count + second, { first, second, similarity });
         }
       }
@@ -65,7 +65,7 @@ async function signaturesOf(
   bits: number,
   gemm: Gemm,
 ): Promise<Int32Array> {
-  const d = sources[0]!.featureSize;
+  const d = sources[0].featureSize;
   const random = seededRandom(0, "near duplicates");
   const directions = matrix(
     d,
@@ -80,7 +80,7 @@ async function signaturesOf(
       for (let i = 0; i < labels.length; i++, row++) {
         for (let k = 0; k < tables * bits; k++) {
           const at = row * tables + Math.floor(k / bits);
-          out[at] = (out[at]! << 1) | (projected.data[i * directions.cols + k]! > 0 ? 1 : 0);
+          out[at] = (out[at] << 1) | (projected.data[i * directions.cols + k] > 0 ? 1 : 0);
         }
       }
     }
@@ -91,7 +91,7 @@ async function signaturesOf(
 /** Reads mapped rows, each divided by its norm. */
 function reader(sources: readonly FeatureRows[], map: FeatureMap) {
   return async (rows: readonly number[]): Promise<Matrix> => {
-    const d = sources[0]!.featureSize;
+    const d = sources[0].featureSize;
     const features = new Float32Array(rows.length * d);
     let start = 0;
     let filled = 0;
@@ -110,7 +110,7 @@ function reader(sources: readonly FeatureRows[], map: FeatureMap) {
     const { values } = map.apply(features, rows.length);
     for (let i = 0; i < rows.length; i++) {
       const norm = Math.sqrt(product(values, i, i));
-      if (norm > 0) for (let j = i * d; j < (i + 1) * d; j++) values.data[j]! /= norm;
+      if (norm > 0) for (let j = i * d; j < (i + 1) * d; j++) values.data[j] /= norm;
     }
     return values;
   };
@@ -118,6 +118,6 @@ function reader(sources: readonly FeatureRows[], map: FeatureMap) {
 
 function product({ cols, data }: Matrix, a: number, b: number): number {
   let sum = 0;
-  for (let j = 0; j < cols; j++) sum += data[a * cols + j]! * data[b * cols + j]!;
+  for (let j = 0; j < cols; j++) sum += data[a * cols + j] * data[b * cols + j];
   return sum;
 }

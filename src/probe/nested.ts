@@ -45,7 +45,7 @@ export function diagonal(a: Nested): Float64Array {
     out.set(diagonal(a.head));
     out.set(diagonal(a.tail), a.head.rows);
   } else {
-    for (let i = 0; i < a.rows; i++) out[i] = a.data[i * (a.cols + 1)]!;
+    for (let i = 0; i < a.rows; i++) out[i] = a.data[i * (a.cols + 1)];
   }
   return out;
 }
@@ -71,6 +71,6 @@ function plus(a: Matrix, b: Matrix): Matrix {
   return matrix(
     a.rows,
     a.cols,
-    a.data.map((x, i) => x + b.data[i]!),
+    a.data.map((x, i) => x + b.data[i]),
   );
 }

@@ -25,10 +25,10 @@ export function ortFeatureProduct(runtime: Runtime): FeatureProduct & { release(
       return matrix(rows, k, Float64Array.from(await multiply(features, b, rows, k)));
     }
     const a = new Float32Array(k * rows);
-    for (let i = 0; i < rows; i++) for (let j = 0; j < k; j++) a[j * rows + i] = B.data[i * k + j]!;
+    for (let i = 0; i < rows; i++) for (let j = 0; j < k; j++) a[j * rows + i] = B.data[i * k + j];
     const c = await multiply(new Tensor("float32", a, [k, rows]), features, k, d);
     const out = new Float64Array(d * k);
-    for (let j = 0; j < k; j++) for (let i = 0; i < d; i++) out[i * k + j] = c[j * d + i]!;
+    for (let j = 0; j < k; j++) for (let i = 0; i < d; i++) out[i * k + j] = c[j * d + i];
     return matrix(d, k, out);
   };
   return Object.assign(product, { release: sessions.release });

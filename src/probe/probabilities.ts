@@ -5,7 +5,7 @@ export function bestOfRows({ rows, cols, data }: Matrix): Float64Array {
   const out = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
   for (let i = 0; i < data.length; i++) {
     const row = Math.floor(i / cols);
-    if (data[i]! > out[row]!) out[row] = data[i]!;
+    if (data[i] > out[row]) out[row] = data[i];
   }
   return out;
 }
@@ -16,10 +16,10 @@ export function softmaxRows({ rows, cols, data }: Matrix, temperature: number): 
   for (let i = 0; i < rows; i++) {
     const at = i * cols;
     let highest = Number.NEGATIVE_INFINITY;
-    for (let c = at; c < at + cols; c++) highest = Math.max(highest, data[c]!);
+    for (let c = at; c < at + cols; c++) highest = Math.max(highest, data[c]);
     let sum = 0;
-    for (let c = at; c < at + cols; c++) sum += out.data[c] = Math.exp((data[c]! - highest) / temperature);
-    for (let c = at; c < at + cols; c++) out.data[c]! /= sum;
+    for (let c = at; c < at + cols; c++) sum += out.data[c] = Math.exp((data[c] - highest) / temperature);
+    for (let c = at; c < at + cols; c++) out.data[c] /= sum;
   }
   return out;
 }
@@ -36,11 +36,11 @@ export class CalibrationError {
   add({ rows, cols, data }: Matrix, labels: ArrayLike<number>): void {
     for (let i = 0; i < rows; i++) {
       let best = 0;
-      for (let c = 1; c < cols; c++) if (data[i * cols + c]! > data[i * cols + best]!) best = c;
-      const confidence = data[i * cols + best]!;
+      for (let c = 1; c < cols; c++) if (data[i * cols + c] > data[i * cols + best]) best = c;
+      const confidence = data[i * cols + best];
       const bin = Math.min(calibrationBins - 1, Math.floor(confidence * calibrationBins));
-      this.counts[bin]!++;
-      this.gaps[bin]! += confidence - (best === labels[i]! ? 1 : 0);
+      this.counts[bin]++;
+      this.gaps[bin] += confidence - (best === labels[i] ? 1 : 0);
     }
   }
 

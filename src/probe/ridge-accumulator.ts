@@ -97,7 +97,9 @@ export class RidgeAccumulator {
     const shift = (lambda * traceOf(this.covariance)) / this.count;
     const system = await cholesky(this.covariance, this.gemm, { shift });
     return {
-      ...{ lambda, shift, weight: await system.solve(this.crossProducts()) },
+      lambda,
+      shift,
+      weight: await system.solve(this.crossProducts()),
       inverse: await system.solve(identity(this.featureSize)),
     };
   }
@@ -108,8 +110,8 @@ export class RidgeAccumulator {
     const { cols: classes } = out;
     for (let at = 0; at < out.data.length; at += classes) {
       let sum = 0;
-      for (let c = at; c < at + classes; c++) sum += out.data[c]!;
-      for (let c = at; c < at + classes; c++) out.data[c]! -= sum / classes;
+      for (let c = at; c < at + classes; c++) sum += out.data[c];
+      for (let c = at; c < at + classes; c++) out.data[c] -= sum / classes;
     }
     return out;
   }

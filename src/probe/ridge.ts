@@ -125,8 +125,8 @@ function finiteTrace(K: Nested, Zs: Matrix): number {
 function symmetrized(p: Matrix, t: number): Matrix {
   const sum = transpose(p);
   const [to, from] = [sum.data, p.data];
-  for (let i = 0; i < to.length; i++) to[i]! += from[i]!;
-  for (let i = 0; i < sum.rows; i++) to[i * (sum.cols + 1)]! += t;
+  for (let i = 0; i < to.length; i++) to[i] += from[i];
+  for (let i = 0; i < sum.rows; i++) to[i * (sum.cols + 1)] += t;
   return sum;
 }
 
@@ -141,9 +141,9 @@ function beside(a: Matrix, b: Matrix, factor: number): Matrix {
   const out = new Float64Array(a.rows * cols);
   const [left, right] = [a.data, b.data];
   for (let i = 0; i < a.rows; i++) {
-    for (let j = 0, to = i * cols, from = i * a.cols; j < a.cols; j++) out[to + j] = left[from + j]!;
+    for (let j = 0, to = i * cols, from = i * a.cols; j < a.cols; j++) out[to + j] = left[from + j];
     for (let j = 0, to = i * cols + a.cols, from = i * b.cols; j < b.cols; j++) {
-      out[to + j] = factor * right[from + j]!;
+      out[to + j] = factor * right[from + j];
     }
   }
   return matrix(a.rows, cols, out);
@@ -152,7 +152,7 @@ function beside(a: Matrix, b: Matrix, factor: number): Matrix {
 /** Subtracts `factor · amount` from `target`, in place. */
 function subtractScaled(target: Matrix, amount: Matrix, factor: number): Matrix {
   const [to, from] = [target.data, amount.data];
-  for (let i = 0; i < to.length; i++) to[i]! -= factor * from[i]!;
+  for (let i = 0; i < to.length; i++) to[i] -= factor * from[i];
   return target;
 }
 
@@ -167,7 +167,7 @@ export function requireFiniteMatrix(a: Matrix, what: string): void {
   const { data } = a;
   // 0 · x is NaN for an x that is not finite: half the time of asking for each.
   let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += 0 * data[i]!;
+  for (let i = 0; i < data.length; i++) sum += 0 * data[i];
   if (sum === 0) return;
   const at = data.findIndex((x) => !Number.isFinite(x));
   const row = Math.floor(at / a.cols);

@@ -40,6 +40,6 @@ export async function* sequentialBatches(
       Int32Array.from({ length: count }, (_, i) => start + i);
     const features = buffer.subarray(0, count * source.featureSize);
     await source.rows(indices, features);
-    yield { features, labels: Int32Array.from(indices, (i) => source.labels[i]!), indices };
+    yield { features, labels: Int32Array.from(indices, (i) => source.labels[i]), indices };
   }
 }

@@ -14,7 +14,7 @@ export function randomImages(labels: Int32Array, classes: number, ipc: number, s
       // A partial Fisher–Yates shuffle: the first ipc places.
       for (let i = 0; i < ipc; i++) {
         const j = i + random.below(indices.length - i);
-        [indices[i], indices[j]] = [indices[j]!, indices[i]!];
+        [indices[i], indices[j]] = [indices[j], indices[i]];
       }
       return indices.slice(0, ipc);
     }),
@@ -30,14 +30,12 @@ export async function centroidImages(real: FeatureRows, classes: number, ipc: nu
   for await (const { features, labels, indices } of sequentialBatches(real)) {
     for (let i = 0; i < labels.length; i++) {
       let sum = 0;
-      for (let k = 0; k < d; k++) sum += (features[i * d + k]! - means[labels[i]! * d + k]!) ** 2;
-      distances[indices[i]!] = sum;
+      for (let k = 0; k < d; k++) sum += (features[i * d + k] - means[labels[i]! * d + k]) ** 2;
+      distances[indices[i]] = sum;
     }
   }
   return Int32Array.from(
-    byClass.flatMap((indices) =>
-      indices.sort((a, b) => distances[a]! - distances[b]! || a - b).slice(0, ipc),
-    ),
+    byClass.flatMap((indices) => indices.sort((a, b) => distances[a] - distances[b] || a - b).slice(0, ipc)),
   );
 }
 

@@ -31,7 +31,7 @@ async function herd(rows: FeatureRows, count: number): Promise<number[]> {
   const sum = new Float64Array(d);
   for (let k = 1; k <= count; k++) {
     // ‖μ − (φ + S)/k‖² is least where ‖φ‖² − 2⟨φ, kμ − S⟩ is.
-    const wanted = mean.map((x, j) => k * x - sum[j]!);
+    const wanted = mean.map((x, j) => k * x - sum[j]);
     let best = -1;
     let least = Number.POSITIVE_INFINITY;
     let bestFeatures = sum;
@@ -39,14 +39,14 @@ async function herd(rows: FeatureRows, count: number): Promise<number[]> {
       const { data } = unit.apply(features, indices.length).values;
       for (const [i, index] of indices.entries()) {
         let score = 0;
-        for (let j = 0; j < d; j++) score += data[i * d + j]! * (data[i * d + j]! - 2 * wanted[j]!);
+        for (let j = 0; j < d; j++) score += data[i * d + j] * (data[i * d + j] - 2 * wanted[j]);
         if (score >= least || chosen.includes(index)) continue;
         [best, least] = [index, score];
         bestFeatures = data.slice(i * d, (i + 1) * d);
       }
     }
     chosen.push(best);
-    for (let j = 0; j < d; j++) sum[j]! += bestFeatures[j]!;
+    for (let j = 0; j < d; j++) sum[j] += bestFeatures[j];
   }
   return chosen;
 }

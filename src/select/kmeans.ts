@@ -87,8 +87,8 @@ async function firstCenters(rows: FeatureRows, k: number, random: Random): Promi
     for await (const { features, indices } of sequentialBatches(rows)) {
       for (const [i, index] of indices.entries()) {
         let sum = 0;
-        for (let j = 0; j < d; j++) sum += (features[i * d + j]! - row[j]!) ** 2;
-        if (sum < distances[index]!) distances[index] = sum;
+        for (let j = 0; j < d; j++) sum += (features[i * d + j] - row[j]) ** 2;
+        if (sum < distances[index]) distances[index] = sum;
       }
     }
     chosen = drawWeighted(distances, random);
@@ -101,7 +101,7 @@ function drawWeighted(weights: Float64Array, random: Random): number {
   if (!(total > 0)) return random.below(weights.length);
   let left = random.uniform() * total;
   for (let i = 0; i < weights.length; i++) {
-    left -= weights[i]!;
+    left -= weights[i];
     if (left < 0) return i;
   }
   return weights.findLastIndex((w) => w > 0);
@@ -120,7 +120,7 @@ async function assign(rows: FeatureRows, centers: Matrix, gemm: Gemm) {
       let nearest = 0;
       let least = Number.POSITIVE_INFINITY;
       for (let c = 0; c < k; c++) {
-        const distance = squares[c]! - 2 * products.data[i * k + c]!;
+        const distance = squares[c] - 2 * products.data[i * k + c];
         if (distance < least) [nearest, least] = [c, distance];
       }
       assignment[index] = nearest;
@@ -142,14 +142,14 @@ async function means(
     const Z = matrix(indices.length, d, new Float64Array(features));
     sums.add(
       Z,
-      Int32Array.from(indices, (i) => assignment[i]!),
+      Int32Array.from(indices, (i) => assignment[i]),
     );
   }
   const centers = sums.means();
   const far = Float64Array.from(distances);
   for (let c = 0; c < k; c++) {
-    if (sums.counts[c]! > 0) continue;
-    const row = far.reduce((most, x, i) => (x > far[most]! ? i : most), 0);
+    if (sums.counts[c] > 0) continue;
+    const row = far.reduce((most, x, i) => (x > far[most] ? i : most), 0);
     far[row] = 0;
     const features = new Float32Array(d);
     await rows.rows(Int32Array.of(row), features);
@@ -162,8 +162,8 @@ async function means(
 function nearestToCenters({ centers, assignment, distances }: Clustering): number[] {
   const nearest = new Array<number>(centers.rows).fill(-1);
   for (const [row, cluster] of assignment.entries()) {
-    const known = nearest[cluster]!;
-    if (known < 0 || distances[row]! < distances[known]!) nearest[cluster] = row;
+    const known = nearest[cluster];
+    if (known < 0 || distances[row] < distances[known]) nearest[cluster] = row;
   }
   // Fewer different features than clusters leave some empty: any other image of the class fills them.
   const taken = new Set(nearest);
@@ -178,6 +178,6 @@ function nearestToCenters({ centers, assignment, distances }: Clustering): numbe
 
 function squaredNorm(data: Float64Array, from: number, length: number): number {
   let sum = 0;
-  for (let i = from; i < from + length; i++) sum += data[i]! * data[i]!;
+  for (let i = from; i < from + length; i++) sum += data[i] * data[i];
   return sum;
 }

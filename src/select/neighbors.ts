@@ -43,8 +43,8 @@ async function nearest(rows: FeatureRows, synthetic: Float32Array, ipc: number):
     for (const [i, row] of indices.entries()) {
       for (let image = 0; image < ipc; image++) {
         let distance = 0;
-        for (let j = 0; j < d; j++) distance += (data[i * d + j]! - wanted[image * d + j]!) ** 2;
-        const known = candidates[image]!;
+        for (let j = 0; j < d; j++) distance += (data[i * d + j] - wanted[image * d + j]) ** 2;
+        const known = candidates[image];
         if (known.length === ipc && distance >= known.at(-1)!.distance) continue;
         const at = known.findIndex((pair) => distance < pair.distance);
         known.splice(at < 0 ? known.length : at, 0, { image, row, distance });
@@ -55,7 +55,7 @@ async function nearest(rows: FeatureRows, synthetic: Float32Array, ipc: number):
   const chosen = new Array<number>(ipc).fill(-1);
   const taken = new Set<number>();
   for (const { image, row } of candidates.flat().sort((a, b) => a.distance - b.distance)) {
-    if (chosen[image]! >= 0 || taken.has(row)) continue;
+    if (chosen[image] >= 0 || taken.has(row)) continue;
     chosen[image] = row;
     taken.add(row);
   }

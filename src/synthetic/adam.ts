@@ -31,12 +31,12 @@ export function adamStep(
   const size = learningRate / (1 - beta1 ** step);
   const correction = 1 / (1 - beta2 ** step);
   for (let i = 0, k = offset; i < gradient.length; i++, k++) {
-    const g = gradient[i]!;
-    const m = beta1 * first[k]! + (1 - beta1) * g;
-    const v = beta2 * second[k]! + (1 - beta2) * g * g;
+    const g = gradient[i];
+    const m = beta1 * first[k] + (1 - beta1) * g;
+    const v = beta2 * second[k] + (1 - beta2) * g * g;
     first[k] = m;
     second[k] = v;
-    values[k]! -= learningRate * weightDecay * values[k]!;
-    values[k]! -= (size * m) / (Math.sqrt(v * correction) + epsilon);
+    values[k] -= learningRate * weightDecay * values[k];
+    values[k] -= (size * m) / (Math.sqrt(v * correction) + epsilon);
   }
 }

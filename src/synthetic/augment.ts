@@ -147,7 +147,7 @@ export function cropMatrices(
     const across = along(left, width, flip);
     const at = i * size * out;
     for (let r = 0; r < out; r++)
-      for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c]!;
+      for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c];
   }
   return { rows, columns };
 }

@@ -40,7 +40,7 @@ export async function createAugmenter(
   );
   const tensors = (values: Readonly<Record<string, Float32Array>>): Feeds =>
     Object.fromEntries(
-      Object.entries(values).map(([name, data]) => [name, new Tensor("float32", data, dims[name]!)]),
+      Object.entries(values).map(([name, data]) => [name, new Tensor("float32", data, dims[name])]),
     );
   const pixels = 3 * out * out;
   const table =
@@ -67,7 +67,7 @@ export async function createAugmenter(
       for (const [i, { noiseAt }] of draws.entries()) {
         if (table === undefined || noiseAt === undefined) continue;
         for (let k = 0; k < pixels; k++)
-          noise[i * pixels + k] = recipe.noiseMean + recipe.noiseStd * table[noiseAt + k]!;
+          noise[i * pixels + k] = recipe.noiseMean + recipe.noiseStd * table[noiseAt + k];
       }
       return (await compiled.forward(tensors({ images, ...matrices, noise }))).value;
     },

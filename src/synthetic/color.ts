@@ -8,7 +8,7 @@ export const colorMatrix: Float32Array = (() => {
     [0.27, 0, -0.05],
     [0.27, -0.09, 0.03],
   ];
-  const norms = [0, 1, 2].map((column) => Math.hypot(...root.map((row) => row[column]!)));
+  const norms = [0, 1, 2].map((column) => Math.hypot(...root.map((row) => row[column])));
   const largest = Math.max(...norms);
   return Float32Array.from(root.flat(), (value) => value / largest);
 })();

@@ -28,8 +28,8 @@ export function cropMatrix(
     const right = Math.min(left + 1, last);
     const row = flip ? out - 1 - i : i;
     const weight = position - left;
-    matrix[row * input + left]! += 1 - weight;
-    matrix[row * input + right]! += weight;
+    matrix[row * input + left] += 1 - weight;
+    matrix[row * input + right] += weight;
   }
   return matrix;
 }
@@ -44,16 +44,16 @@ export function lowPassed(matrix: Float32Array, out: number, input: number): Flo
   for (let i = 0; i < half; i++)
     for (const [tap, weight] of [1, 3, 3, 1].entries()) {
       const row = Math.min(Math.max(2 * i + tap - 1, 0), out - 1);
-      for (let j = 0; j < input; j++) halved[i * input + j]! += (weight / 8) * matrix[row * input + j]!;
+      for (let j = 0; j < input; j++) halved[i * input + j] += (weight / 8) * matrix[row * input + j];
     }
   // An odd number of rows ends in the middle of the last of the half.
   const back = cropMatrix(out, half, 0, out / 2, false);
   const result = new Float32Array(out * input);
   for (let i = 0; i < out; i++)
     for (let k = 0; k < half; k++) {
-      const weight = back[i * half + k]!;
+      const weight = back[i * half + k];
       if (weight === 0) continue;
-      for (let j = 0; j < input; j++) result[i * input + j]! += weight * halved[k * input + j]!;
+      for (let j = 0; j < input; j++) result[i * input + j] += weight * halved[k * input + j];
     }
   return result;
 }

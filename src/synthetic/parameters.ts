@@ -83,12 +83,12 @@ export function parametersFromImages(
     for (let p = 0; p < pixels; p++) {
       // image = sigmoid(2·D·x): x = D⁻¹ logit(image) / 2, away from the ends where the logit is infinite.
       const half = [0, 1, 2].map((c) => {
-        const value = Math.min(0.99, Math.max(0.01, images[(i * 3 + c) * pixels + p]!));
+        const value = Math.min(0.99, Math.max(0.01, images[(i * 3 + c) * pixels + p]));
         return Math.log(value / (1 - value)) / 2;
       });
       for (let c = 0; c < 3; c++) {
         finest[(i * 3 + c) * pixels + p] =
-          inverse[c * 3]! * half[0]! + inverse[c * 3 + 1]! * half[1]! + inverse[c * 3 + 2]! * half[2]!;
+          inverse[c * 3] * half[0] + inverse[c * 3 + 1] * half[1] + inverse[c * 3 + 2] * half[2];
       }
     }
   }
@@ -114,7 +114,7 @@ export function addLevel(parameters: SyntheticParameters, seed: number): void {
   const total = levels.length + 1;
   for (const level of levels) {
     const keep = levels.length / total;
-    for (let i = 0; i < level.values.length; i++) level.values[i]! *= keep;
+    for (let i = 0; i < level.values.length; i++) level.values[i] *= keep;
     level.first.fill(0);
     level.second.fill(0);
   }
@@ -134,7 +134,9 @@ export function addLevel(parameters: SyntheticParameters, seed: number): void {
 export function partOf(whole: SyntheticParameters, start: number, count: number): SyntheticParameters {
   const { levels, first, ...rest } = whole;
   return {
-    ...{ ...rest, first: first + start, count },
+    ...rest,
+    first: first + start,
+    count,
     levels: levels.map(({ side, ...block }) => {
       const stride = 3 * side * side;
       const cut = (values: Float32Array) => values.slice(start * stride, (start + count) * stride);
@@ -148,14 +150,15 @@ export function joined(parts: readonly SyntheticParameters[]): SyntheticParamete
   const [{ levels, ...rest }] = parts as [SyntheticParameters];
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   return {
-    ...{ ...rest, count },
+    ...rest,
+    count,
     levels: levels.map(({ side }, l) => {
       const whole = (name: keyof AdamBlock) => {
         const out = new Float32Array(count * 3 * side * side);
         let at = 0;
         for (const part of parts) {
-          out.set(part.levels[l]![name], at);
-          at += part.levels[l]![name].length;
+          out.set(part.levels[l][name], at);
+          at += part.levels[l][name].length;
         }
         return out;
       };

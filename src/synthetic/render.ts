@@ -40,7 +40,7 @@ function upsample(b: GraphBuilder, level: string, batch: number, side: number, s
   const matrix = resizeMatrix(size, side);
   const transposed = new Float32Array(side * size);
   for (let i = 0; i < size; i++)
-    for (let j = 0; j < side; j++) transposed[j * size + i] = matrix[i * side + j]!;
+    for (let j = 0; j < side; j++) transposed[j * size + i] = matrix[i * side + j];
   // Columns first, as one product over all rows of all images; then rows, image by image.
   const rows = b.reshape(level, [batch * 3 * side, side]);
   const wide = b.op("MatMul", [rows, b.floats([side, size], transposed)]);

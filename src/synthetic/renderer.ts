@@ -65,7 +65,7 @@ export function createRenderer(runtime: Runtime, batch: number, weightDecay = 0)
   return {
     async render(parameters, start) {
       if (parameters.parametrization === "pixels") {
-        return feedsOf(parameters, start)[levelInput(parameters.size)]!.data.slice() as Float32Array;
+        return feedsOf(parameters, start)[levelInput(parameters.size)].data.slice() as Float32Array;
       }
       return inTurn(async () => {
         const { forward } = await functionOf(parameters);
@@ -87,7 +87,7 @@ export function createRenderer(runtime: Runtime, batch: number, weightDecay = 0)
       const decay = parameters.parametrization === "pyramid" ? weightDecay : 0;
       for (const level of parameters.levels) {
         const stride = 3 * level.side * level.side;
-        const gradient = gradients[levelInput(level.side)]!.subarray(0, count * stride);
+        const gradient = gradients[levelInput(level.side)].subarray(0, count * stride);
         adamStep(level, gradient, start * stride, parameters.adamSteps + 1, learningRate, decay);
         if (parameters.parametrization === "pixels") clampUnit(level.values, start * stride, count * stride);
       }
@@ -109,5 +109,5 @@ async function compilePyramid(
 }
 
 function clampUnit(values: Float32Array, start: number, length: number): void {
-  for (let i = start; i < start + length; i++) values[i] = Math.min(1, Math.max(0, values[i]!));
+  for (let i = start; i < start + length; i++) values[i] = Math.min(1, Math.max(0, values[i]));
 }

@@ -77,7 +77,7 @@ describe("from image files to predictions", () => {
     );
     opened.close();
     const features = await encoder.encode(tests.paths);
-    expect(Math.max(...features.data.map((x, i) => Math.abs(x - cached[i]!)))).toBeLessThan(1e-4);
+    expect(Math.max(...features.data.map((x, i) => Math.abs(x - cached[i])))).toBeLessThan(1e-4);
   });
 
   it("a path, a file's bytes and its pixels give the same features", async () => {
@@ -86,11 +86,11 @@ describe("from image files to predictions", () => {
     const { data: rgb, info } = await sharp(path).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     const { width, height } = info;
     const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
-    for (let p = 0; p < width * height; p++) for (let c = 0; c < 3; c++) rgba[4 * p + c] = rgb[3 * p + c]!;
+    for (let p = 0; p < width * height; p++) for (let c = 0; c < 3; c++) rgba[4 * p + c] = rgb[3 * p + c];
     const images = [path, bytes, { width, height, data: rgb }, { width, height, data: rgba }];
     const { data: features, cols } = await encoder.encode(images);
     for (let i = 1; i < 4; i++) {
-      for (let j = 0; j < cols; j++) expect(features[i * cols + j]).toBeCloseTo(features[j]!, 4);
+      for (let j = 0; j < cols; j++) expect(features[i * cols + j]).toBeCloseTo(features[j], 4);
     }
   });
 
@@ -98,11 +98,11 @@ describe("from image files to predictions", () => {
     const clear = { width: 40, height: 40, data: new Uint8Array(40 * 40 * 4) };
     const white = { width: 40, height: 40, data: new Uint8Array(40 * 40 * 3).fill(255) };
     const { data: features, cols } = await encoder.encode([clear, white]);
-    for (let j = 0; j < cols; j++) expect(features[j]).toBeCloseTo(features[cols + j]!, 4);
+    for (let j = 0; j < cols; j++) expect(features[j]).toBeCloseTo(features[cols + j], 4);
   });
 
   it("an image that cannot be used is named", async () => {
-    await expect(encoder.encode([tests.paths[0]!, "no-such.jpg"])).rejects.toThrow(
+    await expect(encoder.encode([tests.paths[0], "no-such.jpg"])).rejects.toThrow(
       /no-such\.jpg cannot be read/,
     );
     const torn = { width: 4, height: 4, data: new Uint8Array(5) };
@@ -139,7 +139,7 @@ describe("an encoder in a program", () => {
     // Along the gradient g, the half square of the features grows by ‖g‖ per unit of length.
     const norm = Math.hypot(...gradient);
     const at = async (t: number) => {
-      const moved = images.map((x, i) => x + (t * gradient[i]!) / norm);
+      const moved = images.map((x, i) => x + (t * gradient[i]) / norm);
       const features = await encoder.features(moved);
       return features.data.reduce((sum, x) => sum + x ** 2 / 2, 0);
     };
@@ -160,14 +160,19 @@ describe("an encoder in a program", () => {
 describe("every command is a function", () => {
   it("baseline, evaluate and compare measure real images and sets", async () => {
     const made = await baseline({
-      ...{ kind: "random", data, out: join(folder, "random"), size, ipc: 1, ...cache },
+      kind: "random",
+      data,
+      out: join(folder, "random"),
+      size,
+      ipc: 1,
+      ...cache,
       baselines: false,
     });
     expect(made.manifest.kind).toBe("random");
     const request = { data, probes: ["closed-form"], references: false, augmentation: "off" } as const;
     const measured = await evaluate([join(folder, "set"), made.out], { ...request, ...cache });
     expect(measured.map(({ kind }) => kind)).toEqual(["distilled", "random"]);
-    expect(measured[0]!.probes[0]!.top1.mean).toBe(manifest.metrics.closedForm?.top1);
+    expect(measured[0].probes[0].top1.mean).toBe(manifest.metrics.closedForm?.top1);
     const grid = {
       ...{ data: [data], encoders: [`efficientnet-lite0@${size}`], methods: ["random" as const] },
       evaluate: { probes: ["closed-form" as const], augmentation: "off" as const },

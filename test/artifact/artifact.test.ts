@@ -89,7 +89,7 @@ test("the folder is an image folder of 8-bit PNGs, with every file named in the 
   expect(info).toMatchObject({ width: 8, height: 8, channels: 3 });
   for (let p = 0; p < 64; p++) {
     for (let c = 0; c < 3; c++) {
-      expect(data[3 * p + c]).toBe(Math.round(255 * content.pixels[3 * 192 + c * 64 + p]!));
+      expect(data[3 * p + c]).toBe(Math.round(255 * content.pixels[3 * 192 + c * 64 + p]));
     }
   }
   const lines = (await readFile(join(out, "metrics.jsonl"), "utf8")).trimEnd().split("\n");

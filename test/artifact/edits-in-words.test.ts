@@ -3,7 +3,8 @@ import { editsInWords } from "../../src/artifact/edits-in-words.ts";
 
 const edits = (top1: Record<string, number>) => ({
   each: Object.entries(top1).map(([name, value]) => ({ name, top1: value })),
-  ...{ mean: 0, worst: 0 },
+  mean: 0,
+  worst: 0,
 });
 
 test("says which edits the images bear, which cost something, and which they do not bear", () => {

@@ -33,7 +33,7 @@ test("the headline states the result, and its share of the full data", () => {
 
 test("the results table has every row, with its share of the full data under the same probe", () => {
   const document = documentOf(reportHtml(whole(), content()));
-  const rows = [...document.querySelectorAll("table")[0]!.querySelectorAll("tbody tr")].map((row) =>
+  const rows = [...document.querySelectorAll("table")[0].querySelectorAll("tbody tr")].map((row) =>
     texts(row.querySelectorAll("td")).slice(0, 5),
   );
   expect(rows).toEqual([
@@ -56,7 +56,7 @@ test("top-5 and worst-group columns appear where they were measured", () => {
   const { metrics } = whole();
   const rows = metrics.rows.map((row, i) => (i === 1 ? { ...row, top5: 0.75, worstGroup: 0.1 } : row));
   const document = documentOf(reportHtml(whole({ metrics: { ...metrics, rows } }), content()));
-  const table = document.querySelectorAll("table")[0]!;
+  const table = document.querySelectorAll("table")[0];
   expect(texts(table.querySelectorAll("th"))).toEqual([
     ...["Trained on", "Images", "Probe", "Top-1", "Top-5", "Worst group", "Of full data", ""],
   ]);
@@ -172,8 +172,8 @@ test("curves are drawn from the first to the last step, with labels and units", 
     "Outer loss by step",
     "Accuracy by step",
   ]);
-  expect(charts[1]!.textContent).toContain("real training batch, % right");
-  expect(charts[0]!.textContent).toContain("step →");
+  expect(charts[1].textContent).toContain("real training batch, % right");
+  expect(charts[0].textContent).toContain("step →");
 });
 
 test("a chart keeps the first and last of many points, in the frame", () => {
@@ -188,7 +188,7 @@ test("a chart keeps the first and last of many points, in the frame", () => {
     .map((pair) => pair.split(",").map(Number));
   expect(coordinates.length).toBeLessThanOrEqual(601);
   // The frame is 420 × 240 less the margins; the last value is the highest of all.
-  expect(coordinates[0]![0]).toBeGreaterThanOrEqual(48);
+  expect(coordinates[0][0]).toBeGreaterThanOrEqual(48);
   expect(coordinates.at(-1)![0]).toBeGreaterThan(400);
   expect(coordinates.at(-1)![0]).toBeLessThanOrEqual(404);
   expect(coordinates.at(-1)![1]).toBe(Math.min(...coordinates.map(([, y]) => y!)));

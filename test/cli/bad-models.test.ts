@@ -48,14 +48,14 @@ describe("a model that cannot be used ends with one clear message", () => {
     expect(written.external.length).toBeGreaterThan(0);
     await writeFile(at("model.onnx"), written.model);
     const message = await refused();
-    expect(message).toContain(`"${written.external[0]!.path}", which cannot be read`);
+    expect(message).toContain(`"${written.external[0].path}", which cannot be read`);
     expect(message).toContain(`Put that file into ${home}`);
   });
 
   it("where it takes text", async () => {
     const graph = smallGraph();
     graph.inputs = [{ name: "input_ids", dtype: "int64", dims: ["batch", 16] }];
-    graph.nodes[0] = { ...graph.nodes[0]!, inputs: ["input_ids", graph.nodes[0]!.inputs[1]!] };
+    graph.nodes[0] = { ...graph.nodes[0], inputs: ["input_ids", graph.nodes[0].inputs[1]] };
     await model(graph);
     expect(await refused()).toMatch(/"input_ids" int64.*Expected one image input/s);
   });

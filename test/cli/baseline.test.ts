@@ -33,7 +33,7 @@ async function sourcesOf(out: string, ipc: number): Promise<string[][]> {
         if (raw === undefined) continue;
         const planar = Float32Array.from(
           { length: each },
-          (_, p) => raw[(p % 1024) * 3 + Math.floor(p / 1024)]! / 255,
+          (_, p) => raw[(p % 1024) * 3 + Math.floor(p / 1024)] / 255,
         );
         known.set(planar.join(), file);
       }

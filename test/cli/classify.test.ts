@@ -15,8 +15,14 @@ beforeAll(async () => {
   set = join(data.path, "set");
   const cacheFolder = join(data.path, "cache");
   await baseline({
-    ...{ kind: "random", data: photos, out: set, size: 32, ipc: 1, cacheFolder },
-    ...{ baselines: false, edits: false },
+    kind: "random",
+    data: photos,
+    out: set,
+    size: 32,
+    ipc: 1,
+    cacheFolder,
+    baselines: false,
+    edits: false,
   });
   await writeFile(join(data.path, "torn.jpg"), "no image");
 }, 120_000);
@@ -25,7 +31,7 @@ afterAll(() => data.remove());
 it("classes are the probe's, with probabilities and runners-up in order; pixels and bytes are taken as well", async () => {
   const read = await readArtifact(set);
   const paths = ["red/0.png", "blue/1.png"].map((name) => join(photos, name));
-  const images = [...paths, await readFile(paths[0]!), { width: 1, height: 1, data: new Uint8Array(3) }];
+  const images = [...paths, await readFile(paths[0]), { width: 1, height: 1, data: new Uint8Array(3) }];
   const found = await classify(read, [...images, join(data.path, "torn.jpg")]);
   await using encoder = await loadEncoder(read);
   const features = await encoder.encode(images);
@@ -34,11 +40,11 @@ it("classes are the probe's, with probabilities and runners-up in order; pixels 
   const probabilities = probe.probabilities(features);
   const unknown = probe.unknown(features);
   for (const [i, label] of predicted.entries()) {
-    const own = found[i]!;
+    const own = found[i];
     if ("unreadable" in own) throw new Error(own.unreadable);
     expect(own.class).toBe(read.manifest.classes[label]);
     expect(own.index).toBe(label);
-    expect(own.probability).toBeCloseTo(probabilities.data[3 * i + label]!, 4);
+    expect(own.probability).toBeCloseTo(probabilities.data[3 * i + label], 4);
     expect(own.unknown).toBe(unknown[i]);
     const ranked = [own, ...own.runnersUp].map(({ probability }) => probability!);
     expect(ranked).toEqual([...ranked].sort((a, b) => b - a));

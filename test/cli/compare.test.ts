@@ -83,7 +83,7 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
     expect(before).toHaveLength(7);
     const times = await Promise.all(before.map(async (file) => (await stat(file)).mtimeMs));
     // As a kill leaves it: one result half written, and its set whole.
-    await writeFile(before[2]!, '{"evaluations": [');
+    await writeFile(before[2], '{"evaluations": [');
     const again = await compare("grid", {
       ...grid,
       ipc: [1, 2],

@@ -146,8 +146,7 @@ describe("clp-dd distill", () => {
         .map((l) => JSON.parse(l).loss as number);
     const [small, first] = [await curve("small"), await curve("first")];
     expect(small).toHaveLength(6);
-    for (const [i, loss] of small.entries())
-      expect(Math.abs(loss - first[i]!)).toBeLessThan(1e-3 * first[i]!);
+    for (const [i, loss] of small.entries()) expect(Math.abs(loss - first[i])).toBeLessThan(1e-3 * first[i]);
   });
 });
 

@@ -16,8 +16,12 @@ const side = config.vision_config.image_size;
 const commit = "c".repeat(40);
 const id = "someone/tiny-clip";
 const processor = {
-  ...{ feature_extractor_type: "CLIPFeatureExtractor", size: side, crop_size: side, do_center_crop: true },
-  ...{ image_mean: [0.48145466, 0.4578275, 0.40821073], image_std: [0.26862954, 0.26130258, 0.27577711] },
+  feature_extractor_type: "CLIPFeatureExtractor",
+  size: side,
+  crop_size: side,
+  do_center_crop: true,
+  image_mean: [0.48145466, 0.4578275, 0.40821073],
+  image_std: [0.26862954, 0.26130258, 0.27577711],
 };
 
 let home: string;
@@ -45,7 +49,8 @@ beforeAll(async () => {
       .map((name) => [name, readFileSync(join(model, name))]),
   );
   const files = {
-    ...{ ...weights, "preprocessor_config.json": JSON.stringify(processor) },
+    ...weights,
+    "preprocessor_config.json": JSON.stringify(processor),
     "README.md": "---\nlicense: other\nlicense_name: tiny-licence\n---\n",
   };
   hub = await startHub({ [id]: { commit, files } });

@@ -55,7 +55,7 @@ describe.skipIf(!existsSync("/proc/self/stat"))("the processes of a command", { 
 
   it("end with an error that says what happened where the one that runs models is killed", async () => {
     const { outcome, below } = await disturbed("engine", (child) => {
-      process.kill(descendants(child.pid!)[0]!, "SIGKILL");
+      process.kill(descendants(child.pid!)[0], "SIGKILL");
     });
     expect(outcome.code).toBe(1);
     expect(outcome.stderr).toMatch(/ended by SIGKILL.*--memory/);

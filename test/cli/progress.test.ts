@@ -34,7 +34,10 @@ afterEach(() => {
 });
 const passing = (milliseconds: number) => vi.advanceTimersByTime(milliseconds);
 const steps = (done: number, detail?: string) => ({
-  ...{ stage: "Distilling", done, total: 100, unit: "steps" },
+  stage: "Distilling",
+  done,
+  total: 100,
+  unit: "steps",
   ...(detail === undefined ? {} : { detail }),
 });
 

@@ -43,10 +43,18 @@ describe("options of the settings", () => {
         "-3",
       ),
     ).toEqual({
-      ...{ learningRate: 0.5, batchSize: 9, normalize: ["l2", "none"], mirror: false, augment: 1, seed: -3 },
+      learningRate: 0.5,
+      batchSize: 9,
+      normalize: ["l2", "none"],
+      mirror: false,
+      augment: 1,
+      seed: -3,
     });
     expect(given("--augment", "4", "--mirror", "--learn-labels", "--ridge", "per-view")).toEqual({
-      ...{ augment: 4, mirror: true, learnLabels: true, ridge: "per-view" },
+      augment: 4,
+      mirror: true,
+      learnLabels: true,
+      ridge: "per-view",
     });
   });
 

@@ -18,7 +18,7 @@ const idsOf = (source: ImageSource, split: Split) =>
 function classOf(source: ImageSource, id: string): string | undefined {
   for (const split of source.splits) {
     const at = idsOf(source, split).indexOf(id);
-    if (at >= 0) return source.classes[source.images(split).labels[at]!];
+    if (at >= 0) return source.classes[source.images(split).labels[at]];
   }
   return undefined;
 }

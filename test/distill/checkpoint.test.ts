@@ -48,7 +48,10 @@ function sampleCheckpoint(step: number): Checkpoint {
   for (let i = 0; i < step; i++) state.sampler.next();
   return {
     identity: {
-      ...{ config, encoder: "ab".repeat(32), feature: "pooled (none)", data: "cd".repeat(32) },
+      config,
+      encoder: "ab".repeat(32),
+      feature: "pooled (none)",
+      data: "cd".repeat(32),
       preprocessing: sampleManifest().encoder.preprocessing,
     },
     state,
@@ -174,7 +177,7 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
   const places = [whole.indexOf('step\\":') + 7, whole.indexOf('loss\\":') + 9, header, whole.length - 1];
   for (const place of places) {
     const changed = Buffer.from(whole);
-    changed[place]! ^= 1;
+    changed[place] ^= 1;
     await writeFile(path, changed);
     await expect(loadCheckpoint(folder)).rejects.toThrow(DataError);
     await expect(loadCheckpoint(folder)).rejects.toThrow(message);

@@ -36,10 +36,10 @@ async function start(changed: Partial<TargetParts> = {}, given: Partial<ShardPar
     augmenter: undefined,
     encoder: pixelsAsFeatures,
     renderer: {
-      render: async ({ levels }) => levels[0]!.values.slice(),
+      render: async ({ levels }) => levels[0].values.slice(),
       async update({ levels }, _, __, cotangent) {
         pulled.push(cotangent);
-        for (const [i, g] of cotangent.entries()) levels[0]!.values[i]! -= 0.1 * g;
+        for (const [i, g] of cotangent.entries()) levels[0].values[i] -= 0.1 * g;
       },
       async release() {},
     },
@@ -48,7 +48,13 @@ async function start(changed: Partial<TargetParts> = {}, given: Partial<ShardPar
   const parameters = noiseParameters("pixels", classes, size, 0);
   const images = await imagesOf(shardParts, parameters);
   const parts: DistillParts = {
-    ...{ config: own, classes, real, maps, gemm: jsGemm, targets, images },
+    config: own,
+    classes,
+    real,
+    maps,
+    gemm: jsGemm,
+    targets,
+    images,
     batches: openRealBatches(real, maps, productInDouble),
   };
   const state = initialState(own, classes, real.count, parameters);
@@ -142,7 +148,10 @@ test("an objective that looks at class means alone reads no real rows", async ()
   };
   const means = await Promise.all(parts.maps.map((map) => classMeans(parts.real, classes, map)));
   const sfm: DistillParts = {
-    ...{ ...parts, batches, classMeans: means, targets: undefined },
+    ...parts,
+    batches,
+    classMeans: means,
+    targets: undefined,
     config: { ...config, method: "sfm" },
   };
   const { loss } = await distillStep(sfm, state);
@@ -182,7 +191,7 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
             },
             async pullback(slot, images, cotangent) {
               expect(images).toEqual(seen[slot]);
-              return images.map((x, i) => 2 * x * cotangent[i]!);
+              return images.map((x, i) => 2 * x * cotangent[i]);
             },
           },
         },
@@ -213,14 +222,14 @@ async function cotangentOf(changed: Partial<DistillConfig>, draw: (images: Float
   const { parts, state, pulled } = await start({}, { config: { ...config, ...changed }, augmenter });
   const report = await distillStep({ ...parts, targets: undefined }, state);
   await parts.images.settled();
-  return { loss: report.loss, cotangent: pulled[0]! };
+  return { loss: report.loss, cotangent: pulled[0] };
 }
 
 const half = (images: Float32Array) => images.map((v) => v / 2);
 const mirrored = (images: Float32Array) => {
   const out = images.slice();
   for (let at = 0; at < images.length; at += size)
-    for (let x = 0; x < size; x++) out[at + x] = images[at + size - 1 - x]!;
+    for (let x = 0; x < size; x++) out[at + x] = images[at + size - 1 - x];
   return out;
 };
 
@@ -230,7 +239,7 @@ test("with a ridge for each view, loss and cotangent are the mean over the views
   const both = await cotangentOf({ augment: 1, clean: true, ridge: "per-view" }, mirrored);
   expect(both.loss).toBeCloseTo((clean.loss + alone.loss) / 2, 10);
   for (const [i, value] of both.cotangent.entries())
-    expect(value).toBeCloseTo((clean.cotangent[i]! + alone.cotangent[i]!) / 2, 6);
+    expect(value).toBeCloseTo((clean.cotangent[i] + alone.cotangent[i]) / 2, 6);
   expect(alone.loss).not.toBeCloseTo(clean.loss, 3);
 });
 

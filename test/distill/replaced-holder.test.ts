@@ -16,7 +16,7 @@ function holders(dies: (holder: number, request: ShardRequest) => boolean) {
         lost ||= dies(index, request);
         if (lost) throw new HelperLost("A helper process was ended by SIGKILL.");
         const { kind } = request;
-        asked[index]!.push("step" in request ? `${kind} ${request.step}` : kind);
+        asked[index].push("step" in request ? `${kind} ${request.step}` : kind);
         return [] as never;
       },
       async end() {

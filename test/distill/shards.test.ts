@@ -16,9 +16,16 @@ import { smallEncoder, smallFeatures, smallGraph, smallSide } from "../support/s
 const classes = 7;
 const steps = 6;
 const config = DistillConfig.parse({
-  ...{ steps, batchSize: 20, levelEvery: 2, seed: 3, targets: 4 },
+  steps,
+  batchSize: 20,
+  levelEvery: 2,
+  seed: 3,
+  targets: 4,
   // Every kind of view, with random crops and noise.
-  ...{ augment: 1, clean: true, augmentation: "moderate", ridge: "per-view" },
+  augment: 1,
+  clean: true,
+  augmentation: "moderate",
+  ridge: "per-view",
 });
 const real = randomFeatures(seededRandom(0, "real"), 40, smallFeatures, classes);
 
@@ -58,7 +65,9 @@ async function run(
 }
 
 const bits = ({ parameters, features, rendered, state }: Awaited<ReturnType<typeof run>>) => ({
-  ...{ parameters, features, rendered },
+  parameters,
+  features,
+  rendered,
   state: { ...state, sampler: state.sampler.state },
 });
 
@@ -88,7 +97,7 @@ describe("images in shards", { timeout: 120_000 }, () => {
     const disturbed = await run(3, {
       onStep(step) {
         if (step !== 2 && step !== 5) return;
-        process.kill(helperProcesses()[0]!, "SIGKILL");
+        process.kill(helperProcesses()[0], "SIGKILL");
         killed++;
       },
     });

@@ -17,8 +17,16 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 const distill = (config: Record<string, unknown>) =>
   runDistillation(
     {
-      ...{ data: photos, encoder: "efficientnet-lite0", size: 48, out: join(home, "out"), overwrite: true },
-      ...{ cacheFolder: join(home, "cache"), maxBad: 0, threads: 1, baselines: false, config },
+      data: photos,
+      encoder: "efficientnet-lite0",
+      size: 48,
+      out: join(home, "out"),
+      overwrite: true,
+      cacheFolder: join(home, "cache"),
+      maxBad: 0,
+      threads: 1,
+      baselines: false,
+      config,
     },
     { signal: new AbortController().signal, progress() {}, note() {} },
   );

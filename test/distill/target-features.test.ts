@@ -29,15 +29,15 @@ test("targets come nearer to what the objective wants, within the range, and lea
   const start = wanted.map((x) => x + 1.5);
   const before = start.slice();
   const range = { low: new Float32Array(d).fill(-1), high: new Float32Array(d).fill(1), scale: 1 };
-  const targets = await chooseTargets(start, range, 100, async (z) => z.map((x, i) => 10 * (x - wanted[i]!)));
+  const targets = await chooseTargets(start, range, 100, async (z) => z.map((x, i) => 10 * (x - wanted[i])));
   expect(start).toEqual(before);
   for (const [i, x] of targets.entries()) {
     expect(Math.abs(x)).toBeLessThanOrEqual(1);
-    const reachable = Math.min(1, Math.max(-1, wanted[i]!));
-    const from = Math.min(1, Math.max(-1, start[i]!));
+    const reachable = Math.min(1, Math.max(-1, wanted[i]));
+    const from = Math.min(1, Math.max(-1, start[i]));
     expect(Math.abs(x - reachable)).toBeLessThanOrEqual(Math.abs(from - reachable));
   }
-  const distance = (z: Float32Array) => Math.hypot(...z.map((x, i) => x - wanted[i]!));
+  const distance = (z: Float32Array) => Math.hypot(...z.map((x, i) => x - wanted[i]));
   expect(distance(targets)).toBeLessThan(0.5 * distance(start));
 });
 
@@ -49,8 +49,8 @@ test("the pull's gradient is that of its definition, each draw towards its image
     let distance = 0;
     let square = 0;
     for (const [i, x] of z.entries()) {
-      distance += (x - targets[i % targets.length]!) ** 2;
-      square += targets[i % targets.length]! ** 2;
+      distance += (x - targets[i % targets.length]) ** 2;
+      square += targets[i % targets.length] ** 2;
     }
     return (weight * distance) / square;
   };
@@ -60,6 +60,6 @@ test("the pull's gradient is that of its definition, each draw towards its image
   for (let i = 0; i < at.length; i++) {
     const shifted = (by: number) => value(at.map((x, j) => (j === i ? x + by : x)));
     const numeric = (shifted(1e-4) - shifted(-1e-4)) / 2e-4;
-    expect(gradient[i]! - 1).toBeCloseTo(numeric, 5);
+    expect(gradient[i] - 1).toBeCloseTo(numeric, 5);
   }
 });

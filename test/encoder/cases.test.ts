@@ -40,7 +40,10 @@ async function expectedOf(name: string) {
   );
   await file.close();
   return {
-    ...{ count, side, features: features!, gradient: gradient! },
+    count,
+    side,
+    features: features!,
+    gradient: gradient!,
     images: Float32Array.from(images!),
     cotangent: Float32Array.from(cotangent!),
   };

@@ -61,7 +61,7 @@ describe("features", () => {
     const images = asFloats(randomBytes(1));
     const { mean, std } = encoder.preprocessing;
     const area = smallSide * smallSide;
-    const normalised = images.map((v, i) => (v - mean[Math.floor(i / area)]!) / std[Math.floor(i / area)]!);
+    const normalised = images.map((v, i) => (v - mean[Math.floor(i / area)]) / std[Math.floor(i / area)]);
     const session = await runtime.session(smallGraph());
     const feeds = { pixels: new Tensor("float32", normalised, [1, 3, smallSide, smallSide]) };
     const { features } = await session.run(feeds);
@@ -101,7 +101,7 @@ describe("features", () => {
     const features = encoder.features(randomBytes(2), 2);
     await expect(features).rejects.toThrow(NumericalError);
     await expect(features).rejects.toThrow(/small gave a feature that is not finite \(NaN\) for image 0/);
-    const named = encoder.features(randomBytes(2), 2, (i) => ["cat.png", "dog.png"][i]!);
+    const named = encoder.features(randomBytes(2), 2, (i) => ["cat.png", "dog.png"][i]);
     await expect(named).rejects.toThrow(/\(NaN\) for cat\.png\. Check/);
     await encoder.release();
   });
@@ -117,16 +117,16 @@ describe("the pullback", () => {
     const feeds = { [imagesInput]: new Tensor("float32", images, [2, 3, smallSide, smallSide]) };
     const { saved, value } = await compiled.forward(feeds);
     expect(relativeError(value, await encoder.features(images, 2))).toBeLessThan(1e-6);
-    const gradient = (await compiled.pullback(feeds, saved, cotangent))[imagesInput]!;
+    const gradient = (await compiled.pullback(feeds, saved, cotangent))[imagesInput];
     const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-      Array.from(a).reduce((sum, v, i) => sum + v * b[i]!, 0);
+      Array.from(a).reduce((sum, v, i) => sum + v * b[i], 0);
     // Steps short against the curvature of tanh, long against float32's rounding.
     const step = 2e-3;
     const along = async (direction: Float32Array) => {
       const at = async (sign: number) =>
         dot(
           await encoder.features(
-            images.map((v, i) => v + sign * step * direction[i]!),
+            images.map((v, i) => v + sign * step * direction[i]),
             2,
           ),
           cotangent,
@@ -138,7 +138,7 @@ describe("the pullback", () => {
       const direction = Float32Array.from({ length: 2 * pixels }, random);
       const size = Math.hypot(...direction);
       // Half of it uphill, so that what is measured is not a cancellation.
-      const unit = direction.map((v, i) => v / size + gradient[i]! / norm);
+      const unit = direction.map((v, i) => v / size + gradient[i] / norm);
       const expected = dot(gradient, unit);
       expect(Math.abs((await along(unit)) - expected)).toBeLessThan(2e-3 * Math.abs(expected));
     }
@@ -188,7 +188,7 @@ describe("models that cannot be differentiated", () => {
     const b = { op: "Bernoulli", domain: "", name: "first", attributes: {} };
     graph.nodes = [
       { ...b, inputs: ["pixels"], outputs: ["drawn"] },
-      { ...conv!, inputs: ["drawn", conv!.inputs[1]!] },
+      { ...conv!, inputs: ["drawn", conv!.inputs[1]] },
       ...graph.nodes.slice(1),
     ];
     const encoder = await createEncoder(runtime, smallEncoder(graph));

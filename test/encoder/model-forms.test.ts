@@ -23,8 +23,12 @@ function encoderModel(
     provenance: { id: "small", sha256: "0".repeat(64) },
     graph,
     preprocessing: {
-      ...{ resize: side, crop: [side, side], interpolation: "bicubic", cropOffset: "round" },
-      ...{ mean: [0.4, 0.5, 0.6], std: [0.2, 0.25, 0.3] },
+      resize: side,
+      crop: [side, side],
+      interpolation: "bicubic",
+      cropOffset: "round",
+      mean: [0.4, 0.5, 0.6],
+      std: [0.2, 0.25, 0.3],
     },
     ...form,
   };

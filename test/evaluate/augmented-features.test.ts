@@ -62,7 +62,7 @@ describe("features of augmented draws", () => {
               features[(k * 3 + image) * 2 + 1] === rows[image * 2 + 1],
           );
           expect(draw).toBeDefined();
-          taken[image]!.add(draw!);
+          taken[image].add(draw!);
         }
       }
       // Sixty of four draws: each comes up, for each image.

@@ -29,12 +29,12 @@ function placeOf(told: "top" | "left") {
   const planar = (pixels: Uint8Array) =>
     Float32Array.from(
       { length: d },
-      (_, i) => pixels[(i % (size * size)) * 3 + Math.floor(i / (size * size))]! / 255,
+      (_, i) => pixels[(i % (size * size)) * 3 + Math.floor(i / (size * size))] / 255,
     );
   const features = new Float32Array(count * d);
   for (const [i, pixels] of images.entries()) features.set(planar(pixels), i * d);
   const at = (i: number): Item => ({
-    ...{ id: `${i}`, label: labels[i]!, open: async () => images[i]! },
+    ...{ id: `${i}`, label: labels[i], open: async () => images[i] },
     encoding: { kind: "pixels", width: size, height: size, channels: 3, layout: "hwc" },
   });
   const source = {
@@ -44,14 +44,20 @@ function placeOf(told: "top" | "left") {
   const encoder: Partial<Encoder> = {
     featureSize: d,
     preprocessing: {
-      ...{ resize: null, crop: [size, size], interpolation: "bilinear", cropOffset: "round" },
-      ...{ mean: [0, 0, 0], std: [1, 1, 1] },
+      resize: null,
+      crop: [size, size],
+      interpolation: "bilinear",
+      cropOffset: "round",
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
     },
     features: async (seen) => seen as Float32Array,
   };
   return {
-    ...{ source: source as ImageSource, encoder: encoder as Encoder },
-    ...{ train: featuresInMemory(features, labels), gemm: jsGemm },
+    source: source as ImageSource,
+    encoder: encoder as Encoder,
+    train: featuresInMemory(features, labels),
+    gemm: jsGemm,
   };
 }
 

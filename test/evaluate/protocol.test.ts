@@ -49,7 +49,11 @@ async function setOf(n: number, seed: number): Promise<TrainingSet> {
 
 const test = features(90, 1);
 const protocol: Protocol = {
-  ...{ classes, test, validation: features(60, 2), gemm: jsGemm, epochs: 30 },
+  classes,
+  test,
+  validation: features(60, 2),
+  gemm: jsGemm,
+  epochs: 30,
   probes: ["closed-form", "head", "tuned-head"],
   seeds: [0, 1, 2],
 };
@@ -78,7 +82,7 @@ describe("evaluateSet", async () => {
     const sums = tunedLearningRates.map(() => 0);
     for (const seed of protocol.seeds) {
       const { tried } = await tuneHead(training, protocol.validation, { classes, seed, epochs: 30 });
-      for (const [k, { accuracy }] of tried.entries()) sums[k]! += accuracy;
+      for (const [k, { accuracy }] of tried.entries()) sums[k] += accuracy;
     }
     expect(tuned.learningRate).toBe(tunedLearningRates[sums.indexOf(Math.max(...sums))]);
     const [metrics] = await headMetrics(
@@ -97,12 +101,12 @@ describe("evaluateSet", async () => {
   it("gives class, confusion and worst-group figures that agree with the accuracy", () => {
     for (const { confusion, perClass, top1, seeds, worstGroup, top5 } of results) {
       const total = confusion.flat().reduce((a, b) => a + b, 0);
-      const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
+      const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
       expect(total).toBe(90 * seeds.length);
       expect(right / total).toBeCloseTo(top1.mean, 12);
       // Thirty test images of each class.
       for (const [c, accuracy] of perClass.entries()) {
-        expect(accuracy).toBeCloseTo(confusion[c]![c]! / (30 * seeds.length), 12);
+        expect(accuracy).toBeCloseTo(confusion[c][c]! / (30 * seeds.length), 12);
       }
       expect(worstGroup!.mean).toBeLessThanOrEqual(top1.mean);
       expect(top5).toBeUndefined();
@@ -130,11 +134,11 @@ describe("evaluateSet", async () => {
     const draws = await Promise.all(
       rows.map(async (r) => (await (await r.training(0, false)).every()).features),
     );
-    const both = new Float32Array([...draws[0]!, ...draws[1]!]);
+    const both = new Float32Array([...draws[0], ...draws[1]]);
     const labels = features(6, 20).labels;
     const drawn: TrainingSet = {
       training: async () => ({
-        ...plainFeatures(draws[0]!, labels),
+        ...plainFeatures(draws[0], labels),
         every: async () => ({ features: both, draws: 2 }),
       }),
     };
@@ -184,7 +188,7 @@ describe("headMetrics", () => {
   it("of the heads that PyTorch trained are those of their scores by the definition", async () => {
     const heads = fixture.trained.map(
       ({ weight, bias }): LinearHead => ({
-        weight: transpose(matrix(weight.length, weight[0]!.length, Float64Array.from(weight.flat()))),
+        weight: transpose(matrix(weight.length, weight[0].length, Float64Array.from(weight.flat()))),
         bias: Float64Array.from(bias),
       }),
     );
@@ -195,12 +199,10 @@ describe("headMetrics", () => {
     const metrics = await headMetrics(heads, rows, 4, jsGemm);
     for (const [k, { weight, bias }] of fixture.trained.entries()) {
       const right = fixture.features.filter((x, i) => {
-        const scores = weight.map((w, c) =>
-          w.reduce((sum, wj, j) => sum + wj * Math.fround(x[j]!), bias[c]!),
-        );
+        const scores = weight.map((w, c) => w.reduce((sum, wj, j) => sum + wj * Math.fround(x[j]), bias[c]));
         return scores.indexOf(Math.max(...scores)) === fixture.labels[i];
       });
-      expect(metrics[k]!.top1).toBe(right.length / fixture.labels.length);
+      expect(metrics[k].top1).toBe(right.length / fixture.labels.length);
     }
   });
 });

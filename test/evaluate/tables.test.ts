@@ -8,13 +8,26 @@ import { meanStd } from "../../src/probe/metrics.ts";
 
 const probe = (name: ProbeResult["probe"], top1: readonly number[], augmented = false): ProbeResult => ({
   ...{ probe: name, augmented, seeds: top1.map((_, i) => i), top1: { ...meanStd(top1), values: top1 } },
-  ...{ perClass: [0.5, 0.5], confusion: [] },
+  perClass: [0.5, 0.5],
+  confusion: [],
 });
 const evaluation = (changes: Partial<Evaluation> = {}): Evaluation => ({
-  ...{ artifact: "/home/someone/d1", kind: "distilled", method: "clp", data: "pets", encoder: "e@32" },
-  ...{ distilledWith: "e@32", images: 2, ipc: 1, seconds: 2, peakMemoryBytes: 2 ** 30, count: 10 },
-  ...{ probes: [probe("closed-form", [0.5]), probe("head", [0.5, 0.6])], full: [], random: [] },
-  ...{ draws: 3, epochs: 7 },
+  artifact: "/home/someone/d1",
+  kind: "distilled",
+  method: "clp",
+  data: "pets",
+  encoder: "e@32",
+  distilledWith: "e@32",
+  images: 2,
+  ipc: 1,
+  seconds: 2,
+  peakMemoryBytes: 2 ** 30,
+  count: 10,
+  probes: [probe("closed-form", [0.5]), probe("head", [0.5, 0.6])],
+  full: [],
+  random: [],
+  draws: 3,
+  epochs: 7,
   ...changes,
 });
 
@@ -34,7 +47,7 @@ describe("labels of artefacts", () => {
   it("tell sets apart in tables, and give no more of the path away in a page", () => {
     const results = [evaluation(), evaluation({ artifact: "/home/someone/sub/d1" })];
     const tables = evaluationTables(results);
-    expect(tables[0]!.rows.map(([label]) => label)).toEqual([
+    expect(tables[0].rows.map(([label]) => label)).toEqual([
       ...["someone/d1", "someone/d1", "sub/d1", "sub/d1"],
     ]);
     const page = evaluationHtml(tables, results, ["cat", "dog"]);
@@ -44,7 +57,7 @@ describe("labels of artefacts", () => {
 });
 
 describe("the table of an encoder", () => {
-  const tableOf = (...results: Evaluation[]) => evaluationTables(results)[0]!;
+  const tableOf = (...results: Evaluation[]) => evaluationTables(results)[0];
   const closedForm = (top1: number, augmented = false) => probe("closed-form", [top1], augmented);
 
   it("has columns and notes of references only where there are some", () => {
@@ -90,7 +103,7 @@ describe("the table of an encoder", () => {
   it("has its figures at the right in a page, and its names at the left", () => {
     const results = [evaluation()];
     const { document } = parseHTML(evaluationHtml(evaluationTables(results), results, ["cat", "dog"]));
-    const [head, row] = document.querySelectorAll("table")[0]!.querySelectorAll("tr");
+    const [head, row] = document.querySelectorAll("table")[0].querySelectorAll("tr");
     for (const { children } of [head!, row!]) {
       expect(Array.from(children, (cell) => cell.className)).toEqual(["", "", "number"]);
     }
@@ -99,7 +112,8 @@ describe("the table of an encoder", () => {
 
 test("edits have a table of their own, with a column for each set that was edited", () => {
   const edits = (mean: number) => ({
-    ...{ mean, worst: 0.1 },
+    mean,
+    worst: 0.1,
     each: [
       { name: "JPEG 90", top1: 0.4 },
       { name: "mirrored", top1: 0.1 },

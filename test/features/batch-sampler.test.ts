@@ -51,7 +51,7 @@ describe("batches of real images", () => {
     const counts = new Float64Array(64);
     const sampler = new BatchSampler(8, 8, 11);
     for (let epoch = 0; epoch < 4000; epoch++) {
-      for (const [place, index] of sampler.next().entries()) counts[place * 8 + index]! += 1;
+      for (const [place, index] of sampler.next().entries()) counts[place * 8 + index] += 1;
     }
     const chiSquare = counts.reduce((sum, count) => sum + (count - 500) ** 2 / 500, 0);
     expect(chiSquare).toBeLessThan(96);

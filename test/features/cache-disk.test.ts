@@ -31,14 +31,21 @@ const spec: FeatureCacheSpec = {
     encoder: { id: "lite0", sha256: "a".repeat(64) },
     feature: "pooled",
     preprocessing: Preprocessing.parse({
-      ...{ resize: 256, crop: [224, 224], interpolation: "bicubic" },
-      ...{ mean: [0, 0, 0], std: [1, 1, 1] },
+      resize: 256,
+      crop: [224, 224],
+      interpolation: "bicubic",
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
     }),
     fast: false,
     data: { name: "pets", fingerprint: "b".repeat(64) },
     split: "train",
   },
-  ...{ storage: "float32", featureSize: 2, classes: ["cat"], groups: null, images: 6 },
+  storage: "float32",
+  featureSize: 2,
+  classes: ["cat"],
+  groups: null,
+  images: 6,
 };
 /** The images from `first` up to the next of odd index, which cannot be read. */
 function batchOf(first: number) {

@@ -116,7 +116,7 @@ describe("a feature cache", () => {
           for (const cache of [onDiskCache, inMemory]) {
             const out = new Float32Array(rows.length * featureSize);
             await cache.rows(Int32Array.from(rows), out);
-            expect([...out]).toEqual(rows.flatMap((r) => rowOf(readable[r]!)));
+            expect([...out]).toEqual(rows.flatMap((r) => rowOf(readable[r])));
           }
         }),
       );
@@ -132,12 +132,12 @@ describe("a feature cache", () => {
       await cache.rows(Int32Array.from(rows), out);
       return [...out];
     };
-    const expected = [19, 0, 7, 7].flatMap((row) => rowOf(readable[row]!));
+    const expected = [19, 0, 7, 7].flatMap((row) => rowOf(readable[row]));
     cache.readAhead!(Int32Array.of(19, 0, 7, 7));
     expect(await read(19, 0, 7, 7)).toEqual(expected);
     // Twice over, for a second feature map; other rows than those that were announced; one that is not there.
     expect(await read(19, 0, 7, 7)).toEqual(expected);
-    expect(await read(1)).toEqual(rowOf(readable[1]!));
+    expect(await read(1)).toEqual(rowOf(readable[1]));
     cache.readAhead!(Int32Array.of(20));
     await expect(read(20)).rejects.toThrow(RangeError);
     await truncate(join(path, "features.bin"), 10);
@@ -382,7 +382,7 @@ describe("a cache that must not be used", () => {
     const path = await extract();
     const file = join(path, "features.bin");
     const bytes = await readFile(file);
-    bytes[101]! ^= 1;
+    bytes[101] ^= 1;
     await writeFile(file, bytes);
     (await openFeatureCache(path)).close();
     await expect(openFeatureCache(path, { verify: true })).rejects.toThrow(
@@ -398,9 +398,9 @@ describe("a sharded cache", () => {
     fc.assert(
       fc.property(fc.nat({ max: 1000 }), fc.integer({ min: 1, max: 40 }), (total, count) => {
         const ranges = Array.from({ length: count }, (_, index) => partRange(total, { index, count }));
-        expect(ranges[0]!.start).toBe(0);
+        expect(ranges[0].start).toBe(0);
         expect(ranges.at(-1)!.end).toBe(total);
-        for (let i = 1; i < count; i++) expect(ranges[i]!.start).toBe(ranges[i - 1]!.end);
+        for (let i = 1; i < count; i++) expect(ranges[i].start).toBe(ranges[i - 1].end);
         const sizes = ranges.map(({ start, end }) => end - start);
         expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
       }),
@@ -436,7 +436,7 @@ describe("a sharded cache", () => {
     for (let index = 0; index < 2; index++) await extract(part(index, 2));
     const file = join(featureCachePath(root, part(1, 2)), "features.bin");
     const bytes = await readFile(file);
-    bytes[5]! ^= 1;
+    bytes[5] ^= 1;
     await writeFile(file, bytes);
     await expect(mergeFeatureCaches(root, spec, 2)).rejects.toThrow(
       /part-1-of-2 is damaged: the contents of features/,

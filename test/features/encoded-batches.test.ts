@@ -52,7 +52,7 @@ describe("features that processes compute", { timeout: 120_000 }, () => {
     let killed = 0;
     const disturbed = await encoded(2, (batch) => {
       if (batch !== 2) return;
-      process.kill(helperProcesses()[0]!, "SIGKILL");
+      process.kill(helperProcesses()[0], "SIGKILL");
       killed++;
     });
     expect(killed).toBe(1);

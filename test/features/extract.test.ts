@@ -22,7 +22,10 @@ const count = 70;
 const unreadable = [3, 5, 20, 40, 50];
 
 const source: ImageSource = {
-  ...{ name: "pets", classes: ["cat"], splits: ["train"], notes: [] },
+  name: "pets",
+  classes: ["cat"],
+  splits: ["train"],
+  notes: [],
   images: () => ({ length: count, labels: new Int32Array(count), at: itemAt }),
   fingerprint: async () => "b".repeat(64),
 };

@@ -50,7 +50,7 @@ describe("of those who lock a folder at once, one has it and the others hear who
       expect(locks).toHaveLength(1);
       for (const error of errors) expect(error.message).toMatch(`being written by process ${process.pid}`);
       expect(await readdir(folder)).toEqual(["lock.json"]);
-      await locks[0]!.release();
+      await locks[0].release();
       expect(await readdir(folder)).toEqual([]);
     }
   });
@@ -144,7 +144,7 @@ describe("a folder's lock", () => {
       const locks = tries.flatMap((t): FolderLock[] => (t.status === "fulfilled" ? [t.value] : []));
       expect(locks).toHaveLength(1);
       expect(await readdir(folder)).toEqual(["lock.json"]);
-      await locks[0]!.release();
+      await locks[0].release();
     }
   });
 });

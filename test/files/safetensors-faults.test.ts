@@ -36,7 +36,9 @@ describe("safetensors are read as strictly as their own library reads them", () 
       const path = join(own, "names.safetensors");
       const names = ["__proto__", "constructor", "toString", ""];
       const tensors = names.map((name, i) => ({
-        ...{ name, dtype: "F32" as const, shape: [1] },
+        name,
+        dtype: "F32" as const,
+        shape: [1],
         data: Float32Array.of(i),
       }));
       await writeSafetensors(path, tensors);

@@ -19,7 +19,7 @@ const pixel = (image: RgbImage, x: number, y: number) => [
 function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   expect(a.length).toBe(b.length);
   let most = 0;
-  for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i]! - b[i]!));
+  for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i] - b[i]));
   return most;
 }
 
@@ -28,7 +28,7 @@ const width = 64;
 const height = 48;
 const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
   const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
-  return [40 + 3 * x, 30 + 4 * y, 200 - x - 2 * y][i % 3]!;
+  return [40 + 3 * x, 30 + 4 * y, 200 - x - 2 * y][i % 3];
 });
 const picture = () => sharp(data, { raw: { width, height, channels: 3 } });
 let jpeg: Uint8Array;
@@ -57,7 +57,7 @@ describe("decoding", () => {
   ])("gives %s back nearly as it was", async (_, encode) => {
     const image = await decode(await encode().toBuffer());
     expect(distance(image.data, data)).toBeLessThan(20);
-    const error = image.data.reduce((sum, value, i) => sum + Math.abs(value - data[i]!), 0) / data.length;
+    const error = image.data.reduce((sum, value, i) => sum + Math.abs(value - data[i]), 0) / data.length;
     expect(error).toBeLessThan(3);
   });
 

@@ -11,9 +11,9 @@ const images = Float32Array.from({ length: 2 * 3 * size * size }, (_, i) => {
 });
 const editOf = (name: string) => edits.find((edit) => edit.name === name)!;
 const at = (pixels: ArrayLike<number>, plane: number, y: number, x: number) =>
-  pixels[(plane * size + y) * size + x]!;
+  pixels[(plane * size + y) * size + x];
 const meanAbsolute = (a: Float32Array, b: Float32Array) =>
-  a.reduce((sum, v, i) => sum + Math.abs(v - b[i]!), 0) / a.length;
+  a.reduce((sum, v, i) => sum + Math.abs(v - b[i]), 0) / a.length;
 
 test.each(edits.map(({ name }) => name))(
   "%s leaves the images given as they are, and gives as many",
@@ -31,7 +31,7 @@ test("an 8-bit PNG has the nearest of 256 levels", async () => {
   const edited = await editOf("8-bit PNG").apply(images, size, 0);
   for (const [i, value] of edited.entries()) {
     expect(Math.abs(value * 255 - Math.round(value * 255))).toBeLessThan(1e-4);
-    expect(Math.abs(value - images[i]!)).toBeLessThanOrEqual(0.5 / 255 + 1e-6);
+    expect(Math.abs(value - images[i])).toBeLessThanOrEqual(0.5 / 255 + 1e-6);
   }
 });
 
@@ -51,7 +51,7 @@ test.each([1, 4])("a shift by %i px goes right and down, and repeats the border"
 
 test("contrast 0.9 takes a tenth of the distance from mid-gray", async () => {
   const edited = await editOf("contrast 0.9").apply(images, size, 0);
-  for (const [i, value] of edited.entries()) expect(value).toBeCloseTo(0.5 + 0.9 * (images[i]! - 0.5), 6);
+  for (const [i, value] of edited.entries()) expect(value).toBeCloseTo(0.5 + 0.9 * (images[i] - 0.5), 6);
 });
 
 test("one color is that color after every size, and half and back takes what alternates", async () => {

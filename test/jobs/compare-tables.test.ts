@@ -27,7 +27,8 @@ const probe = (
   name: ProbeResult["probe"] = "head",
 ): ProbeResult => ({
   ...{ probe: name, augmented, seeds: top1.map((_, i) => i), top1: { ...meanStd(top1), values: top1 } },
-  ...{ perClass: [], confusion: [] },
+  perClass: [],
+  confusion: [],
 });
 
 const result = (cell: Cell, probes: readonly ProbeResult[], evaluatedOn = "e@32"): CellResult => ({
@@ -35,9 +36,22 @@ const result = (cell: Cell, probes: readonly ProbeResult[], evaluatedOn = "e@32"
   on: [evaluatedOn],
   evaluations: [
     {
-      ...{ artifact: "set", kind: cell.baseline ?? "distilled", method: cell.method, data: "pictures" },
-      ...{ encoder: evaluatedOn, distilledWith: "e@32", images: 3, ipc: cell.ipc, seconds: 2, count: 10 },
-      ...{ peakMemoryBytes: 2 ** 30, probes, full: [], random: [], draws: 4, epochs: 5 },
+      artifact: "set",
+      kind: cell.baseline ?? "distilled",
+      method: cell.method,
+      data: "pictures",
+      encoder: evaluatedOn,
+      distilledWith: "e@32",
+      images: 3,
+      ipc: cell.ipc,
+      seconds: 2,
+      count: 10,
+      peakMemoryBytes: 2 ** 30,
+      probes,
+      full: [],
+      random: [],
+      draws: 4,
+      epochs: 5,
     },
   ],
 });
@@ -49,7 +63,7 @@ const accuracies: Readonly<Record<string, readonly number[]>> = {
 const cells = cellsOf(grid).flatMap((cell): CellResult[] => {
   if (cell.baseline === "full") return [result(cell, [probe([0.8, 0.8, 0.8])])];
   const own = accuracies[cell.method];
-  return own ? [result(cell, [probe([own[cell.seed]!]), probe([0.4 * own[cell.seed]!], true)])] : [];
+  return own ? [result(cell, [probe([own[cell.seed]]), probe([0.4 * own[cell.seed]], true)])] : [];
 });
 
 describe("cellsOf", () => {
@@ -101,10 +115,10 @@ describe("tables of a comparison", () => {
 
   it("take mean and deviation over the seeds of a row", () => {
     const [ours, random, full] = rows;
-    expect(ours!.outcomes[0]!.top1.mean).toBeCloseTo(0.6, 12);
-    expect(ours!.outcomes[0]!.top1.std).toBeCloseTo(0.1, 12);
-    expect(random!.outcomes[1]!.top1.values).toEqual([0.1, 0.2, 0.3].map((x) => 0.4 * x));
-    expect(full!.outcomes[0]!.top1.values).toHaveLength(3);
+    expect(ours!.outcomes[0].top1.mean).toBeCloseTo(0.6, 12);
+    expect(ours!.outcomes[0].top1.std).toBeCloseTo(0.1, 12);
+    expect(random!.outcomes[1].top1.values).toEqual([0.1, 0.2, 0.3].map((x) => 0.4 * x));
+    expect(full!.outcomes[0].top1.values).toHaveLength(3);
   });
 
   it("have published figures of the same names in a column that says so", () => {
@@ -112,12 +126,12 @@ describe("tables of a comparison", () => {
     expect(accuracy!.head.at(-1)).toBe("PUBLISHED (LGM, arXiv 2511.16674)");
     // ImageNet-1K, DINOv2-B: LGM with augmentation, random, full data.
     expect(accuracy!.rows.map((row) => row.at(-1))).toEqual(["75.0", "50.3", "83.0"]);
-    expect(comparisonTables(comparisonRows(cells), undefined)[0]!.head.at(-1)).toBe("memory");
+    expect(comparisonTables(comparisonRows(cells), undefined)[0].head.at(-1)).toBe("memory");
   });
 
   it("give the share of the full data, HLR and IOR of each probe", () => {
     const [accuracy, ranking] = comparisonTables(rows, published);
-    expect(accuracy!.rows[0]!.slice(0, 4)).toEqual(["ours", "1", "60.0 ± 10.0", "24.0 ± 4.0"]);
+    expect(accuracy!.rows[0].slice(0, 4)).toEqual(["ours", "1", "60.0 ± 10.0", "24.0 ± 4.0"]);
     // 0.6 of 0.8; 0.8 − 0.6; 0.6 − 0.2. With augmentation 0.24 of the same 0.8; 0.24 − 0.08.
     expect(ranking!.rows[0]).toEqual(["ours", "1", "75 %; 20.0 / 40.0", "30 %; 56.0 / 16.0"]);
     expect(markdownTable(ranking!)).toContain("| ours | 1 | 75 %; 20.0 / 40.0 | 30 %; 56.0 / 16.0 |");
@@ -127,7 +141,7 @@ describe("tables of a comparison", () => {
     const other = cells.map(({ cell, on, evaluations }) => ({
       cell,
       on: [...on, "f@64"],
-      evaluations: [...evaluations, ...result(cell, evaluations[0]!.probes, "f@64").evaluations],
+      evaluations: [...evaluations, ...result(cell, evaluations[0].probes, "f@64").evaluations],
     }));
     const titles = comparisonTables(comparisonRows(other)).map((table) => [table.title, table.head[2]]);
     expect(titles.filter(([title]) => title!.includes("top-1"))).toEqual([
@@ -153,7 +167,7 @@ describe("tables of a comparison", () => {
     expect(rows.map((row) => row.data)).toEqual(
       ["pictures", "elsewhere/pictures"].flatMap((name) => [name, name, name]),
     );
-    expect(rows[0]!.outcomes[0]!.top1.values).toHaveLength(3);
+    expect(rows[0].outcomes[0].top1.values).toHaveLength(3);
   });
 
   it("measure a set against real images that were resized as for its own encoder", () => {
@@ -167,7 +181,8 @@ describe("tables of a comparison", () => {
         return { ...rest, top1: { ...meanStd(values), values } };
       });
       return {
-        ...{ cell: withOther(cell), on: ["e@32"] },
+        cell: withOther(cell),
+        on: ["e@32"],
         evaluations: [{ ...first!, distilledWith: "f@64", probes: half }],
       };
     });
@@ -180,10 +195,11 @@ describe("tables of a comparison", () => {
 
   it("say of how many epochs the full data's heads are where those are others", () => {
     const shorter = cells.map(({ cell, on, evaluations }) => ({
-      ...{ cell, on },
+      cell,
+      on,
       evaluations: evaluations.map((e) => ({ ...e, epochs: cell.baseline === "full" ? 2 : 5 })),
     }));
-    const notes = (of: readonly CellResult[]) => comparisonTables(comparisonRows(of))[0]!.notes.join(" ");
+    const notes = (of: readonly CellResult[]) => comparisonTables(comparisonRows(of))[0].notes.join(" ");
     expect(notes(shorter)).toContain("The full data's heads: 2 epochs, 3 seeds.");
     expect(notes(cells)).not.toContain("full data's heads");
   });

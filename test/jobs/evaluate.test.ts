@@ -31,17 +31,25 @@ const baseline = (out: string, encoder: string, more: Partial<BaselineParams> = 
 const evaluate = (artifacts: readonly string[], more: Partial<EvaluateParams> = {}) =>
   runEvaluation(
     {
-      ...{ ...machine(), artifacts: artifacts.map((name) => at(name)), probes: ["closed-form"] },
-      ...{ augmentation: "off", references: false, ...more },
+      ...machine(),
+      artifacts: artifacts.map((name) => at(name)),
+      probes: ["closed-form"],
+      augmentation: "off",
+      references: false,
+      ...more,
     },
     context,
   );
 const compare = (out: string, change: Record<string, unknown>) =>
   runComparison(
     {
-      ...{ ...machine(), out: at(out) },
+      ...machine(),
+      out: at(out),
       config: {
-        ...{ data: [photos], encoders: [at("a/vit@32")], methods: ["centroid"], resize: 32 },
+        data: [photos],
+        encoders: [at("a/vit@32")],
+        methods: ["centroid"],
+        resize: 32,
         ...{ evaluate: { probes: ["closed-form"], augmentation: "off" }, ...change },
       },
     },
@@ -66,7 +74,7 @@ describe("an evaluation", { timeout: 60_000 }, () => {
       notes.length = 0;
       const [own] = await evaluate(["pooled"], encoders ? { encoders } : {});
       expect(notes.join()).toContain("pooling: mean of the patches");
-      expect(own!.probes[0]!.top1.mean).toBe(manifest.metrics.closedForm!.top1);
+      expect(own!.probes[0].top1.mean).toBe(manifest.metrics.closedForm!.top1);
     }
     notes.length = 0;
     await evaluate(["pooled"], { pool: "cls" });
@@ -98,7 +106,7 @@ describe("an evaluation", { timeout: 60_000 }, () => {
     const results = await evaluate(["second", "first"], { encoders });
     // Other pixels would have been cached under another name.
     expect(readdirSync(at("cache"))).toEqual(before);
-    expect(results[0]!.artifact).toBe(at("second"));
+    expect(results[0].artifact).toBe(at("second"));
   });
 });
 

@@ -27,7 +27,7 @@ it("rows of all images together are no candidates, and are refused as a feature"
 
   const loaded = await loadEncoderModel(model);
   // The tokens of all images after the first block's normalisation, [batch·tokens, d].
-  const feature = loaded.graph.nodes.find((node) => node.op === "LayerNormalization")!.outputs[0]!;
+  const feature = loaded.graph.nodes.find((node) => node.op === "LayerNormalization")!.outputs[0];
   const asked = createEncoder(nodeRuntime({ threads: 1 }), { ...loaded, feature });
   await expect(asked).rejects.toThrow(/first dimension does not count/);
 });

@@ -6,7 +6,11 @@ import { byOperator, profileStep } from "../../src/jobs/profile.ts";
 const context = { signal: new AbortController().signal, progress: () => {}, note: () => {} };
 const params = {
   encoder: "efficientnet-lite0",
-  ...{ size: 32, threads: 1, images: 4, classes: 2, steps: 2 },
+  size: 32,
+  threads: 1,
+  images: 4,
+  classes: 2,
+  steps: 2,
 };
 
 describe("the profile of a step", () => {

@@ -47,7 +47,7 @@ function inputOf(shape: Shape, more: Partial<ObjectiveInput> = {}): Input {
     Ys: matrix(
       m,
       C,
-      Ys.data.map((v, i) => v + moved.data[i]!),
+      Ys.data.map((v, i) => v + moved.data[i]),
     ),
     batch: { Z: rowsOf(Z), y },
     classMeans: sums.means(),
@@ -96,7 +96,7 @@ describe.each(cases)("%s", (_, name, options) => {
         }
         if (dTau !== undefined) {
           const at = matrix(1, 1, Float64Array.of(input.tau));
-          const byTau = await numericGradient((t) => lossAt(shape, { tau: t.data[0]! }), at, 1e-4);
+          const byTau = await numericGradient((t) => lossAt(shape, { tau: t.data[0] }), at, 1e-4);
           expect(relativeError([dTau], byTau)).toBeLessThan(1e-6);
         }
       }),
@@ -116,7 +116,7 @@ describe.each(cases)("%s", (_, name, options) => {
     const input = inputOf(shape, options);
     const { loss, dZs } = await objectives[name].evaluate(input);
     const length = Math.sqrt(dZs.data.reduce((s, g) => s + g * g, 0));
-    const data = input.Zs.data.map((z, i) => z - (1e-3 * dZs.data[i]!) / length);
+    const data = input.Zs.data.map((z, i) => z - (1e-3 * dZs.data[i]) / length);
     expect(await lossAt(shape, { Zs: matrix(8, 6, data) })).toBeLessThan(loss);
   });
 
@@ -156,14 +156,14 @@ describe("clp", () => {
       const input = inputOf(shape, { anchors });
       const { weight } = await solveRidge(input.Zs, input.Ys, { lambda: input.lambda });
       const norms = [0, 1, 2].map((c) =>
-        anchors === "raw" ? 1 : Math.hypot(...[0, 1, 2, 3, 4].map((j) => weight.data[j * 3 + c]!)),
+        anchors === "raw" ? 1 : Math.hypot(...[0, 1, 2, 3, 4].map((j) => weight.data[j * 3 + c])),
       );
       const scores = naiveProduct(input.batch.Z, weight);
       let [loss, right] = [0, 0];
       for (let i = 0; i < 10; i++) {
-        const row = [0, 1, 2].map((c) => scores.data[i * 3 + c]! / norms[c]! / input.tau);
+        const row = [0, 1, 2].map((c) => scores.data[i * 3 + c] / norms[c] / input.tau);
         const total = row.reduce((s, v) => s + Math.exp(v), 0);
-        loss -= Math.log(Math.exp(row[input.batch.y[i]!]!) / total) / 10;
+        loss -= Math.log(Math.exp(row[input.batch.y[i]!]) / total) / 10;
         if (row.indexOf(Math.max(...row)) === input.batch.y[i]) right++;
       }
       const evaluation = await objectives.clp.evaluate(input);
@@ -235,7 +235,7 @@ describe("lgm", () => {
       const row = scores.data.subarray(i * C, (i + 1) * C);
       const total = row.reduce((s, v) => s + Math.exp(v), 0);
       for (let c = 0; c < C; c++) {
-        loss -= (targets.data[i * C + c]! * Math.log(Math.exp(row[c]!) / total)) / Z.rows;
+        loss -= (targets.data[i * C + c] * Math.log(Math.exp(row[c]) / total)) / Z.rows;
       }
     }
     return loss;
@@ -262,7 +262,7 @@ describe("lgm", () => {
       numericGradient(async (w) => crossEntropyOf(Z, oneHot(labels), w), W);
     const real = await gradientOn(input.batch.Z, input.batch.y);
     const synthetic = await gradientOn(input.Zs, hard);
-    const dot = (a: Float64Array, b: Float64Array) => a.reduce((s, v, i) => s + v * b[i]!, 0);
+    const dot = (a: Float64Array, b: Float64Array) => a.reduce((s, v, i) => s + v * b[i], 0);
     const expected = 1 - dot(real, synthetic) / Math.sqrt(dot(real, real) * dot(synthetic, synthetic));
     expect((await objectives.lgm.evaluate(input)).loss).toBeCloseTo(expected, 9);
   });
@@ -293,16 +293,16 @@ describe("sfm", () => {
     const flows = (means: Matrix): number[] =>
       [0, 1, 2].flatMap((c) =>
         [0, 1, 2, 3].map((j) => {
-          const others = [0, 1, 2].filter((o) => o !== c).map((o) => means.data[o * 4 + j]!);
-          return (others[0]! + others[1]!) / 2 - means.data[c * 4 + j]!;
+          const others = [0, 1, 2].filter((o) => o !== c).map((o) => means.data[o * 4 + j]);
+          return (others[0] + others[1]) / 2 - means.data[c * 4 + j];
         }),
       );
     const synthetic = matrix(3, 4);
     for (let i = 0; i < 6; i++) {
-      for (let j = 0; j < 4; j++) synthetic.data[(i >> 1) * 4 + j]! += input.Zs.data[i * 4 + j]! / 2;
+      for (let j = 0; j < 4; j++) synthetic.data[(i >> 1) * 4 + j] += input.Zs.data[i * 4 + j] / 2;
     }
     const [a, b] = [flows(input.classMeans!), flows(synthetic)];
-    const dot = (x: number[], y: number[]) => x.reduce((s, v, i) => s + v * y[i]!, 0);
+    const dot = (x: number[], y: number[]) => x.reduce((s, v, i) => s + v * y[i], 0);
     const expected = 1 - dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
     expect((await objectives.sfm.evaluate(input)).loss).toBeCloseTo(expected, 13);
   });
@@ -336,7 +336,7 @@ describe("a loss summed over feature maps", () => {
       featureMap({ normalization: "none" }),
     ];
     // The map copies its input into doubles first; differences need doubles all the way.
-    const apply = (k: number, x: Matrix) => maps[k]!.apply(x.data as unknown as Float32Array, x.rows);
+    const apply = (k: number, x: Matrix) => maps[k].apply(x.data as unknown as Float32Array, x.rows);
     const evaluateAll = async (Zs: Matrix) => {
       let loss = 0;
       const gradient = matrix(Zs.rows, Zs.cols);
@@ -345,8 +345,8 @@ describe("a loss summed over feature maps", () => {
         const batch = { Z: rowsOf(apply(k, input.batch.Z).values), y: input.batch.y };
         const part = await objectives.clp.evaluate({ ...input, Zs: mapped.values, batch });
         loss += part.loss;
-        const back = maps[k]!.pullback(mapped, part.dZs);
-        for (let i = 0; i < gradient.data.length; i++) gradient.data[i]! += back.data[i]!;
+        const back = maps[k].pullback(mapped, part.dZs);
+        for (let i = 0; i < gradient.data.length; i++) gradient.data[i] += back.data[i];
       }
       return { loss, gradient };
     };

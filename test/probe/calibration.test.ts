@@ -18,7 +18,7 @@ describe("the temperature", () => {
     const labels = Int32Array.from({ length: scores.rows }, (_, i) => {
       let left = random.uniform();
       let label = 0;
-      while (label < 3 && left > data[4 * i + label]!) left -= data[4 * i + label++]!;
+      while (label < 3 && left > data[4 * i + label]) left -= data[4 * i + label++];
       return label;
     });
     expect(fitTemperature(scores, labels)).toBeCloseTo(temperature, 1);
@@ -62,7 +62,7 @@ describe("a calibrated probe", () => {
     const labels = Int32Array.from({ length: count }, (_, i) => i % 2);
     const features = Float32Array.from(
       { length: 2 * count },
-      (_, at) => (at % 2 === labels[at >> 1]! ? 1 : 0) + 0.5 * random.normal(),
+      (_, at) => (at % 2 === labels[at >> 1] ? 1 : 0) + 0.5 * random.normal(),
     );
     return featuresInMemory(features, labels);
   };
@@ -86,7 +86,7 @@ describe("a calibrated probe", () => {
     const X = matrix(1000, 2, Float64Array.from(features));
     expect(probe.unknown(X).filter(Boolean)).toHaveLength(50);
     const { data } = probe.probabilities(X);
-    for (let i = 0; i < 1000; i++) expect(data[2 * i]! + data[2 * i + 1]!).toBeCloseTo(1, 12);
+    for (let i = 0; i < 1000; i++) expect(data[2 * i] + data[2 * i + 1]).toBeCloseTo(1, 12);
   });
 
   it("uses leave-one-out scores of rows that it was solved on: a probe of all rows and of a list of all agree", async () => {

@@ -11,7 +11,7 @@ import { identity, naiveProduct, randomMatrix } from "../support/matrices.ts";
 
 const positiveDefinite = (n: number, seed: number): Matrix => {
   const a = naiveProduct(randomMatrix(n, n + 3, seed), randomMatrix(n, n + 3, seed), false, true);
-  for (let i = 0; i < n; i++) a.data[i * n + i]! += 0.1;
+  for (let i = 0; i < n; i++) a.data[i * n + i] += 0.1;
   return a;
 };
 
@@ -69,8 +69,8 @@ describe("cholesky", () => {
     for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) a.data[i * n + j] = 1 / (i + j + 1);
     const x = await (await cholesky(a, jsGemm, { shift: 1e-10, blockSize: 32 })).solve(randomMatrix(n, 3, 7));
     const back = naiveProduct(a, x);
-    for (let i = 0; i < back.data.length; i++) back.data[i]! += 1e-10 * x.data[i]!;
-    const residual = back.data.map((v, i) => v - randomMatrix(n, 3, 7).data[i]!);
+    for (let i = 0; i < back.data.length; i++) back.data[i] += 1e-10 * x.data[i];
+    const residual = back.data.map((v, i) => v - randomMatrix(n, 3, 7).data[i]);
     // ‖Ax − b‖ ≤ c n ε ‖A‖ ‖x‖, the bound of a backward stable solver; ‖A‖ is below π.
     const bound = 10 * n * Number.EPSILON * Math.PI * norm(x.data);
     expect(norm(residual)).toBeLessThan(bound);
@@ -79,7 +79,7 @@ describe("cholesky", () => {
   it("adds the shift to the diagonal", async () => {
     const a = positiveDefinite(9, 4);
     const shifted = matrix(9, 9, a.data.slice());
-    for (let i = 0; i < 9; i++) shifted.data[i * 10]! += 0.7;
+    for (let i = 0; i < 9; i++) shifted.data[i * 10] += 0.7;
     const [x, y] = [await cholesky(a, jsGemm, { shift: 0.7 }), await cholesky(shifted, jsGemm)];
     const b = randomMatrix(9, 2, 5);
     expect(relativeError((await x.solve(b)).data, (await y.solve(b)).data)).toBeLessThan(1e-13);
@@ -101,7 +101,7 @@ describe("cholesky", () => {
     const enough = matrix(2, 2, Float64Array.of(1, 1, 1, 1 + 8 * Number.EPSILON));
     // The second pivot is 8ε, and so is the determinant.
     const x = await (await cholesky(enough, jsGemm)).solve(matrix(2, 1, Float64Array.of(0, 1)));
-    expect(x.data[1]! * 8 * Number.EPSILON).toBeCloseTo(1, 12);
+    expect(x.data[1] * 8 * Number.EPSILON).toBeCloseTo(1, 12);
   });
 
   it("refuses a matrix of lower rank, also where rounding leaves a tiny pivot, in any block", async () => {
@@ -122,7 +122,7 @@ describe("gram", () => {
       const columns = await gram(transpose(x), jsGemm, { of: "columns" });
       expect(relativeError(whole(columns).data, byRows.data)).toBeLessThan(1e-14);
       const sum = await gram(transpose(y), jsGemm, { of: "columns", alpha: -2, plus: K });
-      const expected = byRows.data.map((v, i) => v - 2 * other.data[i]!);
+      const expected = byRows.data.map((v, i) => v - 2 * other.data[i]);
       expect(relativeError(whole(sum).data, expected)).toBeLessThan(1e-13);
     }
   });
@@ -134,9 +134,9 @@ function whole(a: Nested): Matrix {
   const [head, tail] = [whole(a.head), whole(a.tail)];
   const at = (i: number, j: number): number => {
     const k = head.rows;
-    if (i < k && j < k) return head.data[i * k + j]!;
-    if (i >= k && j >= k) return tail.data[(i - k) * tail.cols + j - k]!;
-    return i < k ? a.cross.data[i * a.cross.cols + j - k]! : at(j, i);
+    if (i < k && j < k) return head.data[i * k + j];
+    if (i >= k && j >= k) return tail.data[(i - k) * tail.cols + j - k];
+    return i < k ? a.cross.data[i * a.cross.cols + j - k] : at(j, i);
   };
   const n = a.rows;
   return matrix(

@@ -37,7 +37,7 @@ describe("FeatureStatistics", () => {
           expect(statistics.count).toBe(n);
           const [mean, std] = [statistics.mean(), statistics.std()];
           for (let j = 0; j < d; j++) {
-            const column = Array.from({ length: n }, (_, i) => features[i * d + j]!);
+            const column = Array.from({ length: n }, (_, i) => features[i * d + j]);
             const mu = column.reduce((s, x) => s + x, 0) / n;
             const variance = column.reduce((s, x) => s + (x - mu) ** 2, 0) / n;
             expect(mean[j]).toBeCloseTo(mu, 10);
@@ -77,9 +77,9 @@ describe("feature maps", () => {
   const definition: Record<Normalization, (x: number[]) => number[]> = {
     none: (x) => x,
     l2: (x) => unit(x),
-    "center-l2": (x) => unit(x.map((v, j) => v - mean[j]!)),
-    standardize: (x) => x.map((v, j) => (v - mean[j]!) / std[j]!),
-    "standardize-l2": (x) => unit(x.map((v, j) => (v - mean[j]!) / std[j]!)),
+    "center-l2": (x) => unit(x.map((v, j) => v - mean[j])),
+    standardize: (x) => x.map((v, j) => (v - mean[j]) / std[j]),
+    "standardize-l2": (x) => unit(x.map((v, j) => (v - mean[j]) / std[j])),
   };
   const unit = (x: number[]): number[] => {
     const norm = Math.sqrt(x.reduce((s, v) => s + v * v, 0));

@@ -34,7 +34,7 @@ const fixture: Fixture = JSON.parse(
 );
 /** PyTorch's C × d as this project's d × C. */
 const fromTorch = (rows: number[][]): Matrix =>
-  transpose(matrix(rows.length, rows[0]!.length, Float64Array.from(rows.flat())));
+  transpose(matrix(rows.length, rows[0].length, Float64Array.from(rows.flat())));
 
 describe("trainHead against PyTorch's Adam and CosineAnnealingLR", () => {
   const features = featuresInMemory(
@@ -113,20 +113,20 @@ describe("trainHead", () => {
       await set.rows(Int32Array.from(rows), x);
       const g = p.map(() => 0);
       for (const [i, row] of rows.entries()) {
-        const inputs = [x[2 * i]!, x[2 * i + 1]!, 1];
-        const score = [0, 1].map((c) => inputs[0]! * p[c]! + inputs[1]! * p[2 + c]! + p[4 + c]!);
-        const total = Math.exp(score[0]!) + Math.exp(score[1]!);
+        const inputs = [x[2 * i], x[2 * i + 1], 1];
+        const score = [0, 1].map((c) => inputs[0] * p[c] + inputs[1] * p[2 + c] + p[4 + c]);
+        const total = Math.exp(score[0]) + Math.exp(score[1]);
         for (const c of [0, 1]) {
-          const error = Math.exp(score[c]!) / total - (set.labels[row] === c ? 1 : 0);
-          for (const r of [0, 1, 2]) g[2 * r + c]! += (error * inputs[r]!) / rows.length;
+          const error = Math.exp(score[c]) / total - (set.labels[row] === c ? 1 : 0);
+          for (const r of [0, 1, 2]) g[2 * r + c] += (error * inputs[r]) / rows.length;
         }
       }
       const rate = (learningRate * (1 + Math.cos((Math.PI * epoch!) / epochs))) / 2;
       for (let j = 0; j < p.length; j++) {
-        m[j] = 0.9 * m[j]! + 0.1 * g[j]!;
-        v[j] = 0.999 * v[j]! + 0.001 * g[j]! ** 2;
-        const [mHat, vHat] = [m[j]! / (1 - 0.9 ** (k + 1)), v[j]! / (1 - 0.999 ** (k + 1))];
-        p[j]! -= (rate * mHat) / (Math.sqrt(vHat) + 1e-8);
+        m[j] = 0.9 * m[j] + 0.1 * g[j];
+        v[j] = 0.999 * v[j] + 0.001 * g[j] ** 2;
+        const [mHat, vHat] = [m[j] / (1 - 0.9 ** (k + 1)), v[j] / (1 - 0.999 ** (k + 1))];
+        p[j] -= (rate * mHat) / (Math.sqrt(vHat) + 1e-8);
       }
     }
     expect(relativeError([...head.weight.data, ...head.bias], p)).toBeLessThan(1e-10);
@@ -216,7 +216,7 @@ describe("headAccuracies", () => {
     const scores = await headScores(head, matrix(23, 2, Float64Array.from(Z)));
     let right = 0;
     for (let i = 0; i < 23; i++) {
-      const predicted = scores.data[2 * i]! >= scores.data[2 * i + 1]! ? 0 : 1;
+      const predicted = scores.data[2 * i] >= scores.data[2 * i + 1] ? 0 : 1;
       if (predicted === set.labels[i]) right++;
     }
     for (const size of [1, 7, 100]) {

@@ -26,14 +26,14 @@ async function refitted(Z: Matrix, Y: Matrix, lambda: number): Promise<Float64Ar
     const { weight } = await solveRidge(rest, without(Y, i), { lambda: (shift * rest.rows) / norms });
     for (let c = 0; c < Y.cols; c++) {
       for (let j = 0; j < Z.cols; j++)
-        out[i * Y.cols + c]! += Z.data[i * Z.cols + j]! * weight.data[j * Y.cols + c]!;
+        out[i * Y.cols + c] += Z.data[i * Z.cols + j] * weight.data[j * Y.cols + c];
     }
   }
   return out;
 }
 
 const largestDifference = (a: Float64Array, b: Float64Array): number =>
-  a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+  a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
 describe("leave-one-out scores", () => {
   it("are those of probes solved anew without each row, with more rows than features and with fewer", async () => {

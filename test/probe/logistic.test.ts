@@ -14,7 +14,7 @@ const labels = Int32Array.from({ length: n }, (_, i) => i % classes);
 /** Each class around a corner of its own, overlapping. */
 const features = Float32Array.from(
   { length: n * d },
-  (_, k) => (k % d === labels[Math.floor(k / d)]! ? 1.5 : 0) + random.normal(),
+  (_, k) => (k % d === labels[Math.floor(k / d)] ? 1.5 : 0) + random.normal(),
 );
 const Z = matrix(n, d, Float64Array.from(features));
 
@@ -23,14 +23,14 @@ test("at the solution the gradient is zero: Zᵀ(softmax − one-hot)/n + l2 · 
   const W = await fitLogistic(Z, labels, matrix(d, classes), l2, jsGemm);
   const { gradient } = crossEntropy(await jsGemm.multiply(Z, W), labels);
   const { data } = await jsGemm.multiply(Z, gradient, { transA: true });
-  for (const [i, g] of data.entries()) expect(Math.abs(g + l2 * W.data[i]!)).toBeLessThan(2e-3);
+  for (const [i, g] of data.entries()) expect(Math.abs(g + l2 * W.data[i])).toBeLessThan(2e-3);
 });
 
 test("with one feature and two classes it is the solution of the scalar equation", async () => {
   // Three of four are of class 0 where z = 1: without a penalty, the logit difference is log 3.
   const z = matrix(4, 1, Float64Array.of(1, 1, 1, 1));
   const W = await fitLogistic(z, Int32Array.of(0, 0, 0, 1), matrix(1, 2), 1e-9, jsGemm);
-  expect(W.data[0]! - W.data[1]!).toBeCloseTo(Math.log(3), 2);
+  expect(W.data[0] - W.data[1]).toBeCloseTo(Math.log(3), 2);
 });
 
 test("on all training features it classifies as well as the classes allow", async () => {

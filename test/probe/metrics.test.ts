@@ -56,10 +56,10 @@ describe("MetricsAccumulator", () => {
     const random = seededRandom(3, "scores");
     const values = [0, 1, 1, 2, Number.NaN, Number.POSITIVE_INFINITY];
     for (let i = 0; i < 500; i++) {
-      const row = Array.from({ length: classes }, () => values[random.below(values.length)]!);
+      const row = Array.from({ length: classes }, () => values[random.below(values.length)]);
       const { top1, top5, confusion } = metricsOf([row], [i % classes]);
       expect(top5).toBeGreaterThanOrEqual(top1);
-      expect(confusion[i % classes]![i % classes]).toBe(top1);
+      expect(confusion[i % classes][i % classes]).toBe(top1);
     }
   });
 });

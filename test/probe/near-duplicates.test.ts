@@ -11,14 +11,14 @@ it("pairs of two sources are those that comparing all rows with all gives", asyn
   // Every tenth row is a noisy copy of the one 300 before it, some nearer than others.
   for (let i = 300; i < n; i += 10) {
     for (let j = 0; j < d; j++)
-      rows[i * d + j] = rows[(i - 300) * d + j]! + 0.25 * random.uniform() * random.normal();
+      rows[i * d + j] = rows[(i - 300) * d + j] + 0.25 * random.uniform() * random.normal();
   }
   const norm = (i: number) => Math.hypot(...rows.subarray(i * d, (i + 1) * d));
   const expected: string[] = [];
   for (let a = 0; a < n; a++) {
     for (let b = a + 1; b < n; b++) {
       let dot = 0;
-      for (let j = 0; j < d; j++) dot += rows[a * d + j]! * rows[b * d + j]!;
+      for (let j = 0; j < d; j++) dot += rows[a * d + j] * rows[b * d + j];
       if (dot / norm(a) / norm(b) >= 0.95) expected.push(`${a} ${b}`);
     }
   }

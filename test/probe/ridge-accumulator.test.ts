@@ -44,9 +44,9 @@ describe("RidgeAccumulator", () => {
           const fitted = await accumulator.solve(lambdas);
           for (const [k, lambda] of lambdas.entries()) {
             const whole = await solveRidge(Z, centeredOneHot(y, classes), { lambda, space: "feature" });
-            expect(fitted[k]!.lambda).toBe(lambda);
-            expect(fitted[k]!.shift).toBeCloseTo(whole.shift, 12);
-            expect(relativeError(fitted[k]!.weight.data, whole.weight.data)).toBeLessThan(1e-9);
+            expect(fitted[k].lambda).toBe(lambda);
+            expect(fitted[k].shift).toBeCloseTo(whole.shift, 12);
+            expect(relativeError(fitted[k].weight.data, whole.weight.data)).toBeLessThan(1e-9);
           }
         },
       ),
@@ -63,7 +63,7 @@ describe("RidgeAccumulator", () => {
     first!.merge(second!);
     expect(first!.count).toBe(50);
     const [a, b] = [await all!.solve([0.1]), await first!.solve([0.1])];
-    expect(relativeError(b[0]!.weight.data, a[0]!.weight.data)).toBeLessThan(1e-12);
+    expect(relativeError(b[0].weight.data, a[0].weight.data)).toBeLessThan(1e-12);
     expect(relativeError(first!.classMeans().data, all!.classMeans().data)).toBeLessThan(1e-14);
   });
 

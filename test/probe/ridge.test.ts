@@ -42,7 +42,7 @@ describe("solveRidge", () => {
         const { weight, shift } = await solveRidge(p.Zs, p.Ys, { lambda: p.lambda, space });
         expect(shift).toBeCloseTo((p.lambda * innerProduct(p.Zs, p.Zs)) / p.Zs.rows, 12);
         const left = naiveProduct(p.Zs, naiveProduct(p.Zs, weight), true);
-        for (let i = 0; i < left.data.length; i++) left.data[i]! += shift * weight.data[i]!;
+        for (let i = 0; i < left.data.length; i++) left.data[i] += shift * weight.data[i];
         expect(relativeError(left.data, naiveProduct(p.Zs, p.Ys, true).data)).toBeLessThan(1e-11);
       }),
     );
@@ -186,7 +186,7 @@ describe("exact recovery of a target weight from one sample per class", () => {
     const scaled = matrix(
       C,
       C,
-      U.data.map((u, i) => u * s[i % C]!),
+      U.data.map((u, i) => u * s[i % C]),
     );
     const Zs = naiveProduct(scaled, V, false, true);
     const lambda = (r * C) / innerProduct(Zs, Zs);

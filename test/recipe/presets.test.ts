@@ -65,7 +65,10 @@ describe("presets", () => {
   it("exact and the published recipes are what they were before views, in one ridge", () => {
     for (const name of ["exact", "lgm-paper", "lgm-paper-imagenet", "sfm-paper"] as const)
       expect(DistillConfig.parse(withPreset(name, {}))).toMatchObject({
-        ...{ clean: false, ridge: "joint", lowPass: 0, weightDecay: 0 },
+        clean: false,
+        ridge: "joint",
+        lowPass: 0,
+        weightDecay: 0,
       });
   });
 

@@ -26,12 +26,12 @@ function corners(n: number, seed: number): FeatureRows & { readonly features: Fl
 
 const rowOf = (set: { features: Float32Array }, i: number) => [...set.features.subarray(i * d, (i + 1) * d)];
 const squared = (a: readonly number[], b: readonly number[]) =>
-  a.reduce((sum, x, j) => sum + (x - b[j]!) ** 2, 0);
+  a.reduce((sum, x, j) => sum + (x - b[j]) ** 2, 0);
 const unit = (a: readonly number[]) => a.map((x) => x / Math.hypot(...a));
 const ofClass = (set: FeatureRows, c: number) =>
   Array.from({ length: set.count }, (_, i) => i).filter((i) => set.labels[i] === c);
 const mean = (rows: readonly number[][]) =>
-  rows[0]!.map((_, j) => rows.reduce((sum, row) => sum + row[j]!, 0) / rows.length);
+  rows[0].map((_, j) => rows.reduce((sum, row) => sum + row[j], 0) / rows.length);
 
 const set = corners(60, 1);
 const everyWay: [string, (ipc: number, memoryBytes?: number) => Promise<Int32Array>][] = [
@@ -105,7 +105,7 @@ describe("k-means coreset", () => {
     for (const [i, c] of assignment.entries()) {
       const all = [0, 1, 2, 3, 4].map((k) => squared(rowOf(set, i), center(k)));
       expect(all[c]).toBe(Math.min(...all));
-      expect(distances[i]).toBeCloseTo(all[c]!, 8);
+      expect(distances[i]).toBeCloseTo(all[c], 8);
     }
     expect(inertia).toBeCloseTo(
       distances.reduce((a, b) => a + b, 0),
@@ -145,10 +145,10 @@ describe("herding coreset", () => {
         const left = (taken: number[]) => rows.filter((i) => !taken.includes(i));
         const off = (i: number) => squared(mean([...icarl, i].map((p) => unit.get(p)!)), mu);
         icarl.push(left(icarl).reduce((a, b) => (off(b) < off(a) ? b : a)));
-        const along = (i: number) => unit.get(i)!.reduce((sum, x, j) => sum + x * w[j]!, 0);
+        const along = (i: number) => unit.get(i)!.reduce((sum, x, j) => sum + x * w[j], 0);
         const next = left(welling).reduce((a, b) => (along(b) > along(a) ? b : a));
         welling.push(next);
-        w = w.map((x, j) => x + mu[j]! - unit.get(next)![j]!);
+        w = w.map((x, j) => x + mu[j] - unit.get(next)![j]!);
       }
       expect(chosen.slice(6 * c, 6 * c + 6)).toEqual(icarl);
       expect(welling).toEqual(icarl);
@@ -158,13 +158,13 @@ describe("herding coreset", () => {
 
 describe("nearest neighbours", () => {
   it("are the real images themselves where synthetic ones equal them", async () => {
-    const rows = [ofClass(set, 0)[7]!, ofClass(set, 0)[2]!, ofClass(set, 1)[9]!, ofClass(set, 1)[1]!];
+    const rows = [ofClass(set, 0)[7], ofClass(set, 0)[2], ofClass(set, 1)[9], ofClass(set, 1)[1]];
     const synthetic = Float32Array.from(rows.flatMap((i) => rowOf(set, i)));
     expect([...(await neighborImages(set, 2, 2, synthetic))]).toEqual(rows);
   });
 
   it("are of the image's own class, though another's are nearer", async () => {
-    const other = ofClass(set, 1)[0]!;
+    const other = ofClass(set, 1)[0];
     const own = ofClass(set, 0);
     const synthetic = Float32Array.from([...rowOf(set, other), ...rowOf(set, other)]);
     const [chosen] = await neighborImages(set, 2, 1, synthetic);

@@ -12,19 +12,19 @@ export function alongAxes(
   const offsets = (over: readonly number[]): number[] =>
     over.reduce<number[]>(
       (starts, axis) =>
-        starts.flatMap((s) => Array.from({ length: x.dims[axis]! }, (_, i) => s + i * strides[axis]!)),
+        starts.flatMap((s) => Array.from({ length: x.dims[axis] }, (_, i) => s + i * strides[axis])),
       [0],
     );
   const outer = x.dims.map((_, i) => i).filter((i) => !axes.includes(i));
   const inner = offsets(axes);
   for (const start of offsets(outer)) {
-    const index = x.dims.map((d, i) => Math.floor(start / strides[i]!) % d);
+    const index = x.dims.map((d, i) => Math.floor(start / strides[i]) % d);
     const y = f(
-      inner.map((o) => x.data[start + o]!),
+      inner.map((o) => x.data[start + o]),
       index,
     );
     inner.forEach((o, i) => {
-      out.data[start + o] = y[i]!;
+      out.data[start + o] = y[i];
     });
   }
   return out;

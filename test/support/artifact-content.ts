@@ -53,7 +53,10 @@ export function sampleManifest(
       ],
     },
     probe: {
-      ...{ normalization: "standardize-l2", lambda: 0.1, tau: 0.1, usesStatistics: true },
+      normalization: "standardize-l2",
+      lambda: 0.1,
+      tau: 0.1,
+      usesStatistics: true,
       calibration: { temperature: 0.25, unknownBelow: 0.125, falseAlarms: 0.05, images: 1200 },
     },
     metrics: {

@@ -40,14 +40,14 @@ export async function checkLowering(table: LoweringTable, c: LoweringCase): Prom
     return b.input(`x${i}`, input.dims, dtype);
   });
   const y = b.op(c.op, names, c.attributes);
-  const node = b.graph.nodes[0]!;
+  const node = b.graph.nodes[0];
 
   const lowered = new GraphBuilder({
     ...emptyGraph(),
     inputs: b.graph.inputs,
     constants: new Map(b.graph.constants),
   });
-  const replaced = table[c.op]!({
+  const replaced = table[c.op]({
     node,
     b: lowered,
     opset: c.opset,
@@ -62,19 +62,17 @@ export async function checkLowering(table: LoweringTable, c: LoweringCase): Prom
   expect(
     lowered.graph.nodes
       .map((n) => n.op)
-      .filter((op, i) => !comparisons.has(op) && !hasRule(lowered.graph.nodes[i]!)),
+      .filter((op, i) => !comparisons.has(op) && !hasRule(lowered.graph.nodes[i])),
     `${c.op} became nodes with rules`,
   ).toEqual([]);
 
   const run = async (graph: Graph, name: string): Promise<Tensor> => {
     const session = await runtime.session({
       ...graph,
-      outputs: [
-        { name, dtype: c.inputs[0] === "" ? "float32" : (c.inputs[0]!.dtype ?? "float32"), dims: [] },
-      ],
+      outputs: [{ name, dtype: c.inputs[0] === "" ? "float32" : (c.inputs[0].dtype ?? "float32"), dims: [] }],
     });
     const read = Object.entries(feeds).filter(([input]) => session.graph.inputs.includes(input));
-    const result = (await session.run(Object.fromEntries(read)))[name]!;
+    const result = (await session.run(Object.fromEntries(read)))[name];
     await session.release();
     return result;
   };

@@ -46,14 +46,14 @@ export async function checkOperator(c: OperatorCase): Promise<void> {
     return b.input(`x${i}`, input.dims, dtype);
   });
   const made = b.ops(c.op, names, c.outputs ?? 1, c.attributes);
-  const of = (c.of ?? [0]).map((k) => made[k]!);
+  const of = (c.of ?? [0]).map((k) => made[k]);
   for (const name of of) b.output(name, { dims: [] });
   await checkGraph(b.graph, Object.fromEntries(variablesOf(c, names)), c);
 }
 
 function variablesOf(c: OperatorCase, names: readonly string[]): [string, Array64][] {
   return c.inputs.flatMap((input, i) =>
-    input !== "" && input.variable ? [[names[i]!, input] as [string, Array64]] : [],
+    input !== "" && input.variable ? [[names[i], input] as [string, Array64]] : [],
   );
 }
 
@@ -69,8 +69,8 @@ export async function checkGraph(
   const prepared = await prepareGraph(runtime, graph, dims);
   const values = await run(prepared, inputs, of, "float32", "off");
   for (const [k, name] of of.entries()) {
-    expect(values[k]!.dims, `${name}: shape`).toEqual(own[k]!.dims);
-    expect(relativeError(values[k]!.data, own[k]!.data), `${name}: forward`).toBeLessThan(forward);
+    expect(values[k].dims, `${name}: shape`).toEqual(own[k].dims);
+    expect(relativeError(values[k].data, own[k].data), `${name}: forward`).toBeLessThan(forward);
   }
   const random = randomNumbers(7);
   const cotangents = values.map((y) =>
@@ -87,7 +87,7 @@ export async function checkGraph(
   });
   const given = {
     ...inputs,
-    ...Object.fromEntries(derived.cotangents.map((name, k) => [name, cotangents[k]!])),
+    ...Object.fromEntries(derived.cotangents.map((name, k) => [name, cotangents[k]])),
   };
   const gradients = await run(joint, given, derived.gradients, "float32");
 
@@ -96,24 +96,24 @@ export async function checkGraph(
     const feeds = feedsOf(session.graph.inputs, inputs, "float64");
     const results = await session.run(feeds);
     return of.reduce((sum, name, k) => {
-      const y = results[name]!.data as Float64Array;
-      return sum + y.reduce((total, value, i) => total + value * cotangents[k]!.data[i]!, 0);
+      const y = results[name].data as Float64Array;
+      return sum + y.reduce((total, value, i) => total + value * cotangents[k].data[i], 0);
     }, 0);
   };
   const step = 1e-5;
   for (const [k, name] of wrt.entries()) {
-    const { data, dims: shape } = inputs[name]!;
+    const { data, dims: shape } = inputs[name];
     const expected = new Float64Array(data.length);
     for (let e = 0; e < data.length; e++) {
-      const value = data[e]!;
+      const value = data[e];
       data[e] = value + step;
       const above = await objective();
       data[e] = value - step;
       expected[e] = (above - (await objective())) / (2 * step);
       data[e] = value;
     }
-    expect(gradients[k]!.dims, `${name}: gradient shape`).toEqual([...shape]);
-    expect(relativeError(gradients[k]!.data, expected), `${name}: gradient`).toBeLessThan(tolerance);
+    expect(gradients[k].dims, `${name}: gradient shape`).toEqual([...shape]);
+    expect(relativeError(gradients[k].data, expected), `${name}: gradient`).toBeLessThan(tolerance);
   }
   await session.release();
 }
@@ -129,8 +129,8 @@ async function run(
   const results = await session.run(feedsOf(session.graph.inputs, inputs, dtype));
   await session.release();
   return names.map((name) => ({
-    dims: [...results[name]!.dims],
-    data: Float64Array.from(results[name]!.data as Float32Array),
+    dims: [...results[name].dims],
+    data: Float64Array.from(results[name].data as Float32Array),
   }));
 }
 
@@ -141,7 +141,7 @@ function feedsOf(
 ) {
   return Object.fromEntries(
     names.map((name) => {
-      const { data, dims } = inputs[name]!;
+      const { data, dims } = inputs[name];
       const values = dtype === "float64" ? Float64Array.from(data) : Float32Array.from(data);
       return [name, new Tensor(dtype as "float32", values as Float32Array, [...dims])] as const;
     }),

@@ -53,17 +53,17 @@ export async function checkRule(c: RuleCase): Promise<void> {
       : b.constant(constantOf(dtype, input.dims, input.data));
   });
   const outputs = b.ops(c.op, names, c.outputs ?? 1, c.attributes, c.domain);
-  const of = (c.of ?? [0]).map((k) => outputs[k]!);
+  const of = (c.of ?? [0]).map((k) => outputs[k]);
   const given = c.inputs.map((input) => (input === "" ? array64([0]) : array64(input.dims, input.data)));
   const references = list(c.reference(given));
-  for (const [k, name] of of.entries()) b.output(name, references[k]!);
+  for (const [k, name] of of.entries()) b.output(name, references[k]);
   const variables = c.inputs.flatMap((input, i) => (input !== "" && input.variable ? [i] : []));
-  const dims = Object.fromEntries(variables.map((i) => [names[i]!, (c.inputs[i] as Array64).dims]));
+  const dims = Object.fromEntries(variables.map((i) => [names[i], (c.inputs[i] as Array64).dims]));
 
   const traced = await trace(runtime, b.graph, dims);
   const d = derive(
     traced,
-    variables.map((i) => names[i]!),
+    variables.map((i) => names[i]),
     of,
   );
   const joint = withoutDeadNodes({
@@ -73,7 +73,7 @@ export async function checkRule(c: RuleCase): Promise<void> {
       ...d.gradients.map((name, k) => ({
         name,
         dtype: "float32" as const,
-        dims: (c.inputs[variables[k]!] as Array64).dims,
+        dims: (c.inputs[variables[k]] as Array64).dims,
       })),
     ],
   });
@@ -85,8 +85,8 @@ export async function checkRule(c: RuleCase): Promise<void> {
     ),
   );
   const feeds = {
-    ...Object.fromEntries(variables.map((i) => [names[i]!, tensorOf(c.inputs[i] as Array64)])),
-    ...Object.fromEntries(d.cotangents.map((name, k) => [name, tensorOf(cotangents[k]!)])),
+    ...Object.fromEntries(variables.map((i) => [names[i], tensorOf(c.inputs[i] as Array64)])),
+    ...Object.fromEntries(d.cotangents.map((name, k) => [name, tensorOf(cotangents[k])])),
   };
   const session = await runtime.session(joint);
   // A cotangent that no node reads (a rule that needs none) is not an input of the session's graph.
@@ -96,30 +96,30 @@ export async function checkRule(c: RuleCase): Promise<void> {
   await session.release();
 
   of.forEach((name, k) => {
-    expect([...results[name]!.dims], `${c.op}: output shape`).toEqual([...references[k]!.dims]);
+    expect([...results[name].dims], `${c.op}: output shape`).toEqual([...references[k].dims]);
     expect(
-      forwardError(results[name]!.data as Float32Array, references[k]!.data),
+      forwardError(results[name].data as Float32Array, references[k].data),
       `${c.op}: forward`,
     ).toBeLessThan(1e-5);
   });
   const step = c.step ?? 1e-5;
   variables.forEach((i, k) => {
-    const x = given[i]!;
+    const x = given[i];
     const expected = new Float64Array(x.data.length);
     for (let e = 0; e < expected.length; e++) {
-      const value = x.data[e]!;
+      const value = x.data[e];
       const at = (v: number): number => {
         x.data[e] = v;
         const ys = list(c.reference(given));
-        return ys.reduce((sum, y, j) => sum + dot(y.data, cotangents[j]!.data), 0);
+        return ys.reduce((sum, y, j) => sum + dot(y.data, cotangents[j].data), 0);
       };
       expected[e] = (at(value + step) - at(value - step)) / (2 * step);
       x.data[e] = value;
     }
-    const name = d.gradients[k]!;
-    expect([...results[name]!.dims], `${c.op}: gradient shape of input ${i}`).toEqual([...x.dims]);
+    const name = d.gradients[k];
+    expect([...results[name].dims], `${c.op}: gradient shape of input ${i}`).toEqual([...x.dims]);
     expect(
-      relativeError(results[name]!.data as Float32Array, expected),
+      relativeError(results[name].data as Float32Array, expected),
       `${c.op}: gradient of input ${i}`,
     ).toBeLessThan(c.tolerance ?? 1e-4);
   });
@@ -131,7 +131,7 @@ const tensorOf = (x: Array64) => new Tensor("float32", Float32Array.from(x.data)
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
   return sum;
 };
 
@@ -151,8 +151,8 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
   let difference = 0;
   let norm = 0;
   for (let i = 0; i < a.length; i++) {
-    difference += (a[i]! - b[i]!) ** 2;
-    norm += b[i]! ** 2;
+    difference += (a[i] - b[i]) ** 2;
+    norm += b[i] ** 2;
   }
   const error = Math.sqrt(difference);
   return norm < 1e-24 ? error : error / Math.sqrt(norm);

@@ -10,14 +10,14 @@ export function einsum(operands: readonly string[], result: string, arrays: read
   const size = new Map<string, number>();
   operands.forEach((term, k) => {
     [...term].forEach((letter, i) => {
-      size.set(letter, Math.max(size.get(letter) ?? 1, arrays[k]!.dims[i]!));
+      size.set(letter, Math.max(size.get(letter) ?? 1, arrays[k].dims[i]));
     });
   });
   const dims = [...result].map((letter) => size.get(letter)!);
   const out = array64(dims);
   const index = new Map(letters.map((letter) => [letter, 0]));
   const offset = (term: string, shape: readonly number[]): number =>
-    [...term].reduce((at, letter, i) => at * shape[i]! + (shape[i] === 1 ? 0 : index.get(letter)!), 0);
+    [...term].reduce((at, letter, i) => at * shape[i] + (shape[i] === 1 ? 0 : index.get(letter)!), 0);
   const total = sizeOf(letters.map((letter) => size.get(letter)!));
   for (let n = 0; n < total; n++) {
     let rest = n;
@@ -26,7 +26,7 @@ export function einsum(operands: readonly string[], result: string, arrays: read
       rest = Math.floor(rest / size.get(letter)!);
     }
     const at = offset(result, dims);
-    out.data[at]! += arrays.reduce((p, a, k) => p * a.data[offset(operands[k]!, a.dims)]!, 1);
+    out.data[at] += arrays.reduce((p, a, k) => p * a.data[offset(operands[k]!, a.dims)], 1);
   }
   return out;
 }

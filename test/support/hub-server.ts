@@ -49,7 +49,10 @@ export function describeFile(path: string, content: Uint8Array | string) {
   const git = createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   return {
-    ...{ type: "file", path, size: bytes.length, oid: git },
+    type: "file",
+    path,
+    size: bytes.length,
+    oid: git,
     ...(bytes.length >= largeFrom
       ? { lfs: { oid: sha256, size: bytes.length, pointerSize: 134 }, xetHash: sha256 }
       : {}),
@@ -134,7 +137,7 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
       /^\/(revision|paths-info|tree|resolve)\/(refs\/pr\/\d+|refs\/convert\/\w+|[^/]+)(?:\/(.*))?$/.exec(
         rest,
       );
-    const revision = call ? revisionOf(call[2]!) : undefined;
+    const revision = call ? revisionOf(call[2]) : undefined;
     if (!call || !revision) {
       json(404, { error: "Invalid rev id" }, { "x-error-code": "RevisionNotFound" });
       return;
@@ -146,7 +149,7 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
       const found = paths.filter((p) => p in revision.files);
       json(
         200,
-        found.map((p) => describeFile(p, revision.files[p]!)),
+        found.map((p) => describeFile(p, revision.files[p])),
       );
     } else if (call[1] === "tree") {
       const prefix = call[3] ? `${call[3]}/` : "";
@@ -162,12 +165,12 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
           inside.map(([p, bytes]) => describeFile(p, bytes)),
         );
     } else {
-      const file = call[3]!;
+      const file = call[3];
       if (!(file in revision.files)) {
         json(404, { error: "Entry not found" }, { "x-error-code": "EntryNotFound" });
         return;
       }
-      const bytes = bytesOf(revision.files[file]!);
+      const bytes = bytesOf(revision.files[file]);
       const [first] = faults.get(file) ?? [];
       if (first?.status !== undefined) {
         faults.get(file)!.shift();
@@ -183,7 +186,11 @@ export async function startHub(repositories: Readonly<Record<string, ServedRepos
   });
   const url = await listen(server);
   return {
-    ...{ url, log, faults, leaked, repositories: known },
+    url,
+    log,
+    faults,
+    leaked,
+    repositories: known,
     async close() {
       for (const each of [server, storage]) {
         each.closeAllConnections();

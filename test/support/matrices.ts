@@ -22,8 +22,8 @@ export function naiveProduct(a: Matrix, b: Matrix, transA = false, transB = fals
     for (let j = 0; j < cols; j++) {
       let sum = 0;
       for (let p = 0; p < inner; p++) {
-        const x = transA ? a.data[p * a.cols + i]! : a.data[i * a.cols + p]!;
-        const y = transB ? b.data[j * b.cols + p]! : b.data[p * b.cols + j]!;
+        const x = transA ? a.data[p * a.cols + i] : a.data[i * a.cols + p];
+        const y = transB ? b.data[j * b.cols + p] : b.data[p * b.cols + j];
         sum += x * y;
       }
       out.data[i * cols + j] = sum;
@@ -59,7 +59,7 @@ export async function numericGradient(
   for (let i = 0; i < out.length; i++) {
     const at = (offset: number): Promise<number> => {
       const data = x.data.slice();
-      data[i]! += offset;
+      data[i] += offset;
       return f(matrix(x.rows, x.cols, data));
     };
     const near = (await at(step)) - (await at(-step));
@@ -76,15 +76,15 @@ export function singularValues(a: Matrix): { U: Matrix; s: Float64Array; V: Matr
   const V = identity(cols);
   const rotate = (m: Matrix, p: number, q: number, c: number, s: number): void => {
     for (let i = 0; i < m.rows; i++) {
-      const x = m.data[i * cols + p]!;
-      const y = m.data[i * cols + q]!;
+      const x = m.data[i * cols + p];
+      const y = m.data[i * cols + q];
       m.data[i * cols + p] = c * x - s * y;
       m.data[i * cols + q] = s * x + c * y;
     }
   };
   const columnDot = (p: number, q: number): number => {
     let sum = 0;
-    for (let i = 0; i < rows; i++) sum += U.data[i * cols + p]! * U.data[i * cols + q]!;
+    for (let i = 0; i < rows; i++) sum += U.data[i * cols + p] * U.data[i * cols + q];
     return sum;
   };
   for (let sweep = 0; sweep < 60; sweep++) {
@@ -102,7 +102,7 @@ export function singularValues(a: Matrix): { U: Matrix; s: Float64Array; V: Matr
   }
   const s = Float64Array.from({ length: cols }, (_, j) => Math.sqrt(columnDot(j, j)));
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++) if (s[j]! > 0) U.data[i * cols + j]! /= s[j]!;
+    for (let j = 0; j < cols; j++) if (s[j] > 0) U.data[i * cols + j] /= s[j];
   }
   return { U, s, V };
 }

@@ -13,7 +13,7 @@ export async function makePhotos(folder: string, count = 8, size = 40): Promise<
     await mkdir(join(folder, name), { recursive: true });
     for (let i = 0; i < count; i++) {
       const data = Uint8Array.from({ length: size * size * 3 }, (_, p) =>
-        Math.max(0, Math.min(255, color[p % 3]! + 50 * random())),
+        Math.max(0, Math.min(255, color[p % 3] + 50 * random())),
       );
       await sharp(data, { raw: { width: size, height: size, channels: 3 } })
         .png()

@@ -26,16 +26,16 @@ export async function pullbackOf(
   cotangents: readonly Array64[],
 ): Promise<{ gradients: number[][]; ops: string[] }> {
   const runtime = nodeRuntime({ threads: 1 });
-  const dims = Object.fromEntries(graph.inputs.map(({ name }) => [name, inputs[name]!.dims]));
+  const dims = Object.fromEntries(graph.inputs.map(({ name }) => [name, inputs[name].dims]));
   const traced = await trace(runtime, graph, dims);
   const of = graph.outputs.map((o) => o.name);
   const derived = derive(traced, wrt, of);
-  const outputs = derived.gradients.map((name, i) => ({ name, ...traced.types.get(wrt[i]!)! }));
+  const outputs = derived.gradients.map((name, i) => ({ name, ...traced.types.get(wrt[i])! }));
   const joint = withoutDeadNodes({ ...derived.graph, outputs });
   const feeds = Object.fromEntries([
-    ...graph.inputs.map(({ name, dtype }) => [name, tensorOf(inputs[name]!, dtype)] as const),
+    ...graph.inputs.map(({ name, dtype }) => [name, tensorOf(inputs[name], dtype)] as const),
     ...derived.cotangents.map(
-      (name, k) => [name, tensorOf(cotangents[k]!, traced.types.get(of[k]!)!.dtype)] as const,
+      (name, k) => [name, tensorOf(cotangents[k], traced.types.get(of[k])!.dtype)] as const,
     ),
   ]);
   const session = await runtime.session(joint);
@@ -44,7 +44,7 @@ export async function pullbackOf(
   );
   await session.release();
   return {
-    gradients: derived.gradients.map((name) => Array.from(results[name]!.data as Float32Array)),
+    gradients: derived.gradients.map((name) => Array.from(results[name].data as Float32Array)),
     ops: joint.nodes.map((node) => node.op),
   };
 }

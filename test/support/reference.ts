@@ -23,7 +23,7 @@ export function build(dims: readonly number[], value: (index: readonly number[])
   const strides = stridesOf(dims);
   const out = array64(dims);
   for (let i = 0; i < out.data.length; i++) {
-    out.data[i] = value(strides.map((s, k) => Math.floor(i / s) % dims[k]!));
+    out.data[i] = value(strides.map((s, k) => Math.floor(i / s) % dims[k]));
   }
   return out;
 }
@@ -32,8 +32,8 @@ export function build(dims: readonly number[], value: (index: readonly number[])
 export function at(x: Array64, index: readonly number[]): number {
   const lead = index.length - x.dims.length;
   let offset = 0;
-  for (const [k, size] of x.dims.entries()) offset = offset * size + (size === 1 ? 0 : index[k + lead]!);
-  return x.data[offset]!;
+  for (const [k, size] of x.dims.entries()) offset = offset * size + (size === 1 ? 0 : index[k + lead]);
+  return x.data[offset];
 }
 
 /** `f` of the elements of broadcast arrays. */

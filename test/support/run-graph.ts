@@ -16,7 +16,7 @@ export async function runGraph(graph: Graph, inputs: Readonly<Record<string, Arr
   );
   await session.release();
   return graph.outputs.map(({ name }) => {
-    const { dims, data } = results[name]!;
+    const { dims, data } = results[name];
     return { dims, data: Float64Array.from(data as Float32Array) };
   });
 }

@@ -13,12 +13,12 @@ export async function resultsOf(
   inputs: Readonly<Record<string, Array64>>,
 ): Promise<{ dims: readonly number[]; data: number[] }[]> {
   const session = await runtime.session(graph, { optimize: "off" });
-  const feeds = graph.inputs.map(({ name, dtype }) => [name, tensorOf(inputs[name]!, dtype)] as const);
+  const feeds = graph.inputs.map(({ name, dtype }) => [name, tensorOf(inputs[name], dtype)] as const);
   const results = await session.run(Object.fromEntries(feeds));
   await session.release();
   return graph.outputs.map(({ name }) => ({
-    dims: results[name]!.dims,
-    data: Array.from(results[name]!.data as Float32Array, Number),
+    dims: results[name].dims,
+    data: Array.from(results[name].data as Float32Array, Number),
   }));
 }
 
@@ -31,8 +31,8 @@ export async function expectSameResults(
   const [expected, got] = [await resultsOf(before, inputs), await resultsOf(after, inputs)];
   expect(got).toHaveLength(expected.length);
   for (const [i, { dims, data }] of expected.entries()) {
-    expect(got[i]!.dims).toEqual(dims);
-    expect(relativeError(got[i]!.data, data)).toBeLessThan(1e-6);
+    expect(got[i].dims).toEqual(dims);
+    expect(relativeError(got[i].data, data)).toBeLessThan(1e-6);
   }
 }
 

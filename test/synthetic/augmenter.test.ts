@@ -52,15 +52,15 @@ function expectedDraw(settings: AugmentationSettings, step: number, draw: number
 function resample(drawn: ReturnType<typeof expectedDraw>, adjoint: boolean): Float64Array {
   const result = new Float64Array(batch * 3 * (adjoint ? size * size : out * out));
   for (let plane = 0; plane < 3 * batch; plane++) {
-    const { rows, columns } = drawn[Math.floor(plane / 3)]!;
+    const { rows, columns } = drawn[Math.floor(plane / 3)];
     for (let i = 0; i < out; i++)
       for (let j = 0; j < out; j++)
         for (let r = 0; r < size; r++)
           for (let c = 0; c < size; c++) {
-            const weight = rows[i * size + r]! * columns[j * size + c]!;
+            const weight = rows[i * size + r] * columns[j * size + c];
             const [inner, outer] = [(plane * size + r) * size + c, (plane * out + i) * out + j];
-            if (adjoint) result[inner]! += weight * cotangent[outer]!;
-            else result[outer]! += weight * images[inner]!;
+            if (adjoint) result[inner] += weight * cotangent[outer];
+            else result[outer] += weight * images[inner];
           }
   }
   return result;
@@ -68,7 +68,7 @@ function resample(drawn: ReturnType<typeof expectedDraw>, adjoint: boolean): Flo
 
 /** An axis to half its length with [1 3 3 1]/8 and back linearly, its border repeated; written out by hand. */
 function halfAndBack(line: readonly number[]): number[] {
-  const at = (values: readonly number[], i: number) => values[Math.min(Math.max(i, 0), values.length - 1)]!;
+  const at = (values: readonly number[], i: number) => values[Math.min(Math.max(i, 0), values.length - 1)];
   const half = Array.from(
     { length: Math.ceil(line.length / 2) },
     (_, i) => (at(line, 2 * i - 1) + 3 * at(line, 2 * i) + 3 * at(line, 2 * i + 1) + at(line, 2 * i + 2)) / 8,
@@ -149,7 +149,7 @@ describe("an augmenter", () => {
     for (const [i, noise] of noises.entries())
       for (const other of noises.slice(i + 1)) {
         // Independent: their difference has the sum of their variances.
-        expect(deviation(noise.map((v, k) => v - other[k]!)).std).toBeCloseTo(0.05 * Math.SQRT2, 2);
+        expect(deviation(noise.map((v, k) => v - other[k])).std).toBeCloseTo(0.05 * Math.SQRT2, 2);
       }
     await augmenter.release();
   });
@@ -181,9 +181,9 @@ describe("an augmenter", () => {
           halfAndBack([...cropped.subarray((plane * out + r) * out, (plane * out + r + 1) * out)]),
         );
         for (let c = 0; c < out; c++) {
-          const column = halfAndBack(rows.map((row) => row[c]!));
+          const column = halfAndBack(rows.map((row) => row[c]));
           for (let r = 0; r < out; r++)
-            expect(Math.abs(lowPassed[(plane * out + r) * out + c]! - column[r]!)).toBeLessThan(1e-5);
+            expect(Math.abs(lowPassed[(plane * out + r) * out + c] - column[r])).toBeLessThan(1e-5);
         }
       }
       const drawn = await some.apply(images, step, 0, 0);
@@ -193,8 +193,8 @@ describe("an augmenter", () => {
       for (const augmenter of [soft, some]) {
         const forward = await augmenter.apply(images, step, 0, 0);
         const back = await augmenter.pullback(cotangent, step, 0, 0);
-        const left = forward.reduce((sum, v, i) => sum + v * cotangent[i]!, 0);
-        const right = images.reduce((sum, v, i) => sum + v * back[i]!, 0);
+        const left = forward.reduce((sum, v, i) => sum + v * cotangent[i], 0);
+        const right = images.reduce((sum, v, i) => sum + v * back[i], 0);
         expect(Math.abs(left - right)).toBeLessThan(1e-3 * Math.max(1, Math.abs(left)));
       }
     }

@@ -84,15 +84,13 @@ describe("a renderer", () => {
           for (let j = 0; j < size; j++)
             for (let r = 0; r < side; r++)
               for (let k = 0; k < side; k++)
-                summed[(c * size + i) * size + j]! +=
-                  resize[i * side + r]! *
-                  resize[j * side + k]! *
-                  values[((2 * 3 + c) * side + r) * side + k]!;
+                summed[(c * size + i) * size + j] +=
+                  resize[i * side + r] * resize[j * side + k] * values[((2 * 3 + c) * side + r) * side + k];
     }
     const expected = summed.map((_, at) => {
       const [c, pixel] = [Math.floor(at / size ** 2), at % size ** 2];
       const mixed = [0, 1, 2].reduce(
-        (sum, from) => sum + colorMatrix[3 * c + from]! * summed[from * size ** 2 + pixel]!,
+        (sum, from) => sum + colorMatrix[3 * c + from] * summed[from * size ** 2 + pixel],
         0,
       );
       return 1 / (1 + Math.exp(-2 * mixed));
@@ -111,7 +109,7 @@ describe("a renderer", () => {
       // Without a gradient Adam moves nothing.
       await renderer.update(parameters, 0, images, new Float32Array(images.length), 0.1);
       for (const [l, { values }] of parameters.levels.entries())
-        for (const [i, value] of values.entries()) expect(value).toBeCloseTo(kept * before[l]![i]!, 6);
+        for (const [i, value] of values.entries()) expect(value).toBeCloseTo(kept * before[l][i]!, 6);
     }
     await renderer.release();
   });

@@ -16,7 +16,7 @@ const entities: Readonly<Record<string, string>> = {
 
 /** Text for use between tags or in a quoted attribute. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character]!);
+  return text.replace(/[&<>"']/g, (character) => entities[character]);
 }
 
 /** A template whose values are escaped unless they are HTML themselves. */

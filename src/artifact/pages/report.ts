@@ -176,7 +176,7 @@ function resultsSection({
   const own = (row: ResultRow) =>
     kind === "random" ? row.name.startsWith(`${kindNames.random}, seed`) : row.name === kindNames[kind];
   // Where every row says the same, a narrow screen leaves it out.
-  const probe = rows.every((row) => row.protocol === rows[0]!.protocol) ? "same" : "";
+  const probe = rows.every((row) => row.protocol === rows[0].protocol) ? "same" : "";
   // The share is of the better of the full data's probes.
   const full = Math.max(0, ...rows.filter(({ name }) => name === kindNames.full).map(({ top1 }) => top1));
   return html`<h2>Results</h2>

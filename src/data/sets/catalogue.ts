@@ -72,7 +72,10 @@ function imagenetSubset(
   own?: { page: string; terms: string },
 ): DataSet {
   return {
-    ...{ name, title, images, classes: imagenetSubsets[name]!.length },
+    name,
+    title,
+    images,
+    classes: imagenetSubsets[name].length,
     page: own?.page ?? imagenetPage,
     terms: own?.terms ?? imagenetTerms,
     layout: [
@@ -80,7 +83,7 @@ function imagenetSubset(
       own ? "Its own folder, with train and val, or that of ImageNet-1K." : "The folder of ImageNet-1K.",
     ],
     required: imagenetRequired,
-    open: (root) => openImageNet(root, name, imagenetSubsets[name]!),
+    open: (root) => openImageNet(root, name, imagenetSubsets[name]),
   };
 }
 
@@ -88,7 +91,9 @@ function cifar(name: "cifar-10" | "cifar-100", classes: number, folder: string, 
   const binary = (root: string) =>
     [root, join(root, folder)].some((base) => files.every((file) => existsSync(join(base, file))));
   return {
-    ...{ name, classes, images: [50_000, 10_000] },
+    name,
+    classes,
+    images: [50_000, 10_000],
     title: `CIFAR-${classes}${classes === 100 ? " (fine labels)" : ""}, binary or Python version`,
     page: cifarPage,
     terms: "see its page",
@@ -113,7 +118,12 @@ function idx(
   usual?: string,
 ): DataSet {
   return {
-    ...{ name, title, page, terms, classes: classes.length, images: [60_000, 10_000] },
+    name,
+    title,
+    page,
+    terms,
+    classes: classes.length,
+    images: [60_000, 10_000],
     layout: [
       "train-images-idx3-ubyte.gz          each compressed (.gz) or not",
       "train-labels-idx1-ubyte.gz",

@@ -82,8 +82,8 @@ function splitOf(batches: readonly Batch[]): ListedSplit {
   }
   const images = imageList(Int32Array.from(labels), undefined, (index, label): Item => {
     const place = starts.findLastIndex((start) => start <= index);
-    const { path, pixels } = batches[place]!;
-    const record = index - starts[place]!;
+    const { path, pixels } = batches[place];
+    const record = index - starts[place];
     const id = `${basename(path)} record ${record}`;
     const from = record * pixelBytes;
     if (typeof pixels === "number") {

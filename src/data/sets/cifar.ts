@@ -60,9 +60,9 @@ export async function openCifar(root: string, name: "cifar-10" | "cifar-100"): P
     const record = format.labelBytes + pixelBytes;
     const images = imageList(Int32Array.from(labels), undefined, (index, label) => {
       const file = starts.findLastIndex((start) => start <= index);
-      const place = index - starts[file]!;
+      const place = index - starts[file];
       const range = {
-        path: paths[file]!,
+        path: paths[file],
         start: place * record + format.labelBytes,
         length: pixelBytes,
       };
@@ -100,7 +100,7 @@ async function readLabels(
       digest.update(piece);
       let next = Math.ceil((position - labelBytes + 1) / record) * record + labelBytes - 1;
       for (; next < position + piece.length; next += record) {
-        const label = piece[next - position]!;
+        const label = piece[next - position];
         if (label >= classCount) {
           throw new DataError(
             `${path}: record ${Math.floor(next / record)} has the label ${label}, but there are ${classCount} classes. ` +

@@ -23,8 +23,8 @@ export async function openDogs(root: string, name: string): Promise<ImageSource>
     for (const [i, path] of paths.entries()) {
       const where = `${file}, file ${i + 1}`;
       const safe = safePath(path, where);
-      const label = labels[i]! - 1;
-      const folder = safe.split("/")[0]!;
+      const label = labels[i] - 1;
+      const folder = safe.split("/")[0];
       // A class is one folder in both lists: a label that says otherwise is a wrong one.
       if (
         !Number.isInteger(label) ||

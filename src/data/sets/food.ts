@@ -12,7 +12,7 @@ const ByClass = z.record(z.string(), z.array(z.string()));
 export async function openFood(root: string, name: string): Promise<ImageSource> {
   const lists = new Map<Split, string[]>();
   for (const split of ["train", "test"] as const) lists.set(split, await listOf(root, split));
-  const classOf = (path: string) => path.split("/")[0]!;
+  const classOf = (path: string) => path.split("/")[0];
   const classes = [...new Set(lists.get("train")!.map(classOf))].sort();
   const labelOf = new Map(classes.map((label, i) => [label, i]));
   const splits = new Map<Split, ListedSplit>();

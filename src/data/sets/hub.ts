@@ -36,13 +36,13 @@ type Downloaded = z.infer<typeof Downloaded>;
 /** Reads "owner/name", "owner/name/folder" and "…@revision". Throws UsageError at anything else. */
 export function parseHubId(text: string): HubDataSet {
   const match = /^([\w.-]+\/[\w.-]+)(?:\/([^@]+))?(?:@(.+))?$/.exec(text);
-  if (!match || match[1]!.split("/").some((part) => /^\.+$/.test(part))) {
+  if (!match || match[1].split("/").some((part) => /^\.+$/.test(part))) {
     throw new UsageError(
       `"hf:${text}" names no data set of the hub. Expected hf:owner/name, with /folder for a part of it and ` +
         "@revision where wanted.",
     );
   }
-  return { id: match[1]!, folder: match[2] ? safePath(match[2], `hf:${text}`) : "", revision: match[3] };
+  return { id: match[1], folder: match[2] ? safePath(match[2], `hf:${text}`) : "", revision: match[3] };
 }
 
 /**
@@ -111,7 +111,10 @@ async function download(
         await transferFile(address, commit, file, repository, access, context, (arrived) =>
           context.progress?.({
             stage: `Fetching ${wanted.id}`,
-            ...{ done: before + arrived, total, unit: "bytes", detail: file.path },
+            done: before + arrived,
+            total,
+            unit: "bytes",
+            detail: file.path,
           }),
         );
         before += file.size;
@@ -147,7 +150,9 @@ async function parquetFiles(
     try {
       ({ sha: commit } = await datasetInfo({
         ...request,
-        ...{ name: id, revision: candidate, additionalFields: ["sha"] },
+        name: id,
+        revision: candidate,
+        additionalFields: ["sha"],
       }));
     } catch (error) {
       const gone = error instanceof DownloadError && !(error instanceof UnreachableError);

@@ -48,7 +48,7 @@ export async function openIdx(root: string, name: string, classes?: readonly str
     if (path === undefined)
       throw new DataError(`${name}: ${root} has no ${prefixes[split]}-labels-idx1-ubyte(.gz).`);
     const { dims, data } = await readIdx(path, 1);
-    const labels = data.subarray(0, dims[0]!);
+    const labels = data.subarray(0, dims[0]);
     for (const [i, label] of labels.entries()) {
       if (classes !== undefined && label >= classes.length) {
         throw new DataError(

@@ -106,7 +106,7 @@ async function validationLabels(
   if (folder !== undefined) {
     const ids = new Map<string, string>();
     for (const row of await readCsv(folder, solution, ["ImageId", "PredictionString"])) {
-      const id = row.get("PredictionString").trim().split(/\s+/)[0]!;
+      const id = row.get("PredictionString").trim().split(/\s+/)[0];
       if (!wnid.test(id)) throw new DataError(`${row.where}: "${id}" is no WordNet id such as n01440764.`);
       ids.set(row.get("ImageId"), id);
     }

@@ -46,7 +46,9 @@ export function listedSource(listing: Listing): ImageSource {
     return digest.digest("hex");
   };
   const source = {
-    ...{ name, classes, notes },
+    name,
+    classes,
+    notes,
     splits: [...splits.keys()],
     ...(groups ? { groups } : {}),
     images(split: Split) {
@@ -81,7 +83,7 @@ export class FileRecords {
 export function fileSplit(root: string, { paths, labels, groups }: FileRecords): ListedSplit {
   const grouped = groups.length > 0 ? Int32Array.from(groups) : undefined;
   const images = imageList(Int32Array.from(labels), grouped, (index, label, group) =>
-    fileItem(paths[index]!, join(root, paths[index]!), label, group),
+    fileItem(paths[index], join(root, paths[index]), label, group),
   );
   return { images, digest: (digest) => digestFiles(digest, images) };
 }

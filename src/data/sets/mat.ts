@@ -57,7 +57,7 @@ export async function readMat(path: string): Promise<Map<string, MatArray>> {
 /** Throws where a file's first bytes are not those of a MAT-file of level 5; says which byte order it has. */
 function requireMat(bytes: Uint8Array): { little: boolean } {
   if (bytes.length < headerBytes) throw new Error(`it has ${bytes.length} bytes, a MAT-file at least 128`);
-  const mark = String.fromCharCode(bytes[126]!, bytes[127]!);
+  const mark = String.fromCharCode(bytes[126], bytes[127]);
   const little = mark === "IM";
   if (!little && mark !== "MI") throw new Error("it is no MAT-file (level 5): its byte order mark is wrong");
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(124, little);
@@ -132,7 +132,7 @@ function arrayOf(
     if (done) throw new Error("it is truncated within an array");
     return value;
   };
-  const flags = numbersOf(next(), little)[0]!;
+  const flags = numbersOf(next(), little)[0];
   const dims = [...numbersOf(next(), little)];
   const name = textOf(next(), little);
   const count = dims.reduce((product, dim) => product * dim, 1);
@@ -156,7 +156,7 @@ function arrayOf(
     return { name, array: { kind: "cells", dims, cells } };
   }
   if (arrayClass === 2) {
-    const width = numbersOf(next(), little)[0]!;
+    const width = numbersOf(next(), little)[0];
     const packed = textOf(next(), little);
     if (!(width > 0)) throw new Error(`its struct array ${name} has field names of ${width} bytes`);
     const fields = Array.from({ length: Math.floor(packed.length / width) }, (_, i) =>

@@ -71,8 +71,8 @@ function splitName(text: string): { prefix?: string; set?: DataSet; path?: strin
   const match = /^([a-z][a-z0-9-]+):(.*)$/s.exec(text);
   const find = (name: string) => dataSets.find((set) => set.name === name);
   if (match) {
-    const set = find(match[1]!);
-    return { prefix: match[1]!, path: match[2]!, ...(set ? { set } : {}) };
+    const set = find(match[1]);
+    return { prefix: match[1], path: match[2], ...(set ? { set } : {}) };
   }
   const set = find(text);
   return set ? { set } : {};

@@ -147,8 +147,8 @@ function splitOf(files: readonly ParquetFile[], labels: Int32Array, groups: RowG
   }
   const images = imageList(labels, undefined, (index, label): Item => {
     const place = firsts.findLastIndex((first) => first <= index);
-    const file = files[place]!;
-    const row = index - firsts[place]!;
+    const file = files[place];
+    const row = index - firsts[place];
     const id = `${file.path}/${row}`;
     return { id, label, encoding: { kind: "raster" }, open: () => groups.image(file, row, id) };
   });
@@ -245,7 +245,10 @@ async function labelsOf(root: string, { path, file, metadata, columns }: Parquet
   const labels: (string | number)[] = new Array(Number(metadata.num_rows)).fill(-1);
   try {
     await parquetRead({
-      ...{ file, metadata, compressors, columns: [columns.label] },
+      file,
+      metadata,
+      compressors,
+      columns: [columns.label],
       onChunk({ columnData, rowStart }) {
         for (let i = 0; i < columnData.length; i++) {
           const value: unknown = columnData[i];
@@ -343,7 +346,7 @@ class RowGroups {
     if (this.#held.size > heldGroups) this.#held.delete(this.#held.keys().next().value!);
     let value: unknown;
     try {
-      value = (await rows)[row - file.starts[group]!];
+      value = (await rows)[row - file.starts[group]];
     } catch (cause) {
       this.#held.delete(key);
       throw new DataError(`${id} in ${this.#root} cannot be read: ${messageOf(cause)}`, { cause });
@@ -358,8 +361,12 @@ class RowGroups {
 
   async #read({ file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
     const rows = await parquetReadObjects({
-      ...{ file, metadata, compressors, columns: [columns.image] },
-      ...{ rowStart: starts[group]!, rowEnd: starts[group + 1]! },
+      file,
+      metadata,
+      compressors,
+      columns: [columns.image],
+      rowStart: starts[group],
+      rowEnd: starts[group + 1],
       utf8: false,
     });
     return rows.map((row) => row[columns.image] as unknown);

@@ -45,7 +45,7 @@ const combinations: Readonly<Record<string, Combination>> = {
  * system lists them). Groups are class × location.
  */
 export async function openSpawrious(root: string, name: string): Promise<ImageSource> {
-  const { train, test, filler } = combinations[name]!;
+  const { train, test, filler } = combinations[name];
   const base = existsSync(join(root, "spawrious224")) ? join(root, "spawrious224") : root;
   const records = { train: new FileRecords(), test: new FileRecords() };
   let short = 0;
@@ -60,9 +60,9 @@ export async function openSpawrious(root: string, name: string): Promise<ImageSo
   for (const [environment, share] of shares.entries()) {
     const most = Math.trunc(share * folderImages);
     for (const dog of classes) {
-      await take(records.train, environment, train[dog]!, dog, most);
+      await take(records.train, environment, train[dog], dog, most);
       await take(records.train, environment, filler, dog, folderImages - most);
-      await take(records.test, environment, test[dog]!, dog, folderImages);
+      await take(records.test, environment, test[dog], dog, folderImages);
     }
   }
   return listedSource({

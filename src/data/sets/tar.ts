@@ -45,7 +45,7 @@ export async function* tarEntries(
         break;
       }
       requireChecksum(header, at);
-      const kind = String.fromCharCode(header[156]!);
+      const kind = String.fromCharCode(header[156]);
       const length = next.size ?? number(header.subarray(124, 136));
       const start = at + block;
       if (!(length >= 0) || start + length > size) {
@@ -127,7 +127,7 @@ class Window {
 function requireChecksum(header: Uint8Array, at: number): void {
   // The sum of all bytes, its own field counted as spaces.
   let sum = 0;
-  for (let i = 0; i < block; i++) sum += i >= 148 && i < 156 ? 32 : header[i]!;
+  for (let i = 0; i < block; i++) sum += i >= 148 && i < 156 ? 32 : header[i];
   if (sum !== number(header.subarray(148, 156))) {
     throw new Error(`there is no file header at byte ${at}`);
   }
@@ -135,8 +135,8 @@ function requireChecksum(header: Uint8Array, at: number): void {
 
 /** A number in octal digits, or in base 256 where the first bit is set (GNU, for files beyond 8 GB). */
 function number(field: Uint8Array): number {
-  if ((field[0]! & 0x80) !== 0) {
-    let value = field[0]! & 0x7f;
+  if ((field[0] & 0x80) !== 0) {
+    let value = field[0] & 0x7f;
     for (const byte of field.subarray(1)) value = value * 256 + byte;
     return value;
   }

@@ -50,7 +50,7 @@ function firstLine(path: string): string {
     const file = openSync(path, "r");
     try {
       const start = Buffer.alloc(headBytes);
-      return start.toString("utf8", 0, readSync(file, start, 0, headBytes, 0)).split("\n", 1)[0]!;
+      return start.toString("utf8", 0, readSync(file, start, 0, headBytes, 0)).split("\n", 1)[0];
     } finally {
       closeSync(file);
     }

@@ -150,7 +150,7 @@ function addSample(index: Index, shard: number, sample: Sample, where: string, p
   }
   // A picture with nothing but its format in its name is the sample's own.
   const plain = [...images].filter(([field]) => !field.includes("."));
-  const [field, image] = plain.length === 1 ? plain[0]! : first;
+  const [field, image] = plain.length === 1 ? plain[0] : first;
   if (images.size > 1) {
     if (plain.length !== 1) {
       throw new DataError(
@@ -194,8 +194,8 @@ function splitOf(root: string, index: Index): ListedSplit {
   const lengths = Float64Array.from(index.lengths);
   const { keys, paths, sizes } = index;
   const images = imageList(Int32Array.from(index.labels), undefined, (i, label) => {
-    const shard = paths[shards[i]!]!;
-    const range = { path: join(root, shard), start: starts[i]!, length: lengths[i]! };
+    const shard = paths[shards[i]!];
+    const range = { path: join(root, shard), start: starts[i], length: lengths[i] };
     return rangeItem(`${shard}/${keys[i]}`, range, { kind: "raster" }, label);
   });
   return {

@@ -245,7 +245,7 @@ function sidesOf(
     const square = config.default_to_square ?? own?.number !== "shortest edge";
     return square ? [given, given] : given;
   }
-  if (Array.isArray(given)) return [given[0]!, given[1]!];
+  if (Array.isArray(given)) return [given[0], given[1]];
   const entries = Object.entries(given ?? {}).filter(([, side]) => side != null);
   const keys = new Map(entries as [string, number][]);
   const [height, width, shorter] = [keys.get("height"), keys.get("width"), keys.get("shortest_edge")];
@@ -277,7 +277,7 @@ function normalization({ config, own }: Reading): Pick<Preprocessing, "mean" | "
   const once = normalizes ? triple(config.image_std ?? defaults.std) : triple(1);
   const again = own?.peculiarity === "normalizes twice" && config.include_top !== false;
   const divisor = again ? triple(config.image_std ?? defaults.std) : triple(1);
-  const std = once.map((s, i) => s * divisor[i]!);
+  const std = once.map((s, i) => s * divisor[i]);
   const rescales = own?.peculiarity !== "bare BGR" && config.do_rescale !== false;
   const factor = rescales ? (config.rescale_factor ?? own?.rescaleFactor ?? 1 / 255) : 1;
   // Files write 1/255 with 17 digits: no rounding of it should touch the numbers.

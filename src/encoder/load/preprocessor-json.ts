@@ -25,4 +25,4 @@ export function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T
 
 /** One value for each channel. */
 export const triple = (value: number | readonly number[]): [number, number, number] =>
-  typeof value === "number" ? [value, value, value] : [value[0]!, value[1]!, value[2]!];
+  typeof value === "number" ? [value, value, value] : [value[0], value[1], value[2]];

@@ -21,7 +21,7 @@ export function resized(preprocessing: Preprocessing, { size, resize: edge }: Si
       : typeof resize === "number"
         ? Math.round(resize * scale)
         : // Axis by axis: what shows the whole image goes on doing so.
-          ([0, 1].map((axis) => Math.round((resize[axis]! * size) / preprocessing.crop[axis]!)) as [
+          ([0, 1].map((axis) => Math.round((resize[axis] * size) / preprocessing.crop[axis])) as [
             number,
             number,
           ]);

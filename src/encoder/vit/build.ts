@@ -111,7 +111,7 @@ async function embed(layers: Layers, [height, width]: Size): Promise<string> {
   if (v.position) {
     const table = await weights.floats("position");
     const covered = v.position.prefix * d;
-    for (let i = 0; i < covered; i++) first[i]! += table[i]!;
+    for (let i = 0; i < covered; i++) first[i] += table[i];
     const own = gridOf(v, v.image);
     const placed = resamplePositions(table.subarray(covered), d, own, grid, v.position.resampling);
     x = b.op("Add", [x, b.floats([1, cells, d], placed)]);

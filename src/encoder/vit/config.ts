@@ -174,7 +174,7 @@ function readTimm(config: Timm, where: string, has: (tensor: string) => boolean)
   const activation = own.act_layer;
   if (activation !== undefined && activationOf(activation) === undefined)
     throw unknownActivation(where, activation);
-  const found = timmTransformer(architecture.split(".")[0]!, own, has);
+  const found = timmTransformer(architecture.split(".")[0], own, has);
   if (found === undefined) throw unknownFamily(where, `architecture "${architecture}"`);
   const pool = own.global_pool;
   if (pool !== undefined && !["token", "avg", "map", ""].includes(pool)) {

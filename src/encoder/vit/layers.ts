@@ -89,7 +89,7 @@ async function readQueryKeyValue(
 
 /** Layers of one input, one after the other as one; those without a bias get zeros where another has one. */
 function stack(layers: readonly Linear[]): Linear {
-  const from = layers[0]!.from;
+  const from = layers[0].from;
   const to = layers.reduce((sum, layer) => sum + layer.to, 0);
   const weight = new Float32Array(to * from);
   const bias = layers.some((layer) => layer.bias) ? new Float32Array(to) : undefined;
@@ -116,8 +116,8 @@ export function rowsOf({ weight, bias, from }: Linear, start: number, end: numbe
 function scaleRows({ weight, bias, from, to }: Linear, scale: Float32Array): Linear {
   const scaled = new Float32Array(weight.length);
   for (let i = 0; i < to; i++)
-    for (let j = 0; j < from; j++) scaled[i * from + j] = weight[i * from + j]! * scale[i]!;
-  return { weight: scaled, bias: bias?.map((b, i) => b * scale[i]!), from, to };
+    for (let j = 0; j < from; j++) scaled[i * from + j] = weight[i * from + j] * scale[i];
+  return { weight: scaled, bias: bias?.map((b, i) => b * scale[i]), from, to };
 }
 
 /**
@@ -133,7 +133,7 @@ function pairsToHalves({ weight, bias, from, to }: Linear, headSize: number): Li
     const half = headSize / 2;
     const source = row - i + (i < half ? 2 * i : 2 * (i - half) + 1);
     newWeight.set(weight.subarray(source * from, (source + 1) * from), row * from);
-    if (newBias && bias) newBias[row] = bias[source]!;
+    if (newBias && bias) newBias[row] = bias[source];
   }
   return { weight: newWeight, bias: newBias, from, to };
 }

@@ -19,13 +19,13 @@ export function resamplePositions(
   const rows = new Float64Array(from[0] * to[1] * d);
   for (let y = 0; y < from[0]; y++)
     for (let x = 0; x < to[1]; x++)
-      for (const [source, weight] of across[x]!)
+      for (const [source, weight] of across[x])
         for (let k = 0; k < d; k++)
-          rows[(y * to[1] + x) * d + k]! += weight * values[(y * from[1] + source) * d + k]!;
+          rows[(y * to[1] + x) * d + k] += weight * values[(y * from[1] + source) * d + k];
   const out = new Float64Array(to[0] * to[1] * d);
   for (let y = 0; y < to[0]; y++)
-    for (const [source, weight] of down[y]!)
-      for (let i = 0; i < to[1] * d; i++) out[y * to[1] * d + i]! += weight * rows[source * to[1] * d + i]!;
+    for (const [source, weight] of down[y])
+      for (let i = 0; i < to[1] * d; i++) out[y * to[1] * d + i] += weight * rows[source * to[1] * d + i];
   return Float32Array.from(out);
 }
 

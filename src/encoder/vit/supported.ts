@@ -15,7 +15,7 @@ export function isKnownConfig(text: string | undefined): boolean {
   if (typeof json !== "object" || json === null) return false;
   const config = json as Record<string, unknown>;
   if (typeof config.architecture === "string") {
-    return timmTransformer(config.architecture.split(".")[0]!, {}, () => false) !== undefined;
+    return timmTransformer(config.architecture.split(".")[0], {}, () => false) !== undefined;
   }
   if (typeof config.model_type === "string") {
     return families.some(({ modelTypes }) => modelTypes.includes(config.model_type as string));

@@ -115,7 +115,7 @@ export function finalNormPart(v: VisionTransformer): "norm" | "pooledNorm" {
 export function matchWeights(v: VisionTransformer, names: NameMap, files: WeightFiles): Weights {
   const { tensors } = files;
   const fitting = (candidates: readonly string[], name: (candidate: string) => string) =>
-    candidates.find((candidate) => tensors.has(name(candidate))) ?? candidates[0]!;
+    candidates.find((candidate) => tensors.has(name(candidate))) ?? candidates[0];
   const prefix = fitting(names.prefixes, (p) => `${p}${named(names.parts, "patch.weight")}`);
   const norm1 = named(names.blockParts, "norm1.weight");
   const block = fitting(names.blocks, (b) => `${prefix}${b.replace("{}", "0")}${norm1}`);

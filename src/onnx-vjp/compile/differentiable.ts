@@ -91,33 +91,36 @@ export function differentiable(
   const pick = (feeds: Feeds, session: Session): Feeds =>
     Object.fromEntries(Object.entries(feeds).filter(([name]) => session.graph.inputs.includes(name)));
   return {
-    ...{ inputs, outputs, activations, savedBytes },
+    inputs,
+    outputs,
+    activations,
+    savedBytes,
     async forward(feeds, reuse) {
       const onDevice = Object.values(reuse ?? {}).some((tensor) => tensor.location !== "cpu");
       if (onDevice) letGo(reuse!);
       const results = await forward.run(pick(feeds, forward), reuse && !onDevice ? { into: reuse } : {});
       const named = (names: readonly string[]) =>
-        Object.fromEntries(names.map((name) => [name, results[name]!]));
+        Object.fromEntries(names.map((name) => [name, results[name]]));
       const values = named(of);
-      return { value: values[of[0]!]!.data as Float32Array, values, saved: named(saved) };
+      return { value: values[of[0]!].data as Float32Array, values, saved: named(saved) };
     },
     async pullback(feeds, kept, cotangent, buffers = {}) {
-      const byOutput = cotangent instanceof Float32Array ? { [of[0]!]: cotangent } : cotangent;
+      const byOutput = cotangent instanceof Float32Array ? { [of[0]]: cotangent } : cotangent;
       const cotangents = Object.fromEntries(
-        of.map((name, i) => [outline.cotangents[i]!, tensorOf(byOutput[name], outputs.get(name)!)]),
+        of.map((name, i) => [outline.cotangents[i], tensorOf(byOutput[name], outputs.get(name)!)]),
       );
       const given = pick({ ...feeds, ...kept, ...cotangents }, pullback);
       const into = Object.fromEntries(
         gradients.flatMap((name, i) => {
-          const buffer = buffers[wrt[i]!];
-          return buffer ? [[name, tensorOf(buffer, inputs.get(wrt[i]!)!)] as const] : [];
+          const buffer = buffers[wrt[i]];
+          return buffer ? [[name, tensorOf(buffer, inputs.get(wrt[i])!)] as const] : [];
         }),
       );
       const results =
         precision === "float32"
           ? await pullback.run(given, { into })
           : await scaledRun(pullback, given, Object.values(cotangents), into);
-      return Object.fromEntries(gradients.map((name, i) => [wrt[i]!, results[name]!.data as Float32Array]));
+      return Object.fromEntries(gradients.map((name, i) => [wrt[i], results[name].data as Float32Array]));
     },
     async release() {
       await forward.release();
@@ -165,7 +168,7 @@ async function scaledRun(
   for (let i = 0; i < attempts; i++) {
     const given = { [scaleInput]: new Tensor("float32", Float32Array.of(scale), [1]) };
     const results = await pullback.run({ ...inputs, ...given }, { into });
-    if (Number.isFinite((results[gradientSize]!.data as Float32Array)[0]!)) return results;
+    if (Number.isFinite((results[gradientSize].data as Float32Array)[0])) return results;
     scale /= stepDown;
   }
   throw new NumericalError(
@@ -209,7 +212,7 @@ export async function derivativeGraphs(
     ...joint,
     inputs: [...joint.inputs, ...saved.map(declare)],
     nodes: activations === "save" ? plan.pullbackNodes : joint.nodes,
-    outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]!) })),
+    outputs: gradients.map((name, i) => ({ name, ...typeOf(wrt[i]) })),
   });
   const pullbackGraph = runtime.prefersFewNodes ? await unflattened(runtime, written) : written;
   const handOver = new Set(saved.filter((name) => !of.includes(name)));
@@ -233,7 +236,7 @@ export async function derivativeGraphs(
 async function unflattened(runtime: Runtime, graph: Graph): Promise<Graph> {
   const reshapes = graph.nodes.filter((node) => node.op === "Reshape");
   const made = new Set(graph.nodes.flatMap((node) => node.outputs));
-  const values = reshapes.flatMap((node) => [node.inputs[0]!, node.outputs[0]!]).filter((v) => made.has(v));
+  const values = reshapes.flatMap((node) => [node.inputs[0], node.outputs[0]]).filter((v) => made.has(v));
   const inferred = await inferredTypes(runtime, graph, [...new Set(values)]);
   const given = new Map<string, { readonly dims: readonly (number | string)[] }>([
     ...graph.constants,

@@ -15,7 +15,7 @@ export function exposeStatistics(graph: TracedGraph): TracedGraph {
       types.set(output, type);
       return output;
     });
-    return { ...node, outputs: [node.outputs[0]!, ...outputs] };
+    return { ...node, outputs: [node.outputs[0], ...outputs] };
   });
   return { ...graph, nodes, types };
 }
@@ -39,7 +39,7 @@ function statisticsOf(
       return reduced("inverse-deviation");
     case "MaxPool":
       if (intAttribute(node, "storage_order", 0) !== 0) return [];
-      return [{ name: "positions", type: { dtype: "int64", dims: graph.types.get(node.outputs[0]!)!.dims } }];
+      return [{ name: "positions", type: { dtype: "int64", dims: graph.types.get(node.outputs[0])!.dims } }];
     default:
       return [];
   }

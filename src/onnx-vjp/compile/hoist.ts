@@ -35,7 +35,7 @@ export function hoist(
       continue;
     }
     early.push(node);
-    known.set(node.outputs[0]!, type);
+    known.set(node.outputs[0], type);
   }
   return { forward: [...forward, ...early], pullback: late, types: known };
 }

@@ -52,7 +52,7 @@ export function partition(
   const saved = new Set<string>();
   const repeated: Node[] = [];
   for (let i = forward.length - 1; i >= 0; i--) {
-    const node = forward[i]!;
+    const node = forward[i];
     const asked = node.outputs.filter((o) => wanted.has(o));
     if (asked.length === 0) continue;
     const keep = asked.filter((o) => cut.has(o));
@@ -85,8 +85,8 @@ class FlowNetwork {
   }
 
   edge(from: number, to: number, capacity: number): void {
-    this.edgesOf[from]!.push(this.edges.push({ to, capacity }) - 1);
-    this.edgesOf[to]!.push(this.edges.push({ to: from, capacity: 0 }) - 1);
+    this.edgesOf[from].push(this.edges.push({ to, capacity }) - 1);
+    this.edgesOf[to].push(this.edges.push({ to: from, capacity: 0 }) - 1);
   }
 
   maximize(source: number, sink: number): void {
@@ -102,9 +102,9 @@ class FlowNetwork {
   verticesReaching(sink: number): Set<number> {
     const reaching = new Set([sink]);
     for (const vertex of reaching) {
-      for (const e of this.edgesOf[vertex]!) {
+      for (const e of this.edgesOf[vertex]) {
         // The edge e runs vertex → to; its twin runs to → vertex.
-        if (this.edges[e ^ 1]!.capacity > 0) reaching.add(this.edges[e]!.to);
+        if (this.edges[e ^ 1].capacity > 0) reaching.add(this.edges[e].to);
       }
     }
     return reaching;
@@ -115,11 +115,11 @@ class FlowNetwork {
     level[source] = 0;
     const queue = [source];
     for (let head = 0; head < queue.length; head++) {
-      const vertex = queue[head]!;
-      for (const e of this.edgesOf[vertex]!) {
-        const { to, capacity } = this.edges[e]!;
+      const vertex = queue[head];
+      for (const e of this.edgesOf[vertex]) {
+        const { to, capacity } = this.edges[e];
         if (capacity > 0 && level[to] === -1) {
-          level[to] = level[vertex]! + 1;
+          level[to] = level[vertex] + 1;
           queue.push(to);
         }
       }
@@ -132,12 +132,12 @@ class FlowNetwork {
     const path: number[] = [];
     let vertex = source;
     while (vertex !== sink) {
-      const edges = this.edgesOf[vertex]!;
+      const edges = this.edgesOf[vertex];
       let advanced = false;
-      for (; next[vertex]! < edges.length; next[vertex]!++) {
-        const e = edges[next[vertex]!]!;
-        const { to, capacity } = this.edges[e]!;
-        if (capacity > 0 && level[to] === level[vertex]! + 1) {
+      for (; next[vertex] < edges.length; next[vertex]++) {
+        const e = edges[next[vertex]!];
+        const { to, capacity } = this.edges[e];
+        if (capacity > 0 && level[to] === level[vertex] + 1) {
           path.push(e);
           vertex = to;
           advanced = true;
@@ -147,16 +147,16 @@ class FlowNetwork {
       if (advanced) continue;
       if (path.length === 0) return false;
       const e = path.pop()!;
-      vertex = this.edges[e ^ 1]!.to;
-      next[vertex]!++;
+      vertex = this.edges[e ^ 1].to;
+      next[vertex]++;
     }
     let bottleneck = Number.POSITIVE_INFINITY;
-    for (const e of path) bottleneck = Math.min(bottleneck, this.edges[e]!.capacity);
+    for (const e of path) bottleneck = Math.min(bottleneck, this.edges[e].capacity);
     if (bottleneck === Number.POSITIVE_INFINITY)
       throw new Error("a value that cannot be kept is read by the pullback");
     for (const e of path) {
-      this.edges[e]!.capacity -= bottleneck;
-      this.edges[e ^ 1]!.capacity += bottleneck;
+      this.edges[e].capacity -= bottleneck;
+      this.edges[e ^ 1].capacity += bottleneck;
     }
     return true;
   }

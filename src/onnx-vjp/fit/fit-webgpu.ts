@@ -24,7 +24,7 @@ export function notForWebgpu(graph: Graph): Node[] {
     if (node.op === "MaxPool" || node.op === "SimplifiedLayerNormalization")
       return node.outputs.slice(1).some(Boolean);
     if (node.op !== "Conv" || node.domain !== "") return false;
-    const [outputs, inputs] = graph.constants.get(node.inputs[1]!)?.dims ?? [];
+    const [outputs, inputs] = graph.constants.get(node.inputs[1])?.dims ?? [];
     if (outputs === undefined || inputs === undefined || outputs % 4 !== 0) return false;
     const groups = intAttribute(node, "group", 1);
     if (groups === 1) return inputs > 3 && inputs % 3 === 0 && inputs % 4 !== 0;

@@ -15,18 +15,21 @@ export function withoutFlattening(
 ): Graph {
   const { producer, onlyReader } = linksOf(graph);
   const nodes = graph.nodes.map((node) => {
-    const gemm = node.op === "Reshape" ? producer(node.inputs[0]!) : undefined;
-    if (gemm === undefined || !isPlain(gemm) || onlyReader(gemm.outputs[0]!) !== node) return node;
+    const gemm = node.op === "Reshape" ? producer(node.inputs[0]) : undefined;
+    if (gemm === undefined || !isPlain(gemm) || onlyReader(gemm.outputs[0]) !== node) return node;
     const [rows, weight] = gemm.inputs as [string, string];
     const flatten = producer(rows);
     if (flatten?.op !== "Reshape") return node;
     const [stack] = flatten.inputs as [string];
-    const [from, to, [columns, inner] = []] = [dimsOf(stack), dimsOf(node.outputs[0]!), dimsOf(weight)];
+    const [from, to, [columns, inner] = []] = [dimsOf(stack), dimsOf(node.outputs[0]), dimsOf(weight)];
     if (from === undefined || to === undefined || from.length !== to.length || from.length < 2) return node;
     const same = from.every((d, i) => (i === from.length - 1 ? d === inner : d === to[i]));
     if (!same || to.at(-1) !== columns) return node;
     return {
-      ...{ op: "FusedMatMul", domain: "com.microsoft", name: gemm.name, inputs: [stack, weight] },
+      op: "FusedMatMul",
+      domain: "com.microsoft",
+      name: gemm.name,
+      inputs: [stack, weight],
       ...{ outputs: node.outputs, attributes: { transB: int(1) } },
     };
   });

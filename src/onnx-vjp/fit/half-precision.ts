@@ -162,7 +162,7 @@ class HalfPass {
 
   private outputType(node: Node, k: number, narrow: boolean): DataType | undefined {
     if (logical.has(node.op)) {
-      this.masks.add(node.outputs[k]!);
+      this.masks.add(node.outputs[k]);
       return "bool";
     }
     if (integers.has(node.op) || indices[node.op]?.includes(k)) return "int64";
@@ -253,7 +253,7 @@ const largest = 0x7bff;
 function rounded(constant: Constant): Constant {
   const bits = toHalf(float32Of(constant));
   for (let i = 0; i < bits.length; i++) {
-    if ((bits[i]! & 0x7fff) === infinity) bits[i] = (bits[i]! & 0x8000) | largest;
+    if ((bits[i] & 0x7fff) === infinity) bits[i] = (bits[i] & 0x8000) | largest;
   }
   return { dtype: "float16", dims: constant.dims, bytes: new Uint8Array(bits.buffer) };
 }

@@ -27,11 +27,11 @@ function evened(node: Node, constants: Map<string, Constant>): Node[] {
   const added = intsAttribute(node, "output_padding") ?? Array.from({ length: axes }, () => 0);
   const { output_shape: _, ...attributes } = node.attributes;
   // What lies beyond the end of the result with both ends padded like the beginning: negative where too much is there.
-  const missing = added.map((extra, i) => extra + pads[i]! - pads[i + axes]!);
-  const output = missing.map((m, i) => (m >= 0 && m < strides[i]! ? m : 0));
-  const cut = missing.map((m, i) => m - output[i]!);
+  const missing = added.map((extra, i) => extra + pads[i] - pads[i + axes]);
+  const output = missing.map((m, i) => (m >= 0 && m < strides[i] ? m : 0));
+  const cut = missing.map((m, i) => m - output[i]);
   // Less padding at both ends where the end has to grow by more than output padding can give.
-  const begin = pads.slice(0, axes).map((pad, i) => (cut[i]! > 0 ? pad - cut[i]! : pad));
+  const begin = pads.slice(0, axes).map((pad, i) => (cut[i] > 0 ? pad - cut[i] : pad));
   if (begin.some((pad) => pad < 0)) return [node];
   const even: Node = {
     ...node,

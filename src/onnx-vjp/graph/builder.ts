@@ -31,7 +31,7 @@ export class GraphBuilder {
     this.prefix = prefix;
     for (const node of graph.nodes) {
       const perm = node.op === "Transpose" && node.domain === "" ? intsAttribute(node, "perm") : undefined;
-      if (perm) this.transposes.set(node.outputs[0]!, { source: node.inputs[0]!, perm });
+      if (perm) this.transposes.set(node.outputs[0], { source: node.inputs[0], perm });
     }
   }
 
@@ -59,7 +59,7 @@ export class GraphBuilder {
 
   /** Adds a node with one output and returns the output's name. Absent optional inputs are "". */
   op(op: string, inputs: readonly string[], attributes: Attributes = {}, domain = ""): string {
-    return this.ops(op, inputs, 1, attributes, domain)[0]!;
+    return this.ops(op, inputs, 1, attributes, domain)[0];
   }
 
   /** Adds a node with `outputs` outputs and returns their names. */
@@ -118,7 +118,7 @@ export class GraphBuilder {
     if (before !== undefined)
       return this.transpose(
         before.source,
-        perm.map((axis) => before.perm[axis]!),
+        perm.map((axis) => before.perm[axis]),
       );
     if (perm.every((axis, i) => axis === i)) return x;
     const y = this.op("Transpose", [x], { perm: { kind: "ints", value: perm } });

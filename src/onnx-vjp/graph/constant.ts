@@ -14,7 +14,7 @@ export function constantOf(dtype: DataType, dims: readonly number[], values: Arr
   const view = new DataView(bytes.buffer);
   const write = writers[dtype];
   if (!write) throw new RangeError(`constants of type ${dtype} cannot be made from numbers`);
-  for (let i = 0; i < values.length; i++) write(view, i * width, values[i]!);
+  for (let i = 0; i < values.length; i++) write(view, i * width, values[i]);
   return { dtype, dims, bytes };
 }
 

@@ -4,7 +4,7 @@ import { Float16Array } from "@petamoriken/float16";
 export function toHalf(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(values.length);
-  for (let i = 0; i < bits.length; i++) out[i] = halfOf(bits[i]!);
+  for (let i = 0; i < bits.length; i++) out[i] = halfOf(bits[i]);
   return out;
 }
 
@@ -33,5 +33,5 @@ let table: Float32Array | undefined;
 export function fromHalf(bits: Uint16Array, out: Float32Array): void {
   // All 65,536 values: reading features is bound by this step otherwise.
   table ??= Float32Array.from(new Float16Array(Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).buffer));
-  for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]!]!;
+  for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]!];
 }

@@ -141,7 +141,7 @@ export function standardNode(
   name?: string,
 ): Node {
   const all = typeof outputs === "string" ? [outputs] : outputs;
-  return { op, domain: "", name: name ?? all[0]!, inputs, outputs: all, attributes };
+  return { op, domain: "", name: name ?? all[0], inputs, outputs: all, attributes };
 }
 
 /** A node that passes `input` on as `output`. */

@@ -5,7 +5,7 @@ export function withoutDeadNodes<G extends Graph>(graph: G): G {
   const needed = new Set(graph.outputs.map((o) => o.name));
   const nodes = [];
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
-    const node = graph.nodes[i]!;
+    const node = graph.nodes[i];
     if (!node.outputs.some((o) => needed.has(o))) continue;
     nodes.push(node);
     for (const input of node.inputs) needed.add(input);

@@ -86,7 +86,7 @@ function keepTensorOutputs(graph: GraphProto, name: string): void {
     if (isTensor(output)) return [output];
     // ZipMap pairs a row of scores with the names of their classes.
     const node = producers.get(output.name);
-    const scores = node?.opType === "ZipMap" ? node.input[0]! : undefined;
+    const scores = node?.opType === "ZipMap" ? node.input[0] : undefined;
     if (scores === undefined || graph.output.some((other) => other.name === scores)) return [];
     const tensor = create(TypeProto_TensorSchema, { elemType: protoOfDataType("float32") });
     const type = create(TypeProtoSchema, { value: { case: "tensorType", value: tensor } });
@@ -94,7 +94,7 @@ function keepTensorOutputs(graph: GraphProto, name: string): void {
   });
   if (outputs.length === 0 && graph.output.length > 0) {
     throw new ModelError(
-      `${name}: the output "${graph.output[0]!.name}" is a sequence or a map. ` +
+      `${name}: the output "${graph.output[0].name}" is a sequence or a map. ` +
         "Expected a model from images to feature tensors.",
     );
   }
@@ -177,7 +177,7 @@ class Reader {
     const inputs = node.input.map((input) => (input === "" ? "" : scope.value(input)));
     const outputs = node.output.map((output) => (output === "" ? "" : scope.value(output)));
     if (domain === "" && node.opType === "Constant") {
-      constants.set(outputs[0]!, constantOfNode(attributes, this.name));
+      constants.set(outputs[0], constantOfNode(attributes, this.name));
       return;
     }
     const called = this.functions.get(functionKey(node.domain, node.opType, node.overload));

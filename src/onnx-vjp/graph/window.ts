@@ -36,7 +36,7 @@ export function windowAttributes(window: Window, group: number): Attributes {
 
 /** How many positions lie between the first and the last that a window reads, along each axis. */
 export function reachOf({ kernel, dilations }: Window): number[] {
-  return kernel.map((k, i) => (k - 1) * dilations[i]!);
+  return kernel.map((k, i) => (k - 1) * dilations[i]);
 }
 
 /**
@@ -53,12 +53,12 @@ export function windowCounts(
   padding: boolean,
 ): Float64Array {
   const perAxis = kernel.map((k, axis) =>
-    Array.from({ length: out[axis]! }, (_, o) => {
+    Array.from({ length: out[axis] }, (_, o) => {
       let count = 0;
       for (let t = 0; t < k; t++) {
-        const position = o * strides[axis]! - begin[axis]! + t * dilations[axis]!;
-        const low = padding ? -begin[axis]! : 0;
-        const high = space[axis]! + (padding ? end[axis]! : 0);
+        const position = o * strides[axis] - begin[axis] + t * dilations[axis];
+        const low = padding ? -begin[axis] : 0;
+        const high = space[axis] + (padding ? end[axis] : 0);
         if (position >= low && position < high) count++;
       }
       return count;

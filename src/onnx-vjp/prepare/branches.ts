@@ -21,7 +21,7 @@ export function inlineBranches(graph: Graph, constants: ReadonlyMap<string, Cons
   const own = new Map(graph.constants);
   let changed = false;
   for (const node of graph.nodes) {
-    const condition = isIf(node) ? constants.get(node.inputs[0]!) : undefined;
+    const condition = isIf(node) ? constants.get(node.inputs[0]) : undefined;
     const taken = condition && (numbersOf(condition)[0] === 0 ? "else_branch" : "then_branch");
     const body = taken && inlined(node, taken, `${node.outputs[0]}`);
     if (body === undefined) {
@@ -32,7 +32,7 @@ export function inlineBranches(graph: Graph, constants: ReadonlyMap<string, Cons
     for (const [name, constant] of body.constants) own.set(name, constant);
     nodes.push(...body.nodes);
     for (const [i, output] of node.outputs.entries()) {
-      if (output !== "") nodes.push(identity(body.outputs[i]!, output));
+      if (output !== "") nodes.push(identity(body.outputs[i], output));
     }
   }
   return changed ? { ...graph, nodes, constants: own } : graph;
@@ -64,7 +64,7 @@ export function mergeBranches(graph: TracedGraph, except: ReadonlySet<string>): 
   const constants = new Map(graph.constants);
   const choices: { node: string; values: [string, string] }[] = [];
   for (const node of graph.nodes) {
-    const own = node.outputs[0]!;
+    const own = node.outputs[0];
     const isTensor = node.outputs.every((output) => output === "" || graph.types.has(output));
     const [yes, no] =
       isIf(node) && isTensor && !except.has(own)
@@ -81,7 +81,7 @@ export function mergeBranches(graph: TracedGraph, except: ReadonlySet<string>): 
     const condition = scalarCondition(node, graph, nodes, constants);
     for (const [i, output] of node.outputs.entries()) {
       if (output === "") continue;
-      const values: [string, string] = [yes.outputs[i]!, no.outputs[i]!];
+      const values: [string, string] = [yes.outputs[i], no.outputs[i]];
       choices.push({ node: own, values });
       const inputs = [condition, ...values];
       nodes.push(standardNode("Where", inputs, output));

@@ -69,7 +69,7 @@ function decoded(constant: Constant): Constant {
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
   const halfwords = new Uint16Array(aligned.buffer, aligned.byteOffset, sizeOf(dims));
   const words = new Uint32Array(halfwords.length);
-  if (dtype === "bfloat16") for (let i = 0; i < words.length; i++) words[i] = halfwords[i]! << 16;
+  if (dtype === "bfloat16") for (let i = 0; i < words.length; i++) words[i] = halfwords[i] << 16;
   else fromHalf(halfwords, new Float32Array(words.buffer));
   return { dtype: "float32", dims, bytes: new Uint8Array(words.buffer) };
 }

@@ -27,9 +27,9 @@ export function foldBatchNormalization(graph: TracedGraph): TracedGraph {
     };
     // Sums alone leave the weight what it is: no second copy of it.
     const weight = scale.every((s) => s === 1)
-      ? node.inputs[1]!
+      ? node.inputs[1]
       : note(`${output}/weight`, linear.weight.dims, scaledWeight(linear, scale));
-    const bias = linear.bias.map((b, i) => b * scale[i]! + shift[i]!);
+    const bias = linear.bias.map((b, i) => b * scale[i] + shift[i]);
     // Values before the end of the chain are others than they were: they get names of their own.
     const between = (i: number) => (i === transpositions.length ? output : `${output}/folded${i}`);
     const biased = bias.some((b) => b !== 0);
@@ -39,10 +39,10 @@ export function foldBatchNormalization(graph: TracedGraph): TracedGraph {
       biased ? note(`${output}/bias`, [bias.length], bias) : undefined,
       between(0),
     );
-    for (const { outputs } of made) types.set(outputs[0]!, graph.types.get(node.outputs[0]!)!);
+    for (const { outputs } of made) types.set(outputs[0], graph.types.get(node.outputs[0])!);
     replaced.set(node, made);
     for (const [i, transposition] of transpositions.entries()) {
-      types.set(between(i + 1), graph.types.get(transposition.outputs[0]!)!);
+      types.set(between(i + 1), graph.types.get(transposition.outputs[0])!);
       replaced.set(transposition, [{ ...transposition, inputs: [between(i)], outputs: [between(i + 1)] }]);
     }
     for (const gone of folded) replaced.set(gone, []);
@@ -58,8 +58,8 @@ function scaledWeight({ weight, channelOf }: Linear, scale: Float64Array): Float
   const inner = sizeOf(weight.dims.slice(2));
   for (let i = 0, at = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      const factor = scale[channelOf(i, j)]!;
-      for (let k = 0; k < inner; k++, at++) values[at]! *= factor;
+      const factor = scale[channelOf(i, j)];
+      for (let k = 0; k < inner; k++, at++) values[at] *= factor;
     }
   }
   return values;
@@ -81,7 +81,7 @@ function chainBehind(graph: TracedGraph, links: Links, linear: Linear): Chain | 
   let scale = new Float64Array(channels).fill(1);
   let shift = new Float64Array(channels);
   let { axis } = linear;
-  let value = linear.node.outputs[0]!;
+  let value = linear.node.outputs[0];
   const transpositions: Node[] = [];
   const folded: Node[] = [];
   let chain: Chain | undefined;
@@ -89,7 +89,7 @@ function chainBehind(graph: TracedGraph, links: Links, linear: Linear): Chain | 
     const reader = links.onlyReader(value);
     if (reader === undefined || reader.domain !== "") break;
     const { dims } = graph.types.get(value)!;
-    const output = reader.outputs[0]!;
+    const output = reader.outputs[0];
     if (reader.op === "Transpose") {
       const perm = intsAttribute(reader, "perm") ?? dims.map((_, i) => dims.length - 1 - i);
       axis = perm.indexOf(axis);
@@ -99,14 +99,14 @@ function chainBehind(graph: TracedGraph, links: Links, linear: Linear): Chain | 
     }
     const step = affineOf(graph, reader, value, axis);
     if (step === undefined) break;
-    scale = scale.map((s, i) => s * step.scale[i]!);
-    shift = shift.map((s, i) => s * step.scale[i]! + step.shift[i]!);
+    scale = scale.map((s, i) => s * step.scale[i]);
+    shift = shift.map((s, i) => s * step.scale[i] + step.shift[i]);
     folded.push(reader);
     value = output;
     chain = { output, transpositions: [...transpositions], folded: [...folded], scale, shift };
   }
   // A product and one sum are what they would become.
-  const same = linear.node.op === "MatMul" && chain?.folded.length === 1 && chain.folded[0]!.op === "Add";
+  const same = linear.node.op === "MatMul" && chain?.folded.length === 1 && chain.folded[0].op === "Add";
   const finite = chain && [...chain.scale, ...chain.shift].every(Number.isFinite);
   return same || !finite ? undefined : chain;
 }
@@ -119,7 +119,7 @@ function affineOf(
   axis: number,
 ): Pick<Chain, "scale" | "shift"> | undefined {
   const { dims } = graph.types.get(value)!;
-  const channels = dims[axis]!;
+  const channels = dims[axis];
   const ones = () => new Float64Array(channels).fill(1);
   const zeros = () => new Float64Array(channels);
   if (node.op === "BatchNormalization") {
@@ -129,8 +129,8 @@ function affineOf(
     const [gamma, beta, mean, variance] = parameters;
     if (!gamma || !beta || !mean || !variance) return undefined;
     const epsilon = floatAttribute(node, "epsilon", 1e-5);
-    const scale = gamma.map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
-    return { scale, shift: beta.map((b, i) => b - mean[i]! * scale[i]!) };
+    const scale = gamma.map((g, i) => g / Math.sqrt(variance[i] + epsilon));
+    return { scale, shift: beta.map((b, i) => b - mean[i] * scale[i]) };
   }
   const place = node.inputs.indexOf(value);
   const other = node.inputs[1 - place];

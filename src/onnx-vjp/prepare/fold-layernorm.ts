@@ -24,7 +24,7 @@ export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
   const replaced = new Map<Node, readonly Node[]>();
   for (const node of graph.nodes) {
     const affine = affineOf(graph, node);
-    const behind = affine && productsBehind(graph, links, node.outputs[0]!, affine.scale.length);
+    const behind = affine && productsBehind(graph, links, node.outputs[0], affine.scale.length);
     if (affine === undefined || behind === undefined) continue;
     const note = (name: string, constant: Constant): string => {
       constants.set(name, constant);
@@ -36,32 +36,32 @@ export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
       types.set(`${value}/normalized`, graph.types.get(value)!);
       return `${value}/normalized`;
     };
-    const output = node.outputs[0]!;
+    const output = node.outputs[0];
     const ones = constantOf("float32", [affine.scale.length], new Float32Array(affine.scale.length).fill(1));
     replaced.set(node, [
       {
         ...node,
-        inputs: [node.inputs[0]!, note(`${output}/ones`, ones)],
+        inputs: [node.inputs[0], note(`${output}/ones`, ones)],
         outputs: [renamed(output), ...node.outputs.slice(1)],
       },
     ]);
     for (const reshape of behind.reshapes) {
-      const inputs = [renamed(reshape.inputs[0]!), ...reshape.inputs.slice(1)];
-      replaced.set(reshape, [{ ...reshape, inputs, outputs: [renamed(reshape.outputs[0]!)] }]);
+      const inputs = [renamed(reshape.inputs[0]), ...reshape.inputs.slice(1)];
+      replaced.set(reshape, [{ ...reshape, inputs, outputs: [renamed(reshape.outputs[0])] }]);
     }
     for (const linear of behind.products) {
-      const value = linear.node.outputs[0]!;
+      const value = linear.node.outputs[0];
       const { weight, shift } = foldedWeight(linear, affine);
-      const bias = linear.bias.map((b, i) => b + shift[i]!);
+      const bias = linear.bias.map((b, i) => b + shift[i]);
       const made = written(
-        { ...linear.node, inputs: [renamed(linear.node.inputs[0]!)] },
+        { ...linear.node, inputs: [renamed(linear.node.inputs[0])] },
         note(`${value}/normalized/weight`, weight),
         bias.some((b) => b !== 0)
           ? note(`${value}/normalized/bias`, constantOf("float32", [bias.length], bias))
           : undefined,
         value,
       );
-      for (const { outputs } of made) types.set(outputs[0]!, graph.types.get(value)!);
+      for (const { outputs } of made) types.set(outputs[0], graph.types.get(value)!);
       replaced.set(linear.node, made);
     }
   }
@@ -91,13 +91,13 @@ const tolerance = 2 ** -22;
 function columnsAddUpToZero(weight: Constant, transposed: boolean): boolean {
   if (weight.dtype !== "float32" || weight.dims.length !== 2) return false;
   const values = float32Of(weight);
-  const sums = new Float64Array(weight.dims[transposed ? 0 : 1]!);
+  const sums = new Float64Array(weight.dims[transposed ? 0 : 1]);
   const sizes = new Float64Array(sums.length);
   eachOf(weight, transposed, (k, _, j) => {
-    sums[j]! += values[k]!;
-    sizes[j]! += Math.abs(values[k]!);
+    sums[j] += values[k];
+    sizes[j] += Math.abs(values[k]);
   });
-  return sums.every((sum, j) => Math.abs(sum) <= tolerance * sizes[j]!);
+  return sums.every((sum, j) => Math.abs(sum) <= tolerance * sizes[j]);
 }
 
 /** Every number of a product's right side as it lies: its place, its row and its column there. */
@@ -120,13 +120,13 @@ interface Affine {
 
 function affineOf(graph: TracedGraph, node: Node): Affine | undefined {
   if (node.op !== "LayerNormalization" || node.domain !== "") return undefined;
-  const { dims, dtype } = graph.types.get(node.inputs[0]!)!;
+  const { dims, dtype } = graph.types.get(node.inputs[0])!;
   const axis = fromFront(intAttribute(node, "axis", -1), dims.length);
   const scale = graph.constants.get(node.inputs[1] ?? "");
   const bias = node.inputs[2] ? graph.constants.get(node.inputs[2]) : undefined;
   if (dtype !== "float32" || axis !== dims.length - 1 || scale?.dims.length !== 1) return undefined;
   if (node.inputs[2] && bias?.dims.length !== 1) return undefined;
-  const numbers = { scale: numbersOf(scale), bias: bias ? numbersOf(bias) : new Float64Array(dims[axis]!) };
+  const numbers = { scale: numbersOf(scale), bias: bias ? numbersOf(bias) : new Float64Array(dims[axis]) };
   return [...numbers.scale, ...numbers.bias].every(Number.isFinite) ? numbers : undefined;
 }
 
@@ -143,8 +143,8 @@ function productsBehind(graph: TracedGraph, links: Links, value: string, width: 
     if (reader.domain !== "" || reader.inputs.lastIndexOf(value) !== 0) return undefined;
     const linear = isPlainProduct(reader) ? linearOf(graph, reader) : undefined;
     if (linear) products.push(linear);
-    else if (reader.op === "Reshape" && graph.types.get(reader.outputs[0]!)!.dims.at(-1) === width) {
-      const behind = productsBehind(graph, links, reader.outputs[0]!, width);
+    else if (reader.op === "Reshape" && graph.types.get(reader.outputs[0])!.dims.at(-1) === width) {
+      const behind = productsBehind(graph, links, reader.outputs[0], width);
       if (behind === undefined) return undefined;
       reshapes.push(reader, ...behind.reshapes);
       products.push(...behind.products);
@@ -179,15 +179,15 @@ function foldedWeight({ node, weight }: Linear, affine: Affine): Folded {
   if (found !== undefined) return found;
   const { scale, bias } = affine;
   const given = float32Of(weight);
-  const shift = new Float64Array(weight.dims[transposed ? 0 : 1]!);
+  const shift = new Float64Array(weight.dims[transposed ? 0 : 1]);
   const means = new Float64Array(shift.length);
   eachOf(weight, transposed, (k, i, j) => {
-    shift[j]! += bias[i]! * given[k]!;
-    means[j]! += (scale[i]! * given[k]!) / scale.length;
+    shift[j] += bias[i] * given[k];
+    means[j] += (scale[i] * given[k]) / scale.length;
   });
   const values = new Float32Array(given.length);
   eachOf(weight, transposed, (k, i, j) => {
-    values[k] = scale[i]! * given[k]! - means[j]!;
+    values[k] = scale[i] * given[k] - means[j];
   });
   const folded = { ...affine, transposed, weight: constantOf("float32", weight.dims, values), shift };
   folds.set(weight, [...known, folded]);

@@ -43,8 +43,8 @@ export class FormWriter {
   /** `x` with axes of 1 put in, or taken out. */
   withAxes(op: "Squeeze" | "Unsqueeze", x: string, axes: readonly number[]): string {
     return this.opset < 13
-      ? this.op(op, [x], { axes: ints(axes) })[0]!
-      : this.op(op, [x, this.integers(axes)])[0]!;
+      ? this.op(op, [x], { axes: ints(axes) })[0]
+      : this.op(op, [x, this.integers(axes)])[0];
   }
 
   /** Parts of `x` along an axis, of the given sizes. */
@@ -57,6 +57,6 @@ export class FormWriter {
   /** Values side by side along an axis that they have, or, with `stacked`, along a new one. */
   join(values: readonly string[], axis: number, stacked: boolean): string {
     const parts = stacked ? values.map((value) => this.withAxes("Unsqueeze", value, [axis])) : values;
-    return this.op("Concat", parts, { axis: int(axis) })[0]!;
+    return this.op("Concat", parts, { axis: int(axis) })[0];
   }
 }

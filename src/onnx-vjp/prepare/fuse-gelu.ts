@@ -17,7 +17,7 @@ export function fuseGelu(graph: TracedGraph): TracedGraph {
   for (const core of graph.nodes) {
     if (core.domain !== "" || !cores.has(core.op)) continue;
     // The fused operators take no doubles.
-    if (graph.types.get(core.inputs[0]!)?.dtype !== "float32") continue;
+    if (graph.types.get(core.inputs[0])?.dtype !== "float32") continue;
     const found = matchFrom(graph, links, core);
     if (found === undefined) continue;
     const { last, x, op, alpha } = found;
@@ -26,7 +26,7 @@ export function fuseGelu(graph: TracedGraph): TracedGraph {
       domain: "com.microsoft",
       name: last.name,
       inputs: [x],
-      outputs: [last.outputs[0]!],
+      outputs: [last.outputs[0]],
       attributes: alpha === undefined ? {} : { alpha: float(alpha) },
     });
   }
@@ -67,11 +67,11 @@ interface Match {
 function matchFrom(graph: TracedGraph, links: Links, core: Node): Match | undefined {
   let last: Node | undefined = core;
   for (let step = 0; step < 5; step++) {
-    last = links.onlyReader(last.outputs[0]!);
+    last = links.onlyReader(last.outputs[0]);
     if (last === undefined || last.domain !== "" || scalars[last.op] === undefined) return undefined;
     for (const x of sourcesOf(graph, links, core)) {
-      if (!sameDims(graph, x, last.outputs[0]!)) continue;
-      const f = coneOf(graph, links, last.outputs[0]!, x);
+      if (!sameDims(graph, x, last.outputs[0])) continue;
+      const f = coneOf(graph, links, last.outputs[0], x);
       const known = f && recognise(f);
       if (known) return { last, x, ...known };
     }
@@ -89,7 +89,7 @@ function sourcesOf(graph: TracedGraph, links: Links, core: Node): string[] {
   const sources: string[] = [];
   const queue = [...core.inputs];
   for (let i = 0; i < queue.length && i < 16; i++) {
-    const value = queue[i]!;
+    const value = queue[i];
     if (graph.constants.has(value) || sources.includes(value)) continue;
     sources.push(value);
     const producer = links.producer(value);
@@ -104,7 +104,7 @@ function coneOf(graph: TracedGraph, links: Links, value: string, x: string, dept
   const constant = graph.constants.get(value);
   if (constant !== undefined) {
     if (sizeOf(constant.dims) !== 1) return undefined;
-    const number = numbersOf(constant)[0]!;
+    const number = numbersOf(constant)[0];
     return () => number;
   }
   const node = links.producer(value);

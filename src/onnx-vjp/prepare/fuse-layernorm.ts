@@ -34,17 +34,17 @@ export function fuseLayerNormalization(graph: TracedGraph): TracedGraph {
     let scale: readonly number[] | undefined;
     let bias: readonly number[] | undefined;
     for (const op of ["Mul", "Add"]) {
-      const value = last.outputs[0]!;
+      const value = last.outputs[0];
       const reader = links.onlyReader(value);
       if (reader?.op !== op || reader.domain !== "") continue;
-      const other = reader.inputs[0] === value ? reader.inputs[1]! : reader.inputs[0]!;
+      const other = reader.inputs[0] === value ? reader.inputs[1] : reader.inputs[0];
       const values = parameter(other);
       if (values === undefined) continue;
       if (op === "Mul") scale = values;
       else bias = values;
       last = reader;
     }
-    const output = last.outputs[0]!;
+    const output = last.outputs[0];
     const note = (name: string, values: readonly number[]): string => {
       constants.set(name, constantOf(dtype, normalized, values));
       types.set(name, { dtype, dims: normalized });
@@ -107,9 +107,9 @@ function matchNormalized(
   };
   const isSquare =
     square.op === "Pow"
-      ? squares(square.inputs[0]!) && number(square.inputs[1]) === 2
+      ? squares(square.inputs[0]) && number(square.inputs[1]) === 2
       : square.inputs.every(squares);
-  const x = difference.inputs[0]!;
+  const x = difference.inputs[0];
   const mean = made(difference.inputs[1], "ReduceMean");
   if (!isSquare || mean?.inputs[0] !== x) return undefined;
   const rank = graph.types.get(x)!.dims.length;
@@ -146,10 +146,10 @@ function trailing(
     let stride = 1;
     let rest = flat;
     for (let i = normalized.length - 1; i >= 0; i--) {
-      if (own[i] !== 1) index += (rest % normalized[i]!) * stride;
-      stride *= own[i]!;
-      rest = Math.floor(rest / normalized[i]!);
+      if (own[i] !== 1) index += (rest % normalized[i]) * stride;
+      stride *= own[i];
+      rest = Math.floor(rest / normalized[i]);
     }
-    return numbers[index]!;
+    return numbers[index];
   });
 }

@@ -13,7 +13,7 @@ export interface InlinedBody {
  * @param inputs the values that the body's inputs stand for, in order
  */
 export function inlineBody(body: Graph, prefix: string, inputs: readonly string[] = []): InlinedBody {
-  const bound = new Map(body.inputs.map(({ name }, i) => [name, inputs[i]!] as const));
+  const bound = new Map(body.inputs.map(({ name }, i) => [name, inputs[i]] as const));
   const made = new Set([...body.constants.keys(), ...body.nodes.flatMap((n) => n.outputs)]);
   const inner = (value: string) =>
     bound.get(value) ?? (value !== "" && made.has(value) ? `${prefix}/${value}` : value);

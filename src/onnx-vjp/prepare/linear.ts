@@ -26,9 +26,9 @@ export function linearOf(graph: TracedGraph, node: Node): Linear | undefined {
   const weight = node.domain === "" ? graph.constants.get(node.inputs[1] ?? "") : undefined;
   const channelOf = weight?.dtype === "float32" ? channelsOf(node, weight) : undefined;
   if (weight === undefined || channelOf === undefined) return undefined;
-  const { dims } = graph.types.get(node.outputs[0]!)!;
+  const { dims } = graph.types.get(node.outputs[0])!;
   const axis = node.op === "MatMul" ? dims.length - 1 : 1;
-  const channels = dims[axis]!;
+  const channels = dims[axis];
   const given = node.op === "MatMul" ? "" : (node.inputs[2] ?? "");
   if (given === "") return { node, weight, channelOf, axis, bias: new Float64Array(channels) };
   // A convolution's bias has one axis; a Gemm's is broadcast to its rows and has a factor.
@@ -58,7 +58,7 @@ function channelsOf(node: Node, weight: Constant): Linear["channelOf"] | undefin
 /** The node with other parameters and another output; a MatMul's bias is an addition. */
 export function written(node: Node, weight: string, bias: string | undefined, output: string): Node[] {
   const { beta: _, ...attributes } = node.attributes;
-  const inputs = [node.inputs[0]!, weight];
+  const inputs = [node.inputs[0], weight];
   if (bias === undefined) return [{ ...node, inputs, outputs: [output], attributes }];
   if (node.op !== "MatMul") return [{ ...node, inputs: [...inputs, bias], outputs: [output], attributes }];
   const product = `${output}/product`;
@@ -85,6 +85,6 @@ export function perChannel(
   const fromEnd = constant.dims.length - rank + axis;
   const alone = size === channels && constant.dims[fromEnd] === channels && constant.dims.length <= rank;
   if (size === 1 && constant.dims.length <= rank)
-    return new Float64Array(channels).fill(numbersOf(constant)[0]!);
+    return new Float64Array(channels).fill(numbersOf(constant)[0]);
   return alone ? numbersOf(constant) : undefined;
 }

@@ -53,7 +53,7 @@ export function measure(
         const types = new Map<string, TensorType>();
         for (const { name, dtype, dims } of at) types.set(name, { dtype, dims });
         for (const [i, name] of tensors.entries()) {
-          types.set(name, { dtype: inferred.get(name)!.dtype, dims: dims[i]! });
+          types.set(name, { dtype: inferred.get(name)!.dtype, dims: dims[i] });
         }
         for (const [name, { dtype, dims }] of graph.constants) types.set(name, { dtype, dims });
         runs.set(batch, types);
@@ -78,7 +78,7 @@ export function measure(
           `The model's value "${name}" changes its rank with the batch size, which is not supported.`,
         );
       }
-      types.set(name, { dtype, dims: dims.map((d, i) => d + (more[i]! - d) * (batch - 1)) });
+      types.set(name, { dtype, dims: dims.map((d, i) => d + (more[i] - d) * (batch - 1)) });
     }
     return types;
   };
@@ -120,7 +120,7 @@ async function shapesOn(
   );
   try {
     const results = await session.run(feeds, { only: shapes.map((node) => node.name) });
-    return shapes.map((node) => Array.from(results[node.name]!.data as BigInt64Array, Number));
+    return shapes.map((node) => Array.from(results[node.name].data as BigInt64Array, Number));
   } catch (error) {
     const shown = inputs.map((i) => `"${i.name}" [${i.dims.join(", ")}]`).join(", ");
     throw new ShapeError(`The model cannot run on input ${shown}: ${messageOf(error)}.`, { cause: error });

@@ -41,7 +41,7 @@ export function narrowed(graph: TracedGraph, node: Node, k: number, asked: Part)
   const used = node.outputs.filter((output) => output !== "");
   if (rule === undefined || (used.length > 1 && key !== "Split")) return undefined;
   const dimsOfValue = (value: string) => (graph.constants.get(value) ?? graph.types.get(value))?.dims ?? [];
-  const out = dimsOfValue(node.outputs[k]!);
+  const out = dimsOfValue(node.outputs[k]);
   if (sizeOf(out) === 0 || node.inputs.some((input) => input !== "" && sizeOf(dimsOfValue(input)) === 0))
     return undefined;
   const numbers = (i: number) => {
@@ -121,14 +121,14 @@ function slicedIndices({ node, out, dims, numbers }: NarrowContext): (readonly n
   const taken: (readonly number[])[] = dims(0).map((d) => range(d));
   for (const [i, given] of axes.entries()) {
     const axis = fromFront(given, taken.length);
-    const start = Math.max(fromFront(starts[i]!, dims(0)[axis]!), 0);
-    taken[axis] = range(out[axis]!).map((j) => start + j * steps[i]!);
+    const start = Math.max(fromFront(starts[i], dims(0)[axis]), 0);
+    taken[axis] = range(out[axis]).map((j) => start + j * steps[i]);
   }
   return taken;
 }
 
 const through = (asked: readonly number[] | undefined, indices: readonly number[]): readonly number[] =>
-  asked?.map((i) => indices[i]!) ?? indices;
+  asked?.map((i) => indices[i]) ?? indices;
 
 const rules: Readonly<Record<string, NarrowRule>> = {
   LayerNormalization: overTrailing,
@@ -183,7 +183,7 @@ const rules: Readonly<Record<string, NarrowRule>> = {
 
   Slice: (c, part) => {
     const taken = slicedIndices(c);
-    const source = taken?.map((indices, axis) => unlessAll(through(part[axis], indices), c.dims(0)[axis]!));
+    const source = taken?.map((indices, axis) => unlessAll(through(part[axis], indices), c.dims(0)[axis]));
     return (
       source && { part, needs: [source, ...c.node.inputs.slice(1).map(() => null)], becomes: "Identity" }
     );
@@ -192,11 +192,11 @@ const rules: Readonly<Record<string, NarrowRule>> = {
   Gather: ({ node, dims, numbers }, part) => {
     const [from, rank] = [dims(0), dims(1).length];
     const axis = fromFront(intAttribute(node, "axis", 0), from.length);
-    const indices = numbers(1)?.map((index) => fromFront(index, from[axis]!));
+    const indices = numbers(1)?.map((index) => fromFront(index, from[axis]));
     if (indices === undefined || rank > 1) return undefined;
     // Indices out of order, or taken twice, are the Gather's own.
-    if (indices.some((index, i) => i > 0 && index <= indices[i - 1]!)) return undefined;
-    const taken = unlessAll(rank === 0 ? indices : through(part[axis], indices), from[axis]!);
+    if (indices.some((index, i) => i > 0 && index <= indices[i - 1])) return undefined;
+    const taken = unlessAll(rank === 0 ? indices : through(part[axis], indices), from[axis]);
     const source = [...part.slice(0, axis), taken, ...part.slice(axis + rank)];
     return { part, needs: [source, null], becomes: rank === 0 ? "Reshape" : "Identity" };
   },
@@ -205,7 +205,7 @@ const rules: Readonly<Record<string, NarrowRule>> = {
     const axis = fromFront(intAttribute(node, "axis", 0), out.length);
     let offset = 0;
     const needs = node.inputs.map((_, i) => {
-      const size = dims(i)[axis]!;
+      const size = dims(i)[axis];
       const own = part[axis]?.map((index) => index - offset).filter((index) => index >= 0 && index < size);
       offset += size;
       if (own?.length === 0) return null;
@@ -219,8 +219,8 @@ const rules: Readonly<Record<string, NarrowRule>> = {
     const sizes = splitSizes(c, axis);
     if (sizes === undefined) return undefined;
     const start = sizes.slice(0, k).reduce((sum, size) => sum + size, 0);
-    const taken = (part[axis] ?? range(sizes[k]!)).map((index) => start + index);
-    const source = part.map((p, i) => (i === axis ? unlessAll(taken, c.dims(0)[axis]!) : p));
+    const taken = (part[axis] ?? range(sizes[k])).map((index) => start + index);
+    const source = part.map((p, i) => (i === axis ? unlessAll(taken, c.dims(0)[axis]) : p));
     return { part, needs: [source, null].slice(0, c.node.inputs.length), becomes: "Identity" };
   },
 };
@@ -230,6 +230,6 @@ function splitSizes({ node, dims, numbers }: NarrowContext, axis: number): reado
   if ((node.inputs[1] ?? "") !== "") return numbers(1);
   const given = intsAttribute(node, "split");
   if (given !== undefined) return given;
-  const each = Math.ceil(dims(0)[axis]! / node.outputs.length);
-  return node.outputs.map((_, i) => Math.min(each, Math.max(0, dims(0)[axis]! - i * each)));
+  const each = Math.ceil(dims(0)[axis] / node.outputs.length);
+  return node.outputs.map((_, i) => Math.min(each, Math.max(0, dims(0)[axis] - i * each)));
 }

@@ -50,8 +50,8 @@ export function within(part: Part, holder: Part): Part | undefined {
 
 /** Start and step of evenly spaced indices, or undefined. */
 export function progressionOf(indices: readonly number[]): { start: number; step: number } | undefined {
-  const start = indices[0]!;
-  const step = indices.length > 1 ? indices[1]! - start : 1;
+  const start = indices[0];
+  const step = indices.length > 1 ? indices[1] - start : 1;
   return indices.every((index, i) => index === start + i * step) ? { start, step } : undefined;
 }
 
@@ -71,8 +71,8 @@ export function throughReshape(
   const source: (readonly number[] | undefined)[] = [...wholeOf(from.length)];
   for (const group of matchAxes(dims, from)) {
     if (group.to.every((axis) => part[axis] === undefined)) continue;
-    const own = group.to.map((axis) => dims[axis]!);
-    const other = group.from.map((axis) => from[axis]!);
+    const own = group.to.map((axis) => dims[axis]);
+    const other = group.from.map((axis) => from[axis]);
     const carried =
       sizeOf(own) <= largestGroup
         ? refactored(
@@ -96,10 +96,10 @@ function matchAxes(to: readonly number[], from: readonly number[]): { to: number
     do {
       if ((a <= b && i < to.length) || j === from.length) {
         group.to.push(i);
-        a *= to[i++]!;
+        a *= to[i++];
       } else {
         group.from.push(j);
-        b *= from[j++]!;
+        b *= from[j++];
       }
     } while ((a !== b || group.to.length === 0) && (i < to.length || j < from.length));
     groups.push(group);
@@ -118,8 +118,8 @@ function refactored(part: Part, dims: readonly number[], other: readonly number[
   for (const offset of flat) {
     let rest = offset;
     for (let axis = other.length - 1; axis >= 0; axis--) {
-      sets[axis]!.add(rest % other[axis]!);
-      rest = Math.floor(rest / other[axis]!);
+      sets[axis].add(rest % other[axis]);
+      rest = Math.floor(rest / other[axis]);
     }
   }
   // The product of what is seen along each axis holds every element seen; it is them if it has no more.
@@ -127,7 +127,7 @@ function refactored(part: Part, dims: readonly number[], other: readonly number[
   return sets.map((set, axis) =>
     unlessAll(
       [...set].sort((a, b) => a - b),
-      other[axis]!,
+      other[axis],
     ),
   );
 }
@@ -140,8 +140,8 @@ export function takeConstant(constant: Constant, part: Part): Constant {
   const block = sizeOf(dims.slice(last + 1)) * width;
   let offsets = [0];
   for (let axis = 0; axis <= last; axis++) {
-    const indices = part[axis] ?? range(dims[axis]!);
-    offsets = offsets.flatMap((offset) => indices.map((index) => offset * dims[axis]! + index));
+    const indices = part[axis] ?? range(dims[axis]);
+    offsets = offsets.flatMap((offset) => indices.map((index) => offset * dims[axis] + index));
   }
   const bytes = new Uint8Array(offsets.length * block);
   for (const [i, offset] of offsets.entries()) {

@@ -46,7 +46,7 @@ class SequencePass {
     const made = node.domain === "" ? this.sequenceOf(node) : undefined;
     if (made !== undefined) {
       // The node stays for whoever cannot do without; it goes where nobody reads it any more.
-      this.elements.set(node.outputs[0]!, made);
+      this.elements.set(node.outputs[0], made);
       this.nodes.push(node);
       return;
     }
@@ -56,7 +56,7 @@ class SequencePass {
       return;
     }
     this.changed = true;
-    this.nodes.push(identity(value, node.outputs[0]!));
+    this.nodes.push(identity(value, node.outputs[0]));
   }
 
   /** The tensors of the sequence that `node` makes, where they are known. */
@@ -75,7 +75,7 @@ class SequencePass {
         return before;
       case "SequenceInsert": {
         const place = before && this.place(node.inputs[2], before.length, before.length);
-        return place === undefined ? undefined : before!.toSpliced(place, 0, node.inputs[1]!);
+        return place === undefined ? undefined : before!.toSpliced(place, 0, node.inputs[1]);
       }
       case "SequenceErase": {
         const place = before && this.place(node.inputs[1], before.length, before.length - 1);
@@ -99,7 +99,7 @@ class SequencePass {
     }
     if (node.op === "OptionalGetElement") return tensor;
     if (node.op === "Optional") {
-      if (tensor !== undefined) this.optionals.set(node.outputs[0]!, tensor);
+      if (tensor !== undefined) this.optionals.set(node.outputs[0], tensor);
       return undefined;
     }
     if (elements === undefined) return undefined;
@@ -113,7 +113,7 @@ class SequencePass {
       case "ConcatFromSequence": {
         const w = this.writer(node);
         const stacked = intAttribute(node, "new_axis", 0) === 1;
-        const rank = this.graph.types.get(node.outputs[0]!)?.dims.length;
+        const rank = this.graph.types.get(node.outputs[0])?.dims.length;
         if (rank === undefined || elements.length === 0) return undefined;
         return this.written(w, w.join(elements, fromFront(intAttribute(node, "axis", 0), rank), stacked));
       }
@@ -128,9 +128,9 @@ class SequencePass {
     const given = this.graph.constants.get(sizesInput);
     if (dims === undefined || (sizesInput !== "" && given === undefined)) return undefined;
     const axis = fromFront(intAttribute(node, "axis", 0), dims.length);
-    const whole = dims[axis]!;
+    const whole = dims[axis];
     const numbers = given ? Array.from(numbersOf(given)) : [1];
-    const each = numbers[0]!;
+    const each = numbers[0];
     const sizes =
       given !== undefined && given.dims.length > 0
         ? numbers
@@ -150,12 +150,12 @@ class SequencePass {
     if (body?.kind !== "graph" || node.outputs.length > 1) return undefined;
     const others = node.inputs.slice(1).map((input) => this.elements.get(input) ?? input);
     return first.map((element, k) => {
-      const inputs = [element, ...others.map((other) => (typeof other === "string" ? other : other[k]!))];
+      const inputs = [element, ...others.map((other) => (typeof other === "string" ? other : other[k]))];
       const inlined = inlineBody(body.value, `${this.prefix}${node.outputs[0]}/${k}`, inputs);
       this.nodes.push(...inlined.nodes);
       for (const [name, constant] of inlined.constants) this.constants.set(name, constant);
       this.changed = true;
-      return inlined.outputs[0]!;
+      return inlined.outputs[0];
     });
   }
 
@@ -163,7 +163,7 @@ class SequencePass {
   private place(value = "", length: number, otherwise?: number): number | undefined {
     if (value === "") return otherwise;
     const constant = this.graph.constants.get(value);
-    return constant && fromFront(numbersOf(constant)[0]!, length);
+    return constant && fromFront(numbersOf(constant)[0], length);
   }
 
   private constant(constant: Constant, node: Node): string {

@@ -31,10 +31,10 @@ export function simplify(graph: TracedGraph): TracedGraph {
     const key = keyOf(node);
     const twin = key === undefined ? undefined : known.get(key);
     const guarded = guardedSoftmax(node, producers);
-    const instead = guarded ? [guarded] : changesNothing(node, graph) ? [node.inputs[0]!] : twin?.outputs;
+    const instead = guarded ? [guarded] : changesNothing(node, graph) ? [node.inputs[0]] : twin?.outputs;
     const replaced = instead && node.outputs.every((o, i) => o === "" || (!fixed.has(o) && instead[i]));
     if (replaced) {
-      for (const [i, o] of node.outputs.entries()) if (o !== "") alias.set(o, instead[i]!);
+      for (const [i, o] of node.outputs.entries()) if (o !== "") alias.set(o, instead[i]);
       continue;
     }
     nodes.push(node);
@@ -49,7 +49,7 @@ function changesNothing(node: Node, { types, constants }: TracedGraph): boolean 
   if (node.domain !== "" || node.outputs.slice(1).some((o) => o !== "")) return false;
   const [x, second = ""] = node.inputs as readonly [string, string?];
   const from = types.get(x);
-  const to = types.get(node.outputs[0]!);
+  const to = types.get(node.outputs[0]);
   if (from === undefined || to === undefined || from.dtype !== to.dtype) return false;
   if (String(from.dims) !== String(to.dims)) return false;
   const every = (input: string, value: number) => {
@@ -82,7 +82,7 @@ function changesNothing(node: Node, { types, constants }: TracedGraph): boolean 
     case "Transpose":
       return intsAttribute(node, "perm")?.every((p, i) => p === i) === true;
     case "Slice":
-      return (node.inputs[4] ?? "") === "" || every(node.inputs[4]!, 1);
+      return (node.inputs[4] ?? "") === "" || every(node.inputs[4], 1);
     case "Pad":
       return every(second, 0);
     case "Resize":
@@ -120,14 +120,14 @@ function chained(node: Node, producers: ReadonlyMap<string, Node>): Node {
   const before = node.domain === "" ? producers.get(node.inputs[0] ?? "") : undefined;
   if (before === undefined || before.op !== node.op || before.domain !== "") return node;
   if (node.op === "Reshape" && node.attributes.allowzero === undefined) {
-    return { ...node, inputs: [before.inputs[0]!, node.inputs[1]!] };
+    return { ...node, inputs: [before.inputs[0], node.inputs[1]] };
   }
   const [first, second] = [intsAttribute(before, "perm"), intsAttribute(node, "perm")];
   if (node.op !== "Transpose" || first === undefined || second === undefined) return node;
   return {
     ...node,
-    inputs: [before.inputs[0]!],
-    attributes: { perm: ints(second.map((p) => first[p]!)) },
+    inputs: [before.inputs[0]],
+    attributes: { perm: ints(second.map((p) => first[p])) },
   };
 }
 

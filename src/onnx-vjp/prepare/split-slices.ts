@@ -31,7 +31,7 @@ export function splitSlices(graph: TracedGraph): TracedGraph {
   const types = new Map(graph.types);
   for (const group of parts.values()) {
     group.sort((a, b) => a.start - b.start);
-    const whole = graph.types.get(group[0]!.node.inputs[0]!)!.dims[group[0]!.axis]!;
+    const whole = graph.types.get(group[0].node.inputs[0])!.dims[group[0]!.axis];
     if (group.length < 2 || !tiles(group, whole)) continue;
     const nodes = splitOf(group, { ...graph, constants, types });
     const first = graph.nodes.find((node) => group.some((part) => part.node === node))!;
@@ -44,29 +44,29 @@ export function splitSlices(graph: TracedGraph): TracedGraph {
 /** What a Slice along one axis, or a Gather of one element, takes. */
 function partOf(node: Node, { types, constants }: TracedGraph): Part | undefined {
   if (node.domain !== "" || (node.op !== "Slice" && node.op !== "Gather")) return undefined;
-  const dims = types.get(node.inputs[0]!)?.dims;
-  const out = types.get(node.outputs[0]!)?.dims;
+  const dims = types.get(node.inputs[0])?.dims;
+  const out = types.get(node.outputs[0])?.dims;
   if (dims === undefined || out === undefined) return undefined;
   const given = node.inputs.slice(1).map((input) => (input === "" ? undefined : constants.get(input)));
   const numbers = given.map((constant) => (constant ? Array.from(numbersOf(constant)) : undefined));
   if (node.op === "Gather") {
     if (numbers[0]?.length !== 1) return undefined;
     const axis = fromFront(intAttribute(node, "axis", 0), dims.length);
-    return { node, axis, step: 1, start: fromFront(numbers[0][0]!, dims[axis]!), count: 1 };
+    return { node, axis, step: 1, start: fromFront(numbers[0][0], dims[axis]), count: 1 };
   }
   const [starts, ends, axes = starts?.map((_, i) => i), steps] = numbers;
   if (starts?.length !== 1 || ends === undefined || axes === undefined) return undefined;
   if (node.inputs.slice(1).some((input, i) => input !== "" && given[i] === undefined)) return undefined;
-  const axis = fromFront(axes[0]!, dims.length);
+  const axis = fromFront(axes[0], dims.length);
   const step = steps?.[0] ?? 1;
   if (step < 1) return undefined;
-  const start = Math.min(Math.max(fromFront(starts[0]!, dims[axis]!), 0), dims[axis]!);
-  return { node, axis, step, start, count: out[axis]! };
+  const start = Math.min(Math.max(fromFront(starts[0], dims[axis]), 0), dims[axis]);
+  return { node, axis, step, start, count: out[axis] };
 }
 
 /** Whether parts, in the order of their starts, hold every element of the axis once. */
 function tiles(group: readonly Part[], whole: number): boolean {
-  const step = group[0]!.step;
+  const step = group[0].step;
   if (group.some(({ count }) => count === 0)) return false;
   if (step > 1) {
     return (
@@ -83,9 +83,9 @@ function tiles(group: readonly Part[], whole: number): boolean {
 
 /** The Split, with a Reshape before it that tells every step-th element apart, and behind it where axes go. */
 function splitOf(group: readonly Part[], { types, constants }: TracedGraph): Node[] {
-  const { node, axis, step } = group[0]!;
+  const { node, axis, step } = group[0];
   const nodes: Node[] = [];
-  const x = node.inputs[0]!;
+  const x = node.inputs[0];
   const { dtype, dims } = types.get(x)!;
   const named = (name: string, shape: readonly number[]): string => {
     types.set(name, { dtype, dims: shape });
@@ -104,14 +104,14 @@ function splitOf(group: readonly Part[], { types, constants }: TracedGraph): Nod
   };
 
   const prefix = `${node.outputs[0]}/split`;
-  const apart = [...dims.slice(0, axis), dims[axis]! / step, step, ...dims.slice(axis + 1)];
+  const apart = [...dims.slice(0, axis), dims[axis] / step, step, ...dims.slice(axis + 1)];
   const source = step === 1 ? x : reshape(x, named(`${prefix}/apart`, apart), apart);
   const along = step === 1 ? axis : axis + 1;
   const shape = types.get(source)!.dims;
   const sizes = group.map(({ count }) => (step === 1 ? count : 1));
   const pieces = group.map((part, i) => {
-    const piece = shape.map((d, k) => (k === along ? sizes[i]! : d));
-    const output = part.node.outputs[0]!;
+    const piece = shape.map((d, k) => (k === along ? sizes[i] : d));
+    const output = part.node.outputs[0];
     const same = String(types.get(output)!.dims) === String(piece);
     return { output, piece, name: same ? output : named(`${prefix}/${i}`, piece) };
   });

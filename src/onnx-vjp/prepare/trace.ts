@@ -126,7 +126,7 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
     node.outputs.every((output) => output === "" || graph.types.has(output));
   for (const node of graph.nodes) {
     if (node.domain === "" && (node.op === "Shape" || node.op === "Size")) {
-      constants.set(node.outputs[0]!, shapeConstant(node, graph.types.get(node.inputs[0]!)!.dims));
+      constants.set(node.outputs[0], shapeConstant(node, graph.types.get(node.inputs[0])!.dims));
     } else if (readsOf(node).every(isConstant) && !random.has(node.op) && isOfTensors(node)) {
       foldable.push(node);
       for (const output of node.outputs) computed.add(output);
@@ -141,7 +141,7 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
     const part = withoutDeadNodes({ ...graph, inputs: [], outputs, nodes: foldable, constants });
     const session = await runtime.session(part, { optimize: "off" });
     const results = await session.run({});
-    for (const name of wanted) constants.set(name, constantFromTensor(results[name]!));
+    for (const name of wanted) constants.set(name, constantFromTensor(results[name]));
     await session.release();
   }
   const folded = withoutDeadNodes({ ...graph, nodes: rest, constants });

@@ -45,7 +45,7 @@ export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise
     changed = true;
     for (const made of written.nodes) {
       const [output = ""] = made.outputs;
-      if (node.outputs.includes(output) && !graph.types.has(output)) sequences.set(output, made.inputs[0]!);
+      if (node.outputs.includes(output) && !graph.types.has(output)) sequences.set(output, made.inputs[0]);
       else nodes.push(made);
     }
     for (const [name, constant] of written.constants) constants.set(name, constant);
@@ -72,7 +72,7 @@ function unrollLoop(graph: TracedGraph, node: Node, body: Graph, count: number):
     const iteration = w.constant(constantOf("int64", [], [k]));
     const outputs = writeBody(w, body, `${nameOf(node)}/${k}`, [iteration, yes, ...states]);
     states = outputs.slice(1, 1 + carried);
-    for (const [i, row] of rows.entries()) row.push(outputs[1 + carried + i]!);
+    for (const [i, row] of rows.entries()) row.push(outputs[1 + carried + i]);
   }
   for (const [i, state] of states.entries()) handOut(w, node.outputs[i], state);
   for (const [i, row] of rows.entries()) {
@@ -91,12 +91,12 @@ function unrollScan(graph: TracedGraph, node: Node, body: Graph): FormWriter | u
   const ranks = node.inputs.slice(carried).map((input) => graph.types.get(input)?.dims);
   if (ranks.some((dims) => dims === undefined)) return undefined;
   const axes = ranks.map((dims, i) => fromFront(perInput("scan_input_axes")[i] ?? 0, dims!.length));
-  const count = ranks[0]?.[axes[0]!];
+  const count = ranks[0]?.[axes[0]];
   if (!fits(count, body) || count === 0) return undefined;
   const w = new FormWriter(graph.opset, nameOf(node));
   const parts = node.inputs.slice(carried).map((input, i) => {
-    const rows = w.split(input, axes[i]!, new Array<number>(count).fill(1));
-    const taken = rows.map((row) => w.withAxes("Squeeze", row, [axes[i]!]));
+    const rows = w.split(input, axes[i], new Array<number>(count).fill(1));
+    const taken = rows.map((row) => w.withAxes("Squeeze", row, [axes[i]]));
     return perInput("scan_input_directions")[i] === 1 ? taken.reverse() : taken;
   });
   let states = node.inputs.slice(0, carried);
@@ -104,14 +104,14 @@ function unrollScan(graph: TracedGraph, node: Node, body: Graph): FormWriter | u
   for (let k = 0; k < count; k++) {
     const outputs = writeBody(w, body, `${nameOf(node)}/${k}`, [
       ...states,
-      ...parts.map((taken) => taken[k]!),
+      ...parts.map((taken) => taken[k]),
     ]);
     states = outputs.slice(0, carried);
-    for (const [i, row] of rows.entries()) row.push(outputs[carried + i]!);
+    for (const [i, row] of rows.entries()) row.push(outputs[carried + i]);
   }
   for (const [i, state] of states.entries()) handOut(w, node.outputs[i], state);
   for (const [i, row] of rows.entries()) {
-    const output = collected[i]!;
+    const output = collected[i];
     if (output === "") continue;
     if (perInput("scan_output_directions")[i] === 1) row.reverse();
     const rank = graph.types.get(output)!.dims.length;
@@ -144,24 +144,24 @@ async function countOf(
   if ((limit !== "" && known(limit) === undefined) || (condition !== "" && known(condition) === undefined))
     return undefined;
   if (condition !== "" && numbersOf(known(condition)!)[0] === 0) return 0;
-  if (limit !== "" && goesOnAlways(body)) return Math.max(0, numbersOf(known(limit)!)[0]!);
+  if (limit !== "" && goesOnAlways(body)) return Math.max(0, numbersOf(known(limit)!)[0]);
   const deciding = decidingPart(graph, node, body);
   if (deciding === undefined) return undefined;
   const session = await runtime.session(deciding.graph, { optimize: "off" });
   const results = await session.run({});
   await session.release();
-  return results[deciding.iterations]!.dims[0]!;
+  return results[deciding.iterations].dims[0];
 }
 
 /** Whether a Loop's condition stays what it was. */
 function goesOnAlways(body: Graph): boolean {
   const producers = producersOf(body.nodes);
-  let value = body.outputs[0]!.name;
+  let value = body.outputs[0].name;
   for (let node = producers.get(value); node?.op === "Identity"; node = producers.get(value)) {
-    value = node.inputs[0]!;
+    value = node.inputs[0];
   }
   const constant = body.constants.get(value);
-  return value === body.inputs[1]!.name || (constant !== undefined && numbersOf(constant)[0] === 1);
+  return value === body.inputs[1].name || (constant !== undefined && numbersOf(constant)[0] === 1);
 }
 
 /**
@@ -174,7 +174,7 @@ function decidingPart(
   body: Graph,
 ): { graph: Graph; iterations: string } | undefined {
   const carried = node.inputs.length - 2;
-  const needed = new Set([body.outputs[0]!.name]);
+  const needed = new Set([body.outputs[0].name]);
   const nodes = new Set<Node>();
   for (let size = -1; size !== needed.size; ) {
     size = needed.size;
@@ -185,11 +185,11 @@ function decidingPart(
     }
     // A state that is read comes from the iteration before.
     for (let i = 0; i < carried; i++) {
-      if (needed.has(body.inputs[2 + i]!.name)) needed.add(body.outputs[1 + i]!.name);
+      if (needed.has(body.inputs[2 + i].name)) needed.add(body.outputs[1 + i].name);
     }
   }
   const kept = Array.from({ length: carried }, (_, i) => i).filter((i) =>
-    needed.has(body.inputs[2 + i]!.name),
+    needed.has(body.inputs[2 + i].name),
   );
   const own = new Set([
     ...body.inputs.map(({ name }) => name),
@@ -198,24 +198,24 @@ function decidingPart(
   ]);
   const outer = [
     ...[...needed].filter((value) => value !== "" && !own.has(value)),
-    ...kept.map((i) => node.inputs[2 + i]!),
+    ...kept.map((i) => node.inputs[2 + i]),
   ];
   if (outer.some((value) => !graph.constants.has(value))) return undefined;
   const [iteration] = body.inputs as [Graph["inputs"][number]];
   const [numbers, scanned] = ["iterations of a loop", "iteration of a loop"];
   const value: Graph = {
     ...body,
-    inputs: [...body.inputs.slice(0, 2), ...kept.map((i) => body.inputs[2 + i]!)],
+    inputs: [...body.inputs.slice(0, 2), ...kept.map((i) => body.inputs[2 + i])],
     outputs: [
-      body.outputs[0]!,
-      ...kept.map((i) => body.outputs[1 + i]!),
+      body.outputs[0],
+      ...kept.map((i) => body.outputs[1 + i]),
       { name: scanned, dtype: "int64", dims: [] },
     ],
     nodes: [...body.nodes.filter((inner) => nodes.has(inner)), identity(iteration.name, scanned)],
   };
   const loop: Node = {
     ...node,
-    inputs: [...[0, 1].map((i) => node.inputs[i] ?? ""), ...kept.map((i) => node.inputs[2 + i]!)],
+    inputs: [...[0, 1].map((i) => node.inputs[i] ?? ""), ...kept.map((i) => node.inputs[2 + i])],
     outputs: [...kept.map((i) => `state ${i} of a loop`), numbers],
     attributes: { ...node.attributes, body: { kind: "graph", value } },
   };

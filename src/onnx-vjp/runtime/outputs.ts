@@ -83,7 +83,7 @@ export class SessionOutputs {
     const written = tensors.map((tensor) => done && bytesOf(tensor).some((byte) => byte !== untouched));
     // Without given tensors, a run that fails for another reason says which.
     const results = written.includes(false) ? await this.session.run(feeds, names) : byName(names, tensors);
-    for (const [i, name] of names.entries()) this.writes.set(name, written[i]!);
+    for (const [i, name] of names.entries()) this.writes.set(name, written[i]);
     return results;
   }
 
@@ -105,7 +105,7 @@ export class SessionOutputs {
 }
 
 const byName = <T>(names: readonly string[], values: readonly T[]): Record<string, T> =>
-  Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+  Object.fromEntries(names.map((name, i) => [name, values[i]]));
 
 const arrays = {
   float32: Float32Array,

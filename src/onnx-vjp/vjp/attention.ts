@@ -5,14 +5,14 @@ import type { RuleContext, RuleTable } from "./rule.ts";
 export const attentionRules: RuleTable = {
   // dx = y ∘ (dy − Σ dy∘y)
   Softmax: (c, [dy]) => {
-    const y = c.node.outputs[0]!;
+    const y = c.node.outputs[0];
     const row = sumAlong(c, c.b.op("Mul", [dy!, y]));
     return [c.b.op("Mul", [y, c.b.op("Sub", [dy!, row])])];
   },
 
   // dx = dy − exp(y)·Σ dy
   LogSoftmax: (c, [dy]) => {
-    const spread = c.b.op("Mul", [c.b.op("Exp", [c.node.outputs[0]!]), sumAlong(c, dy!)]);
+    const spread = c.b.op("Mul", [c.b.op("Exp", [c.node.outputs[0]]), sumAlong(c, dy!)]);
     return [c.b.op("Sub", [dy!, spread])];
   },
 };

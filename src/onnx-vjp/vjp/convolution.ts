@@ -39,7 +39,7 @@ export function inputGradient(b: GraphBuilder, dy: string, convolution: Convolut
 
 /** Blocked convolutions compute 8 or 16 channels at once: for an image's three, most of that is thrown away. */
 function isThin({ weight, group }: Convolution): boolean {
-  return group === 1 && weight.constant.dims[1]! <= 8;
+  return group === 1 && weight.constant.dims[1] <= 8;
 }
 
 function prefersFlipped(convolution: Convolution): boolean {
@@ -58,8 +58,8 @@ function flippedGradient(
   { weight, window, group, inDims, outDims }: Convolution,
 ): string | undefined {
   const reach = reachOf(window);
-  const begin = reach.map((r, i) => r - window.begin[i]!);
-  const end = reach.map((r, i) => inDims[i + 2]! + r - outDims[i + 2]! - begin[i]!);
+  const begin = reach.map((r, i) => r - window.begin[i]);
+  const end = reach.map((r, i) => inDims[i + 2] + r - outDims[i + 2] - begin[i]);
   if ([...begin, ...end].some((pad) => pad < 0)) return undefined;
   const flipped = b.constant(flippedTransposed(weight.constant, group));
   return b.op("Conv", [dy, flipped], windowAttributes({ ...window, begin, end }, group));
@@ -74,7 +74,7 @@ function transposedGradient(
   const { strides, begin } = window;
   // What the windows leave of the padded input: behind the last one lie positions without gradient, or padding.
   const rest = reachOf(window).map(
-    (reach, i) => inDims[i + 2]! + begin[i]! - ((outDims[i + 2]! - 1) * strides[i]! + reach + 1),
+    (reach, i) => inDims[i + 2] + begin[i] - ((outDims[i + 2] - 1) * strides[i] + reach + 1),
   );
   return b.op("ConvTranspose", [dy, weight.name], {
     ...windowAttributes({ ...window, end: rest.map((r) => Math.max(0, -r)) }, group),
@@ -94,7 +94,7 @@ function flippedTransposed(weight: Constant, group: number): Constant {
       for (let c = 0; c < Cg; c++) {
         const source = ((g * Mg + m) * Cg + c) * taps;
         const target = ((g * Cg + c) * Mg + m) * taps;
-        for (let t = 0; t < taps; t++) to[target + taps - 1 - t] = from[source + t]!;
+        for (let t = 0; t < taps; t++) to[target + taps - 1 - t] = from[source + t];
       }
     }
   }
@@ -111,10 +111,10 @@ function convolved(c: RuleContext, dy: string, weight: string): string {
   const window = windowOf(c.node, c.inputDims(1).slice(2));
   const out = c.outputDims(0).slice(2);
   const end = reachOf(window).map(
-    (reach, i) => (c.inputDims(0)[i + 2]! - 1) * window.strides[i]! + reach + 1 - out[i]! - window.begin[i]!,
+    (reach, i) => (c.inputDims(0)[i + 2] - 1) * window.strides[i] + reach + 1 - out[i] - window.begin[i],
   );
   // Output padding behind the last window takes no part.
-  const reached = out.map((size, i) => size + Math.min(0, end[i]!));
+  const reached = out.map((size, i) => size + Math.min(0, end[i]));
   return c.b.op(
     "Conv",
     [reached.every((size, i) => size === out[i]) ? dy : leading(c.b, dy, reached), weight],
@@ -123,7 +123,7 @@ function convolved(c: RuleContext, dy: string, weight: string): string {
 }
 
 function constantWeight(c: RuleContext): Convolution["weight"] {
-  const name = c.node.inputs[1]!;
+  const name = c.node.inputs[1];
   const constant = c.constant(name);
   if (constant === undefined) throw uncovered(c.node, "takes a weight that is computed from the image");
   return { name, constant };

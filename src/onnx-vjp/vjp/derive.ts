@@ -75,7 +75,7 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
   let seen = 0;
   const producer = (value: string) => {
     for (; seen < b.graph.nodes.length; seen++) {
-      const node = b.graph.nodes[seen]!;
+      const node = b.graph.nodes[seen];
       for (const output of node.outputs) producers.set(output, node);
     }
     return producers.get(value);
@@ -87,7 +87,7 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
     return name;
   });
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
-    const node = graph.nodes[i]!;
+    const node = graph.nodes[i];
     if (!node.outputs.some((o) => active.has(o))) continue;
     const outputs = node.outputs.map((o) => cotangentOf.get(o));
     if (outputs.every((o) => o === undefined)) continue;
@@ -96,20 +96,20 @@ export function derive(graph: TracedGraph, wrt: readonly string[], of: readonly 
       node,
       b,
       type: typeOf,
-      inputDims: (k) => typeOf(node.inputs[k]!).dims,
-      outputDims: (k) => typeOf(node.outputs[k]!).dims,
+      inputDims: (k) => typeOf(node.inputs[k]).dims,
+      outputDims: (k) => typeOf(node.outputs[k]).dims,
       constant: (value) => graph.constants.get(value),
       producer,
       needs: (k) => needs[k] === true,
     };
-    const gradients = rules[operatorOf(node)]!(context, outputs);
+    const gradients = rules[operatorOf(node)](context, outputs);
     if (gradients.length !== node.inputs.length) {
       throw new Error(
         `the rule of ${describeNode(node)} gave ${gradients.length} gradients for ${node.inputs.length} inputs`,
       );
     }
     gradients.forEach((gradient, k) => {
-      if (gradient !== null && needs[k]) accumulate(node.inputs[k]!, gradient);
+      if (gradient !== null && needs[k]) accumulate(node.inputs[k], gradient);
     });
   }
   const unreached = wrt.filter((value) => !cotangentOf.has(value));
@@ -139,7 +139,7 @@ export function activeValues(graph: TracedGraph, wrt: readonly string[], of: rea
   const wanted = new Set(of);
   const active = new Set(of.filter((value) => reached.has(value)));
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
-    const node = graph.nodes[i]!;
+    const node = graph.nodes[i];
     if (!node.outputs.some((o) => wanted.has(o))) continue;
     for (const input of node.inputs) {
       wanted.add(input);

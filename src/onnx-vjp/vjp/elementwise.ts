@@ -6,7 +6,7 @@ import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { uncovered } from "./uncovered.ts";
 
 /** The arithmetic of the element type of the node's first output. */
-const mathOf = (c: RuleContext): Arithmetic => arithmetic(c.b, c.type(c.node.outputs[0]!).dtype);
+const mathOf = (c: RuleContext): Arithmetic => arithmetic(c.b, c.type(c.node.outputs[0]).dtype);
 
 export interface Unary extends Arithmetic {
   readonly dy: string;
@@ -22,7 +22,7 @@ export interface Unary extends Arithmetic {
 export function unary(derivative: (u: Unary) => string): Rule {
   return (c, [dy]) => {
     const { node } = c;
-    const dx = derivative({ ...mathOf(c), dy: dy!, x: node.inputs[0]!, y: node.outputs[0]!, node });
+    const dx = derivative({ ...mathOf(c), dy: dy!, x: node.inputs[0], y: node.outputs[0], node });
     return node.inputs.map((_, i) => (i === 0 ? dx : null));
   };
 }
@@ -47,7 +47,7 @@ export const elementwiseRules: RuleTable = {
   Identity: unary(({ dy }) => dy),
   // Dropout at inference.
   Dropout: unary(({ dy }) => dy),
-  Cast: (c, [dy]) => [c.b.op("Cast", [dy!], { to: int(protoOfDataType(c.type(c.node.inputs[0]!).dtype)) })],
+  Cast: (c, [dy]) => [c.b.op("Cast", [dy!], { to: int(protoOfDataType(c.type(c.node.inputs[0]).dtype)) })],
 
   Add: broadcasting(same, same),
   Sub: broadcasting(same, (_, dy, { neg }) => neg(dy)),
@@ -72,17 +72,17 @@ export const elementwiseRules: RuleTable = {
   // d(a/b) = da/b − (a/b)·db/b: the quotient is a forward value, and dy/b serves both.
   Div: (c, [dy]) => {
     const { div, mul, neg } = mathOf(c);
-    const scaled = div(dy!, c.node.inputs[1]!);
+    const scaled = div(dy!, c.node.inputs[1]);
     return broadcasting(
       () => scaled,
-      () => neg(mul(scaled, c.node.outputs[0]!)),
+      () => neg(mul(scaled, c.node.outputs[0])),
     )(c, [dy]);
   },
   Pow: broadcasting(powerOfBase, (c, dy, { mul, log, greater, where }) => {
     // x^p·log x where x is positive; 0 at x = 0, the limit for p > 0.
-    const positive = greater(c.node.inputs[0]!, 0);
-    const logarithm = log(where(positive, c.node.inputs[0]!, 1));
-    return mul(dy, mul(c.node.outputs[0]!, logarithm));
+    const positive = greater(c.node.inputs[0], 0);
+    const logarithm = log(where(positive, c.node.inputs[0], 1));
+    return mul(dy, mul(c.node.outputs[0], logarithm));
   }),
 
   Neg: unary(({ dy, neg }) => neg(dy)),
@@ -131,8 +131,8 @@ export const elementwiseRules: RuleTable = {
     return where(greater(alpha >= 0 ? y : x, 0), dy, mul(dy, alpha));
   }),
   PRelu: broadcasting(
-    (c, dy, { greater, where, mul }) => where(greater(c.node.inputs[0]!, 0), dy, mul(dy, c.node.inputs[1]!)),
-    (c, dy, { greater, where, mul }) => where(greater(c.node.inputs[0]!, 0), 0, mul(dy, c.node.inputs[0]!)),
+    (c, dy, { greater, where, mul }) => where(greater(c.node.inputs[0], 0), dy, mul(dy, c.node.inputs[1])),
+    (c, dy, { greater, where, mul }) => where(greater(c.node.inputs[0], 0), 0, mul(dy, c.node.inputs[0])),
   ),
   // Below zero y = α(eˣ − 1), so y′ = y + α.
   Elu: unary(({ dy, x, y, node, greater, where, mul, add }) => {
@@ -159,7 +159,7 @@ export const elementwiseRules: RuleTable = {
   // y = x·g, g = min(max(x/6 + 1/2, 0), 1): g + x/6 where 0 < g < 1, and there x/6 = g − 1/2.
   HardSwish: (c, [dy]) => {
     const { mul, add, sub, greater, less, and, float } = mathOf(c);
-    const g = c.b.op("HardSigmoid", [c.node.inputs[0]!], { alpha: floatOf(1 / 6), beta: floatOf(0.5) });
+    const g = c.b.op("HardSigmoid", [c.node.inputs[0]], { alpha: floatOf(1 / 6), beta: floatOf(0.5) });
     const inside = float(and(greater(g, 0), less(g, 1)));
     return [mul(dy!, add(g, mul(sub(g, 0.5), inside)))];
   },
@@ -167,7 +167,7 @@ export const elementwiseRules: RuleTable = {
   Clip: clip,
   Where: (c, [dy]) => {
     const { where } = mathOf(c);
-    const condition = c.node.inputs[0]!;
+    const condition = c.node.inputs[0];
     const sum = (i: number, value: string) => sumTo(c.b, value, c.outputDims(0), c.inputDims(i));
     return [
       null,
@@ -193,7 +193,7 @@ function gateSlope(c: RuleContext, x: string, gate: string): (() => string) | un
     case "Sigmoid":
       return () => {
         const rest = c.b.op("HardSigmoid", [gate], { alpha: floatOf(-1), beta: floatOf(1) });
-        return add(gate, mul(c.node.outputs[0]!, rest));
+        return add(gate, mul(c.node.outputs[0], rest));
       };
     // g + x·g′ with g = αx + β between 0 and 1, so that there x·g′ = g − β.
     case "HardSigmoid":
@@ -210,7 +210,7 @@ function gateSlope(c: RuleContext, x: string, gate: string): (() => string) | un
 function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
   const { mul, div, neg, pow, sub, equal, where, float } = math;
   const [x, exponent] = c.node.inputs as [string, string];
-  const y = c.node.outputs[0]!;
+  const y = c.node.outputs[0];
   const { dtype } = c.type(x);
   const constant = c.constant(exponent);
   // Of p = 0 nothing is left: x⁰ in place of x⁻¹, which is infinite at x = 0.
@@ -220,7 +220,7 @@ function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
   }
   const powers = numbersOf(constant);
   if (powers.length === 1) {
-    const p = powers[0]!;
+    const p = powers[0];
     if (p === 2) return mul(dy, mul(x, 2));
     if (p === 3) return mul(dy, mul(mul(x, x), 3));
     if (p === 0.5) return div(mul(dy, 0.5), y);
@@ -237,13 +237,13 @@ function powerOfBase(c: RuleContext, dy: string, math: Arithmetic): string {
  */
 function clip(c: RuleContext, [dy]: readonly (string | undefined)[]): (string | null)[] {
   const { greater, less, and, masked } = mathOf(c);
-  const y = c.node.outputs[0]!;
+  const y = c.node.outputs[0];
   if (c.needs(1) || c.needs(2)) throw uncovered(c.node, "computes its bounds from the image");
   // Exporters write "no bound" as the largest float, too.
   const bound = (i: number): string | undefined => {
     const name = c.node.inputs[i] ?? "";
     const constant = c.constant(name);
-    const unlimited = constant !== undefined && Math.abs(numbersOf(constant)[0]!) >= 3.4e38;
+    const unlimited = constant !== undefined && Math.abs(numbersOf(constant)[0]) >= 3.4e38;
     return name === "" || unlimited ? undefined : name;
   };
   const [low, high] = [bound(1), bound(2)];
@@ -258,7 +258,7 @@ function clip(c: RuleContext, [dy]: readonly (string | undefined)[]): (string | 
 /** Min and Max: the cotangent goes to the inputs that attain the extremum, in equal shares. */
 function extremum(c: RuleContext, [dy]: readonly (string | undefined)[]): (string | null)[] {
   const { equal, float, add, div, where } = mathOf(c);
-  const y = c.node.outputs[0]!;
+  const y = c.node.outputs[0];
   if (c.node.inputs.length === 1) return [dy!];
   const attains = c.node.inputs.map((x) => equal(x, y));
   const share = div(dy!, attains.map(float).reduce(add));

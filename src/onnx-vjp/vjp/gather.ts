@@ -9,12 +9,12 @@ export const gatherRules: RuleTable = {
   Gather: (c, [dy]) => {
     const dims = c.inputDims(0);
     const axis = fromFront(intAttribute(c.node, "axis", 0), dims.length);
-    const indices = c.node.inputs[1]!;
+    const indices = c.node.inputs[1];
     const count = sizeOf(c.inputDims(1));
     const rows = reshaped(c.b, dy!, c.outputDims(0), withSize(dims, axis, count));
     const known = c.constant(indices);
     if (known === undefined) return [addComputedRows(c, rows, dims, axis, indices), null];
-    const picked = Array.from(numbersOf(known), (i) => fromFront(i, dims[axis]!));
+    const picked = Array.from(numbersOf(known), (i) => fromFront(i, dims[axis]));
     return [addRows(c, rows, dims, axis, picked), null];
   },
 
@@ -24,7 +24,7 @@ export const gatherRules: RuleTable = {
     const tuples = c.inputDims(1);
     const batched = intAttribute(c.node, "batch_dims", 0);
     const depth = batched + tuples.at(-1)!;
-    const known = c.constant(c.node.inputs[1]!);
+    const known = c.constant(c.node.inputs[1]);
     if (known === undefined) throw uncovered(c.node, "takes indices that are computed from the image");
     const size = sizeOf(dims.slice(0, depth));
     const count = sizeOf(tuples.slice(0, -1));
@@ -36,7 +36,7 @@ export const gatherRules: RuleTable = {
 
   GatherElements: (c, [dy]) => {
     const axis = fromFront(intAttribute(c.node, "axis", 0), c.inputDims(0).length);
-    return [addElements(c, dy!, c.inputDims(0), axis, c.node.inputs[1]!), null];
+    return [addElements(c, dy!, c.inputDims(0), axis, c.node.inputs[1]), null];
   },
 
   ScatterElements: (c, [dy]) => {
@@ -47,7 +47,7 @@ export const gatherRules: RuleTable = {
     );
   },
   ScatterND: (c, [dy]) =>
-    scattered(c, dy!, "ScatterND", {}, () => c.b.op("GatherND", [dy!, c.node.inputs[1]!])),
+    scattered(c, dy!, "ScatterND", {}, () => c.b.op("GatherND", [dy!, c.node.inputs[1]])),
 };
 
 /** Data that were not overwritten keep their cotangent; the updates take theirs from where they were put. */
@@ -63,8 +63,8 @@ function scattered(
     throw uncovered(c.node, `has the reduction "${reduction}"`);
   const kept = () => {
     if (reduction === "add") return dy;
-    const zeros = zerosOf(c.b, c.inputDims(2), c.type(c.node.outputs[0]!).dtype);
-    return c.b.op(op, [dy, c.node.inputs[1]!, zeros], attributes);
+    const zeros = zerosOf(c.b, c.inputDims(2), c.type(c.node.outputs[0]).dtype);
+    return c.b.op(op, [dy, c.node.inputs[1], zeros], attributes);
   };
   return [c.needs(0) ? kept() : null, null, c.needs(2) ? taken() : null];
 }
@@ -77,7 +77,7 @@ export function addElements(
   axis: number,
   indices: string,
 ): string {
-  const zeros = zerosOf(c.b, dims, c.type(c.node.outputs[0]!).dtype);
+  const zeros = zerosOf(c.b, dims, c.type(c.node.outputs[0]).dtype);
   return c.b.op("ScatterElements", [zeros, indices, x], { axis: int(axis), reduction: text("add") });
 }
 
@@ -96,10 +96,10 @@ function addRows(
   picked: readonly number[],
 ): string {
   const { b } = c;
-  const size = dims[axis]!;
+  const size = dims[axis];
   const count = picked.length;
-  if (picked.every((p, i) => p === picked[0]! + i)) {
-    return padAxis(b, x, dims.length, axis, picked[0]!, size - picked[0]! - count);
+  if (picked.every((p, i) => p === picked[0] + i)) {
+    return padAxis(b, x, dims.length, axis, picked[0], size - picked[0] - count);
   }
   if (new Set(picked).size === count) {
     // Row p comes from row i of the cotangent where picked[i] = p, elsewhere from a row of zeros put behind it.
@@ -110,7 +110,7 @@ function addRows(
   }
   const rows = withSize(dims, axis, count);
   if (size * count <= largestOneHot) {
-    const oneHot = constantMatrix(b, c.type(c.node.outputs[0]!).dtype, count, size, (i, p) =>
+    const oneHot = constantMatrix(b, c.type(c.node.outputs[0]).dtype, count, size, (i, p) =>
       picked[i] === p ? 1 : 0,
     );
     return contractAxis(b, x, rows, axis, oneHot);
@@ -128,10 +128,10 @@ function addComputedRows(
   indices: string,
 ): string {
   const { b } = c;
-  const size = dims[axis]!;
+  const size = dims[axis];
   const count = sizeOf(c.type(indices).dims);
   const { less, add, where, equal } = arithmetic(b, c.type(indices).dtype);
-  const { float } = arithmetic(b, c.type(c.node.outputs[0]!).dtype);
+  const { float } = arithmetic(b, c.type(c.node.outputs[0]).dtype);
   const column = b.reshape(where(less(indices, 0), add(indices, size), indices), [count, 1]);
   const places = Array.from({ length: size }, (_, p) => p);
   const placesType = c.type(indices).dtype;
@@ -156,8 +156,8 @@ function linearIndices(
   return Array.from({ length: batches * perBatch }, (_, t) => {
     let row = Math.floor(t / perBatch);
     for (let k = 0; k < depth; k++) {
-      const size = dims[batched + k]!;
-      row = row * size + fromFront(indices[t * depth + k]!, size);
+      const size = dims[batched + k];
+      row = row * size + fromFront(indices[t * depth + k], size);
     }
     return row;
   });

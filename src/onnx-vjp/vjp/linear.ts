@@ -25,7 +25,7 @@ export const linearRules: RuleTable = {
     if (c.node.inputs.length > 2) {
       const beta = floatAttribute(c.node, "beta", 1);
       const scaled = () =>
-        beta === 1 ? dy! : c.b.op("Mul", [dy!, c.b.scalar(beta, c.type(c.node.inputs[2]!).dtype)]);
+        beta === 1 ? dy! : c.b.op("Mul", [dy!, c.b.scalar(beta, c.type(c.node.inputs[2]).dtype)]);
       gradients.push(c.needs(2) ? sumTo(c.b, scaled(), c.outputDims(0), c.inputDims(2)) : null);
     }
     return gradients;
@@ -37,7 +37,7 @@ export const linearRules: RuleTable = {
       if (!c.needs(k)) return null;
       const dims = c.inputDims(k);
       const others = operands.flatMap((letters, j) =>
-        j === k ? [] : [{ letters, value: c.node.inputs[j]!, dims: c.inputDims(j) }],
+        j === k ? [] : [{ letters, value: c.node.inputs[j], dims: c.inputDims(j) }],
       );
       const sources = [{ letters: result, value: dy!, dims: c.outputDims(0) }, ...others];
       // An index of this operand alone was summed over: its gradient is the same all along it. One that
@@ -50,7 +50,7 @@ export const linearRules: RuleTable = {
       if (kept.length === own.length) return product;
       const spread = c.b.reshape(
         product,
-        own.map((letter, i) => (known(letter, i) ? dims[i]! : 1)),
+        own.map((letter, i) => (known(letter, i) ? dims[i] : 1)),
       );
       return own.every((letter, i) => known(letter, i) || dims[i] === 1)
         ? spread
@@ -132,7 +132,7 @@ function parseEinsum(c: RuleContext): { operands: string[][]; result: string[]; 
     if (at < 0) return [...term];
     return [...term.slice(0, at), ...ellipsis.slice(ellipsis.length - rank), ...term.slice(at + 3)];
   };
-  const operands = terms.map((term, k) => spelt(term, ranks[k]!));
+  const operands = terms.map((term, k) => spelt(term, ranks[k]));
   const once = terms.flatMap(named).filter((letter, _, all) => all.filter((l) => l === letter).length === 1);
   const result = right === undefined ? [...ellipsis, ...once.sort()] : spelt(right, ellipsis.length);
   const sizes = new Map<string, number>();
@@ -141,7 +141,7 @@ function parseEinsum(c: RuleContext): { operands: string[][]; result: string[]; 
       throw uncovered(c.node, `takes a diagonal ("${equation}")`);
     }
     letters.forEach((letter, i) => {
-      sizes.set(letter, Math.max(sizes.get(letter) ?? 1, c.inputDims(k)[i]!));
+      sizes.set(letter, Math.max(sizes.get(letter) ?? 1, c.inputDims(k)[i]));
     });
   });
   return { operands, result, sizes };

@@ -43,19 +43,19 @@ export const movementRules: RuleTable = {
     let end = 0;
     return c.node.inputs.map((_, i) => {
       const start = end;
-      end += c.inputDims(i)[axis]!;
+      end += c.inputDims(i)[axis];
       return c.needs(i) ? sliceAxis(c.b, dy!, axis, start, end) : null;
     });
   },
   Split: (c, cotangents) => {
     const axis = fromFront(intAttribute(c.node, "axis", 0), c.inputDims(0).length);
-    const { dtype } = c.type(c.node.inputs[0]!);
+    const { dtype } = c.type(c.node.inputs[0]);
     const parts = cotangents.flatMap((dy, k) => {
       if (dy !== undefined) return [dy];
       const dims = splitDims(c, axis, k);
       return dims[axis] === 0 ? [] : [zerosOf(c.b, dims, dtype)];
     });
-    const dx = parts.length === 1 ? parts[0]! : c.b.op("Concat", parts, { axis: int(axis) });
+    const dx = parts.length === 1 ? parts[0] : c.b.op("Concat", parts, { axis: int(axis) });
     return c.node.inputs.map((_, i) => (i === 0 ? dx : null));
   },
   Slice: ofData(sliceAdjoint),
@@ -63,7 +63,7 @@ export const movementRules: RuleTable = {
   Tile: ofData((c, dy) => {
     const repeats = integersOf(c, 1)!;
     const dims = c.inputDims(0);
-    const split = dims.flatMap((d, i) => (repeats[i] === 1 ? [d] : [repeats[i]!, d]));
+    const split = dims.flatMap((d, i) => (repeats[i] === 1 ? [d] : [repeats[i], d]));
     const axes: number[] = [];
     let position = 0;
     for (const r of repeats) {
@@ -75,7 +75,7 @@ export const movementRules: RuleTable = {
 
   DepthToSpace: ofData((c, dy) => {
     const [n, , h, w] = c.inputDims(0) as [number, number, number, number];
-    const channels = c.outputDims(0)[1]!;
+    const channels = c.outputDims(0)[1];
     const s = intAttribute(c.node, "blocksize", 1);
     const blocks = c.b.reshape(dy, [n, channels, h, s, w, s]);
     const columnsFirst = stringAttribute(c.node, "mode", "DCR") === "CRD";
@@ -85,7 +85,7 @@ export const movementRules: RuleTable = {
   SpaceToDepth: ofData((c, dy) => {
     const [n, , h, w] = c.outputDims(0) as [number, number, number, number];
     const s = intAttribute(c.node, "blocksize", 1);
-    const blocks = c.b.reshape(dy, [n, s, s, c.inputDims(0)[1]!, h, w]);
+    const blocks = c.b.reshape(dy, [n, s, s, c.inputDims(0)[1], h, w]);
     return c.b.reshape(c.b.transpose(blocks, [0, 3, 4, 1, 5, 2]), c.inputDims(0));
   }),
   Trilu: ofData((c, dy) => {
@@ -97,7 +97,7 @@ export const movementRules: RuleTable = {
       return (upper ? above >= k : above <= k) ? 1 : 0;
     });
     const mask = c.b.constant(constantOf("bool", [rows, columns], kept));
-    return arithmetic(c.b, c.type(c.node.inputs[0]!).dtype).where(mask, dy, 0);
+    return arithmetic(c.b, c.type(c.node.inputs[0]).dtype).where(mask, dy, 0);
   }),
 };
 
@@ -106,8 +106,8 @@ function splitDims(c: RuleContext, axis: number, k: number): number[] {
   if (c.node.outputs[k] !== "") return [...c.outputDims(k)];
   const dims = [...c.inputDims(0)];
   const parts = c.node.outputs.length;
-  const even = Math.ceil(dims[axis]! / parts);
-  dims[axis] = integersOf(c, 1)?.[k] ?? Math.min(even, dims[axis]! - even * k);
+  const even = Math.ceil(dims[axis] / parts);
+  dims[axis] = integersOf(c, 1)?.[k] ?? Math.min(even, dims[axis] - even * k);
   return dims;
 }
 
@@ -115,7 +115,7 @@ function splitDims(c: RuleContext, axis: number, k: number): number[] {
 function sliceAdjoint(c: RuleContext, dy: string): string {
   const dims = c.inputDims(0);
   const size = [...c.outputDims(0)];
-  if (size.includes(0)) return zerosOf(c.b, dims, c.type(c.node.inputs[0]!).dtype);
+  if (size.includes(0)) return zerosOf(c.b, dims, c.type(c.node.inputs[0]).dtype);
   const starts = integersOf(c, 1)!;
   const axes = integersOf(c, 3) ?? starts.map((_, i) => i);
   const steps = integersOf(c, 4) ?? starts.map(() => 1);
@@ -123,23 +123,23 @@ function sliceAdjoint(c: RuleContext, dy: string): string {
   let dx = dy;
   for (const [k, a] of axes.entries()) {
     const axis = fromFront(a, dims.length);
-    const whole = dims[axis]!;
-    const count = size[axis]!;
-    const step = Math.abs(steps[k]!);
-    const backwards = steps[k]! < 0;
-    const start = Math.min(Math.max(fromFront(starts[k]!, whole), 0), backwards ? whole - 1 : whole);
+    const whole = dims[axis];
+    const count = size[axis];
+    const step = Math.abs(steps[k]);
+    const backwards = steps[k] < 0;
+    const start = Math.min(Math.max(fromFront(starts[k], whole), 0), backwards ? whole - 1 : whole);
     before[axis] = backwards ? start - (count - 1) * step : start;
     if (backwards) dx = flip(c.b, dx, axis, count);
     dx = dilateAxis(c.b, dx, size, axis, step);
     // The zeros behind the last element taken may reach over the end.
-    size[axis] = Math.min(count * step, whole - before[axis]!);
-    if (size[axis]! < count * step) dx = sliceAxis(c.b, dx, axis, 0, size[axis]!);
+    size[axis] = Math.min(count * step, whole - before[axis]);
+    if (size[axis] < count * step) dx = sliceAxis(c.b, dx, axis, 0, size[axis]);
   }
   return padZeros(
     c.b,
     dx,
     before,
-    dims.map((d, i) => d - before[i]! - size[i]!),
+    dims.map((d, i) => d - before[i] - size[i]),
   );
 }
 
@@ -151,31 +151,31 @@ function padAdjoint(c: RuleContext, dy: string): string {
   const mode = stringAttribute(c.node, "mode", "constant");
   const size = [...c.outputDims(0)];
   const begins = dims.map(() => 0);
-  for (const [k, a] of axes.entries()) begins[fromFront(a, dims.length)] = pads[k]!;
-  const ends = dims.map((d, i) => size[i]! - d - begins[i]!);
+  for (const [k, a] of axes.entries()) begins[fromFront(a, dims.length)] = pads[k];
+  const ends = dims.map((d, i) => size[i] - d - begins[i]);
 
   if (mode === "constant") {
     if (c.needs(2)) throw uncovered(c.node, "computes the value it pads with from the image");
-    const framed = dims.flatMap((_, i) => (begins[i]! > 0 || ends[i]! > 0 ? [i] : []));
+    const framed = dims.flatMap((_, i) => (begins[i] > 0 || ends[i] > 0 ? [i] : []));
     const inner =
       framed.length === 0
         ? dy
         : c.b.op("Slice", [
             dy,
-            c.b.ints(framed.map((i) => Math.max(begins[i]!, 0))),
-            c.b.ints(framed.map((i) => size[i]! - Math.max(ends[i]!, 0))),
+            c.b.ints(framed.map((i) => Math.max(begins[i], 0))),
+            c.b.ints(framed.map((i) => size[i] - Math.max(ends[i], 0))),
             c.b.ints(framed),
           ]);
     // A negative pad has cut elements off: their cotangent is zero.
     const cut = (amounts: readonly number[]) => amounts.map((p) => Math.max(-p, 0));
     return padZeros(c.b, inner, cut(begins), cut(ends));
   }
-  const { dtype } = c.type(c.node.inputs[0]!);
+  const { dtype } = c.type(c.node.inputs[0]);
   let dx = dy;
   for (const [axis, whole] of dims.entries()) {
     if (begins[axis] === 0 && ends[axis] === 0) continue;
-    const matrix = constantMatrix(c.b, dtype, size[axis]!, whole, (o, i) =>
-      sourceOf(mode, o - begins[axis]!, whole) === i ? 1 : 0,
+    const matrix = constantMatrix(c.b, dtype, size[axis], whole, (o, i) =>
+      sourceOf(mode, o - begins[axis], whole) === i ? 1 : 0,
     );
     dx = contractAxis(c.b, dx, size, axis, matrix);
     size[axis] = whole;

@@ -20,7 +20,7 @@ export const normalizationRules: RuleTable = {
     const plain = c.node.inputs.length === 2 && isOne(c, scale);
     const centred = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
     const rstd = once(() => deviation || inverseDeviation(c, centred(), axes, epsilon));
-    const normalized = once(() => (plain ? c.node.outputs[0]! : c.b.op("Mul", [centred(), rstd()])));
+    const normalized = once(() => (plain ? c.node.outputs[0] : c.b.op("Mul", [centred(), rstd()])));
     const pulled = (): string => {
       if (!plain) return normalizationPullback(c, c.b.op("Mul", [dy!, scale]), normalized(), rstd(), axes);
       const isCentred = axes.length === 1 && hasCentredRows(c, dy!, dims.at(-1)!);
@@ -40,7 +40,7 @@ export const normalizationRules: RuleTable = {
   // dx = r·(g − x·r²·mean(g∘x)), g = scale·dy
   SimplifiedLayerNormalization: (c, [dy, deviation]) => {
     if (deviation !== undefined) throw uncovered(c.node, "hands its deviation on to the feature");
-    const { mul, sub, add } = arithmetic(c.b, c.type(c.node.inputs[0]!).dtype);
+    const { mul, sub, add } = arithmetic(c.b, c.type(c.node.inputs[0]).dtype);
     const [x, scale] = c.node.inputs as readonly [string, string];
     const dims = c.inputDims(0);
     const axes = range(fromFront(intAttribute(c.node, "axis", -1), dims.length), dims.length);
@@ -64,10 +64,10 @@ export const normalizationRules: RuleTable = {
     const centred = c.b.op("Sub", [x, average(c, x, axes)]);
     const rstd = inverseDeviation(c, centred, axes, floatAttribute(c.node, "epsilon", 1e-5));
     const normalized = c.b.op("Mul", [centred, rstd]);
-    const channels = [1, dims[1]!, ...axes.map(() => 1)];
+    const channels = [1, dims[1], ...axes.map(() => 1)];
     // The scale does not change along the axes, so it goes with the deviation: one small product.
     const factor = () => c.b.op("Mul", [rstd, c.b.reshape(scale, channels)]);
-    const perChannel = (value: string) => c.b.reshape(sumTo(c.b, value, dims, channels), [dims[1]!]);
+    const perChannel = (value: string) => c.b.reshape(sumTo(c.b, value, dims, channels), [dims[1]]);
     return [
       c.needs(0) ? normalizationPullback(c, dy!, normalized, factor(), axes) : null,
       c.needs(1) ? perChannel(c.b.op("Mul", [dy!, normalized])) : null,
@@ -82,7 +82,7 @@ export const normalizationRules: RuleTable = {
     }
     const [, scale, , , variance] = c.node.inputs as readonly [string, string, string, string, string];
     const channels = [
-      c.inputDims(1)[0]!,
+      c.inputDims(1)[0],
       ...c
         .inputDims(0)
         .slice(2)
@@ -95,7 +95,7 @@ export const normalizationRules: RuleTable = {
     const none = [null, null, null, null];
     if (scales && variances) {
       const s = numbersOf(scales);
-      const factor = numbersOf(variances).map((v, i) => s[i]! / Math.sqrt(v + epsilon));
+      const factor = numbersOf(variances).map((v, i) => s[i] / Math.sqrt(v + epsilon));
       return [c.b.op("Mul", [dy!, c.b.constant(constantOf(dtype, channels, factor))]), ...none];
     }
     const deviation = c.b.op("Sqrt", [c.b.op("Add", [variance, c.b.scalar(epsilon, dtype)])]);
@@ -104,9 +104,9 @@ export const normalizationRules: RuleTable = {
 
   // y = x/‖x‖: dx = (dy − n(x)·Σ dy∘y)/‖x‖, n the norm's own gradient: y for p = 2, the sign of x for p = 1
   LpNormalization: (c, [dy]) => {
-    const { mul, sub, where, greater, less } = arithmetic(c.b, c.type(c.node.inputs[0]!).dtype);
-    const x = c.node.inputs[0]!;
-    const y = c.node.outputs[0]!;
+    const { mul, sub, where, greater, less } = arithmetic(c.b, c.type(c.node.inputs[0]).dtype);
+    const x = c.node.inputs[0];
+    const y = c.node.outputs[0];
     const axes = [fromFront(intAttribute(c.node, "axis", -1), c.inputDims(0).length)];
     const euclidean = intAttribute(c.node, "p", 2) === 2;
     const norm = c.b.op(euclidean ? "ReduceL2" : "ReduceL1", [x, c.b.ints(axes)], { keepdims: int(1) });
@@ -177,7 +177,7 @@ function normalizationPullback(
 /** 1/√(mean(centred²) + ε) along `axes`. */
 function inverseDeviation(c: RuleContext, centred: string, axes: readonly number[], epsilon: number): string {
   const variance = average(c, c.b.op("Mul", [centred, centred]), axes);
-  const shifted = c.b.op("Add", [variance, c.b.scalar(epsilon, c.type(c.node.inputs[0]!).dtype)]);
+  const shifted = c.b.op("Add", [variance, c.b.scalar(epsilon, c.type(c.node.inputs[0]).dtype)]);
   return c.b.op("Reciprocal", [c.b.op("Sqrt", [shifted])]);
 }
 

@@ -28,8 +28,8 @@ export function polyphaseGradient(
   if (inDims.length !== 4 || window.dilations.some((d) => d !== 1)) return undefined;
   const [height, width] = inDims.slice(2) as [number, number];
   const [down, across] = window.strides as [number, number];
-  const rows = phasesOf(window, 0, height, outDims[2]!);
-  const columns = phasesOf(window, 1, width, outDims[3]!);
+  const rows = phasesOf(window, 0, height, outDims[2]);
+  const columns = phasesOf(window, 1, width, outDims[3]);
   if ([...rows, ...columns].some((p) => p.taps > 0 && (p.before < 0 || p.after < 0))) return undefined;
   const [n, C] = inDims as [number, number];
   const h = Math.ceil(height / down);
@@ -52,9 +52,9 @@ export function polyphaseGradient(
 }
 
 function phasesOf(window: Window, axis: number, size: number, out: number): Phase[] {
-  const k = window.kernel[axis]!;
-  const s = window.strides[axis]!;
-  const p = window.begin[axis]!;
+  const k = window.kernel[axis];
+  const s = window.strides[axis];
+  const p = window.begin[axis];
   const count = Math.ceil(size / s);
   return Array.from({ length: s }, (_, f) => {
     const first = (f + p) % s;
@@ -85,7 +85,7 @@ function phaseWeight(
         for (let x = 0; x < column.taps; x++) {
           const tap =
             (row.first + down * (row.taps - 1 - y)) * kw + column.first + across * (column.taps - 1 - x);
-          to[target + y * column.taps + x] = from[(m * Cg + c) * kh * kw + tap]!;
+          to[target + y * column.taps + x] = from[(m * Cg + c) * kh * kw + tap];
         }
       }
     }
@@ -100,7 +100,7 @@ function interleave(
   dims: readonly number[],
   axis: number,
 ): string {
-  if (parts.length === 1) return parts[0]!;
+  if (parts.length === 1) return parts[0];
   const apart = parts.map((part) => b.op("Unsqueeze", [part, b.ints([axis + 1])]));
   const joined = b.op("Concat", apart, { axis: int(axis + 1) });
   return b.reshape(

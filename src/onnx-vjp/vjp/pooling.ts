@@ -16,7 +16,7 @@ const globalAveragePool: Rule = (c, [dy]) => {
 
 /** Spatial maxima; where several positions are equal they share the cotangent evenly. */
 const globalMaxPool: Rule = (c, [dy]) => {
-  const mask = c.b.op("Equal", [c.node.inputs[0]!, c.node.outputs[0]!]);
+  const mask = c.b.op("Equal", [c.node.inputs[0], c.node.outputs[0]]);
   const ones = c.b.op("Cast", [mask], { to: int(1) });
   const axes = c
     .inputDims(0)
@@ -51,10 +51,10 @@ function sumWindows(
   inDims: readonly number[],
   outDims: readonly number[],
 ): string {
-  const dims = [inDims[1]!, 1, ...window.kernel];
+  const dims = [inDims[1], 1, ...window.kernel];
   const constant = constantOf("float32", dims, new Float32Array(sizeOf(dims)).fill(1));
   const weight = { name: b.constant(constant), constant };
-  return inputGradient(b, dy, { weight, window, group: inDims[1]!, inDims, outDims });
+  return inputGradient(b, dy, { weight, window, group: inDims[1], inDims, outDims });
 }
 
 /**
@@ -69,12 +69,12 @@ const maxPool: Rule = (c, [dy]) => {
   const given = intAttribute(c.node, "storage_order", 0) === 0 ? c.node.outputs[1] : undefined;
   const positions =
     given ||
-    c.b.ops("MaxPool", [c.node.inputs[0]!], 2, {
+    c.b.ops("MaxPool", [c.node.inputs[0]], 2, {
       ...attributes,
       ceil_mode: int(intAttribute(c.node, "ceil_mode", 0)),
-    })[1]!;
+    })[1];
   const count = sizeOf(inDims);
-  const zeros = zerosOf(c.b, [count], c.type(c.node.inputs[0]!).dtype);
+  const zeros = zerosOf(c.b, [count], c.type(c.node.inputs[0]).dtype);
   const flat = c.b.op("ScatterElements", [zeros, c.b.reshape(positions, [-1]), c.b.reshape(dy!, [-1])], {
     axis: int(0),
     reduction: { kind: "string", value: "add" },
@@ -86,7 +86,7 @@ const maxPool: Rule = (c, [dy]) => {
 function powerPool(c: RuleContext, dy: string, spread: (dy: string) => string): string {
   const { mul, div, sub, pow, abs, greater, less, where, float } = arithmetic(c.b, "float32");
   const p = intAttribute(c.node, "p", 2);
-  const [x, y] = [c.node.inputs[0]!, c.node.outputs[0]!];
+  const [x, y] = [c.node.inputs[0], c.node.outputs[0]];
   if (p === 1) return mul(sub(float(greater(x, 0)), float(less(x, 0))), spread(dy));
   // A window of zeros has no derivative: 0, as x itself is.
   const norm = where(greater(y, 0), y, 1);

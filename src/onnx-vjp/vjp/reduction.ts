@@ -30,10 +30,10 @@ function gradientOfData(c: RuleContext, dy: string, derivative: (r: Reduced) => 
   const kept = dims.map((d, i) => (axes.includes(i) ? 1 : d));
   const keep = (value: string) => reshaped(b, value, c.outputDims(0), kept);
   return derivative({
-    ...arithmetic(b, c.type(node.inputs[0]!).dtype),
-    x: node.inputs[0]!,
+    ...arithmetic(b, c.type(node.inputs[0]).dtype),
+    x: node.inputs[0],
     get y() {
-      return keep(node.outputs[0]!);
+      return keep(node.outputs[0]);
     },
     dy: keep(dy),
     count: sizeOf(dims) / sizeOf(kept),
@@ -96,7 +96,7 @@ export const reductionRules: RuleTable = {
   Sum: (c, [dy]) =>
     c.node.inputs.map((_, i) => (c.needs(i) ? sumTo(c.b, dy!, c.outputDims(0), c.inputDims(i)) : null)),
   Mean: (c, [dy]) => {
-    const { mul } = arithmetic(c.b, c.type(c.node.inputs[0]!).dtype);
+    const { mul } = arithmetic(c.b, c.type(c.node.inputs[0]).dtype);
     const share = mul(dy!, 1 / c.node.inputs.length);
     return c.node.inputs.map((_, i) =>
       c.needs(i) ? sumTo(c.b, share, c.outputDims(0), c.inputDims(i)) : null,
@@ -107,7 +107,7 @@ export const reductionRules: RuleTable = {
   CumSum: (c, [dy]) => {
     const reverse = int(1 - intAttribute(c.node, "reverse", 0));
     const exclusive = int(intAttribute(c.node, "exclusive", 0));
-    return [c.b.op("CumSum", [dy!, c.node.inputs[1]!], { reverse, exclusive }), null];
+    return [c.b.op("CumSum", [dy!, c.node.inputs[1]], { reverse, exclusive }), null];
   },
 
   // The elements that were chosen get the cotangent; the choice itself has no gradient.

@@ -19,7 +19,7 @@ export const resizeRules: RuleTable = {
       const matrix = interpolation(c, axis);
       if (matrix === undefined) continue;
       dx = contractAxis(c.b, dx, size, axis, matrix);
-      size[axis] = dims[axis]!;
+      size[axis] = dims[axis];
     }
     return c.node.inputs.map((_, i) => (i === 0 ? dx : null));
   },
@@ -33,12 +33,12 @@ export const resizeRules: RuleTable = {
  */
 function interpolation(c: RuleContext, axis: number): Matrix | undefined {
   const { b, node } = c;
-  const from = c.inputDims(0)[axis]!;
-  const to = c.outputDims(0)[axis]!;
+  const from = c.inputDims(0)[axis];
+  const to = c.outputDims(0)[axis];
   const axes = intsAttribute(node, "axes") ?? [...c.inputDims(0).keys()];
   const k = axes.findIndex((a) => fromFront(a, c.inputDims(0).length) === axis);
   if (k === -1) return undefined;
-  const { dtype } = c.type(node.inputs[0]!);
+  const { dtype } = c.type(node.inputs[0]);
   const scales = c.constant(node.inputs[2] ?? "");
   const attributes: Attributes = Object.fromEntries(
     Object.entries(node.attributes).filter(([key]) => key !== "axes" && key !== "keep_aspect_ratio_policy"),
@@ -46,7 +46,7 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
   const region = crops(c) ? regionOf(c, k, axes.length) : undefined;
   const identity = Array.from({ length: from * from }, (_, e) => (e % (from + 1) === 0 ? 1 : 0));
   const eye = b.constant(constantOf(dtype, [1, 1, from, from], identity));
-  const given = scales && sizeOf(scales.dims) > 0 ? numbersOf(scales)[k]! : undefined;
+  const given = scales && sizeOf(scales.dims) > 0 ? numbersOf(scales)[k] : undefined;
   const isWhole = region === undefined || (region[0] === 0 && region[1] === 1);
   if (isWhole && (given === 1 || (given === undefined && from === to))) return undefined;
   // ONNX Runtime copies where no size changes, which the identity matrix would meet and the image does not.
@@ -83,5 +83,5 @@ function regionOf(c: RuleContext, k: number, count: number): [number, number] {
   const roi = c.constant(c.node.inputs[1] ?? "");
   if (roi === undefined) throw uncovered(c.node, "computes what it crops to from the image");
   const numbers = numbersOf(roi);
-  return [numbers[k]!, numbers[k + count]!];
+  return [numbers[k], numbers[k + count]];
 }

@@ -8,7 +8,8 @@ import {
 
 /** The same accuracy by every judge. */
 const at = (seconds: number, accuracy: number): Snapshot => ({
-  ...{ seconds, steps: 10 * seconds },
+  seconds,
+  steps: 10 * seconds,
   accuracies: Object.fromEntries(judges.map((judge) => [judge, accuracy])) as Snapshot["accuracies"],
 });
 const training = (name: string, ...snapshots: Snapshot[]): Training => ({ name, snapshots });

@@ -21,7 +21,7 @@ async function rewritten(dims: readonly number[], write: (b: GraphBuilder) => st
   const x = { dims, data: normal(dims) };
   const [[expected], [found]] = [await runGraph(graph, { x }), await runGraph(after, { x })];
   expect(found!.dims).toEqual(expected!.dims);
-  const difference = Math.max(...expected!.data.map((value, i) => Math.abs(value - found!.data[i]!)));
+  const difference = Math.max(...expected!.data.map((value, i) => Math.abs(value - found!.data[i])));
   return { ops: after.nodes.map((node) => node.op), difference };
 }
 const weights = (b: GraphBuilder, dims: readonly number[]) => b.floats(dims, normal(dims));

@@ -9,7 +9,9 @@ const found: WebPeers = {
   notes: [],
   rows: [
     {
-      ...{ batch: 8, mode: "step", rounds: 3 },
+      batch: 8,
+      mode: "step",
+      rounds: 3,
       ms: { own: 50, ort: 200, jax: 1000 },
       differences: { ort: 1.24e-6, jax: 3e-5 },
     },
@@ -29,7 +31,7 @@ describe("the table of peers in the browser", () => {
 
   it("fits 80 columns with the longest name and times of minutes", () => {
     const long = { ...found, model: "efficientnet-lite0" };
-    const rows = [{ ...found.rows[0]!, mode: "features" as const, ms: { own: 99.9, jax: 12345 } }];
+    const rows = [{ ...found.rows[0], mode: "features" as const, ms: { own: 99.9, jax: 12345 } }];
     const lines = webPeersTable([{ ...long, rows }]).split("\n");
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(lines).toHaveLength(6);

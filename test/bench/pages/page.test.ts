@@ -9,7 +9,11 @@ import {
 } from "../../../bench/pages/page.ts";
 
 const block = (title: string, text: string): Block => ({
-  ...{ title, text, about: "About it.", provenance: "Of a command.", pictures: [] },
+  title,
+  text,
+  about: "About it.",
+  provenance: "Of a command.",
+  pictures: [],
 });
 const quiet = { command: "npm run bench", date: "2026-01-02", load: 0.25, busyCores: 0.02, cores: 2 };
 

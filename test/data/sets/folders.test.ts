@@ -28,7 +28,7 @@ describe("ImageNet", () => {
     expect(source.images("train").at(3).id).toBe(`${ids[1]}/${ids[1]}_1.JPEG`);
     expect(source.images("train").at(3).label).toBe(1);
     expect(source.images("train").at(3).file?.path).toBe(
-      join(root.path, "train", ids[1]!, `${ids[1]}_1.JPEG`),
+      join(root.path, "train", ids[1], `${ids[1]}_1.JPEG`),
     );
     expect(source.images("test").length).toBe(10);
     expect(source.splits).toEqual(["train", "test"]);

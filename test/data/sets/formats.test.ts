@@ -35,7 +35,7 @@ async function firstPixels(source: ImageSource, split: Split, edge: number): Pro
   const found: number[][] = [];
   for await (const { pixels, indices } of imageBatches(source, split, preprocessing, { batchSize: 2 })) {
     for (let i = 0; i < indices.length; i++) {
-      found.push([0, 1, 2].map((channel) => pixels[i * size + channel * edge * edge]!));
+      found.push([0, 1, 2].map((channel) => pixels[i * size + channel * edge * edge]));
     }
   }
   return found;
@@ -151,8 +151,8 @@ describe("WebDataset shards", () => {
   });
 
   it("may be one file", async () => {
-    await fixtures(shards[0]!);
-    const source = await openNamed(join(root.path, shards[0]!));
+    await fixtures(shards[0]);
+    const source = await openNamed(join(root.path, shards[0]));
     expect(source.splits).toEqual(["train"]);
     expect([...classCounts(source, "train")]).toEqual([1, 1, 1]);
   });
@@ -237,7 +237,7 @@ describe("parquet image sets", () => {
   it("are labelled by each file's own class names, in whatever order they are", async () => {
     await fixtures(`${files[0]}.parquet`, `${files[2]}.parquet`);
     // Its labels are 2 and 0.
-    await withNames(files[1]!, "blue", "red", "green");
+    await withNames(files[1], "blue", "red", "green");
     const source = await openNamed(root.path);
     expect(source.classes).toEqual(["red", "green", "blue"]);
     expect([...source.images("train").labels]).toEqual([0, 1, 2, 2, 1, 0, 1, 1, 2]);
@@ -246,9 +246,9 @@ describe("parquet image sets", () => {
 
   it("are refused where files name other classes, but for those without labels", async () => {
     await fixtures(`${files[0]}.parquet`, `${files[1]}.parquet`);
-    await withNames(files[3]!, "one", "three", "four");
+    await withNames(files[3], "one", "three", "four");
     expect((await openNamed(root.path)).classes).toEqual(["red", "green", "blue"]);
-    await withNames(files[2]!, "red", "blue", "black");
+    await withNames(files[2], "red", "blue", "black");
     const opened = openNamed(root.path);
     await expect(opened).rejects.toThrow(DataError);
     await expect(opened).rejects.toThrow(
@@ -388,7 +388,11 @@ describe("idx files", () => {
     expect(plain.classes).toEqual(["0", "1", "2"]);
     expect([...plain.images("train").labels]).toEqual([2, 0, 1]);
     expect(plain.images("train").at(0).encoding).toEqual({
-      ...{ kind: "pixels", width: 3, height: 2, channels: 1, layout: "hwc" },
+      kind: "pixels",
+      width: 3,
+      height: 2,
+      channels: 1,
+      layout: "hwc",
     });
     expect((await firstPixels(plain, "train", 2)).length).toBe(3);
     const bytes = await Promise.all([0, 1, 2].map((i) => plain.images("train").at(i).open()));

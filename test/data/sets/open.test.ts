@@ -186,7 +186,9 @@ describe("data sets of the hub", () => {
   it("are named owner/name, a folder and a revision", () => {
     expect(parseHubId("ylecun/mnist")).toEqual({ id: "ylecun/mnist", folder: "", revision: undefined });
     expect(parseHubId("a/b.c-d/plain_text/x@refs/pr/1")).toEqual({
-      ...{ id: "a/b.c-d", folder: "plain_text/x", revision: "refs/pr/1" },
+      id: "a/b.c-d",
+      folder: "plain_text/x",
+      revision: "refs/pr/1",
     });
     for (const text of ["mnist", "../x", "a/..", "a/b/../c", ""])
       expect(() => parseHubId(text), text).toThrow();

@@ -15,7 +15,10 @@ describe("a configuration with a number that no model has", () => {
 
   it("is refused for a crop of 2³¹ pixels", () => {
     const fallback = Preprocessing.parse({
-      ...{ resize: 8, crop: [8, 8], mean: [0, 0, 0], std: [1, 1, 1] },
+      resize: 8,
+      crop: [8, 8],
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
     });
     expect(() => readPreprocessorConfig(text("crop.preprocessor"), fallback, "p.json")).toThrow(
       /p\.json.*16384/,

@@ -223,8 +223,11 @@ describe("what is fetched of a repository", () => {
   it("takes shards where an index names them", async () => {
     const map = { weight_map: { a: shard(1), b: shard(2) } };
     const { names } = await fetched({
-      ...{ "config.json": config, "model.safetensors.index.json": JSON.stringify(map) },
-      ...{ [shard(1)]: parts[0]!, [shard(2)]: parts[1]!, "other.safetensors": parts[0]! },
+      "config.json": config,
+      "model.safetensors.index.json": JSON.stringify(map),
+      [shard(1)]: parts[0],
+      [shard(2)]: parts[1],
+      "other.safetensors": parts[0],
     });
     expect(names).toEqual(["config.json", shard(1), shard(2), "model.safetensors.index.json"]);
   });
@@ -232,9 +235,11 @@ describe("what is fetched of a repository", () => {
   it("takes the image half of a model for transformers.js, with its external data", async () => {
     const files = {
       ...{ "config.json": JSON.stringify({ model_type: "of-no-known-family" }) },
-      ...{ "onnx/model.onnx": parts[0]!, "onnx/vision_model.onnx": parts[0]! },
-      ...{ "onnx/vision_model.onnx_data": parts[1]!, "onnx/vision_model_quantized.onnx": parts[1]! },
-      ...{ "onnx/vision_model_fp16.onnx": parts[0]! },
+      "onnx/model.onnx": parts[0],
+      "onnx/vision_model.onnx": parts[0],
+      "onnx/vision_model.onnx_data": parts[1],
+      "onnx/vision_model_quantized.onnx": parts[1],
+      "onnx/vision_model_fp16.onnx": parts[0],
     };
     const full = await fetched(files);
     expect(full.names).toEqual(["config.json", "onnx/vision_model.onnx", "onnx/vision_model.onnx_data"]);
@@ -243,7 +248,7 @@ describe("what is fetched of a repository", () => {
   });
 
   it("refuses quantised files by name", async () => {
-    const work = fetched({ "onnx/model_quantized.onnx": parts[0]!, "onnx/model_q4.onnx": parts[0]! });
+    const work = fetched({ "onnx/model_quantized.onnx": parts[0], "onnx/model_q4.onnx": parts[0] });
     const error = await failure(work);
     expect(error).toBeInstanceOf(ModelError);
     expect(error.message).toContain("onnx/model_quantized.onnx");
@@ -251,8 +256,8 @@ describe("what is fetched of a repository", () => {
   });
 
   it("takes the hub's conversion where main has no safetensors", async () => {
-    const old = { "config.json": config, "pytorch_model.bin": parts[0]! };
-    const files = { ...old, "model.safetensors": parts[1]! };
+    const old = { "config.json": config, "pytorch_model.bin": parts[0] };
+    const files = { ...old, "model.safetensors": parts[1] };
     const { commit: used } = await fetched(old, {
       ...{ conversion: 7, revisions: { "refs/pr/7": { commit: later, files } } },
     });
@@ -264,7 +269,7 @@ describe("what is fetched of a repository", () => {
   });
 
   it("says what is missing where there is nothing to read", async () => {
-    const error = await failure(fetched({ "config.json": config, "pytorch_model.bin": parts[0]! }));
+    const error = await failure(fetched({ "config.json": config, "pytorch_model.bin": parts[0] }));
     expect(error).toBeInstanceOf(ModelError);
     expect(error.message).toContain("neither model.safetensors");
   });

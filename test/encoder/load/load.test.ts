@@ -75,8 +75,12 @@ describe("a model's folder", () => {
     await writeFile(at("README.md"), "---\nlicense: apache-2.0\n---\n# Model");
     const model = await loadEncoderModel(folder);
     expect(model.preprocessing).toEqual({
-      ...{ resize: 2 * side, crop: [side, side], interpolation: "bilinear", cropOffset: "floor" },
-      ...{ mean: [0, 0, 0], std: [1, 1, 1] },
+      resize: 2 * side,
+      crop: [side, side],
+      interpolation: "bilinear",
+      cropOffset: "floor",
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
     });
     expect(model.provenance).toEqual({ ...plain.provenance, licence: "Apache-2.0" });
   });

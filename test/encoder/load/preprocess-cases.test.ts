@@ -41,7 +41,7 @@ describe("an image made ready as its encoder's folder says", () => {
       const features = await encoder.features(pixels, 1);
       await encoder.release();
       const size = Math.hypot(...expected.features);
-      const error = Math.hypot(...expected.features.map((want, i) => want - features[i]!));
+      const error = Math.hypot(...expected.features.map((want, i) => want - features[i]));
       // Pillow rounds to 8 bits between and after its passes.
       expect(error / size).toBeLessThan(2e-2);
     },
@@ -57,13 +57,13 @@ describe("an image made ready as its encoder's folder says", () => {
     const cotangent = Float32Array.from({ length: encoder.featureSize }, (_, i) => Math.cos(i));
     const { [imagesInput]: gradient } = await compiled.pullback(feeds, saved, cotangent);
     await compiled.release();
-    const dot = (features: Float32Array) => features.reduce((sum, f, i) => sum + f * cotangent[i]!, 0);
+    const dot = (features: Float32Array) => features.reduce((sum, f, i) => sum + f * cotangent[i], 0);
     // One channel at a time, by a step that is small against what the network bends over.
     for (let channel = 0; channel < 3; channel++) {
       const from = channel * height * width;
       const step = 1e-3;
       const moved = images.slice();
-      for (let i = from; i < from + height * width; i++) moved[i]! += step;
+      for (let i = from; i < from + height * width; i++) moved[i] += step;
       const slope = (dot(await encoder.features(moved, 1)) - dot(value)) / step;
       const expected = gradient!.subarray(from, from + height * width).reduce((sum, g) => sum + g, 0);
       expect(Math.abs(slope - expected)).toBeLessThan(0.03 * Math.abs(expected) + 0.05);

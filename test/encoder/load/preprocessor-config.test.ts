@@ -8,8 +8,11 @@ import { ModelError } from "../../../src/errors.ts";
 import { Preprocessing, preprocess } from "../../../src/images/preprocess.ts";
 
 const fallback = Preprocessing.parse({
-  ...{ resize: 40, crop: [36, 36], interpolation: "box" },
-  ...{ mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] },
+  resize: 40,
+  crop: [36, 36],
+  interpolation: "box",
+  mean: [0.1, 0.2, 0.3],
+  std: [0.4, 0.5, 0.6],
 });
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const openai = {
@@ -30,8 +33,14 @@ describe("a preprocessor_config.json", () => {
     [
       "CLIP, with sizes of one number",
       {
-        ...{ crop_size: 224, do_center_crop: true, do_normalize: true, do_resize: true, size: 224 },
-        ...{ feature_extractor_type: "CLIPFeatureExtractor", ...statistics(openai), resample: 3 },
+        crop_size: 224,
+        do_center_crop: true,
+        do_normalize: true,
+        do_resize: true,
+        size: 224,
+        feature_extractor_type: "CLIPFeatureExtractor",
+        ...statistics(openai),
+        resample: 3,
       },
       { resize: 224, crop: [224, 224], interpolation: "bicubic", ...openai },
     ],
@@ -39,7 +48,9 @@ describe("a preprocessor_config.json", () => {
       "DINOv2",
       {
         ...{ crop_size: { height: 224, width: 224 }, do_center_crop: true, do_convert_rgb: true, ...usual },
-        ...{ ...statistics(imagenet), image_processor_type: "BitImageProcessor", resample: 3 },
+        ...statistics(imagenet),
+        image_processor_type: "BitImageProcessor",
+        resample: 3,
         size: { shortest_edge: 256 },
       },
       { resize: 256, crop: [224, 224], interpolation: "bicubic", ...imagenet },
@@ -47,8 +58,12 @@ describe("a preprocessor_config.json", () => {
     [
       "SigLIP2",
       {
-        ...{ do_convert_rgb: null, ...usual, ...statistics(halves), resample: 2 },
-        ...{ image_processor_type: "SiglipImageProcessor", processor_class: "SiglipProcessor" },
+        do_convert_rgb: null,
+        ...usual,
+        ...statistics(halves),
+        resample: 2,
+        image_processor_type: "SiglipImageProcessor",
+        processor_class: "SiglipProcessor",
         size: { height: 224, width: 224 },
       },
       { resize: [224, 224], crop: [224, 224], interpolation: "bilinear", ...halves },
@@ -56,7 +71,11 @@ describe("a preprocessor_config.json", () => {
     [
       "DINOv3, with keys that are null",
       {
-        ...{ crop_size: null, do_center_crop: null, ...usual, ...statistics(imagenet), resample: 2 },
+        crop_size: null,
+        do_center_crop: null,
+        ...usual,
+        ...statistics(imagenet),
+        resample: 2,
         ...{ image_processor_type: "DINOv3ViTImageProcessorFast", size: { height: 224, width: 224 } },
       },
       { resize: [224, 224], crop: [224, 224], interpolation: "bilinear", ...imagenet },
@@ -64,16 +83,26 @@ describe("a preprocessor_config.json", () => {
     [
       "DeiT, whose one number is both sides",
       {
-        ...{ crop_size: 224, do_center_crop: true, do_normalize: true, do_resize: true, size: 256 },
-        ...{ feature_extractor_type: "DeiTFeatureExtractor", ...statistics(imagenet), resample: 3 },
+        crop_size: 224,
+        do_center_crop: true,
+        do_normalize: true,
+        do_resize: true,
+        size: 256,
+        feature_extractor_type: "DeiTFeatureExtractor",
+        ...statistics(imagenet),
+        resample: 3,
       },
       { resize: [256, 256], crop: [224, 224], interpolation: "bicubic", ...imagenet },
     ],
     [
       "MAE",
       {
-        ...{ do_normalize: true, do_resize: true, feature_extractor_type: "ViTFeatureExtractor" },
-        ...{ ...statistics(imagenet), resample: 3, size: 224 },
+        do_normalize: true,
+        do_resize: true,
+        feature_extractor_type: "ViTFeatureExtractor",
+        ...statistics(imagenet),
+        resample: 3,
+        size: 224,
       },
       { resize: [224, 224], crop: [224, 224], interpolation: "bicubic", ...imagenet },
     ],
@@ -121,7 +150,7 @@ describe("a preprocessor_config.json", () => {
     const applied = ({ mean, std }: Preprocessing) => (pixel / 255 - mean[0]) / std[0];
     const of = (config: object) =>
       applied(read({ ...statistics(imagenet), size: 8, resample: 2, ...config }));
-    const [m, s] = [imagenet.mean[0]!, imagenet.std[0]!];
+    const [m, s] = [imagenet.mean[0], imagenet.std[0]];
     expect(of({})).toBeCloseTo((pixel / 255 - m) / s, 12);
     expect(of({ do_rescale: false })).toBeCloseTo((pixel - m) / s, 9);
     expect(of({ rescale_factor: 1 / 127.5 })).toBeCloseTo((pixel / 127.5 - m) / s, 12);
@@ -221,18 +250,32 @@ describe("a timm configuration", () => {
 
   it("is read: EVA-02", () => {
     const eva = {
-      ...{ tag: "mim_in22k", custom_load: false, input_size: [3, 224, 224], fixed_input_size: true },
-      ...{ interpolation: "bicubic", crop_pct: 1.0, crop_mode: "center", ...openai, num_classes: 0 },
+      tag: "mim_in22k",
+      custom_load: false,
+      input_size: [3, 224, 224],
+      fixed_input_size: true,
+      interpolation: "bicubic",
+      crop_pct: 1.0,
+      crop_mode: "center",
+      ...openai,
+      num_classes: 0,
     };
     expect(timm(eva)).toEqual({
-      ...{ resize: 224, crop: [224, 224], interpolation: "bicubic", cropOffset: "round", ...openai },
+      resize: 224,
+      crop: [224, 224],
+      interpolation: "bicubic",
+      cropOffset: "round",
+      ...openai,
     });
   });
 
   it("is read as timm once wrote it, without a part of its own", () => {
     const old = { architecture: "x", input_size: [3, 32, 32], crop_pct: 0.5, interpolation: "bilinear" };
     expect(readTimmPreprocessing(JSON.stringify(old), [8, 8], "c.json")).toMatchObject({
-      ...{ resize: 64, crop: [32, 32], interpolation: "bilinear", ...imagenet },
+      resize: 64,
+      crop: [32, 32],
+      interpolation: "bilinear",
+      ...imagenet,
     });
   });
 
@@ -248,8 +291,12 @@ const pair = z.tuple([z.number(), z.number()]);
 const Fixtures = z.object({
   cases: z.array(
     z.object({
-      ...{ kind: z.enum(["transformers", "timm"]), name: z.string(), madeBy: z.string() },
-      ...{ config: z.string(), source: pair, crop: pair },
+      kind: z.enum(["transformers", "timm"]),
+      name: z.string(),
+      madeBy: z.string(),
+      config: z.string(),
+      source: pair,
+      crop: pair,
     }),
   ),
 });
@@ -286,8 +333,8 @@ describe("the pixels", () => {
       for (let i = 0; i < want.length; i++) {
         const given = Math.floor(i / plane);
         const channel = channels === "bgr" ? 2 - given : given;
-        const expected = want[i]! * std[channel]! + mean[channel]!;
-        worst = Math.max(worst, Math.abs(got[channel * plane + (i % plane)]! / 255 - expected));
+        const expected = want[i] * std[channel] + mean[channel];
+        worst = Math.max(worst, Math.abs(got[channel * plane + (i % plane)] / 255 - expected));
       }
       expect(worst).toBeLessThan(1.001 / 255);
     },

@@ -39,10 +39,10 @@ function paired(a: Float64Array, b: Float64Array, s: number, v: Float64Array, w:
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       let product = 0;
-      for (let k = 0; k < inner; k++) product += a[i * inner + k]! * b[k * columns + j]!;
-      sum += v[i * columns + j]! * Math.tanh(product);
+      for (let k = 0; k < inner; k++) product += a[i * inner + k] * b[k * columns + j];
+      sum += v[i * columns + j] * Math.tanh(product);
     }
-    for (let k = 0; k < inner; k++) sum += w[k]! * a[i * inner + k]! * s;
+    for (let k = 0; k < inner; k++) sum += w[k] * a[i * inner + k] * s;
   }
   return sum;
 }
@@ -72,11 +72,11 @@ describe("the vector–Jacobian product of a model with several inputs and outpu
         const expected = {
           a: centralDifferences((x) => paired(x, b, s, v, w), a),
           b: centralDifferences((x) => paired(a, x, s, v, w), b),
-          s: centralDifferences((x) => paired(a, b, x[0]!, v, w), Float64Array.of(s)),
+          s: centralDifferences((x) => paired(a, b, x[0], v, w), Float64Array.of(s)),
         };
         for (const [name, gradient] of Object.entries(expected)) {
-          expect(gradients[name]!.dims).toEqual(inputs[name as "a"].dims);
-          expect(relativeError(gradients[name]!.data, gradient)).toBeLessThan(1e-5);
+          expect(gradients[name].dims).toEqual(inputs[name as "a"].dims);
+          expect(relativeError(gradients[name].data, gradient)).toBeLessThan(1e-5);
         }
       }
     } finally {
@@ -281,7 +281,7 @@ describe("a model in a file", () => {
     await using loaded = await load(join(folder, "m.onnx"));
     const { vjp } = await loaded.vjp({ x: { dims: [1, 3], data: new Float32Array(sizeOf([1, 3])) } });
     const { x: gradient } = await vjp([1, 0]);
-    expect(relativeError(gradient!.data, [weight[0]!, weight[2]!, weight[4]!])).toBeLessThan(1e-6);
+    expect(relativeError(gradient!.data, [weight[0], weight[2], weight[4]])).toBeLessThan(1e-6);
     await expect(load(model)).rejects.toThrow("Pass the model by its path");
   });
 });

@@ -44,17 +44,17 @@ describe("forward.onnx and pullback.onnx", () => {
     const results = await forward.run({ image });
     const given: Record<string, Tensor> = { image, ...results };
     for (const [output, name] of Object.entries(written.pullback.cotangents)) {
-      const { dims } = results[output]!;
-      given[name] = new Tensor("float32", cotangents[output]!, dims);
+      const { dims } = results[output];
+      given[name] = new Tensor("float32", cotangents[output], dims);
     }
     expect([...pullback.inputNames].sort()).toEqual(written.pullback.inputs.map(({ name }) => name).sort());
     expect([...forward.outputNames].sort()).toEqual(
       [...written.forward.outputs, ...written.forward.saved].map(({ name }) => name).sort(),
     );
-    const feeds = Object.fromEntries(pullback.inputNames.map((name) => [name, given[name]!]));
+    const feeds = Object.fromEntries(pullback.inputNames.map((name) => [name, given[name]]));
     const gradients = await pullback.run(feeds);
     await Promise.all([forward.release(), pullback.release()]);
-    return { results, gradient: gradients[written.pullback.gradients.image!]!.data as Float32Array };
+    return { results, gradient: gradients[written.pullback.gradients.image!].data as Float32Array };
   }
 
   const image = new Tensor("float32", numbers(2, 3, 8, 8), [2, 3, 8, 8]);

@@ -39,7 +39,7 @@ async function transformer(): Promise<DerivedPlan> {
   const width = 12;
   const random = randomNumbers(1);
   const b = new GraphBuilder();
-  const weight = (...dims: number[]) => b.floats(dims, randomArray(dims, random, dims[0]! ** -0.5).data);
+  const weight = (...dims: number[]) => b.floats(dims, randomArray(dims, random, dims[0] ** -0.5).data);
   const linear = (x: string, from: number, to: number) =>
     b.op("Add", [b.op("MatMul", [x, weight(from, to)]), weight(to)]);
   const norm = (x: string) =>
@@ -115,7 +115,7 @@ describe("a function in half precision", () => {
     const actual = await resultsOf(plan, image, [cotangent], { precision: "float16", activations, on });
     const errors = [
       relativeError(actual.value, expected.value),
-      relativeError(actual.gradients[0]!, expected.gradients[0]!),
+      relativeError(actual.gradients[0], expected.gradients[0]),
     ];
     for (const error of errors) {
       expect(error).toBeLessThan(1e-2);
@@ -131,7 +131,7 @@ describe("a function in half precision", () => {
     const given = scales.map((scale) => cotangentOf(24, scale));
     const half = await resultsOf(plan, image, given, { precision: "float16", activations, on });
     for (const [i, scale] of scales.entries()) {
-      const back = half.gradients[i]!.map((value) => value / scale);
+      const back = half.gradients[i].map((value) => value / scale);
       expect(relativeError(back, gradient!)).toBeLessThan(1e-2);
     }
     // A power of two changes no digit.
@@ -173,7 +173,7 @@ describe("a function in half precision", () => {
   it("has no gradient where the cotangent is zero", async () => {
     const options = { precision: "float16" } as const;
     const { gradients } = await resultsOf(await transformer(), imageOf(1), [new Float32Array(24)], options);
-    expect(gradients[0]!.every((value) => value === 0)).toBe(true);
+    expect(gradients[0].every((value) => value === 0)).toBe(true);
   });
 });
 
@@ -189,7 +189,7 @@ describe("the scale of a cotangent", () => {
           ...session,
           run(feeds, given) {
             const scale = feeds[scaleInput];
-            if (scale !== undefined) scales.push((scale.data as Float32Array)[0]!);
+            if (scale !== undefined) scales.push((scale.data as Float32Array)[0]);
             return session.run(feeds, given);
           },
         };
@@ -207,9 +207,9 @@ describe("the scale of a cotangent", () => {
         Float32Array.of(0, 0.1, -0.2, 0.5, 0.4, 1, 0, -0.9).map((value) => value * peak),
       );
       expect(scales).toHaveLength(1);
-      expect(Number.isInteger(Math.log2(scales[0]!))).toBe(true);
-      expect(scales[0]! * Math.abs(peak)).toBeGreaterThan(8);
-      expect(scales[0]! * Math.abs(peak)).toBeLessThanOrEqual(16);
+      expect(Number.isInteger(Math.log2(scales[0]))).toBe(true);
+      expect(scales[0] * Math.abs(peak)).toBeGreaterThan(8);
+      expect(scales[0] * Math.abs(peak)).toBeLessThanOrEqual(16);
     },
   );
 
@@ -242,7 +242,7 @@ describe("a gradient that leaves half precision on its way", () => {
         const { saved } = await f.forward({ image: image() });
         return (await f.pullback({ image: image() }, saved, cotangent, { image: buffer })).image!;
       });
-      expect(relativeError(gradient, expected.gradients[0]!)).toBeLessThan(5e-3);
+      expect(relativeError(gradient, expected.gradients[0])).toBeLessThan(5e-3);
       expect(gradient).toBe(buffer);
     }
   });
@@ -251,7 +251,7 @@ describe("a gradient that leaves half precision on its way", () => {
     const plan = await products(3, 1000);
     const cotangent = cotangentOf(8);
     const expected = await resultsOf(plan, image(), [cotangent]);
-    expect(expected.gradients[0]!.every(Number.isFinite)).toBe(true);
+    expect(expected.gradients[0].every(Number.isFinite)).toBe(true);
     const refused = resultsOf(plan, image(), [cotangent], options);
     await expect(refused).rejects.toThrow(NumericalError);
     await expect(refused).rejects.toThrow("Run it in float32");
@@ -292,13 +292,13 @@ describe("a network without kinks in half precision", () => {
     const of = (options: Options) =>
       compiled(plan, options, async (f) => {
         const { value, saved } = await f.forward(feeds);
-        return [value, (await f.pullback(feeds, saved, cotangent))[meta.input]!] as const;
+        return [value, (await f.pullback(feeds, saved, cotangent))[meta.input]] as const;
       });
     const expected = await of({});
     for (const activations of ["save", "recompute"] as const) {
       const actual = await of({ precision: "float16", activations, on: roundingRuntime });
       for (const [i, values] of actual.entries()) {
-        expect(relativeError(values, expected[i]!)).toBeLessThan(1e-2);
+        expect(relativeError(values, expected[i])).toBeLessThan(1e-2);
       }
     }
   });

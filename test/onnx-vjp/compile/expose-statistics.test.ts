@@ -33,14 +33,14 @@ describe("exposeStatistics", () => {
       const reductions = [];
       for (const graph of [plain, exposed]) {
         const derived = derive(graph, ["image"], [y]);
-        const outputs = [{ name: derived.gradients[0]!, dtype: "float32" as const, dims }];
+        const outputs = [{ name: derived.gradients[0], dtype: "float32" as const, dims }];
         const joint = withoutDeadNodes({ ...derived.graph, outputs });
-        gradients.push((await runGraph(joint, feeds))[0]!.data);
+        gradients.push((await runGraph(joint, feeds))[0].data);
         reductions.push(joint.nodes.filter((node) => node.op === "ReduceMean").length);
       }
-      expect(reductions[1]).toBeLessThan(reductions[0]!);
-      expect(relativeError(gradients[1]!, gradients[0]!)).toBeLessThan(1e-5);
-      for (const output of exposed.nodes[0]!.outputs.slice(1)) {
+      expect(reductions[1]).toBeLessThan(reductions[0]);
+      expect(relativeError(gradients[1], gradients[0])).toBeLessThan(1e-5);
+      for (const output of exposed.nodes[0].outputs.slice(1)) {
         expect(exposed.types.get(output)).toEqual({ dtype: "float32", dims: [2, 1, 1] });
         const [statistic] = await runGraph(
           { ...exposed, outputs: [{ name: output, dtype: "float32", dims: [2, 1, 1] }] },

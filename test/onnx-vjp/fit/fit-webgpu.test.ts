@@ -107,7 +107,7 @@ function padded(pads: readonly number[], { groups = 1, stride = 1, kernel = 3, s
 }
 
 function expectSame(before: Graph, after: Graph): Promise<void> {
-  const x = randomArray(before.inputs[0]!.dims as number[], randomNumbers(3));
+  const x = randomArray(before.inputs[0].dims as number[], randomNumbers(3));
   return expectSameResults(before, after, { x });
 }
 
@@ -126,7 +126,7 @@ describe("withPadsApart", () => {
     const graph = padded(pads, options);
     const after = withPadsApart(graph);
     expect(ops(after)).toEqual(["Neg", "Pad", "Conv", "Relu"]);
-    expect(intsAttribute(after.nodes[2]!, "pads")).toEqual(pads.map(() => 0));
+    expect(intsAttribute(after.nodes[2], "pads")).toEqual(pads.map(() => 0));
     expect(after.outputs).toEqual(graph.outputs);
     expect(graph.constants.size).toBe(2);
     await expectSame(graph, after);

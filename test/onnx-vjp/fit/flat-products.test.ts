@@ -50,10 +50,10 @@ describe("withoutFlattening", () => {
     });
     expect(ops(before)).toEqual(["Neg", "Reshape", "Gemm", "Reshape", "Relu"]);
     expect(ops(after)).toEqual(["Neg", "FusedMatMul", "Relu"]);
-    const product = after.nodes[1]!;
+    const product = after.nodes[1];
     expect(product.domain).toBe("com.microsoft");
     expect(intAttribute(product, "transB", 0)).toBe(1);
-    expect(product.outputs).toEqual(before.nodes[3]!.outputs);
+    expect(product.outputs).toEqual(before.nodes[3].outputs);
     // The shapes are not needed any more.
     expect(after.constants.size).toBe(1);
   });

@@ -113,7 +113,7 @@ describe("products", () => {
     const feeds = { x: tensorOf(randomArray([2, 4], randomNumbers(2))) };
     const [expected, actual] = [await run(runtime, graph, feeds), await run(roundingRuntime, after, feeds)];
     for (const { name } of graph.outputs) {
-      const [now, before] = [actual[name]!.data as Float32Array, expected[name]!.data as Float32Array];
+      const [now, before] = [actual[name].data as Float32Array, expected[name].data as Float32Array];
       expect(relativeError(now, before)).toBeLessThan(5e-3);
     }
   });
@@ -176,7 +176,7 @@ describe("what lies between products", () => {
         return [product(x), product(sum), product(sum), b.op("Add", [y, y])];
       }),
     );
-    const read = casts(graph).map((node) => node.inputs[0]!);
+    const read = casts(graph).map((node) => node.inputs[0]);
     expect(new Set(read).size).toBe(read.length);
     // x, y, the sum, and four outputs.
     expect(read).toHaveLength(7);
@@ -224,7 +224,7 @@ describe("what lies between products", () => {
     const graph = half(s.b.graph);
     expect(await typesOf("Resize", graph)).toEqual(["float16 none float32 -> float16"]);
     const resize = graph.nodes.find((node) => node.op === "Resize")!;
-    expect(Array.from(numbersOf(graph.constants.get(resize.inputs[2]!)!))).toEqual(scales.map(Math.fround));
+    expect(Array.from(numbersOf(graph.constants.get(resize.inputs[2])!))).toEqual(scales.map(Math.fround));
   });
 
   it("divides in float32 by what is float32", async () => {
@@ -281,7 +281,7 @@ describe("constants", () => {
     const y = product(b.input("x", [2, 4]));
     b.output(b.op("Add", [y, b.floats([values.length, 1, 1], values)]), { dims: [] });
     const graph = half(b.graph);
-    const constant = graph.constants.get(graph.nodes.find((node) => node.op === "Add")!.inputs[1]!)!;
+    const constant = graph.constants.get(graph.nodes.find((node) => node.op === "Add")!.inputs[1])!;
     expect(constant.dims).toEqual([values.length, 1, 1]);
     expect(constant.dtype).toBe("float16");
     return Array.from(numbersOf(constant));
@@ -477,13 +477,13 @@ describe("constants beyond half precision", () => {
     const graph = graphOf((x, s) => s.b.op("Neg", [write(x, s)]));
     const feeds = { x: tensorOf(randomArray([2, 4], randomNumbers(3))) };
     const [output] = graph.outputs;
-    const expected = (await run(runtime, graph, feeds))[output!.name]!.data as Float32Array;
-    const found = (await run(roundingRuntime, half(graph), feeds))[output!.name]!.data as Float32Array;
+    const expected = (await run(runtime, graph, feeds))[output!.name].data as Float32Array;
+    const found = (await run(roundingRuntime, half(graph), feeds))[output!.name].data as Float32Array;
     expect(expected.every(Number.isFinite)).toBe(true);
     // What comes after may leave half precision's range itself; what is within it is right.
     if (expected.every((value) => Math.abs(value) < 6e4 && Math.abs(value) > 1e-4)) {
       expect(relativeError(found, expected)).toBeLessThan(5e-3);
-    } else expect(found.every((value, i) => Math.sign(value) === Math.sign(expected[i]!))).toBe(true);
+    } else expect(found.every((value, i) => Math.sign(value) === Math.sign(expected[i]))).toBe(true);
   });
 
   it("take masks as the lowest number", async () => {
@@ -508,6 +508,6 @@ describe("values of other kinds", () => {
     const graph = graphOf((x, { product, weight }) => [product(x), weight(2, 2)]);
     const feeds = { x: tensorOf(randomArray([2, 4], randomNumbers(3))) };
     const results = await run(runtime, half(graph), feeds);
-    expect(results[graph.outputs[1]!.name]!.dims).toEqual([2, 2]);
+    expect(results[graph.outputs[1]!.name].dims).toEqual([2, 2]);
   });
 });

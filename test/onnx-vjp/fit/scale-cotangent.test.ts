@@ -26,7 +26,7 @@ async function pullback(): Promise<{ graph: Graph; cotangent: string; gradients:
   const y = b.op("Tanh", [b.op("MatMul", [b.input("x", dims.x), w])]);
   b.output(b.op("Mul", [y, b.input("factor", dims.factor)]), { dims: dims.y }, "y");
   const plan = planDerivative(await trace(runtime, b.graph, inputDims()), ["x", "factor"], "y");
-  return { graph: plan.joint, cotangent: plan.cotangents[0]!, gradients: plan.gradients };
+  return { graph: plan.joint, cotangent: plan.cotangents[0], gradients: plan.gradients };
 }
 const inputDims = () => ({ x: dims.x, factor: dims.factor });
 
@@ -45,12 +45,14 @@ async function gradientsOf(
   const scaled = scale === undefined ? narrowed : scaleCotangent(narrowed, [name], gradients);
   const session = await on.session(scaled);
   const results = await session.run({
-    ...{ x: tensorOf(inputs.x), factor: tensorOf(inputs.factor), [name]: tensorOf(given) },
+    x: tensorOf(inputs.x),
+    factor: tensorOf(inputs.factor),
+    [name]: tensorOf(given),
     ...(scale === undefined ? {} : { [scaleInput]: new Tensor("float32", Float32Array.of(scale), [1]) }),
   });
   await session.release();
   return {
-    gradients: gradients.map((gradient) => results[gradient]!.data as Float32Array),
+    gradients: gradients.map((gradient) => results[gradient].data as Float32Array),
     size: (results[gradientSize]?.data as Float32Array | undefined)?.[0] ?? 0,
   };
 }
@@ -65,7 +67,7 @@ describe("scaleCotangent", () => {
       const expected = await gradientsOf(cotangent);
       const { gradients, size } = await gradientsOf(cotangent, { scale });
       for (const [i, gradient] of gradients.entries()) {
-        expect(relativeError(gradient, expected.gradients[i]!)).toBeLessThan(1e-6);
+        expect(relativeError(gradient, expected.gradients[i])).toBeLessThan(1e-6);
       }
       const sum = scale * sumOfSizes(expected.gradients);
       expect(Math.abs(size / sum - 1)).toBeLessThan(1e-5);
@@ -85,7 +87,7 @@ describe("scaleCotangent", () => {
     const expected = await gradientsOf(small);
     const errors = async (scale: number) => {
       const { gradients } = await gradientsOf(small, { scale, half: true, on: roundingRuntime });
-      return gradients.map((gradient, i) => relativeError(gradient, expected.gradients[i]!));
+      return gradients.map((gradient, i) => relativeError(gradient, expected.gradients[i]));
     };
     for (const error of await errors(1)) expect(error).toBeGreaterThan(0.3);
     for (const error of await errors(2 ** 26)) expect(error).toBeLessThan(5e-3);
@@ -96,7 +98,7 @@ describe("scaleCotangent", () => {
     async (bad) => {
       const broken = { ...cotangent, data: cotangent.data.map((value, i) => (i === 7 ? bad : value)) };
       const { size, gradients } = await gradientsOf(broken, { scale: 4 });
-      expect(gradients[1]!.filter(Number.isFinite)).toHaveLength(4);
+      expect(gradients[1].filter(Number.isFinite)).toHaveLength(4);
       expect(Number.isFinite(size)).toBe(false);
     },
   );

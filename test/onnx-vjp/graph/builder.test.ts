@@ -8,17 +8,17 @@ const permutation = fc.shuffledSubarray([0, 1, 2, 3], { minLength: 4, maxLength:
 
 /** Transpose by definition: element i of axis a comes from axis perm[a]. */
 function transposed(x: Array64, perm: readonly number[]): Array64 {
-  const dims = perm.map((axis) => x.dims[axis]!);
+  const dims = perm.map((axis) => x.dims[axis]);
   const stride = x.dims.map((_, i) => x.dims.slice(i + 1).reduce((p, d) => p * d, 1));
   const out = array64(dims);
   for (let flat = 0; flat < out.data.length; flat++) {
     let rest = flat;
     let from = 0;
     for (let a = dims.length - 1; a >= 0; a--) {
-      from += (rest % dims[a]!) * stride[perm[a]!]!;
-      rest = Math.floor(rest / dims[a]!);
+      from += (rest % dims[a]) * stride[perm[a]!];
+      rest = Math.floor(rest / dims[a]);
     }
-    out.data[flat] = x.data[from]!;
+    out.data[flat] = x.data[from];
   }
   return out;
 }
@@ -35,7 +35,7 @@ describe("GraphBuilder", () => {
         const expected = perms.reduce(transposed, x);
         expect([...actual!.dims]).toEqual(expected.dims);
         expect(actual!.data).toEqual(expected.data);
-        const axes = perms.reduce((all, perm) => perm.map((axis) => all[axis]!), [0, 1, 2, 3]);
+        const axes = perms.reduce((all, perm) => perm.map((axis) => all[axis]), [0, 1, 2, 3]);
         const cancels = axes.every((axis, i) => axis === i);
         expect(b.graph.nodes.filter((node) => node.outputs[0] === y).length).toBe(cancels ? 0 : 1);
         expect(b.graph.nodes.find((node) => node.outputs[0] === y)?.inputs).toEqual(

@@ -14,7 +14,7 @@ const least = 2 ** -24;
 function wrong(values: Float32Array): [number, number][] {
   const expected = new Uint16Array(new Float16Array(values).buffer);
   const got = toHalf(values);
-  return Array.from(values, (x, i): [number, number] => [x, got[i]!]).filter(
+  return Array.from(values, (x, i): [number, number] => [x, got[i]]).filter(
     ([x, bits], i) => !Number.isNaN(x) && bits !== expected[i],
   );
 }
@@ -22,12 +22,12 @@ function wrong(values: Float32Array): [number, number][] {
 describe("toHalf", () => {
   it("keeps every number of half precision, with the sign of zero and of infinity", () => {
     const got = toHalf(numbers);
-    expect(Array.from(all).filter((i) => !Number.isNaN(numbers[i]!) && got[i] !== i)).toEqual([]);
+    expect(Array.from(all).filter((i) => !Number.isNaN(numbers[i]) && got[i] !== i)).toEqual([]);
   });
 
   it("rounds the middle between any two neighbours and what lies next to it", () => {
     const middles = Float32Array.from({ length: 0x7c00 }, (_, i) => {
-      const [low, high] = [numbers[i]!, i === 0x7bff ? 2 ** 16 : numbers[i + 1]!];
+      const [low, high] = [numbers[i], i === 0x7bff ? 2 ** 16 : numbers[i + 1]];
       return (low + high) / 2;
     });
     for (const offset of [-1, 0, 1]) {

@@ -190,7 +190,7 @@ describe("reading constants as other writers store them", () => {
           const b = new GraphBuilder();
           const values = [b.input("v0", [1])];
           for (const [k, [i, j]] of edges.entries()) {
-            values.push(b.named("Add", [values[i % (k + 1)]!, values[j % (k + 1)]!], `v${k + 1}`));
+            values.push(b.named("Add", [values[i % (k + 1)], values[j % (k + 1)]], `v${k + 1}`));
           }
           b.output(values.at(-1)!, { dims: [1] });
           const sorted = [...b.graph.nodes];

@@ -81,7 +81,7 @@ describe("Loop", () => {
       const k = w.op("Add", ["k", number(w, 2)]);
       return [w.op("Less", [k, number(w, 7)]), k, w.op("Sin", ["s"])];
     });
-    b.output(b.ops("Loop", ["", yes(b), number(b, 1), x], 2, { body: inner })[1]!, { dims: [4] });
+    b.output(b.ops("Loop", ["", yes(b), number(b, 1), x], 2, { body: inner })[1], { dims: [4] });
     expect((await preparedOps(b.graph, { x: [4] })).filter((op) => op === "Sin")).toHaveLength(3);
     await checkGraph(b.graph, { x: normal(4) });
   });

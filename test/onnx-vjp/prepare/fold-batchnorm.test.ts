@@ -30,21 +30,21 @@ function graphOf(
 
 /** Folds a graph and asserts that it computes what it did; returns what it became. */
 async function folded(graph: Graph): Promise<TracedGraph> {
-  const { dims } = graph.inputs[0]!;
+  const { dims } = graph.inputs[0];
   const traced = await trace(runtime, graph, { x: dims as number[] });
   const after = foldBatchNormalization(traced);
   const x: Array64 = randomArray(dims as number[], randomNumbers(99));
   const [before, now] = [await resultsOf(traced, { x }), await resultsOf(after, { x })];
-  expect(now[0]!.dims).toEqual(before[0]!.dims);
-  expect(relativeError(now[0]!.data, before[0]!.data)).toBeLessThan(2e-6);
-  const made = after.nodes.map((node) => node.outputs[0]!);
+  expect(now[0].dims).toEqual(before[0].dims);
+  expect(relativeError(now[0].data, before[0].data)).toBeLessThan(2e-6);
+  const made = after.nodes.map((node) => node.outputs[0]);
   const outputs = made.map((name) => ({
     name,
     dtype: "float32" as const,
     dims: openDims(after.types.get(name)!.dims.length),
   }));
   const values = await resultsOf({ ...after, outputs }, { x });
-  for (const [i, name] of made.entries()) expect(after.types.get(name)?.dims).toEqual(values[i]!.dims);
+  for (const [i, name] of made.entries()) expect(after.types.get(name)?.dims).toEqual(values[i].dims);
   return after;
 }
 

@@ -48,10 +48,10 @@ async function folded(graph: Graph): Promise<TracedGraph> {
   const names = outputs.map(({ name }) => name);
   const cotangents = names.map((name) => randomArray(rank(name), random));
   const gradientOf = async (g: TracedGraph) =>
-    (await pullbackOf({ ...g, outputs }, { x }, ["x"], cotangents)).gradients[0]!;
+    (await pullbackOf({ ...g, outputs }, { x }, ["x"], cotangents)).gradients[0];
   for (const [i, { dims, data }] of old.entries()) {
-    expect(now[i]!.dims).toEqual(dims);
-    expect(relativeError(now[i]!.data, data)).toBeLessThan(2e-6);
+    expect(now[i].dims).toEqual(dims);
+    expect(relativeError(now[i].data, data)).toBeLessThan(2e-6);
   }
   expect(relativeError(await gradientOf(after), await gradientOf(before))).toBeLessThan(1e-5);
   for (const node of after.nodes) {
@@ -117,8 +117,8 @@ describe("foldLayerNormalization", () => {
     const graph = graphOf((x, { b, constant, norm }) => b.op("MatMul", [norm(x), constant(width, 4)]));
     const after = await folded(graph);
     expect(ops(after)).toEqual(["LayerNormalization", "MatMul", "Add"]);
-    expect(after.nodes.at(-1)!.outputs).toEqual([graph.outputs[0]!.name]);
-    expect(after.nodes[0]!.outputs).not.toEqual(graph.nodes[0]!.outputs);
+    expect(after.nodes.at(-1)!.outputs).toEqual([graph.outputs[0].name]);
+    expect(after.nodes[0].outputs).not.toEqual(graph.nodes[0].outputs);
   });
 
   it("is centred for sums of products and for products of some tokens alone", async () => {
@@ -137,8 +137,8 @@ describe("foldLayerNormalization", () => {
         const data = randomArray([width, columns], randomNumbers(columns)).data;
         for (let j = 0; j < columns; j++) {
           let mean = 0;
-          for (let i = 0; i < width; i++) mean += data[i * columns + j]! / width;
-          for (let i = 0; i < width; i++) data[i * columns + j]! -= mean;
+          for (let i = 0; i < width; i++) mean += data[i * columns + j] / width;
+          for (let i = 0; i < width; i++) data[i * columns + j] -= mean;
         }
         return b.floats([width, columns], data);
       };
@@ -208,7 +208,7 @@ describe("foldLayerNormalization", () => {
     const graph = graphOf((x, { b, constant, norm }) => b.op("MatMul", [norm(x), constant(width, 2)]));
     const traced = await trace(runtime, graph, { x: [2, 3, width] });
     const weightOf = (g: TracedGraph) =>
-      g.constants.get(g.nodes.find(({ op }) => op === "MatMul")!.inputs[1]!);
+      g.constants.get(g.nodes.find(({ op }) => op === "MatMul")!.inputs[1]);
     expect(weightOf(foldLayerNormalization(traced))).toBe(weightOf(foldLayerNormalization(traced)));
   });
 });

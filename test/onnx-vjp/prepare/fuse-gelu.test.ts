@@ -67,14 +67,14 @@ describe("fuseGelu", () => {
   });
 
   const others: [string, (b: GraphBuilder, x: string) => string][] = [
-    ["another constant", (b, x) => halves[0]!(b, x, b.op("Erf", [b.op("Mul", [x, b.scalar(0.7)])]))],
-    ["another factor", (b, x) => halves[0]!(b, b.op("Neg", [x]), erf(b, x, true))],
+    ["another constant", (b, x) => halves[0](b, x, b.op("Erf", [b.op("Mul", [x, b.scalar(0.7)])]))],
+    ["another factor", (b, x) => halves[0](b, b.op("Neg", [x]), erf(b, x, true))],
     ["x·σ(x)", (b, x) => b.op("Mul", [x, b.op("Sigmoid", [x])])],
     [
       "a second reader",
       (b, x) => {
         const core = erf(b, x, true);
-        return b.op("Add", [halves[0]!(b, x, core), core]);
+        return b.op("Add", [halves[0](b, x, core), core]);
       },
     ],
   ];

@@ -575,8 +575,8 @@ describe("half precision", () => {
       const back = b.op("Cast", [b.op("Exp", [inFloat])], { to: int(dtype === "float16" ? 10 : 16) });
       b.output(back, { dims: [2, 2], dtype });
       const prepared = await prepareGraph(nodeRuntime({ threads: 1 }), b.graph, { x: [2, 3] });
-      expect(prepared.inputs[0]!.dtype).toBe("float32");
-      expect(prepared.outputs[0]!.dtype).toBe("float32");
+      expect(prepared.inputs[0].dtype).toBe("float32");
+      expect(prepared.outputs[0].dtype).toBe("float32");
       expect([...prepared.types.values()].map((t) => t.dtype)).not.toContain(dtype);
       const { resultsOf } = await import("../../support/same-results.ts");
       const input = randomArray([2, 3], randomNumbers(3));
@@ -584,8 +584,8 @@ describe("half precision", () => {
       const rounded = [0.5, -1.25, 3, 2 ** -20, 100, dtype === "float16" ? -0.0999755859375 : -0.10009765625];
       for (let i = 0; i < 2; i++) {
         for (let j = 0; j < 2; j++) {
-          const sum = [0, 1, 2].reduce((s, k) => s + input.data[3 * i + k]! * rounded[2 * k + j]!, 0);
-          expect(result!.data[2 * i + j]! / Math.exp(sum)).toBeCloseTo(1, 5);
+          const sum = [0, 1, 2].reduce((s, k) => s + input.data[3 * i + k] * rounded[2 * k + j], 0);
+          expect(result!.data[2 * i + j] / Math.exp(sum)).toBeCloseTo(1, 5);
         }
       }
     },
@@ -641,10 +641,10 @@ describe("branches on what is known", () => {
   it("are put in place of the If, also for batches that were not run", async () => {
     const prepared = await prepareGraph(nodeRuntime({ threads: 1 }), graphWithIf(), { x: [7, 1, 3] });
     expect(opsOf(prepared)).toEqual(["Reshape", "Mul", "Exp"]);
-    expect(prepared.types.get(prepared.outputs[0]!.name)!.dims).toEqual([7, 3]);
+    expect(prepared.types.get(prepared.outputs[0].name)!.dims).toEqual([7, 3]);
     const { resultsOf } = await import("../../support/same-results.ts");
     const x = randomArray([7, 1, 3], randomNumbers(1));
     const [result] = await resultsOf(prepared, { x });
-    for (const [i, v] of x.data.entries()) expect(result!.data[i]! / Math.exp(2 * v)).toBeCloseTo(1, 5);
+    for (const [i, v] of x.data.entries()) expect(result!.data[i] / Math.exp(2 * v)).toBeCloseTo(1, 5);
   });
 });

@@ -27,8 +27,8 @@ async function narrowed(b: GraphBuilder): Promise<{ before: TracedGraph; after: 
   const feeds = Object.fromEntries(Object.entries(dims).map(([name, d]) => [name, randomArray(d, random)]));
   const expected = await runGraph(before, feeds);
   for (const [i, { dims: shape, data }] of (await runGraph(after, feeds)).entries()) {
-    expect(shape).toEqual(expected[i]!.dims);
-    expect(relativeError(data, expected[i]!.data)).toBeLessThan(1e-6);
+    expect(shape).toEqual(expected[i].dims);
+    expect(relativeError(data, expected[i].data)).toBeLessThan(1e-6);
   }
   return { before, after };
 }
@@ -159,7 +159,7 @@ describe("a part moves up", () => {
           const axis = pick % dims.length;
           if (kind === "reshape" && dims.length > 2) {
             const at = Math.min(axis, dims.length - 2);
-            dims = [...dims.slice(0, at), dims[at]! * dims[at + 1]!, ...dims.slice(at + 2)];
+            dims = [...dims.slice(0, at), dims[at] * dims[at + 1], ...dims.slice(at + 2)];
             x = b.reshape(x, dims);
           } else if (kind === "reshape") {
             dims = dims.flatMap((d) => (d % 2 === 0 ? [2, d / 2] : [d]));
@@ -167,9 +167,9 @@ describe("a part moves up", () => {
           } else if (kind === "transpose") {
             const perm = dims.map((_, i) => (i + axis) % dims.length);
             x = b.op("Transpose", [x], { perm: ints(perm) });
-            dims = perm.map((p) => dims[p]!);
-          } else if (kind === "take" && dims[axis]! > 1) {
-            x = slice(b, x, axis, 0, dims[axis]!, 2);
+            dims = perm.map((p) => dims[p]);
+          } else if (kind === "take" && dims[axis] > 1) {
+            x = slice(b, x, axis, 0, dims[axis], 2);
             dims = dims.map((d, i) => (i === axis ? Math.ceil(d / 2) : d));
           } else if (kind === "double") x = b.op("Add", [x, floats(b, ...dims.slice(axis))]);
           else if (kind === "normalise") x = b.op("Softmax", [x], { axis: int(axis) });

@@ -89,7 +89,7 @@ describe("simplifying", () => {
         fc.shuffledSubarray([0, 1, 2], { minLength: 3 }),
         fc.shuffledSubarray([0, 1, 2], { minLength: 3 }),
         async (first, second) => {
-          const back = second.map((p) => first[p]!).every((p, i) => p === i);
+          const back = second.map((p) => first[p]).every((p, i) => p === i);
           const graph = await simplified([2, 3, 4], (b, x) =>
             b.op("Exp", [b.transpose(b.transpose(x, first), second)]),
           );
@@ -150,23 +150,21 @@ describe("removing dead nodes", () => {
           const b = new GraphBuilder();
           const values = [b.input("v0", [1])];
           for (const [k, [i, j]] of edges.entries()) {
-            values.push(
-              b.named("Add", [values[i % values.length]!, values[j % values.length]!], `v${k + 1}`),
-            );
+            values.push(b.named("Add", [values[i % values.length], values[j % values.length]], `v${k + 1}`));
           }
           b.graph.outputs = wanted.map((w) => ({
-            name: values[w % values.length]!,
+            name: values[w % values.length],
             dtype: "float32",
             dims: [1],
           }));
           const needs = (name: string): Set<string> => {
             const k = Number(name.slice(1)) - 1;
             if (k < 0) return new Set();
-            const inputs = edges[k]!.map((i) => values[i % (k + 1)]!);
+            const inputs = edges[k].map((i) => values[i % (k + 1)]);
             return new Set([name, ...inputs.flatMap((i) => [...needs(i)])]);
           };
           const expected = new Set(b.graph.outputs.flatMap((o) => [...needs(o.name)]));
-          const kept = withoutDeadNodes(b.graph).nodes.map((n) => n.outputs[0]!);
+          const kept = withoutDeadNodes(b.graph).nodes.map((n) => n.outputs[0]);
           expect(kept).toEqual(values.filter((v) => expected.has(v)));
         },
       ),

@@ -31,7 +31,7 @@ interface Case {
   readonly directions?: number;
 }
 
-const lastOf = (op: string) => (graph: Graph) => graph.nodes.findLast((node) => node.op === op)!.inputs[0]!;
+const lastOf = (op: string) => (graph: Graph) => graph.nodes.findLast((node) => node.op === op)!.inputs[0];
 
 const cases: Case[] = [
   {
@@ -65,12 +65,12 @@ function picture(dims: readonly number[]): Array64 {
 }
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Array.from(a, (v, i) => v * b[i]!).reduce((sum, v) => sum + v, 0);
+  Array.from(a, (v, i) => v * b[i]).reduce((sum, v) => sum + v, 0);
 
 describe("models that others trained and converted", () => {
   it.each(cases)("$file, $what: the gradient predicts what small steps do", async (c) => {
     const read = await readOnnx(await readFile(join(folder, c.file)), c.file);
-    const input = read.inputs[0]!.name;
+    const input = read.inputs[0].name;
     const feature = c.feature(read);
     const cut = withoutDeadNodes({ ...read, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
     const prepared = await prepareGraph(nodeRuntime({ threads: 1 }), cut, { [input]: c.dims });
@@ -79,13 +79,13 @@ describe("models that others trained and converted", () => {
     const [before] = await resultsOf({ ...cut, inputs: prepared.inputs }, { [input]: x });
     const [after] = await resultsOf(prepared, { [input]: x });
     const scale = Math.sqrt(dot(before!.data, before!.data));
-    const difference = before!.data.map((v, i) => v - after!.data[i]!);
+    const difference = before!.data.map((v, i) => v - after!.data[i]);
     expect(Math.sqrt(dot(difference, difference))).toBeLessThan(1e-5 * scale);
 
     const random = randomNumbers(1);
     const cotangent = randomArray(after!.dims, random);
     const { gradients } = await pullbackOf(prepared, { [input]: x }, [input], [cotangent]);
-    const gradient = gradients[0]!;
+    const gradient = gradients[0];
     const norm = Math.sqrt(dot(gradient, gradient));
     // Central differences in float32, over networks with kinks: within a hundredth of the gradient's length.
     const step = 1e-3;
@@ -93,7 +93,7 @@ describe("models that others trained and converted", () => {
       const value = async (sign: number): Promise<number> => {
         const moved = array64(
           c.dims,
-          x.data.map((v, i) => v + sign * step * direction[i]!),
+          x.data.map((v, i) => v + sign * step * direction[i]),
         );
         const [result] = await resultsOf(prepared, { [input]: moved });
         return dot(result!.data, cotangent.data);
@@ -105,7 +105,7 @@ describe("models that others trained and converted", () => {
     for (let k = 0; k < (c.directions ?? 1); k++) {
       const other = randomArray(c.dims, random).data;
       const length = Math.sqrt(dot(other, other));
-      const unit = Array.from(other, (v, i) => v / length + 0.5 * uphill[i]!);
+      const unit = Array.from(other, (v, i) => v / length + 0.5 * uphill[i]);
       expect(Math.abs((await along(unit)) - dot(gradient, unit))).toBeLessThan(0.01 * norm);
     }
 
@@ -117,7 +117,7 @@ describe("models that others trained and converted", () => {
       const pulled = await compiled.pullback(feeds, saved, Float32Array.from(cotangent.data));
       await compiled.release();
       expect(relativeError(value, after!.data), activations).toBeLessThan(1e-5);
-      expect(relativeError(pulled[input]!, gradient), activations).toBeLessThan(1e-5);
+      expect(relativeError(pulled[input], gradient), activations).toBeLessThan(1e-5);
     }
   });
 });

@@ -43,7 +43,7 @@ describe("tracing", () => {
   it("folds shape arithmetic into constants at the batch asked for", async () => {
     const traced = await trace(runtime, tokens(), { x: [5, 3, 2, 4] });
     expect(traced.nodes.map((node) => node.op)).toEqual(["Reshape", "Transpose", "Relu"]);
-    const target = traced.constants.get(traced.nodes[0]!.inputs[1]!)!;
+    const target = traced.constants.get(traced.nodes[0].inputs[1])!;
     expect(Array.from(numbersOf(target))).toEqual([5, 3, -1]);
     expect(traced.constants.size).toBe(1);
   });
@@ -59,7 +59,7 @@ describe("tracing", () => {
     b.output(b.op("Add", [b.op("Mul", [x, weight]), counts]), { dims: ["n", 2, 3] });
     const traced = await trace(runtime, b.graph, { x: [4, 2, 3] });
     expect(traced.nodes.map((node) => node.op)).toEqual(["Mul", "Add"]);
-    const folded = traced.nodes.map((node) => Array.from(numbersOf(traced.constants.get(node.inputs[1]!)!)));
+    const folded = traced.nodes.map((node) => Array.from(numbersOf(traced.constants.get(node.inputs[1])!)));
     expect(folded[0]).toEqual([0, 1, 2].map((v) => Math.fround(Math.exp(v))));
     expect(folded[1]).toEqual([2 + 4 * 2 * 3]);
   });
@@ -77,8 +77,8 @@ describe("tracing", () => {
     const batches = [3, 1, 2, 7];
     const traced = await Promise.all([await at(batches[0]), ...batches.slice(1).map((n) => at(n))]);
     for (const [i, { types, inputs }] of traced.entries()) {
-      expect(types.get("active")!.dims).toEqual([batches[i]!, 8, 3]);
-      expect(inputs[0]!.dims).toEqual([batches[i]!, 3, 2, 4]);
+      expect(types.get("active")!.dims).toEqual([batches[i], 8, 3]);
+      expect(inputs[0].dims).toEqual([batches[i], 3, 2, 4]);
     }
     // Element types and one run of the graph for all, and one fold of its shape arithmetic each.
     expect(sessions).toBe(2 + batches.length);

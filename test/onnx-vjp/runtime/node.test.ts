@@ -10,7 +10,7 @@ const runtime = nodeRuntime({ threads: 1 });
 // Small outputs are copied by the binding, large ones are written where they are wanted.
 describe.each([1, 5000])("%i numbers for each one", (times) => {
   const many = (...values: number[]) =>
-    Float32Array.from({ length: values.length * times }, (_, i) => values[i % values.length]!);
+    Float32Array.from({ length: values.length * times }, (_, i) => values[i % values.length]);
   const tensor = (...values: number[]) => new Tensor("float32", many(...values), [values.length * times]);
   const size = 3 * times;
 

@@ -63,10 +63,10 @@ const shapes: fc.Arbitrary<Shape> = fc
   // A gradient of few elements may cancel to nearly nothing, and its relative error says nothing then.
   .filter((s) => Math.min(sizeOf(inDims(s)), sizeOf(outDims(s))) >= 4);
 
-const reach = ({ kernel, dilations }: Shape) => kernel.map((k, i) => (k - 1) * dilations[i]! + 1);
+const reach = ({ kernel, dilations }: Shape) => kernel.map((k, i) => (k - 1) * dilations[i] + 1);
 
 const outSize = (s: Shape): number[] =>
-  s.size.map((size, i) => Math.floor((size + s.begin[i]! + s.end[i]! - reach(s)[i]!) / s.strides[i]!) + 1);
+  s.size.map((size, i) => Math.floor((size + s.begin[i] + s.end[i] - reach(s)[i]) / s.strides[i]) + 1);
 
 const inDims = (s: Shape) => [s.n, s.group * s.inPerGroup, ...s.size];
 const outDims = (s: Shape) => [s.n, s.group * s.outPerGroup, ...outSize(s)];
@@ -83,10 +83,10 @@ function eachTap(s: Shape, visit: (x: number, w: number, y: number) => void): vo
     for (let w = 0; w < taps; w++) {
       let x = 0;
       for (const [i, size] of s.size.entries()) {
-        const o = Math.floor(y / ys[i]!) % out[i]!;
-        const t = Math.floor(w / ws[i]!) % s.kernel[i]!;
-        const at = o * s.strides[i]! - s.begin[i]! + t * s.dilations[i]!;
-        x = at < 0 || at >= size || x < 0 ? -1 : x + at * xs[i]!;
+        const o = Math.floor(y / ys[i]) % out[i];
+        const t = Math.floor(w / ws[i]) % s.kernel[i];
+        const at = o * s.strides[i] - s.begin[i] + t * s.dilations[i];
+        x = at < 0 || at >= size || x < 0 ? -1 : x + at * xs[i];
       }
       if (x >= 0) met.push([x, w, y]);
     }
@@ -108,10 +108,10 @@ function convolve(s: Shape, x: Array64, w: Array64, bias?: Array64): Array64 {
   const y = array64(outDims(s));
   const area = sizeOf(outSize(s));
   for (let i = 0; bias && i < y.data.length; i++) {
-    y.data[i] = bias.data[Math.floor(i / area) % bias.data.length]!;
+    y.data[i] = bias.data[Math.floor(i / area) % bias.data.length];
   }
   eachTap(s, (i, k, o) => {
-    y.data[o]! += x.data[i]! * w.data[k]!;
+    y.data[o] += x.data[i] * w.data[k];
   });
   return y;
 }
@@ -120,7 +120,7 @@ function convolve(s: Shape, x: Array64, w: Array64, bias?: Array64): Array64 {
 function scatter(s: Shape, y: Array64, w: Array64): Array64 {
   const x = array64(inDims(s));
   eachTap(s, (i, k, o) => {
-    x.data[i]! += y.data[o]! * w.data[k]!;
+    x.data[i] += y.data[o] * w.data[k];
   });
   return x;
 }
@@ -195,7 +195,7 @@ describe("Conv", () => {
   ])(
     "of %s has the adjoint as its gradient",
     async (_, s) => {
-      const random = randomNumbers(s.size[0]!);
+      const random = randomNumbers(s.size[0]);
       const weight = randomArray(weightDims(s), random);
       const cotangent = randomArray(outDims(s), random);
       const expected = scatter(s, cotangent, weight).data;
@@ -203,7 +203,7 @@ describe("Conv", () => {
       const y = b.op("Conv", [b.input("x", inDims(s)), b.floats(weight.dims, weight.data)], attributesOf(s));
       b.output(y, { dims: outDims(s) });
       const { gradients } = await pullbackOf(b.graph, { x: array64(inDims(s)) }, ["x"], [cotangent]);
-      const error = gradients[0]!.map((g, i) => Math.abs(g - expected[i]!));
+      const error = gradients[0].map((g, i) => Math.abs(g - expected[i]));
       expect(Math.max(...error)).toBeLessThan(1e-4);
     },
     60_000,
@@ -227,9 +227,9 @@ describe("ConvTranspose", () => {
         const random = randomNumbers(seed);
         // Its input is the convolution's output; positions that no window reaches need output padding.
         const rest = outSize(s).map(
-          (o, i) => s.size[i]! - ((o - 1) * s.strides[i]! + reach(s)[i]! - s.begin[i]! - s.end[i]!),
+          (o, i) => s.size[i] - ((o - 1) * s.strides[i] + reach(s)[i] - s.begin[i] - s.end[i]),
         );
-        fc.pre(rest.every((r, i) => r >= 0 && r < Math.max(s.strides[i]!, s.dilations[i]!)));
+        fc.pre(rest.every((r, i) => r >= 0 && r < Math.max(s.strides[i], s.dilations[i])));
         await checkRule({
           op: "ConvTranspose",
           attributes: { ...attributesOf(s), output_padding: ints(rest) },

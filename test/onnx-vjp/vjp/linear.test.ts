@@ -61,11 +61,11 @@ describe("linear rules", () => {
           const matrices =
             lead.length === 0
               ? vector
-              : randomArray(right ? [...lead, k] : [...lead.slice(1), k, lead[0]!], random);
+              : randomArray(right ? [...lead, k] : [...lead.slice(1), k, lead[0]], random);
           const inputs = right ? [matrices, vector] : [vector, matrices];
           await checkRule({
             op: "MatMul",
-            inputs: inputs.map((x, i) => ({ ...x, variable: [a!, b!][i]! })),
+            inputs: inputs.map((x, i) => ({ ...x, variable: [a!, b!][i] })),
             reference: matmul,
             seed: seed + 1,
           });
@@ -148,7 +148,7 @@ describe("linear rules", () => {
                 product.data.map((v, i) => {
                   const row = full?.dims[0] === 1 ? 0 : Math.floor(i / n);
                   const column = full?.dims[1] === 1 ? 0 : i % n;
-                  return alpha * v + (full ? beta * full.data[row * full.dims[1]! + column]! : 0);
+                  return alpha * v + (full ? beta * full.data[row * full.dims[1]! + column] : 0);
                 }),
               );
             },
@@ -184,14 +184,14 @@ describe("linear rules", () => {
       fc.asyncProperty(fc.array(size, { minLength: 26, maxLength: 26 }), fc.nat(), async (sizes, seed) => {
         const random = randomNumbers(seed);
         const dims = (term: string, k: number): number[] =>
-          [...term].map((l) => (ones[k]?.includes(l) ? 1 : sizes[l.charCodeAt(0) - 97]!));
+          [...term].map((l) => (ones[k]?.includes(l) ? 1 : sizes[l.charCodeAt(0) - 97]));
         for (const variables of [operands.map(() => true), operands.map((_, i) => i === 0)]) {
           await checkRule({
             op: "Einsum",
             attributes: { equation: text(equation) },
             inputs: operands.map((term, k) => ({
               ...randomArray(dims(term, k), random),
-              variable: variables[k]!,
+              variable: variables[k],
             })),
             reference: (arrays) => einsum(operands, result, arrays),
             seed: seed + 1,
@@ -210,7 +210,7 @@ describe("linear rules", () => {
       reference: ([x]) =>
         array64(
           [3],
-          [0, 1, 2].map((i) => x!.data[4 * i]!),
+          [0, 1, 2].map((i) => x!.data[4 * i]),
         ),
     });
     await expect(diagonal).rejects.toThrow(ModelError);

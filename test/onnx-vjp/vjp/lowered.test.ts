@@ -84,7 +84,7 @@ describe("LRN", () => {
 /** A grid whose points lie a little away from pixels and borders, where the derivative jumps. */
 function grid(dims: readonly number[], sizes: readonly number[], aligned: boolean, scale: number): Array64 {
   return build(dims, (index) => {
-    const size = sizes[sizes.length - 1 - index.at(-1)!]!;
+    const size = sizes[sizes.length - 1 - index.at(-1)!];
     for (;;) {
       const g = Math.fround(random() * scale);
       const x = aligned ? ((g + 1) / 2) * (size - 1) : ((g + 1) * size - 1) / 2;
@@ -165,24 +165,22 @@ describe("DeformConv", () => {
     const pads = list("pads", [0, 0, 0, 0]);
     const out = [0, 1].map(
       (i) =>
-        Math.floor(
-          (x[i + 2]! + pads[i]! + pads[i + 2]! - dilations[i]! * (w[i + 2]! - 1) - 1) / strides[i]!,
-        ) + 1,
+        Math.floor((x[i + 2] + pads[i] + pads[i + 2] - dilations[i] * (w[i + 2] - 1) - 1) / strides[i]) + 1,
     );
-    const taps = w[2]! * w[3]!;
+    const taps = w[2] * w[3];
     const offset = awayFrom(
       [-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2],
-      [x[0]!, offsetGroups * taps * 2, ...out],
+      [x[0], offsetGroups * taps * 2, ...out],
       3,
       2,
       0.02,
     );
-    const mask = normal(x[0]!, offsetGroups * taps, ...out);
+    const mask = normal(x[0], offsetGroups * taps, ...out);
     await checkOperator({
       op: "DeformConv",
       opset: 19,
       attributes,
-      inputs: [variable(normal(...x)), normal(...w), variable(offset), normal(w[0]!), variable(mask)],
+      inputs: [variable(normal(...x)), normal(...w), variable(offset), normal(w[0]), variable(mask)],
     });
   });
 });
@@ -205,24 +203,23 @@ describe("Col2Im", () => {
     ];
     const blocks = image.map(
       (size, i) =>
-        Math.floor((size + pads[i]! + pads[i + 2]! - dilations[i]! * (block[i]! - 1) - 1) / strides[i]!) + 1,
+        Math.floor((size + pads[i] + pads[i + 2] - dilations[i] * (block[i] - 1) - 1) / strides[i]) + 1,
     );
     const [n, channels] = [2, 3];
-    const count = blocks[0]! * blocks[1]!;
+    const count = blocks[0] * blocks[1];
     const reference = ([x]: readonly Array64[]): Array64 => {
       const out = array64([n, channels, ...image]);
       for (const [e, value] of x!.data.entries()) {
         const [l, row] = [e % count, Math.floor(e / count)];
-        const [t, c] = [row % (block[0]! * block[1]!), Math.floor(row / (block[0]! * block[1]!))];
-        const y =
-          Math.floor(l / blocks[1]!) * strides[0]! - pads[0]! + Math.floor(t / block[1]!) * dilations[0]!;
-        const z = (l % blocks[1]!) * strides[1]! - pads[1]! + (t % block[1]!) * dilations[1]!;
-        if (y < 0 || z < 0 || y >= image[0]! || z >= image[1]!) continue;
-        out.data[c * image[0]! * image[1]! + y * image[1]! + z]! += value;
+        const [t, c] = [row % (block[0] * block[1]), Math.floor(row / (block[0] * block[1]))];
+        const y = Math.floor(l / blocks[1]) * strides[0] - pads[0] + Math.floor(t / block[1]) * dilations[0];
+        const z = (l % blocks[1]) * strides[1] - pads[1] + (t % block[1]) * dilations[1];
+        if (y < 0 || z < 0 || y >= image[0] || z >= image[1]) continue;
+        out.data[c * image[0]! * image[1]! + y * image[1]! + z] += value;
       }
       return out;
     };
-    const x = normal(n, channels * block[0]! * block[1]!, count);
+    const x = normal(n, channels * block[0] * block[1], count);
     const sizes = [of("int64", [2], image), of("int64", [2], block)];
     await checkLinear("Col2Im", 18, attributes, x, sizes, reference);
   });
@@ -246,7 +243,7 @@ async function checkLinear(
   );
   b.output(b.op(op, [b.input("x", x.dims), ...names], attributes), { dims: [] });
   const apply = async (value: Array64): Promise<Array64> =>
-    reference?.([value]) ?? (await runGraph(b.graph, { x: value }))[0]!;
+    reference?.([value]) ?? (await runGraph(b.graph, { x: value }))[0];
   const prepared = await prepareGraph(nodeRuntime({ threads: 1 }), b.graph, { x: x.dims });
   const [y] = await runGraph(prepared, { x });
   const expected = await apply(x);
@@ -260,9 +257,9 @@ async function checkLinear(
     const unit = array64(x.dims);
     unit.data[e] = 1;
     const { data } = await apply(unit);
-    transposed[e] = data.reduce((sum, v, i) => sum + (v - origin[i]!) * cotangent.data[i]!, 0);
+    transposed[e] = data.reduce((sum, v, i) => sum + (v - origin[i]) * cotangent.data[i], 0);
   }
-  expect(relativeError(gradients[0]!, transposed)).toBeLessThan(1e-5);
+  expect(relativeError(gradients[0], transposed)).toBeLessThan(1e-5);
 }
 
 describe("DFT", () => {
@@ -321,7 +318,10 @@ describe("recurrent layers", () => {
     ];
     const outputs = isLstm ? 3 : 2;
     return checkOperator({
-      ...{ op, opset, inputs, outputs },
+      op,
+      opset,
+      inputs,
+      outputs,
       of: Array.from({ length: outputs }, (_, i) => i),
       attributes: {
         hidden_size: int(hidden),

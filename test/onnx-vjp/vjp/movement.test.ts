@@ -21,7 +21,7 @@ const indices = (values: readonly number[], dims: readonly number[] = [values.le
   ...array64(dims, values),
   dtype: "int64" as const,
 });
-const reshaped = (dims: readonly number[]) => (xs: readonly Array64[]) => array64(dims, xs[0]!.data);
+const reshaped = (dims: readonly number[]) => (xs: readonly Array64[]) => array64(dims, xs[0].data);
 /** A shape and one of its axes, counted from either end. */
 const shapeAndAxis = (options = {}) =>
   shapes({ minLength: 1, ...options }).chain((dims) =>
@@ -46,7 +46,7 @@ describe("rules of operators that keep the order of elements", () => {
           op: "Flatten",
           inputs: [x],
           attributes: { axis: int(1) },
-          reference: reshaped([dims[0]!, size / dims[0]!]),
+          reference: reshaped([dims[0], size / dims[0]]),
           seed,
         });
         await checkRule({
@@ -96,11 +96,11 @@ describe("rules of operators that reorder", () => {
           inputs: [variable(dims, seed)],
           reference: ([x]) =>
             build(
-              perm.map((p) => dims[p]!),
+              perm.map((p) => dims[p]),
               (i) =>
                 at(
                   x!,
-                  dims.map((_, axis) => i[perm.indexOf(axis)]!),
+                  dims.map((_, axis) => i[perm.indexOf(axis)]),
                 ),
             ),
           seed,
@@ -189,10 +189,10 @@ describe("rules of operators that cut and join", () => {
                 sizes.reduce((a, b) => a + b),
               ),
               (index) => {
-                let position = index[axis]!;
+                let position = index[axis];
                 let k = 0;
-                while (position >= sizes[k]!) position -= sizes[k++]!;
-                return at(xs[k]!, replace(index, axis, position));
+                while (position >= sizes[k]) position -= sizes[k++];
+                return at(xs[k], replace(index, axis, position));
               },
             ),
           seed,
@@ -212,7 +212,7 @@ describe("rules of operators that cut and join", () => {
     });
     await fc.assert(
       fc.asyncProperty(cases, async ({ shape: { dims, axis, fromEnd }, sizes, even, used, seed }) => {
-        const parts = even ? sizes.map(() => sizes[0]!) : sizes;
+        const parts = even ? sizes.map(() => sizes[0]) : sizes;
         const total = parts.reduce((a, b) => a + b);
         const some = parts.flatMap((_, k) => (used[k] ? [k] : []));
         const of = some.length > 0 ? some : [0];
@@ -226,7 +226,7 @@ describe("rules of operators that cut and join", () => {
           reference: ([x]) =>
             of.map((k) => {
               const start = parts.slice(0, k).reduce((a, b) => a + b, 0);
-              return build(replace(dims, axis, parts[k]!), (i) => at(x!, replace(i, axis, i[axis]! + start)));
+              return build(replace(dims, axis, parts[k]), (i) => at(x!, replace(i, axis, i[axis] + start)));
             }),
           seed,
         });
@@ -280,7 +280,7 @@ describe("rules of operators that cut and join", () => {
               (index) =>
                 at(
                   x!,
-                  index.map((i, axis) => taken[axis]![i]!),
+                  index.map((i, axis) => taken[axis][i]!),
                 ),
             ),
           seed,
@@ -312,11 +312,11 @@ describe("rules of operators that cut and join", () => {
           inputs: [variable(dims, seed), indices(repeats)],
           reference: ([x]) =>
             build(
-              dims.map((d, i) => d * repeats[i]!),
+              dims.map((d, i) => d * repeats[i]),
               (index) =>
                 at(
                   x!,
-                  index.map((v, i) => v % dims[i]!),
+                  index.map((v, i) => v % dims[i]),
                 ),
             ),
           seed,
@@ -393,9 +393,9 @@ describe("the rule of Pad", () => {
           ],
           reference: ([x]) =>
             build(
-              dims.map((d, i) => d + begins[i]! + ends[i]!),
+              dims.map((d, i) => d + begins[i] + ends[i]),
               (index) => {
-                const from = index.map((v, i) => source[mode]!(v - begins[i]!, dims[i]!));
+                const from = index.map((v, i) => source[mode](v - begins[i], dims[i]));
                 return from.includes(undefined) ? value : at(x!, from as number[]);
               },
             ),
@@ -412,14 +412,14 @@ describe("rules of gathers and scatters", () => {
     build([...dims.slice(0, axis), ...picked.dims, ...dims.slice(axis + 1)], (index) => {
       const rank = picked.dims.length;
       const p = at(picked, index.slice(axis, axis + rank));
-      const row = p < 0 ? p + dims[axis]! : p;
-      return at(xs[0]!, [...index.slice(0, axis), row, ...index.slice(axis + rank)]);
+      const row = p < 0 ? p + dims[axis] : p;
+      return at(xs[0], [...index.slice(0, axis), row, ...index.slice(axis + rank)]);
     });
 
   it("Gather of one row by a scalar index (the class token)", async () => {
     await fc.assert(
       fc.asyncProperty(shapeAndAxis(), fc.nat(), async ({ dims, axis, fromEnd }, seed) => {
-        const picked = array64([], [fromEnd ? -1 : seed % dims[axis]!]);
+        const picked = array64([], [fromEnd ? -1 : seed % dims[axis]]);
         await checkRule({
           op: "Gather",
           attributes: { axis: int(axis) },
@@ -440,10 +440,10 @@ describe("rules of gathers and scatters", () => {
         fromEnd: fc.constant(fromEnd),
         picked: fc.oneof(
           fc
-            .tuple(fc.nat({ max: dims[axis]! - 1 }), fc.nat({ max: dims[axis]! - 1 }))
+            .tuple(fc.nat({ max: dims[axis] - 1 }), fc.nat({ max: dims[axis] - 1 }))
             .map(([a, b]) => Array.from({ length: Math.abs(a - b) + 1 }, (_, i) => Math.min(a, b) + i)),
-          fc.shuffledSubarray([...new Array(dims[axis]!).keys()], { minLength: 1 }),
-          fc.array(fc.integer({ min: -dims[axis]!, max: dims[axis]! - 1 }), { minLength: 1, maxLength: 8 }),
+          fc.shuffledSubarray([...new Array(dims[axis]).keys()], { minLength: 1 }),
+          fc.array(fc.integer({ min: -dims[axis], max: dims[axis] - 1 }), { minLength: 1, maxLength: 8 }),
         ),
         column: fc.boolean(),
         seed: fc.nat(),
@@ -471,7 +471,7 @@ describe("rules of gathers and scatters", () => {
         shapeAndAxis({ maxLength: 3 }),
         fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
         async ({ dims, axis, fromEnd }, numbers) => {
-          const size = dims[axis]!;
+          const size = dims[axis];
           const picked = numbers.map((v) => (v % size) - (v % 2 === 1 ? size : 0));
           const b = new GraphBuilder();
           const x = b.input("x", dims);
@@ -488,7 +488,7 @@ describe("rules of gathers and scatters", () => {
               return hit ? sum + at(cotangent, replace(index, axis, k)) : sum;
             }, 0),
           );
-          expect(relativeError(gradients[0]!, expected.data)).toBeLessThan(1e-6);
+          expect(relativeError(gradients[0], expected.data)).toBeLessThan(1e-6);
         },
       ),
       { numRuns: 12 },
@@ -504,8 +504,8 @@ describe("rules of gathers and scatters", () => {
     const cotangent = randomArray([1, 2 * size, 2], randomNumbers(5));
     const { gradients, ops } = await pullbackOf(b.graph, { x: array64([1, size, 2]) }, ["x"], [cotangent]);
     const expected = new Float64Array(2 * size);
-    for (const [e, v] of cotangent.data.entries()) expected[2 * picked[e >> 1]! + (e % 2)]! += v;
-    expect(relativeError(gradients[0]!, expected)).toBeLessThan(1e-6);
+    for (const [e, v] of cotangent.data.entries()) expected[2 * picked[e >> 1]! + (e % 2)] += v;
+    expect(relativeError(gradients[0], expected)).toBeLessThan(1e-6);
     expect(ops).not.toContain("MatMul");
   });
 
@@ -513,7 +513,7 @@ describe("rules of gathers and scatters", () => {
     await fc.assert(
       fc.asyncProperty(shapeAndAxis({ max: 3 }), fc.nat(), async ({ dims, axis, fromEnd }, seed) => {
         const random = randomNumbers(seed);
-        const size = dims[axis]!;
+        const size = dims[axis];
         const shape = replace(dims, axis, size + 1);
         const picked = build(shape, () => Math.floor(((random() + 1) / 2) * size * 0.999));
         await checkRule({
@@ -544,7 +544,7 @@ describe("rules of gathers and scatters", () => {
       fc.asyncProperty(cases, async ({ dims, batched, depth, count, seed }) => {
         const random = randomNumbers(seed);
         const tuples = build([...dims.slice(0, batched), count, depth], (index) => {
-          const size = dims[batched + index.at(-1)!]!;
+          const size = dims[batched + index.at(-1)!];
           return Math.floor(((random() + 1) / 2) * size * 0.999) - (seed % 2) * size;
         });
         await checkRule({
@@ -556,7 +556,7 @@ describe("rules of gathers and scatters", () => {
               const tuple = index.slice(0, batched + 1);
               const picked = Array.from({ length: depth }, (_, k) => {
                 const p = at(tuples, [...tuple, k]);
-                return p < 0 ? p + dims[batched + k]! : p;
+                return p < 0 ? p + dims[batched + k] : p;
               });
               return at(x!, [...index.slice(0, batched), ...picked, ...index.slice(batched + 1)]);
             }),
@@ -584,7 +584,7 @@ describe("rules of gathers and scatters", () => {
             const out = array64(data!.dims, data!.data);
             for (const [e, place] of places.data.entries()) {
               const target = Math.floor(e / (size - 1)) * size + place;
-              out.data[target] = updates!.data[e]! + (reduction === "add" ? out.data[target]! : 0);
+              out.data[target] = updates!.data[e] + (reduction === "add" ? out.data[target] : 0);
             }
             return out;
           },

@@ -49,7 +49,7 @@ describe("normalization rules", () => {
               alongAxes(x!, axes, (slice) =>
                 normalize(
                   slice,
-                  (i) => scale!.data[i]!,
+                  (i) => scale!.data[i],
                   (i) => bias?.data[i] ?? 0,
                 ),
               ),
@@ -82,7 +82,7 @@ describe("normalization rules", () => {
             reference: ([x, scale]) =>
               alongAxes(x!, [axis], (slice) => {
                 const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
-                return slice.map((v, i) => (v / Math.sqrt(square + epsilon)) * scale!.data[i]!);
+                return slice.map((v, i) => (v / Math.sqrt(square + epsilon)) * scale!.data[i]);
               }),
             seed: seed + 1,
           });
@@ -117,8 +117,8 @@ describe("normalization rules", () => {
                 (slice, index) =>
                   normalize(
                     slice,
-                    () => scale!.data[index[1]!]!,
-                    () => bias!.data[index[1]!]!,
+                    () => scale!.data[index[1]!],
+                    () => bias!.data[index[1]!],
                   ),
               ),
             seed: seed + 1,
@@ -155,8 +155,8 @@ describe("normalization rules", () => {
                 x!.dims,
                 x!.data.map((v, i) => {
                   const k = Math.floor(i / inner) % channels;
-                  const deviation = Math.sqrt(variance!.data[k]! + epsilon);
-                  return ((v - mean!.data[k]!) / deviation) * scale!.data[k]! + bias!.data[k]!;
+                  const deviation = Math.sqrt(variance!.data[k] + epsilon);
+                  return ((v - mean!.data[k]) / deviation) * scale!.data[k] + bias!.data[k];
                 }),
               );
             },

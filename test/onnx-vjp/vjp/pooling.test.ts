@@ -20,11 +20,11 @@ interface Pool {
 /** ONNX's output size; with ceil_mode, a last window that would begin in the padding behind is dropped. */
 function outSize(p: Pool): number[] {
   return p.kernel.map((k, i) => {
-    const size = p.dims[i + 2]!;
-    const room = size + p.begin[i]! + p.end[i]! - (k - 1) * p.dilations[i]! - 1;
-    if (!p.ceil) return Math.floor(room / p.strides[i]!) + 1;
-    const out = Math.ceil(room / p.strides[i]!) + 1;
-    return (out - 1) * p.strides[i]! >= size + p.begin[i]! ? out - 1 : out;
+    const size = p.dims[i + 2];
+    const room = size + p.begin[i] + p.end[i] - (k - 1) * p.dilations[i] - 1;
+    if (!p.ceil) return Math.floor(room / p.strides[i]) + 1;
+    const out = Math.ceil(room / p.strides[i]) + 1;
+    return (out - 1) * p.strides[i] >= size + p.begin[i] ? out - 1 : out;
   });
 }
 
@@ -49,7 +49,7 @@ const pools = (options: { dilated: boolean }): fc.Arbitrary<Pool> =>
     )
     .map(({ batch, channels, size, ...rest }) => ({ dims: [batch, channels, ...size], ...rest }))
     // ONNX Runtime wants pads below the kernel, and every window to meet the input somewhere.
-    .filter((p) => p.kernel.every((k, i) => p.begin[i]! < k && p.end[i]! < k))
+    .filter((p) => p.kernel.every((k, i) => p.begin[i] < k && p.end[i] < k))
     .filter((p) => outSize({ ...p, ceil: false }).every((o) => o >= 1))
     .filter((p) => windows(p).every((w) => w.inside.length > 0));
 
@@ -76,9 +76,9 @@ function windows(p: Pool): WindowAt[] {
         rest %= inner;
         return index;
       });
-      const position = o.map((v, i) => v * p.strides[i]! - p.begin[i]! + tap[i]! * p.dilations[i]!);
-      if (position.every((v, i) => v >= 0 && v < p.dims[i + 2]!)) inside.push(position);
-      if (position.every((v, i) => v < p.dims[i + 2]! + p.end[i]!)) padded++;
+      const position = o.map((v, i) => v * p.strides[i] - p.begin[i] + tap[i] * p.dilations[i]);
+      if (position.every((v, i) => v >= 0 && v < p.dims[i + 2])) inside.push(position);
+      if (position.every((v, i) => v < p.dims[i + 2] + p.end[i])) padded++;
     }
     list.push({ inside, padded });
     return 0;
@@ -90,8 +90,8 @@ function windows(p: Pool): WindowAt[] {
 function pooled(p: Pool, x: Array64, reduce: (values: number[], window: WindowAt) => number): Array64 {
   const out = outSize(p);
   const all = windows(p);
-  return build([p.dims[0]!, p.dims[1]!, ...out], ([n, c, ...o]) => {
-    const window = all[o.reduce((flat, v, i) => flat * out[i]! + v, 0)]!;
+  return build([p.dims[0], p.dims[1], ...out], ([n, c, ...o]) => {
+    const window = all[o.reduce((flat, v, i) => flat * out[i]! + v, 0)];
     return reduce(
       window.inside.map((position) => at(x, [n!, c!, ...position])),
       window,
@@ -191,8 +191,8 @@ describe("pooling rules", () => {
     );
   const overAll = (x: Array64, reduce: (values: number[]) => number): Array64 => {
     const area = sizeOf(x.dims.slice(2));
-    return build([x.dims[0]!, x.dims[1]!, ...x.dims.slice(2).map(() => 1)], ([n, c]) => {
-      const start = (n! * x.dims[1]! + c!) * area;
+    return build([x.dims[0], x.dims[1], ...x.dims.slice(2).map(() => 1)], ([n, c]) => {
+      const start = (n! * x.dims[1] + c!) * area;
       return reduce(Array.from(x.data.slice(start, start + area)));
     });
   };

@@ -17,8 +17,8 @@ function reduce(
   const groups = new Map<string, number[]>();
   build(x.dims, (index) => {
     const key = index.map((v, i) => (axes.includes(i) ? 0 : v)).join();
-    const offset = index.reduce((sum, v, i) => sum * x.dims[i]! + v, 0);
-    groups.set(key, [...(groups.get(key) ?? []), x.data[offset]!]);
+    const offset = index.reduce((sum, v, i) => sum * x.dims[i] + v, 0);
+    groups.set(key, [...(groups.get(key) ?? []), x.data[offset]]);
     return 0;
   });
   const kept = x.dims.map((d, i) => (axes.includes(i) ? 1 : d));
@@ -99,7 +99,7 @@ describe("rules of reductions", () => {
     b.output(b.op("ReduceProd", [x]), { dims: [1] });
     const { gradients } = await pullbackOf(b.graph, { x: array64([3], values) }, ["x"], [array64([1], [1])]);
     // −0 is 0 here.
-    expect(gradients[0]!.map((v) => v + 0)).toEqual(expected);
+    expect(gradients[0].map((v) => v + 0)).toEqual(expected);
   });
 
   it("CumSum along any axis, from either end, with or without the element itself", async () => {
@@ -203,7 +203,7 @@ describe("rules of reductions", () => {
           const rows = [0, 1].map((r) =>
             Array.from(a!.data.slice(5 * r, 5 * r + 5)).sort((p, q) => (largest ? q - p : p - q)),
           );
-          return build([2, k], ([i, j]) => rows[i!]![j!]!);
+          return build([2, k], ([i, j]) => rows[i!][j!]!);
         },
       });
     },

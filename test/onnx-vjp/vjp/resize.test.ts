@@ -74,18 +74,18 @@ function resizer(
   const tables = dims.map((out, axis) =>
     scales[axis] === 1
       ? undefined
-      : Array.from({ length: out }, (_, o) => [...weights(p, o, from[axis]!, out, scales[axis]!)]),
+      : Array.from({ length: out }, (_, o) => [...weights(p, o, from[axis], out, scales[axis])]),
   );
   return ([x]) => {
     let y = x!;
     for (const [axis, table] of tables.entries()) {
       if (table === undefined) continue;
       const before = y;
-      const resized = before.dims.map((d, i) => (i === axis ? dims[axis]! : d));
+      const resized = before.dims.map((d, i) => (i === axis ? dims[axis] : d));
       y = build(resized, (index) => {
         const element = [...index];
         let sum = 0;
-        for (const [i, w] of table[index[axis]!]!) {
+        for (const [i, w] of table[index[axis]!]) {
           element[axis] = i;
           sum += w * at(before, element);
         }
@@ -178,7 +178,7 @@ describe("the rule of Resize", () => {
         fc.nat(),
         async (size, first, second, seed) => {
           const scales = [1, 1, first, second];
-          const dims = [2, 2, size, 8].map((d, i) => Math.floor(d * scales[i]!));
+          const dims = [2, 2, size, 8].map((d, i) => Math.floor(d * scales[i]));
           await checkRule({
             op: "Resize",
             attributes: attributesOf(p),

@@ -79,10 +79,10 @@ class BlockingPass extends Values {
     for (const input of node.inputs) if (input !== "") this.plainOf(input);
     this.nodes.push(node);
     for (const output of node.outputs) this.plain.add(output);
-    if (isTransposition(node, [0, 3, 1, 2])) this.channelsLast.set(node.outputs[0]!, node.inputs[0]!);
+    if (isTransposition(node, [0, 3, 1, 2])) this.channelsLast.set(node.outputs[0], node.inputs[0]);
     const dims = imageShape(node, this.constants, this.types);
     const { dtype = "float32" } = this.types.get(node.inputs[0] ?? "") ?? {};
-    if (dims && !this.types.has(node.outputs[0]!)) this.types.set(node.outputs[0]!, { dtype, dims });
+    if (dims && !this.types.has(node.outputs[0])) this.types.set(node.outputs[0], { dtype, dims });
   }
 
   finish(handOver: ReadonlySet<string>): Blocked {
@@ -114,24 +114,24 @@ class BlockingPass extends Values {
   private convolution(node: Node): boolean {
     if (node.op !== "Conv" || node.domain !== "") return false;
     const weight = this.constantInput(node, 1);
-    const dims = this.imageDims(node.inputs[0]!);
+    const dims = this.imageDims(node.inputs[0]);
     const bias = node.inputs[2] ? this.constantInput(node, 2) : undefined;
     if (!weight || !dims || (node.inputs[2] && !bias)) return false;
     const group = intAttribute(node, "group", 1);
     const shape = blockedConvolution(weight.dims, group, this.block);
-    if (shape === undefined || (shape.inputBlocked && !this.canBlock(node.inputs[0]!))) return false;
-    this.types.set(node.outputs[0]!, {
+    if (shape === undefined || (shape.inputBlocked && !this.canBlock(node.inputs[0]))) return false;
+    this.types.set(node.outputs[0], {
       dtype: "float32",
       dims: imageShape(node, this.constants, this.types)!,
     });
-    if (this.isSummed(node)) this.waiting.set(node.outputs[0]!, node);
+    if (this.isSummed(node)) this.waiting.set(node.outputs[0], node);
     else this.convolve(node);
     return true;
   }
 
   /** Whether nothing but the addition of another such image reads `node`'s output. */
   private isSummed(node: Node): boolean {
-    const output = node.outputs[0]!;
+    const output = node.outputs[0];
     const reader = this.links.onlyReader(output);
     if (reader?.op !== "Add" || reader.domain !== "") return false;
     const other = reader.inputs.find((input) => input !== output);
@@ -143,7 +143,7 @@ class BlockingPass extends Values {
   private convolve(node: Node, addition?: { sum: string; output: string }): void {
     const weight = this.constantInput(node, 1)!;
     const shape = blockedConvolution(weight.dims, intAttribute(node, "group", 1), this.block)!;
-    const input = shape.inputBlocked ? this.blockedOf(node.inputs[0]!) : this.plainOf(node.inputs[0]!);
+    const input = shape.inputBlocked ? this.blockedOf(node.inputs[0]) : this.plainOf(node.inputs[0]);
     const weightName = `${node.inputs[1]}/blocked${shape.group}`;
     if (!this.constants.has(weightName)) {
       this.constants.set(weightName, blockedWeight(weight, shape, this.block));
@@ -155,10 +155,10 @@ class BlockingPass extends Values {
       inputs.push(name);
     }
     if (addition) inputs.push(...(inputs.length < 3 ? [""] : []), this.blockedOf(addition.sum));
-    const raw = addition?.output ?? node.outputs[0]!;
+    const raw = addition?.output ?? node.outputs[0];
     const activation = this.activationAfter(raw);
     const output = activation?.node.outputs[0] ?? raw;
-    this.types.set(output, this.types.get(node.outputs[0]!)!);
+    this.types.set(output, this.types.get(node.outputs[0])!);
     if (activation) this.written.add(output);
     this.make(
       "Conv",
@@ -194,11 +194,11 @@ class BlockingPass extends Values {
   private sum(node: Node): boolean {
     const at = node.inputs.findLastIndex((input) => this.waiting.has(input));
     if (node.op !== "Add" || node.domain !== "" || at < 0) return false;
-    const convolution = this.waiting.get(node.inputs[at]!)!;
-    this.waiting.delete(node.inputs[at]!);
-    const output = node.outputs[0]!;
-    this.types.set(output, this.types.get(node.inputs[at]!)!);
-    this.convolve(convolution, { sum: node.inputs[1 - at]!, output });
+    const convolution = this.waiting.get(node.inputs[at])!;
+    this.waiting.delete(node.inputs[at]);
+    const output = node.outputs[0];
+    this.types.set(output, this.types.get(node.inputs[at])!);
+    this.convolve(convolution, { sum: node.inputs[1 - at], output });
     return true;
   }
 
@@ -217,17 +217,17 @@ class BlockingPass extends Values {
       if (images.length > 0) this.typed(node, images.at(-1)!);
       return false;
     }
-    const dims = String(this.imageDims(images[0]!));
+    const dims = String(this.imageDims(images[0]));
     if (images.some((input) => String(this.imageDims(input)) !== dims || !this.canBlock(input))) return false;
     this.typed(node, images.at(-1)!);
     const inputs = node.inputs.map((input) => (isScalar(input) ? input : this.blockedOf(input)));
-    this.make(node.op, inputs, node.outputs[0]!, node.attributes, node.domain);
+    this.make(node.op, inputs, node.outputs[0], node.attributes, node.domain);
     return true;
   }
 
   /** Notes the type of an element-wise operator's output, where the trace does not know it and its inputs' are known. */
   private typed(node: Node, like: string): void {
-    const output = node.outputs[0]!;
+    const output = node.outputs[0];
     const shapes = node.inputs.flatMap((input) => (input === "" ? [] : [this.types.get(input)?.dims]));
     if (this.types.has(output) || !shapes.every((dims) => dims !== undefined)) return;
     const dtype = elementwiseType(node, this.types.get(like)!.dtype);
@@ -236,11 +236,11 @@ class BlockingPass extends Values {
 
   /** Images interleaved along height or width (the phases of a strided convolution's cotangent). */
   private interleave(node: Node): boolean {
-    const found = this.interleavings.get(node.outputs[0]!);
+    const found = this.interleavings.get(node.outputs[0]);
     if (found === undefined) return false;
     const { axis, parts, inner } = found;
     for (const part of parts) this.beforeUse(part);
-    const dims = this.imageDims(parts[0]!);
+    const dims = this.imageDims(parts[0]);
     const alike = dims && parts.every((part) => String(this.imageDims(part)) === String(dims));
     if (
       !alike ||
@@ -253,7 +253,7 @@ class BlockingPass extends Values {
       }
       return false;
     }
-    const output = node.outputs[0]!;
+    const output = node.outputs[0];
     const [n, C, h, w] = dims as [number, number, number, number];
     const type = { dtype: "float32" as const, dims: dims.map((d, i) => (i === axis ? d * parts.length : d)) };
     this.types.set(output, type);
@@ -272,13 +272,13 @@ class BlockingPass extends Values {
 
   /** A transposition of a blocked image to one with the channels last. */
   private channelsToTheEnd(node: Node): boolean {
-    const input = node.inputs[0]!;
-    const output = node.outputs[0]!;
+    const input = node.inputs[0];
+    const output = node.outputs[0];
     if (!isTransposition(node, [0, 2, 3, 1])) return false;
     this.beforeUse(input);
     const { dtype, dims } = this.types.get(input) ?? {};
     if (!this.blocked.has(input) || dtype !== "float32" || dims === undefined) return false;
-    const attributes = { channels: int(dims[1]!), channels_last: int(1) };
+    const attributes = { channels: int(dims[1]), channels_last: int(1) };
     this.node("ReorderOutput", [nameOf(input)], output, attributes, blockedDomain);
     this.plain.add(output);
     this.types.set(output, { dtype, dims: imageShape(node, this.constants, this.types)! });
@@ -287,7 +287,7 @@ class BlockingPass extends Values {
 
   /** Pooling of a blocked image. */
   private pool(node: Node): boolean {
-    const [input, output] = [node.inputs[0] ?? "", node.outputs[0]!];
+    const [input, output] = [node.inputs[0] ?? "", node.outputs[0]];
     const pools = ["MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"];
     if (!pools.includes(node.op) || node.domain !== "" || node.outputs.length !== 1) return false;
     if (!this.blocked.has(input) || this.imageDims(output) === undefined) return false;

@@ -36,7 +36,7 @@ export function activationOf(node: Node, constants: ReadonlyMap<string, Constant
     case "Clip": {
       const [low, high] = [1, 2].map((at) => constants.get(node.inputs[at] ?? ""));
       if (!low || !high || sizeOf(low.dims) !== 1 || sizeOf(high.dims) !== 1) return undefined;
-      return { node, name, parameters: [numbersOf(low)[0]!, numbersOf(high)[0]!] };
+      return { node, name, parameters: [numbersOf(low)[0], numbersOf(high)[0]] };
     }
     default:
       return undefined;
@@ -55,18 +55,18 @@ export interface Interleaving {
 export function interleavings(graph: Graph, links: Links): Map<string, Interleaving> {
   const found = new Map<string, Interleaving>();
   for (const node of graph.nodes) {
-    const concat = node.op === "Reshape" ? links.producer(node.inputs[0]!) : undefined;
-    if (concat?.op !== "Concat" || links.onlyReader(concat.outputs[0]!) !== node) continue;
+    const concat = node.op === "Reshape" ? links.producer(node.inputs[0]) : undefined;
+    if (concat?.op !== "Concat" || links.onlyReader(concat.outputs[0]) !== node) continue;
     const inserted = intAttribute(concat, "axis", 0);
     if (inserted !== 3 && inserted !== 4) continue;
     const apart = concat.inputs.map((input) => links.producer(input));
     const parts = apart.flatMap((each) => {
       const axes = graph.constants.get(each?.inputs[1] ?? "");
-      const own = each?.op === "Unsqueeze" && links.onlyReader(each.outputs[0]!) === concat;
-      return own && axes && String(numbersOf(axes)) === String(inserted) ? [each.inputs[0]!] : [];
+      const own = each?.op === "Unsqueeze" && links.onlyReader(each.outputs[0]) === concat;
+      return own && axes && String(numbersOf(axes)) === String(inserted) ? [each.inputs[0]] : [];
     });
     if (parts.length !== apart.length) continue;
-    found.set(node.outputs[0]!, {
+    found.set(node.outputs[0], {
       axis: inserted - 1,
       parts,
       inner: [...new Set(apart.flatMap((each) => each ?? [])), concat],

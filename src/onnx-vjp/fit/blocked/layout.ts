@@ -65,7 +65,7 @@ export function blockedWeight(weight: Constant, shape: BlockedConvolution, block
       for (let t = 0; t < taps; t++) {
         for (let c = i; c < i + inner; c++, at += block) {
           if (c >= perGroup) continue;
-          for (let k = 0; k < outs; k++) to[at + k] = from[((o + k) * perGroup + c) * taps + t]!;
+          for (let k = 0; k < outs; k++) to[at + k] = from[((o + k) * perGroup + c) * taps + t];
         }
       }
     }

@@ -17,7 +17,7 @@ export function imageShape(
 ): readonly number[] | undefined {
   if (node.domain !== "") return undefined;
   const dims = types.get(node.inputs[0] ?? "")?.dims;
-  if (node.op === "Transpose") return dims && intsAttribute(node, "perm")?.map((axis) => dims[axis]!);
+  if (node.op === "Transpose") return dims && intsAttribute(node, "perm")?.map((axis) => dims[axis]);
   const second = constants.get(node.inputs[1] ?? "");
   if (!second) return undefined;
   switch (node.op) {
@@ -26,10 +26,10 @@ export function imageShape(
       const window = windowOf(node, second.dims.slice(2));
       const reach = reachOf(window);
       const space = dims.slice(2).map((size, i) => {
-        const covered = size + window.begin[i]! + window.end[i]! - reach[i]! - 1;
-        return Math.floor(covered / window.strides[i]!) + 1;
+        const covered = size + window.begin[i] + window.end[i] - reach[i] - 1;
+        return Math.floor(covered / window.strides[i]) + 1;
       });
-      return [dims[0]!, second.dims[0]!, ...space];
+      return [dims[0], second.dims[0], ...space];
     }
     case "ConvTranspose": {
       if (!dims) return undefined;
@@ -37,10 +37,10 @@ export function imageShape(
       const reach = reachOf(window);
       const extra = intsAttribute(node, "output_padding");
       const space = dims.slice(2).map((size, i) => {
-        const whole = (size - 1) * window.strides[i]! + reach[i]! + 1 + (extra?.[i] ?? 0);
-        return whole - window.begin[i]! - window.end[i]!;
+        const whole = (size - 1) * window.strides[i] + reach[i] + 1 + (extra?.[i] ?? 0);
+        return whole - window.begin[i] - window.end[i];
       });
-      return [dims[0]!, second.dims[1]! * intAttribute(node, "group", 1), ...space];
+      return [dims[0], second.dims[1] * intAttribute(node, "group", 1), ...space];
     }
     case "Expand":
     case "Reshape": {

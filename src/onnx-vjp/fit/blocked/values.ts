@@ -66,7 +66,7 @@ export class Values {
   /** The type of `value` blocked. */
   protected blockedType(value: string): TensorType {
     const { dtype, dims } = this.types.get(value)!;
-    return { dtype, dims: [dims[0]!, wholeBlocks(dims[1]!, this.block), ...dims.slice(2)] };
+    return { dtype, dims: [dims[0], wholeBlocks(dims[1], this.block), ...dims.slice(2)] };
   }
 
   /** Shape of an image that could be blocked, or undefined. */
@@ -103,7 +103,7 @@ export class Values {
     this.beforeUse(value);
     if (this.plain.has(value) || !this.blocked.has(value)) return value;
     const { dtype, dims } = this.types.get(value)!;
-    const attributes = { channels: int(dims[1]!), channels_last: int(0) };
+    const attributes = { channels: int(dims[1]), channels_last: int(0) };
     if (dtype === "float32") this.node("ReorderOutput", [nameOf(value)], value, attributes, blockedDomain);
     else {
       const float = this.cast(nameOf(value), `${nameOf(value)}/float`, "float32");

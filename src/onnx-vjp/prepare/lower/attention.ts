@@ -49,7 +49,7 @@ export const lowerAttention: Lowering = ({ node, b, type }) => {
   let weights = b.op("Softmax", [scores]);
   if (shared !== 1) weights = b.reshape(weights, [batch, keyHeads, shared * length, keys]);
   let out = b.op("MatMul", [weights, values.value]);
-  const outSize = values.dims[3]!;
+  const outSize = values.dims[3];
   if (shared !== 1) out = b.reshape(out, [batch, heads, length, outSize]);
   if (!flat) return [out];
   return [b.reshape(b.transpose(out, [0, 2, 1, 3]), [batch, length, heads * outSize])];

@@ -26,7 +26,7 @@ export const compositeLowerings: LoweringTable = {
 
   Gelu: ({ node, b }) => {
     const tanh = stringAttribute(node, "approximate", "none") === "tanh";
-    return [b.op(tanh ? "FastGelu" : "Gelu", [node.inputs[0]!], {}, "com.microsoft")];
+    return [b.op(tanh ? "FastGelu" : "Gelu", [node.inputs[0]], {}, "com.microsoft")];
   },
 
   // ONNX Runtime's operator takes a scale of the normalised shape, without broadcasting.
@@ -41,16 +41,16 @@ export const compositeLowerings: LoweringTable = {
   },
 
   SimplifiedLayerNormalization: ({ node, b, type }) => {
-    const { dims } = type(node.inputs[0]!);
+    const { dims } = type(node.inputs[0]);
     if (fromFront(intAttribute(node, "axis", -1), dims.length) === dims.length - 1) return undefined;
-    return rmsNormalization(b, node, node.inputs[1]!, dims, node.outputs.length);
+    return rmsNormalization(b, node, node.inputs[1], dims, node.outputs.length);
   },
 
   GroupNormalization: (context) => [groupNormalization(context)],
 
   // (x − mean)/(deviation + 1e-9)
   MeanVarianceNormalization: ({ node, b, type }) => {
-    const x = node.inputs[0]!;
+    const x = node.inputs[0];
     const { dims, dtype } = type(x);
     const axes = b.ints(
       (intsAttribute(node, "axes") ?? [0, 2, 3]).map((axis) => fromFront(axis, dims.length)),
@@ -63,7 +63,7 @@ export const compositeLowerings: LoweringTable = {
 
   // x − bias above λ, x + bias below −λ, 0 between
   Shrink: ({ node, b, type }) => {
-    const x = node.inputs[0]!;
+    const x = node.inputs[0];
     const scalar = (value: number) => b.scalar(value, type(x).dtype);
     const bias = scalar(floatAttribute(node, "bias", 0));
     const lambda = floatAttribute(node, "lambd", 0.5);
@@ -74,10 +74,10 @@ export const compositeLowerings: LoweringTable = {
   },
 
   CastLike: ({ node, b, type }) => [
-    b.op("Cast", [node.inputs[0]!], { to: int(protoOfDataType(type(node.inputs[1]!).dtype)) }),
+    b.op("Cast", [node.inputs[0]], { to: int(protoOfDataType(type(node.inputs[1]).dtype)) }),
   ],
 
-  Size: ({ node, b, type }) => [b.constant(constantOf("int64", [], [sizeOf(type(node.inputs[0]!).dims)]))],
+  Size: ({ node, b, type }) => [b.constant(constantOf("int64", [], [sizeOf(type(node.inputs[0]).dims)]))],
 };
 
 /**
@@ -95,10 +95,10 @@ function rmsNormalization(
   const epsilon = float(floatAttribute(node, "epsilon", 1e-5));
   const apply = (x: string, by: string) =>
     b.ops("SimplifiedLayerNormalization", [x, by], outputs, { axis: int(-1), epsilon });
-  if (axis === dims.length - 1) return apply(node.inputs[0]!, scale);
+  if (axis === dims.length - 1) return apply(node.inputs[0], scale);
   const count = sizeOf(dims.slice(axis));
   const [y, deviation] = apply(
-    b.reshape(node.inputs[0]!, [...dims.slice(0, axis), count]),
+    b.reshape(node.inputs[0], [...dims.slice(0, axis), count]),
     b.reshape(scale, [count]),
   ) as [string, string?];
   const kept = dims.map((d, i) => (i < axis ? d : 1));

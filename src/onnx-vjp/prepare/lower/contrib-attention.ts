@@ -24,7 +24,7 @@ export function lowerMultiHeadAttention(context: LoweringContext): readonly stri
   let end = 0;
   const shifted = parts.map((part, i) => {
     const start = end;
-    end += types[i]!.dims[2]!;
+    end += types[i].dims[2];
     return b.op("Add", [part, b.op("Slice", [bias, b.ints([start]), b.ints([end])])]);
   });
   return attention(context, shifted, types, scoreBias);
@@ -39,12 +39,12 @@ export function lowerFusedAttention(context: LoweringContext): readonly string[]
   if (intAttribute(node, "unidirectional", 0) !== 0 || intAttribute(node, "do_rotary", 0) !== 0)
     return undefined;
   const { dims, dtype } = type(x!);
-  const width = type(weight!).dims[1]!;
+  const width = type(weight!).dims[1];
   const sizes = intsAttribute(node, "qkv_hidden_sizes") ?? [width / 3, width / 3, width / 3];
   const product = b.op("MatMul", [x!, weight!]);
   const all = bias === "" ? product : b.op("Add", [product, bias]);
   const parts = b.ops("Split", [all, b.ints(sizes)], 3, { axis: int(-1) });
-  const types = sizes.map((size) => ({ dtype, dims: [dims[0]!, dims[1]!, size] }));
+  const types = sizes.map((size) => ({ dtype, dims: [dims[0], dims[1], size] }));
   return attention(context, parts, types, scoreBias);
 }
 
@@ -57,16 +57,16 @@ function attention(
 ): readonly string[] | undefined {
   const { node } = context;
   const heads = intAttribute(node, "num_heads", 1);
-  const scale = floatAttribute(node, "scale", 0) || 1 / Math.sqrt(types[0]!.dims[2]! / heads);
+  const scale = floatAttribute(node, "scale", 0) || 1 / Math.sqrt(types[0].dims[2] / heads);
   const attributes: Attributes = { q_num_heads: int(heads), kv_num_heads: int(heads), scale: float(scale) };
-  const known = new Map(parts.map((part, i) => [part, types[i]!]));
+  const known = new Map(parts.map((part, i) => [part, types[i]]));
   return lowerAttention({
     ...context,
     node: {
       ...node,
       op: "Attention",
       inputs: [...parts, scoreBias],
-      outputs: [node.outputs[0]!],
+      outputs: [node.outputs[0]],
       attributes,
     },
     type: (value) => known.get(value) ?? context.type(value),

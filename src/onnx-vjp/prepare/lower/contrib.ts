@@ -34,7 +34,7 @@ export const contribLowerings: LoweringTable = {
   "com.microsoft.FusedGemm": ({ node, b, type }) => {
     const gemm = b.op("Gemm", node.inputs, withoutActivation(node));
     const parameters = ["activation_alpha", "activation_beta"].map((key) => floatAttribute(node, key, 0));
-    return activated(b, node, gemm, parameters, type(node.inputs[0]!).dtype);
+    return activated(b, node, gemm, parameters, type(node.inputs[0]).dtype);
   },
   "com.microsoft.SkipLayerNormalization": ({ node, b }) => {
     const [x, skip, scale, shift = "", bias = ""] = node.inputs as unknown as Five;
@@ -71,14 +71,14 @@ function lowerFusedMatMul({ node, b, type }: LoweringContext): readonly string[]
   if (intAttribute(node, "transBatchA", 0) !== 0 || intAttribute(node, "transBatchB", 0) !== 0)
     return undefined;
   const [x, y] = ["transA", "transB"].map((key, i) => {
-    const input = node.inputs[i]!;
+    const input = node.inputs[i];
     const rank = type(input).dims.length;
     if (intAttribute(node, key, 0) === 0 || rank < 2) return input;
     return b.transpose(input, [...new Array(rank - 2).keys(), rank - 1, rank - 2]);
   }) as [string, string];
   const product = b.op("MatMul", [x, y]);
   const alpha = floatAttribute(node, "alpha", 1);
-  return [alpha === 1 ? product : b.op("Mul", [product, b.scalar(alpha, type(node.inputs[0]!).dtype)])];
+  return [alpha === 1 ? product : b.op("Mul", [product, b.scalar(alpha, type(node.inputs[0]).dtype)])];
 }
 
 function withoutActivation(node: Node): Attributes {

@@ -61,20 +61,23 @@ const dft: Lowering = ({ node, b, type, constant, opset }) => {
   const rank = dims.length;
   const axisConstant = axisInput === "" ? undefined : constant(axisInput);
   if ((axisInput !== "" && !axisConstant) || (lengthInput !== "" && !constant(lengthInput))) return undefined;
-  const given = axisConstant ? numbersOf(axisConstant)[0]! : intAttribute(node, "axis", opset < 20 ? 1 : -2);
+  const given = axisConstant ? numbersOf(axisConstant)[0] : intAttribute(node, "axis", opset < 20 ? 1 : -2);
   const axis = fromFront(given, rank);
-  const out = type(node.outputs[0]!).dims;
+  const out = type(node.outputs[0]).dims;
   const inverse = intAttribute(node, "inverse", 0) === 1;
   const half = inverse && intAttribute(node, "onesided", 0) === 1;
-  const from = dims[axis]!;
-  const length = lengthInput === "" ? (half ? 2 * (from - 1) : from) : numbersOf(constant(lengthInput)!)[0]!;
+  const from = dims[axis];
+  const length = lengthInput === "" ? (half ? 2 * (from - 1) : from) : numbersOf(constant(lengthInput)!)[0];
   // The axis next to the parts of its numbers.
   const perm = [...dims.keys()].filter((i) => i !== axis).toSpliced(rank - 2, 0, axis);
-  const lead = perm.slice(0, -2).map((i) => dims[i]!);
+  const lead = perm.slice(0, -2).map((i) => dims[i]);
   const y = transformed(b, b.transpose(x, perm), lead, dtype, {
-    ...{ from, length, inverse, half },
-    to: out[axis]!,
-    parts: [dims[rank - 1]!, out[rank - 1]!],
+    from,
+    length,
+    inverse,
+    half,
+    to: out[axis],
+    parts: [dims[rank - 1], out[rank - 1]],
   });
   const back = [...dims.keys()].map((i) => perm.indexOf(i));
   return [b.transpose(y, back)];
@@ -97,10 +100,14 @@ const stft: Lowering = (context) => {
   const picked = b.op("Gather", [signal, b.ints(places)], { axis: int(1) });
   const framed = b.reshape(picked, [batch, frames, length, parts]);
   const weighted = window === "" ? framed : b.op("Mul", [framed, b.reshape(window, [length, 1])]);
-  const to = type(node.outputs[0]!).dims[2]!;
+  const to = type(node.outputs[0]).dims[2];
   return [
     transformed(b, weighted, [batch, frames], dtype, {
-      ...{ from: length, to, length, inverse: false, half: false },
+      from: length,
+      to,
+      length,
+      inverse: false,
+      half: false,
       parts: [parts, 2],
     }),
   ];

@@ -38,9 +38,20 @@ export const lowerings: LoweringTable = {
  * did. What no lowering covers cannot stay.
  */
 const newer: Readonly<Record<string, number>> = {
-  ...{ AffineGrid: 20, Attention: 23, DFT: 20, DeformConv: 19, Gelu: 20, GridSample: 20, ImageDecoder: 20 },
-  ...{ RMSNormalization: 23, RegexFullMatch: 20, RotaryEmbedding: 23, StringConcat: 20, StringSplit: 20 },
-  ...{ Swish: 24, TensorScatter: 24 },
+  AffineGrid: 20,
+  Attention: 23,
+  DFT: 20,
+  DeformConv: 19,
+  Gelu: 20,
+  GridSample: 20,
+  ImageDecoder: 20,
+  RMSNormalization: 23,
+  RegexFullMatch: 20,
+  RotaryEmbedding: 23,
+  StringConcat: 20,
+  StringSplit: 20,
+  Swish: 24,
+  TensorScatter: 24,
 };
 
 /**
@@ -69,7 +80,7 @@ export function lower(graph: TracedGraph, prefix: string): Graph {
     const legacy = graph.opset < 11 ? entry(legacyLowerings, key)?.(context) : undefined;
     const values = legacy ?? entry(lowerings, key)?.(context);
     if (values === undefined) {
-      if (Object.hasOwn(newer, key) && graph.opset >= newer[key]!) {
+      if (Object.hasOwn(newer, key) && graph.opset >= newer[key]) {
         throw new NoRuleError(
           `The node ${describeNode(node)} of operator set ${graph.opset} has no form in ${targetOpset}, and no pullback ` +
             "rule.",

@@ -11,25 +11,25 @@ export const legacyLowerings: LoweringTable = {
     const [starts, ends] = [intsAttribute(node, "starts"), intsAttribute(node, "ends")];
     if (opset >= 10 || !starts || !ends) return undefined;
     const axes = intsAttribute(node, "axes") ?? starts.map((_, i) => i);
-    return [b.op("Slice", [node.inputs[0]!, b.ints(starts), b.ints(ends), b.ints(axes)])];
+    return [b.op("Slice", [node.inputs[0], b.ints(starts), b.ints(ends), b.ints(axes)])];
   },
   Clip: ({ node, b, type }) => {
     const bound = (key: string) => {
       if (node.attributes[key] === undefined) return "";
-      return b.scalar(floatAttribute(node, key, 0), type(node.inputs[0]!).dtype);
+      return b.scalar(floatAttribute(node, key, 0), type(node.inputs[0]).dtype);
     };
-    return [b.op("Clip", [node.inputs[0]!, bound("min"), bound("max")])];
+    return [b.op("Clip", [node.inputs[0], bound("min"), bound("max")])];
   },
   Pad: ({ node, b, type }) => {
     const pads = b.ints(intsAttribute(node, "pads") ?? []);
-    const value = b.scalar(floatAttribute(node, "value", 0), type(node.inputs[0]!).dtype);
+    const value = b.scalar(floatAttribute(node, "value", 0), type(node.inputs[0]).dtype);
     const mode = text(stringAttribute(node, "mode", "constant"));
-    return [b.op("Pad", [node.inputs[0]!, pads, value], { mode })];
+    return [b.op("Pad", [node.inputs[0], pads, value], { mode })];
   },
   TopK: ({ node, b, opset }) => {
     if (opset >= 10) return undefined;
     const k = b.ints([intAttribute(node, "k", 1)]);
-    return b.ops("TopK", [node.inputs[0]!, k], node.outputs.length, {
+    return b.ops("TopK", [node.inputs[0], k], node.outputs.length, {
       axis: int(intAttribute(node, "axis", -1)),
     });
   },

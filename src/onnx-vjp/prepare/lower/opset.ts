@@ -46,21 +46,21 @@ export const opsetLowerings: LoweringTable = {
   Dropout: ({ node, b, type, constant }) => {
     refuseTraining(node, constant);
     const [, mask = ""] = node.outputs;
-    if (mask === "") return [node.inputs[0]!];
+    if (mask === "") return [node.inputs[0]];
     const { dtype, dims } = type(mask);
-    return [node.inputs[0]!, b.op("Expand", [b.scalar(1, dtype), b.ints(dims)])];
+    return [node.inputs[0], b.op("Expand", [b.scalar(1, dtype), b.ints(dims)])];
   },
 };
 
 /** Static shapes know where every element goes. */
 function lowerReshape({ node, b, type, constant }: LoweringContext): readonly string[] | undefined {
-  const { dims } = type(node.outputs[0]!);
+  const { dims } = type(node.outputs[0]);
   if (dims.includes(0)) return undefined;
   if (node.op === "Reshape" && node.attributes.allowzero === undefined) {
-    const target = constant(node.inputs[1]!);
+    const target = constant(node.inputs[1]);
     if (target !== undefined && numbersOf(target).every((d, i) => d === dims[i])) return undefined;
   }
-  return [b.reshape(node.inputs[0]!, dims)];
+  return [b.reshape(node.inputs[0], dims)];
 }
 
 /** Axes are an input since operator set `since`, and were an attribute before. */
@@ -69,7 +69,7 @@ function axesAsInput(since: number): Lowering {
     if (opset >= since) return undefined;
     const { axes: _, ...attributes } = node.attributes;
     const axes = intsAttribute(node, "axes");
-    const inputs = axes === undefined ? [node.inputs[0]!] : [node.inputs[0]!, b.ints(axes)];
+    const inputs = axes === undefined ? [node.inputs[0]] : [node.inputs[0], b.ints(axes)];
     return [b.op(node.op, inputs, attributes)];
   };
 }
@@ -78,7 +78,7 @@ function axesAsInput(since: number): Lowering {
 function ofBooleans(others: Lowering): Lowering {
   return (context) => {
     const { node, b, type } = context;
-    if (type(node.inputs[0]!).dtype !== "bool") return others(context);
+    if (type(node.inputs[0]).dtype !== "bool") return others(context);
     const cast = (value: string, dtype: "int32" | "bool") =>
       b.op("Cast", [value], { to: int(protoOfDataType(dtype)) });
     const [x, ...axes] = node.inputs as readonly [string, ...string[]];
@@ -89,7 +89,7 @@ function ofBooleans(others: Lowering): Lowering {
 /** Up to operator set 12 these ran over all axes from `axis` (default 1) on, flattened. */
 function lastAxisOfRows({ node, b, type, opset }: LoweringContext): readonly string[] | undefined {
   if (opset >= 13) return undefined;
-  const x = node.inputs[0]!;
+  const x = node.inputs[0];
   const { dims } = type(x);
   const axis = fromFront(intAttribute(node, "axis", 1), dims.length);
   const rows = { axis: int(-1) };
@@ -104,7 +104,7 @@ function lowerSplit({ node, b, type, opset }: LoweringContext): readonly string[
   if (opset >= 18 || sizes !== "") return undefined;
   const axis = intAttribute(node, "axis", 0);
   const { dims } = type(x);
-  const whole = dims[fromFront(axis, dims.length)]!;
+  const whole = dims[fromFront(axis, dims.length)];
   const split = intsAttribute(node, "split") ?? node.outputs.map(() => whole / node.outputs.length);
   return b.ops("Split", [x, b.ints(split)], node.outputs.length, { axis: int(axis) });
 }
@@ -122,8 +122,8 @@ function lowerPad({ node, b, type, constant }: LoweringContext): readonly string
   let value = x;
   for (const [k, given] of padded.entries()) {
     const axis = fromFront(given, dims.length);
-    const size = dims[axis]!;
-    const [begin, end] = [begins[k]!, begins[k + padded.length]!];
+    const size = dims[axis];
+    const [begin, end] = [begins[k], begins[k + padded.length]];
     if (begin === 0 && end === 0) continue;
     const rows = Array.from({ length: begin + size + end }, (_, i) => (((i - begin) % size) + size) % size);
     value = b.op("Gather", [value, b.ints(rows)], { axis: int(axis) });

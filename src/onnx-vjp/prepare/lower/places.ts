@@ -19,18 +19,18 @@ const centerCropPad: Lowering = ({ node, b, type, constant }) => {
   if (shape === undefined) return undefined;
   const { dims } = type(x);
   const axes = (intsAttribute(node, "axes") ?? [...dims.keys()]).map((axis) => fromFront(axis, dims.length));
-  const wanted = new Map(axes.map((axis, i) => [axis, numbersOf(shape)[i]!] as const));
-  const larger = axes.filter((axis) => dims[axis]! > wanted.get(axis)!);
+  const wanted = new Map(axes.map((axis, i) => [axis, numbersOf(shape)[i]] as const));
+  const larger = axes.filter((axis) => dims[axis] > wanted.get(axis)!);
   let value = x;
   if (larger.length > 0) {
-    const starts = larger.map((axis) => Math.floor((dims[axis]! - wanted.get(axis)!) / 2));
-    const ends = starts.map((start, i) => start + wanted.get(larger[i]!)!);
+    const starts = larger.map((axis) => Math.floor((dims[axis] - wanted.get(axis)!) / 2));
+    const ends = starts.map((start, i) => start + wanted.get(larger[i])!);
     value = b.op("Slice", [value, b.ints(starts), b.ints(ends), b.ints(larger)]);
   }
   const missing = dims.map((d, axis) => Math.max(0, (wanted.get(axis) ?? d) - d));
   const before = missing.map((m) => Math.floor(m / 2));
   if (missing.some((m) => m > 0)) {
-    value = b.op("Pad", [value, b.ints([...before, ...missing.map((m, i) => m - before[i]!)])]);
+    value = b.op("Pad", [value, b.ints([...before, ...missing.map((m, i) => m - before[i])])]);
   }
   return [value];
 };
@@ -47,7 +47,7 @@ const reverseSequence: Lowering = ({ node, b, type, constant }) => {
   const rows = Array.from({ length: first * second }, (_, row) => {
     const [i, k] = [Math.floor(row / second), row % second];
     const [t, n] = time === 0 ? [i, k] : [k, i];
-    const source = t < known[n]! ? known[n]! - 1 - t : t;
+    const source = t < known[n] ? known[n] - 1 - t : t;
     return time === 0 ? source * second + n : n * second + source;
   });
   const flat = b.reshape(x, [first * second, ...dims.slice(2)]);
@@ -57,12 +57,12 @@ const reverseSequence: Lowering = ({ node, b, type, constant }) => {
 /** Puts maxima back to where they were, among zeros. */
 const maxUnpool: Lowering = ({ node, b, type }) => {
   const [x, indices] = node.inputs as readonly [string, string];
-  const { dims } = type(node.outputs[0]!);
+  const { dims } = type(node.outputs[0]);
   const own = type(x);
   const window = windowOf(node, intsAttribute(node, "kernel_shape")!);
   const inferred = own.dims
     .slice(2)
-    .map((d, i) => (d - 1) * window.strides[i]! + window.kernel[i]! - window.begin[i]! - window.end[i]!);
+    .map((d, i) => (d - 1) * window.strides[i] + window.kernel[i] - window.begin[i] - window.end[i]);
   // The places are counted in the shape that the window gives.
   if (inferred.some((d, i) => d !== dims[i + 2])) return undefined;
   const zeros = b.op("Expand", [b.scalar(0, own.dtype), b.ints([sizeOf(dims)])]);
@@ -73,10 +73,10 @@ const maxUnpool: Lowering = ({ node, b, type }) => {
 /** One of two values for each class. */
 const oneHot: Lowering = ({ node, b, type }) => {
   const [indices, , values] = node.inputs as readonly [string, string, string];
-  const { dims } = type(node.outputs[0]!);
+  const { dims } = type(node.outputs[0]);
   const axis = fromFront(intAttribute(node, "axis", -1), dims.length);
   const { dtype } = type(indices);
-  const depth = dims[axis]!;
+  const depth = dims[axis];
   const column = b.reshape(
     indices,
     dims.map((d, i) => (i === axis ? 1 : d)),
@@ -122,13 +122,13 @@ const maxRoiPool: Lowering = ({ node, b, type, constant }) => {
   const [x, roisInput] = node.inputs as readonly [string, string];
   const rois = constant(roisInput);
   const { dims, dtype } = type(x);
-  const channels = dims[1]!;
+  const channels = dims[1];
   const pooled = intsAttribute(node, "pooled_shape") as readonly [number, number];
-  if (rois === undefined || rois.dims[0]! * sizeOf(pooled) > mostCells) return undefined;
+  if (rois === undefined || rois.dims[0] * sizeOf(pooled) > mostCells) return undefined;
   const numbers = numbersOf(rois);
   const scale = floatAttribute(node, "spatial_scale", 1);
   const cells: string[] = [];
-  for (let r = 0; r < rois.dims[0]!; r++) {
+  for (let r = 0; r < rois.dims[0]; r++) {
     const [image, ...corners] = numbers.subarray(5 * r, 5 * r + 5);
     const [left, top, right, bottom] = corners.map((c) => Math.round(c * scale)) as [
       number,
@@ -149,8 +149,8 @@ const maxRoiPool: Lowering = ({ node, b, type, constant }) => {
     };
     for (let i = 0; i < pooled[0]; i++) {
       for (let k = 0; k < pooled[1]; k++) {
-        const [y, yEnd] = bounds(i, pooled[0], top, bottom, dims[2]!);
-        const [z, zEnd] = bounds(k, pooled[1], left, right, dims[3]!);
+        const [y, yEnd] = bounds(i, pooled[0], top, bottom, dims[2]);
+        const [z, zEnd] = bounds(k, pooled[1], left, right, dims[3]);
         if (yEnd <= y || zEnd <= z) {
           cells.push(b.constant(constantOf(dtype, [1, channels], new Float64Array(channels))));
           continue;
@@ -165,8 +165,8 @@ const maxRoiPool: Lowering = ({ node, b, type, constant }) => {
       }
     }
   }
-  const rows = cells.length === 1 ? cells[0]! : b.op("Concat", cells, { axis: int(0) });
-  const grouped = b.reshape(rows, [rois.dims[0]!, ...pooled, channels]);
+  const rows = cells.length === 1 ? cells[0] : b.op("Concat", cells, { axis: int(0) });
+  const grouped = b.reshape(rows, [rois.dims[0], ...pooled, channels]);
   return [b.transpose(grouped, [0, 3, 1, 2])];
 };
 
@@ -177,9 +177,9 @@ const maxRoiPool: Lowering = ({ node, b, type, constant }) => {
 function negativeLogLikelihood(context: LoweringContext, x: string): string {
   const { node, b, type } = context;
   const [, target, weight = ""] = node.inputs as readonly [string, string, string?];
-  const { dtype, dims } = type(node.inputs[0]!);
+  const { dtype, dims } = type(node.inputs[0]);
   const targetType = type(target);
-  const column = [dims[0]!, 1, ...dims.slice(2)];
+  const column = [dims[0], 1, ...dims.slice(2)];
   const scalar = (value: number) => b.scalar(value, dtype);
   let index = target;
   let share: string | undefined;
@@ -209,7 +209,7 @@ function negativeLogLikelihood(context: LoweringContext, x: string): string {
 const largestDeterminant = 4;
 
 const determinant: Lowering = ({ node, b, type }) => {
-  const x = node.inputs[0]!;
+  const x = node.inputs[0];
   const { dims } = type(x);
   const size = dims.at(-1)!;
   if (size > largestDeterminant) return undefined;
@@ -222,7 +222,7 @@ const determinant: Lowering = ({ node, b, type }) => {
   };
   // Along the first row of those that are left.
   const minor = (row: number, columns: readonly number[]): string => {
-    if (columns.length === 1) return element(row, columns[0]!);
+    if (columns.length === 1) return element(row, columns[0]);
     return columns
       .map((column, i) => {
         const rest = columns.filter((other) => other !== column);
@@ -246,7 +246,7 @@ export const placeLowerings: LoweringTable = {
 
   // x/(bias + α/size·Σ x²)^β, with the sum over `size` channels around each: a product with a band of ones.
   LRN: ({ node, b, type }) => {
-    const x = node.inputs[0]!;
+    const x = node.inputs[0];
     const { dims, dtype } = type(x);
     const [batch, channels] = dims as readonly [number, number];
     const size = intAttribute(node, "size", 1);
@@ -266,15 +266,15 @@ export const placeLowerings: LoweringTable = {
   Swish: ({ node, b }) => [
     b.op(
       "QuickGelu",
-      [node.inputs[0]!],
+      [node.inputs[0]],
       { alpha: { kind: "float", value: floatAttribute(node, "alpha", 1) } },
       "com.microsoft",
     ),
   ],
 
-  NegativeLogLikelihoodLoss: (context) => [negativeLogLikelihood(context, context.node.inputs[0]!)],
+  NegativeLogLikelihoodLoss: (context) => [negativeLogLikelihood(context, context.node.inputs[0])],
   SoftmaxCrossEntropyLoss: (context) => {
-    const logarithms = context.b.op("LogSoftmax", [context.node.inputs[0]!], { axis: int(1) });
+    const logarithms = context.b.op("LogSoftmax", [context.node.inputs[0]], { axis: int(1) });
     return [negativeLogLikelihood(context, logarithms), logarithms];
   },
 };

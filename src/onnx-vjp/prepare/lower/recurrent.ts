@@ -52,7 +52,7 @@ function activationsOf(
     return attribute?.kind === "floats" ? [...attribute.value] : [];
   };
   const [alphas, betas] = [numbers("activation_alpha"), numbers("activation_beta")];
-  const { dtype } = type(node.inputs[0]!);
+  const { dtype } = type(node.inputs[0]);
   const made = names.map((name) => {
     const op = name.toLowerCase();
     if (op === "affine" || op === "scaledtanh") {
@@ -118,9 +118,9 @@ function unrolled(cell: Cell): Lowering {
     const given = type(xInput);
     const { dtype } = given;
     const [steps, batch, width] = batchFirst
-      ? [given.dims[1]!, given.dims[0]!, given.dims[2]!]
+      ? [given.dims[1], given.dims[0], given.dims[2]]
       : (given.dims as [number, number, number]);
-    const hidden = intAttribute(node, "hidden_size", type(w).dims[1]! / cell.gates);
+    const hidden = intAttribute(node, "hidden_size", type(w).dims[1] / cell.gates);
     const way = stringAttribute(node, "direction", "forward");
     const directions = way === "bidirectional" ? 2 : 1;
     if (lengths !== "") {
@@ -138,7 +138,7 @@ function unrolled(cell: Cell): Lowering {
     const hiddens: string[][] = [];
     const finals: string[][] = [];
     for (let d = 0; d < directions; d++) {
-      const part = (input: number): string => partOf(b, node, input, d, type(node.inputs[input]!).dims);
+      const part = (input: number): string => partOf(b, node, input, d, type(node.inputs[input]).dims);
       const own = activations.slice(d * cell.activations.length, (d + 1) * cell.activations.length);
       const step = cell.step(context, { part, activations: own }, clipped);
       if (step === undefined) return undefined;
@@ -162,7 +162,7 @@ function unrolled(cell: Cell): Lowering {
       const passed: string[] = [];
       for (const gate of order) {
         states = step(gate, states);
-        passed.push(states[0]!);
+        passed.push(states[0]);
       }
       hiddens.push(way === "reverse" || d === 1 ? passed.reverse() : passed);
       finals.push(states);
@@ -170,13 +170,13 @@ function unrolled(cell: Cell): Lowering {
     const stacked = (values: readonly string[], axis: number): string => {
       const shape = axis === 0 ? [1, batch, hidden] : [batch, 1, hidden];
       const apart = values.map((value) => b.reshape(value, shape));
-      return apart.length === 1 ? apart[0]! : b.op("Concat", apart, { axis: int(axis) });
+      return apart.length === 1 ? apart[0] : b.op("Concat", apart, { axis: int(axis) });
     };
     const all = hiddens.map((values) => b.reshape(stacked(values, 0), [steps, 1, batch, hidden]));
-    const y = directions === 1 ? all[0]! : b.op("Concat", all, { axis: int(1) });
+    const y = directions === 1 ? all[0] : b.op("Concat", all, { axis: int(1) });
     const last = Array.from({ length: cell.states }, (_, s) =>
       stacked(
-        finals.map((states) => states[s]!),
+        finals.map((states) => states[s]),
         batchFirst ? 1 : 0,
       ),
     );
@@ -186,7 +186,7 @@ function unrolled(cell: Cell): Lowering {
 
 /** One direction's part of an input [directions, …]. */
 function partOf(b: GraphBuilder, node: Node, input: number, d: number, dims: readonly number[]): string {
-  const whole = node.inputs[input]!;
+  const whole = node.inputs[input];
   const part = dims[0] === 1 ? whole : b.op("Slice", [whole, b.ints([d]), b.ints([d + 1]), b.ints([0])]);
   return b.reshape(part, dims.slice(1));
 }
@@ -206,7 +206,7 @@ function inputBias({ b, node, type }: LoweringContext, cell: Cell, bias: string,
   if (node.op !== "GRU" || intAttribute(node, "linear_before_reset", 0) === 0)
     return b.op("Add", [own, recurrent]);
   const added = Array.from({ length: 3 * hidden }, (_, i) => (i < 2 * hidden ? 1 : 0));
-  const mask = b.constant(constantOf(type(node.inputs[3]!).dtype, [3 * hidden], added));
+  const mask = b.constant(constantOf(type(node.inputs[3]).dtype, [3 * hidden], added));
   return b.op("Add", [own, b.op("Mul", [recurrent, mask])]);
 }
 
@@ -229,7 +229,9 @@ function initialState(
 
 /** h = f(gates + h·Rᵀ) */
 const rnn: Cell = {
-  ...{ gates: 1, states: 1, activations: ["Tanh"] },
+  gates: 1,
+  states: 1,
+  activations: ["Tanh"],
   step({ b }, { part, activations: [f] }, clipped) {
     const recurrent = part(2);
     return (gates, [h]) => [
@@ -240,15 +242,17 @@ const rnn: Cell = {
 
 /** Gates in the order update, reset, new: h = (1 − z)·n + z·h */
 const gru: Cell = {
-  ...{ gates: 3, states: 1, activations: ["Sigmoid", "Tanh"] },
+  gates: 3,
+  states: 1,
+  activations: ["Sigmoid", "Tanh"],
   step(context, { part, activations: [f, g] }, clipped) {
     const { b, node, type } = context;
-    const hidden = type(node.inputs[2]!).dims[2]!;
+    const hidden = type(node.inputs[2]).dims[2];
     const resetsProduct = intAttribute(node, "linear_before_reset", 0) !== 0;
     const rows = parts(b, part(2), 3, hidden, 0);
-    const [both, last] = [b.op("Concat", rows.slice(0, 2), { axis: int(0) }), rows[2]!];
+    const [both, last] = [b.op("Concat", rows.slice(0, 2), { axis: int(0) }), rows[2]];
     const biases = (node.inputs[3] ?? "") === "" ? undefined : parts(b, part(3), 6, hidden, 0);
-    const one = b.scalar(1, type(node.inputs[0]!).dtype);
+    const one = b.scalar(1, type(node.inputs[0]).dtype);
     return (gates, [h]) => {
       const [update, reset, candidate] = parts(b, gates, 3, hidden, 1) as [string, string, string];
       const [hu, hr] = parts(b, b.op("Gemm", [h!, both], { transB: int(1) }), 2, hidden, 1) as [
@@ -257,7 +261,7 @@ const gru: Cell = {
       ];
       const z = f!(clipped(b.op("Add", [update, hu])));
       const r = f!(clipped(b.op("Add", [reset, hr])));
-      const bias = resetsProduct && biases !== undefined ? [biases[5]!] : [];
+      const bias = resetsProduct && biases !== undefined ? [biases[5]] : [];
       const rest = resetsProduct
         ? b.op("Mul", [r, b.op("Gemm", [h!, last, ...bias], { transB: int(1) })])
         : b.op("Gemm", [b.op("Mul", [r, h!]), last], { transB: int(1) });
@@ -270,16 +274,18 @@ const gru: Cell = {
 
 /** Gates in the order input, output, forget, cell: c = f·c + i·g(cell), h = o·h(c); peepholes add p∘c to the gates. */
 const lstm: Cell = {
-  ...{ gates: 4, states: 2, activations: ["Sigmoid", "Tanh", "Tanh"] },
+  gates: 4,
+  states: 2,
+  activations: ["Sigmoid", "Tanh", "Tanh"],
   step(context, { part, activations: [f, g, out] }, clipped) {
     const { b, node, type } = context;
-    const hidden = type(node.inputs[2]!).dims[2]!;
+    const hidden = type(node.inputs[2]).dims[2];
     const recurrent = part(2);
     const peepholes = (node.inputs[7] ?? "") === "" ? undefined : parts(b, part(7), 3, hidden, 0);
     const couples = intAttribute(node, "input_forget", 0) !== 0;
-    const one = b.scalar(1, type(node.inputs[0]!).dtype);
+    const one = b.scalar(1, type(node.inputs[0]).dtype);
     const seen = (gate: string, k: number, c: string) =>
-      peepholes === undefined ? gate : b.op("Add", [gate, b.op("Mul", [peepholes[k]!, c])]);
+      peepholes === undefined ? gate : b.op("Add", [gate, b.op("Mul", [peepholes[k], c])]);
     return (gates, [h, c]) => {
       const sum = b.op("Add", [gates, b.op("Gemm", [h!, recurrent], { transB: int(1) })]);
       const [input, output, forget, cell] = parts(b, sum, 4, hidden, 1) as [string, string, string, string];

@@ -9,16 +9,16 @@ export const lowerRotaryEmbedding: Lowering = ({ node, b, type }) => {
   const [x, cosines, sines, positions = ""] = node.inputs as readonly [string, string, string, string?];
   const { dims } = type(x);
   const flat = dims.length === 3;
-  const heads = flat ? intAttribute(node, "num_heads", 1) : dims[1]!;
-  const [batch, length] = flat ? [dims[0]!, dims[1]!] : [dims[0]!, dims[2]!];
-  const size = flat ? dims[2]! / heads : dims[3]!;
+  const heads = flat ? intAttribute(node, "num_heads", 1) : dims[1];
+  const [batch, length] = flat ? [dims[0], dims[1]] : [dims[0], dims[2]];
+  const size = flat ? dims[2] / heads : dims[3];
   const turned = intAttribute(node, "rotary_embedding_dim", 0) || size;
   const interleaved = intAttribute(node, "interleaved", 0) !== 0;
 
   // Heads stay where the input has them: [batch, length, heads, size] or [batch, heads, length, size].
   const shape = flat ? [batch, length, heads] : [batch, heads, length];
   const angles = type(positions === "" ? cosines : positions).dims;
-  const spread = flat ? [angles[0]!, length, 1] : [angles[0]!, 1, length];
+  const spread = flat ? [angles[0], length, 1] : [angles[0], 1, length];
   const half = turned / 2;
   const last = shape.length;
   // Pairs as an axis of two: the members lie `half` apart, or side by side.

@@ -111,7 +111,7 @@ function sampled(
 ): string {
   const { b } = p;
   const { batch, channels, space } = image;
-  const axes = at.map((x) => tapsOf[mode]!(p, x));
+  const axes = at.map((x) => tapsOf[mode](p, x));
   let sum: string | undefined;
   const corners = axes.reduce<Taps[]>(
     (all, taps) => all.flatMap((corner) => taps.map((tap) => [...corner, tap])),
@@ -122,7 +122,7 @@ function sampled(
     const weights: string[] = [];
     for (const [axis, { at: tap, weight }] of corner.entries()) {
       const position = onTap(tap, axis);
-      const size = space[axis]!;
+      const size = space[axis];
       weights.push(...(weight === undefined ? [] : [weight]), p.inside(position, 0, size - 1));
       const kept = p.clipped(position, 0, size - 1);
       index = index === undefined ? kept : p.op("Add", p.op("Mul", index, size), kept);
@@ -159,11 +159,11 @@ const gridSample: Lowering = ({ node, b, type }) => {
     ...[batch, space.length, points],
   ]);
   const bounds = (axis: number): [number, number] =>
-    isAligned ? [0, space[axis]! - 1] : [-0.5, space[axis]! - 0.5];
+    isAligned ? [0, space[axis] - 1] : [-0.5, space[axis] - 0.5];
   const moved = (position: string, axis: number): string => {
     if (padding === "zeros") return position;
     const mirrored = padding === "border" ? position : p.reflected(position, ...bounds(axis));
-    return p.clipped(mirrored, 0, space[axis]! - 1);
+    return p.clipped(mirrored, 0, space[axis] - 1);
   };
   // −1 and 1 are the image's edges, or the centers of its outermost pixels. The last axis of the space comes first.
   const at = space.map((size, axis) => {
@@ -214,9 +214,9 @@ const deformConv: Lowering = ({ node, b, type }) => {
     const base = Float64Array.from({ length: points }, (_, i) => {
       const tap = Math.floor(i / places);
       const place = i % places;
-      const t = axis === 0 ? Math.floor(tap / kernel[1]!) : tap % kernel[1]!;
+      const t = axis === 0 ? Math.floor(tap / kernel[1]) : tap % kernel[1];
       const o = axis === 0 ? Math.floor(place / out[1]) : place % out[1];
-      return o * strides[axis]! - begin[axis]! + t * dilations[axis]!;
+      return o * strides[axis] - begin[axis] + t * dilations[axis];
     });
     return p.op(
       "Add",
@@ -248,20 +248,19 @@ const col2Im: Lowering = ({ node, b, type, constant }) => {
   const window = windowOf(node, block);
   const reach = reachOf(window);
   const blocks = image.map(
-    (size, i) =>
-      Math.floor((size + window.begin[i]! + window.end[i]! - reach[i]! - 1) / window.strides[i]!) + 1,
+    (size, i) => Math.floor((size + window.begin[i] + window.end[i] - reach[i] - 1) / window.strides[i]) + 1,
   );
   const taps = sizeOf(block);
-  const channels = dims[1]! / taps;
+  const channels = dims[1] / taps;
   const ones = new Float64Array(channels * taps * taps);
   for (let row = 0; row < channels * taps; row++) ones[row * taps + (row % taps)] = 1;
   const weight = b.constant(constantOf(dtype, [channels * taps, 1, ...block], ones));
   const rest = image.map(
     (size, i) =>
-      size + window.begin[i]! + window.end[i]! - ((blocks[i]! - 1) * window.strides[i]! + reach[i]! + 1),
+      size + window.begin[i] + window.end[i] - ((blocks[i] - 1) * window.strides[i] + reach[i] + 1),
   );
   return [
-    b.op("ConvTranspose", [b.reshape(x, [dims[0]!, dims[1]!, ...blocks]), weight], {
+    b.op("ConvTranspose", [b.reshape(x, [dims[0], dims[1], ...blocks]), weight], {
       group: int(channels),
       kernel_shape: { kind: "ints", value: block },
       strides: { kind: "ints", value: window.strides },
@@ -291,8 +290,8 @@ const affineGrid: Lowering = ({ node, b, type, constant }) => {
   for (let i = 0; i < points; i++) {
     let rest = i;
     for (let axis = rank - 1; axis >= 0; axis--) {
-      base[i * (rank + 1) + rank - 1 - axis] = coordinates[axis]![rest % space[axis]!]!;
-      rest = Math.floor(rest / space[axis]!);
+      base[i * (rank + 1) + rank - 1 - axis] = coordinates[axis][rest % space[axis]]!;
+      rest = Math.floor(rest / space[axis]);
     }
   }
   const { dtype } = type(theta);
@@ -310,7 +309,7 @@ const roiAlign: Lowering = ({ node, b, type, opset }) => {
   if (count <= 0 || stringAttribute(node, "mode", "avg") !== "avg") return undefined;
   const { dims, dtype } = type(x);
   const [batch, channels, ...space] = dims as [number, number, number, number];
-  const regions = type(rois).dims[0]!;
+  const regions = type(rois).dims[0];
   const out = [intAttribute(node, "output_height", 1), intAttribute(node, "output_width", 1)];
   const halfPixel =
     opset >= 16 && stringAttribute(node, "coordinate_transformation_mode", "half_pixel") === "half_pixel";
@@ -332,19 +331,17 @@ const roiAlign: Lowering = ({ node, b, type, opset }) => {
       const cell = Math.floor(i / (count * count));
       const point = i % (count * count);
       const [c, s] =
-        axis === 0
-          ? [Math.floor(cell / out[1]!), Math.floor(point / count)]
-          : [cell % out[1]!, point % count];
-      return (c + (s + 0.5) / count) / out[axis]!;
+        axis === 0 ? [Math.floor(cell / out[1]), Math.floor(point / count)] : [cell % out[1], point % count];
+      return (c + (s + 0.5) / count) / out[axis];
     });
     const position = p.op(
       "Add",
       start,
       p.op("Mul", size, b.constant(constantOf(dtype, [1, 1, points], shares))),
     );
-    const kept = p.inside(position, -1, space[axis]!);
+    const kept = p.inside(position, -1, space[axis]);
     inside = inside === undefined ? kept : p.op("Mul", inside, kept);
-    return p.clipped(position, 0, space[axis]! - 1);
+    return p.clipped(position, 0, space[axis] - 1);
   });
   const flat = b.reshape(x, [batch, channels, sizeOf(space)]);
   const value = b.op("Gather", [flat, batchIndices], { axis: int(0) });

@@ -70,7 +70,8 @@ const networks: Readonly<Record<string, (b: GraphBuilder, image: string) => stri
   "a strided block with two branches": (b, image) => {
     const stem = b.op("Relu", [conv(b, image, 3, { out: 16, kernel: 3 })]);
     const main = conv(b, b.op("Relu", [conv(b, stem, 16, { out: 20, kernel: 3, stride: 2 })]), 20, {
-      ...{ out: 48, kernel: 3 },
+      out: 48,
+      kernel: 3,
     });
     return b.op("Relu", [b.op("Add", [main, conv(b, stem, 16, { out: 48, kernel: 1, stride: 2 })])]);
   },
@@ -120,13 +121,13 @@ describe("blocked convolutions", () => {
         await compiled.release();
         results.push({ value, image: image! });
       }
-      expect(relativeError(results[0]!.value, results[1]!.value)).toBeLessThan(1e-6);
-      expect(relativeError(results[0]!.image, results[1]!.image)).toBeLessThan(1e-6);
+      expect(relativeError(results[0].value, results[1].value)).toBeLessThan(1e-6);
+      expect(relativeError(results[0].image, results[1].image)).toBeLessThan(1e-6);
     }
   });
 
   it("lay an image out anew only where the network begins and ends", async () => {
-    const prepared = await prepareGraph(runtime, networkGraph(networks["an inverted residual"]!), {
+    const prepared = await prepareGraph(runtime, networkGraph(networks["an inverted residual"]), {
       image: [2, 3, 16, 16],
     });
     const { graph } = blockGraph(prepared, prepared.types, 8);
@@ -176,7 +177,7 @@ describe("blocked convolutions", () => {
       const ends = (at: number) => [2 * at, 2 * at + 1].filter((i) => i < 7);
       const values = ends(row!).flatMap((i) =>
         ends(column!).map((j) =>
-          [0, 1, 2].reduce((sum, c) => sum + weight[3 * k! + c]! * image[(7 * c + i) * 7 + j]!, 0),
+          [0, 1, 2].reduce((sum, c) => sum + weight[3 * k! + c] * image[(7 * c + i) * 7 + j], 0),
         ),
       );
       return values.reduce((sum, v) => sum + v, 0) / values.length;
@@ -185,7 +186,7 @@ describe("blocked convolutions", () => {
   });
 
   it("are left to ONNX Runtime where it has no blocked layout", async () => {
-    const graph = networkGraph(networks["groups and a pool"]!);
+    const graph = networkGraph(networks["groups and a pool"]);
     expect(blockGraph(graph, new Map(), 1).graph).toBe(graph);
   });
 });

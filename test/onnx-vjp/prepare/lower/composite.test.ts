@@ -118,7 +118,7 @@ describe("composite lowerings", () => {
           reference: () =>
             alongAxes(x, dims.map((_, i) => i).slice(axis), (slice) => {
               const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
-              return slice.map((v, i) => (v / Math.sqrt(square + 1e-3)) * scale.data[one ? 0 : i]!);
+              return slice.map((v, i) => (v / Math.sqrt(square + 1e-3)) * scale.data[one ? 0 : i]);
             }),
         });
       },
@@ -140,7 +140,7 @@ describe("composite lowerings", () => {
           reference: () =>
             alongAxes(x, dims.map((_, i) => i).slice(axis), (slice) => {
               const square = slice.reduce((sum, v) => sum + v * v, 0) / slice.length;
-              return slice.map((v, i) => (v / Math.sqrt(square + 1e-3)) * scale.data[i]!);
+              return slice.map((v, i) => (v / Math.sqrt(square + 1e-3)) * scale.data[i]);
             }),
         });
       },
@@ -206,7 +206,7 @@ describe("composite lowerings", () => {
               const variance = slice.reduce((sum, v) => sum + (v - mean) ** 2, 0) / slice.length;
               return slice.map((v, i) => {
                 const k = opset < 21 ? group! : group! * each + Math.floor(i / inner);
-                return ((v - mean) / Math.sqrt(variance + 1e-3)) * scale.data[k]! + bias.data[k]!;
+                return ((v - mean) / Math.sqrt(variance + 1e-3)) * scale.data[k] + bias.data[k];
               });
             });
             return array64(x.dims, y.data);

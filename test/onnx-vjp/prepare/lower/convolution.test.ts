@@ -8,7 +8,7 @@ import { pullbackOf } from "../../../support/pullback.ts";
 import { expectSameAfterPreparing, resultsOf } from "../../../support/same-results.ts";
 
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  Array.from(a).reduce((sum, v, i) => sum + v * b[i]!, 0);
+  Array.from(a).reduce((sum, v, i) => sum + v * b[i], 0);
 
 const perAxis = (rank: number, min: number, max: number) =>
   fc.array(fc.integer({ min, max }), { minLength: rank, maxLength: rank });
@@ -72,11 +72,11 @@ describe("lowering of padding", () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ mode, size, kernel, strides, extra, less }) => {
         fc.pre(extra < Math.min(...strides));
-        const full = size.map((s, i) => (s - 1) * strides[i]! + kernel[i]! + extra);
+        const full = size.map((s, i) => (s - 1) * strides[i] + kernel[i] + extra);
         const asked = full.map((f, i) => f - (less?.[i] ?? 0));
         fc.pre(mode !== "NOTSET" || less !== null);
         // Output padding beyond the stride has no meaning.
-        fc.pre(less === null || less.every((l, i) => extra - l < strides[i]! && asked[i]! > 0));
+        fc.pre(less === null || less.every((l, i) => extra - l < strides[i] && asked[i] > 0));
         const attributes = {
           auto_pad: text(mode),
           strides: ints(strides),
@@ -104,7 +104,7 @@ describe("lowering of padding", () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ op, mode, size, kernel, strides, ceil, include }) => {
         // ONNX Runtime pools with SAME only where windows cover everything.
-        const covers = size.every((s, i) => (Math.ceil(s / strides[i]!) - 1) * strides[i]! + kernel[i]! >= s);
+        const covers = size.every((s, i) => (Math.ceil(s / strides[i]) - 1) * strides[i] + kernel[i] >= s);
         fc.pre(mode === "VALID" || covers);
         await check(op, [1, 2, ...size], {
           auto_pad: text(mode),
@@ -184,12 +184,12 @@ describe("lowering of padding", () => {
       [step, -step].map(async (s) => {
         const moved = array64(
           dims,
-          x.data.map((v, i) => v + s * along.data[i]!),
+          x.data.map((v, i) => v + s * along.data[i]),
         );
-        return dot((await resultsOf(b.graph, { x: moved }))[0]!.data, cotangent.data);
+        return dot((await resultsOf(b.graph, { x: moved }))[0].data, cotangent.data);
       }),
     );
-    expect(dot(gradients[0]!, along.data)).toBeCloseTo((ahead! - behind!) / (2 * step), 3);
+    expect(dot(gradients[0], along.data)).toBeCloseTo((ahead! - behind!) / (2 * step), 3);
   });
 
   it("AveragePool with dilations", async () => {
