@@ -28,6 +28,7 @@ const layers = [
   "src/distill/",
   "src/jobs/[^/]+$",
   "src/jobs/worker/",
+  "src/api/",
   "src/index.ts",
   "src/cli/",
   "bench/lib/",

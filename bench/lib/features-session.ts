@@ -1,4 +1,4 @@
-import { featuresOutput } from "../../src/encoder/encoder.ts";
+import { featuresOutput } from "../../src/encoder/batched-features.ts";
 import type { DerivedPlan } from "../../src/onnx-vjp/compile/differentiable.ts";
 import { forwardSession } from "../../src/onnx-vjp/compile/forward-session.ts";
 import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";

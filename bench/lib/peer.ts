@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { youngGenerationFlag } from "../src/helpers/process.ts";
+import { youngGenerationFlag } from "../../src/helpers/process.ts";
 
 const folder = fileURLToPath(new URL("../../../bench/peers/", import.meta.url));
 

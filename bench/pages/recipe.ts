@@ -9,10 +9,10 @@
  * docs/recipe.json to measure everything anew.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, homedir, loadavg, tmpdir } from "node:os";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
-import { cacheLocation } from "../../src/files/cache-location.ts";
+import { userCache } from "../../src/files/cache-location.ts";
 import { runDistillation } from "../../src/jobs/distill.ts";
 import { meanStd } from "../../src/probe/metrics.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const cacheFolder = cacheLocation(process.env, homedir());
+const cacheFolder = userCache();
 const context = { signal: new AbortController().signal, progress() {}, note() {} };
 
 /** One run, as docs/recipe.json keeps it. */

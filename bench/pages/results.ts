@@ -13,13 +13,13 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, homedir, loadavg } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { ProbeName } from "../../src/evaluate/protocol.ts";
 import { markdownTable, type Table } from "../../src/evaluate/tables.ts";
-import { cacheLocation } from "../../src/files/cache-location.ts";
+import { userCache } from "../../src/files/cache-location.ts";
 import { formatSeconds } from "../../src/format.ts";
 import { type CellResult, runComparison } from "../../src/jobs/compare.ts";
 import {
@@ -332,7 +332,7 @@ const quick: Section = {
 
 const controller = new AbortController();
 process.once("SIGINT", () => controller.abort());
-const cacheFolder = cacheLocation(process.env, homedir());
+const cacheFolder = userCache();
 
 async function cellsOf({ grids }: Section, out: string): Promise<CellResult[]> {
   const cells: CellResult[] = [];

@@ -8,7 +8,7 @@
  * Ends with one line of JSON: `EqualAccuracy`.
  */
 import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir, totalmem } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { distillStep, syntheticLabels } from "../../src/distill/loop.ts";
@@ -21,8 +21,8 @@ import {
   plainFeatures,
 } from "../../src/evaluate/augmented-features.ts";
 import { evaluateSet, type Protocol } from "../../src/evaluate/protocol.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../../src/features/run-context.ts";
-import { cacheLocation } from "../../src/files/cache-location.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../../src/features/run-context.ts";
+import { userCache } from "../../src/files/cache-location.ts";
 import { sequentialBatches } from "../../src/probe/rows.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
 import {
@@ -80,10 +80,10 @@ const context = { signal: new AbortController().signal, progress() {}, note() {}
 const modelPath = (placeOf("efficientnet-lite0") as { path: string }).path;
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-equal-"));
-const place = await prepareWorkplace(
+const place = await openRunContext(
   {
     ...{ data: "emoji", encoder: "efficientnet-lite0", size, resize: size, threads },
-    ...{ cacheFolder: cacheLocation(process.env, homedir()), maxBad: 0 },
+    ...{ cacheFolder: userCache(), maxBad: 0 },
   },
   context,
 );
@@ -115,7 +115,7 @@ type Judge = (images: Float32Array) => Promise<Accuracies>;
 
 /** This project's evaluation of images in memory: the closed form of the default, LGM's head without and with draws. */
 async function judgeOf(
-  { encoder, source, test, train, gemm }: Workplace,
+  { encoder, source, test, train, gemm }: RunContext,
   augmenter: FeatureAugmenter,
 ): Promise<Judge> {
   const classes = source.classes.length;

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { pools } from "../encoder/model.ts";
+import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
@@ -70,6 +71,14 @@ export const Manifest = z.object({
     /** What its products were computed in. */
     precision: z.enum(precisions).default("float32"),
     preprocessing: Preprocessing,
+    /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
+    form: z
+      .strictObject({
+        inputLayout: z.enum(layouts).optional(),
+        featureLayout: z.enum(layouts).optional(),
+        gray: z.enum(grays).optional(),
+      })
+      .optional(),
   }),
   data: z.object({
     name: z.string(),

@@ -3,9 +3,9 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
+import { type Probe, probeOf } from "../probe/probe.ts";
 import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
 import { presentFolder, textOf } from "./write.ts";
 
@@ -19,7 +19,8 @@ export interface Artifact {
   readonly labels: Int32Array;
   /** Labels that a probe is solved with, m × C. */
   softLabels(): Promise<Float32Array>;
-  probe(): Promise<ClosedFormProbe>;
+  /** The closed-form probe that was solved and measured when the set was made. */
+  probe(): Promise<Probe>;
 }
 
 /**
@@ -54,13 +55,13 @@ export async function readArtifact(path: string): Promise<Artifact> {
   };
 }
 
-async function readProbe(path: string, manifest: Manifest): Promise<ClosedFormProbe> {
+async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   const { classes, encoder, probe } = manifest;
   const file = await openSafetensors(path);
   try {
     const vector = async (name: "mean" | "std") =>
       file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    return {
+    return probeOf({
       weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
       lambda: probe.lambda,
       map: featureMap({
@@ -68,7 +69,7 @@ async function readProbe(path: string, manifest: Manifest): Promise<ClosedFormPr
         ...(await vector("mean")),
         ...(await vector("std")),
       }),
-    };
+    });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(

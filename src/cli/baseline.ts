@@ -4,8 +4,8 @@ import { UsageError } from "../errors.ts";
 import { normalizations } from "../probe/feature-map.ts";
 import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";
 import { commonOptions, editsOptions, encoderOptions, integer, positive } from "./options.ts";
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface BaselineOptions extends EncoderOptions {
   readonly out: string;
@@ -74,7 +74,7 @@ export function addBaseline(program: Command): void {
   command.action(async (kind: BaselineKind, data: string, options: BaselineOptions) => {
     requireMeaning(kind, options);
     const { ipc, seed, normalize, lambda } = options;
-    await makeSet(
+    const summary = await runJob(
       "baseline",
       {
         ...encoderParams(options),
@@ -86,8 +86,10 @@ export function addBaseline(program: Command): void {
         overwrite: options.overwrite,
         baselines: options.baselines,
         edits: options.edits,
+        command: commandLine(),
       },
       options,
     );
+    reportSet(summary, options);
   });
 }

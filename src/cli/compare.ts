@@ -1,14 +1,13 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { defaultMaxBad } from "../data/params.ts";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
 import { markdownTable } from "../evaluate/tables.ts";
-import { cacheLocation } from "../files/cache-location.ts";
+import { userCache } from "../files/cache-location.ts";
 import { replaceFile } from "../files/disk.ts";
-import { hubAccess } from "../files/hub/settings.ts";
-import type { Comparison } from "../jobs/compare.ts";
+import { userHub } from "../files/hub/settings.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
@@ -50,7 +49,7 @@ export function addCompare(program: Command): void {
     .option("--memory <size>", "memory for intermediates, e.g. 512M or 4G", bytes)
     .option("--cache-dir <dir>", "where features are cached")
     .option("--hub-cache <dir>", "where files of the hub are kept (default: Hugging Face's own cache)")
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), defaultMaxBad);
   commonOptions(command).addHelpText(
     "after",
     `
@@ -80,12 +79,12 @@ A grid, with every field there is; only data, encoders and methods are needed:
     // Whatever is wrong with these is told before the cells are run.
     const published = options.published === undefined ? undefined : readPublished(options.published);
     await makeFolder("--out", out);
-    const comparison = await runJob<Comparison>(
+    const comparison = await runJob(
       "compare",
       {
         ...{ config, out, device, precision, threads, maxBad, memoryBytes: options.memory },
-        cacheFolder: options.cacheDir ?? cacheLocation(process.env, homedir()),
-        hub: hubAccess(process.env, homedir(), options.hubCache),
+        cacheFolder: options.cacheDir ?? userCache(),
+        hub: userHub(options.hubCache),
       },
       options,
     );

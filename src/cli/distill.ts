@@ -15,8 +15,8 @@ import {
   positive,
 } from "./options.ts";
 
-import { given, makeSet } from "./result.ts";
-import { type EncoderOptions, encoderParams } from "./run.ts";
+import { commandLine, given, reportSet } from "./result.ts";
+import { type EncoderOptions, encoderParams, runJob } from "./run.ts";
 
 interface DistillOptions extends EncoderOptions {
   readonly out: string;
@@ -155,7 +155,7 @@ export function configOf(options: DistillOptions): Partial<DistillConfig> {
 
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions): Promise<void> {
-  await makeSet(
+  const summary = await runJob(
     "distill",
     {
       ...encoderParams(options),
@@ -168,9 +168,11 @@ export async function distill(data: string, options: DistillOptions): Promise<vo
       resume: options.resume,
       baselines: options.baselines,
       edits: options.edits,
+      command: commandLine(),
     },
     options,
   );
+  reportSet(summary, options);
 }
 
 export function addDistill(program: Command): void {

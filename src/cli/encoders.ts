@@ -1,7 +1,6 @@
-import { homedir } from "node:os";
 import type { Command } from "commander";
-import { hubAccess } from "../files/hub/settings.ts";
-import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
+import { userHub } from "../files/hub/settings.ts";
+import { type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
 import { commonOptions, hubOptions } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
@@ -21,7 +20,7 @@ export function addEncoders(program: Command): void {
     )
     .option("--json", "end with one line of JSON on standard output");
   command.action(async (options: { json?: boolean; hubCache?: string }) => {
-    const listed = await listEncoders(hubAccess(process.env, homedir(), options.hubCache));
+    const listed = await listEncoders(userHub(options.hubCache));
     process.stdout.write(`${tableOf(listed)}\n`);
     if (options.json) printJson(listed);
   });
@@ -36,7 +35,7 @@ export function addEncoders(program: Command): void {
   fetch.action(async (encoders: string[], _: unknown, self: Command) => {
     // The list has options of the same names, which take what stands before `fetch`.
     const options = self.optsWithGlobals<CommonOptions & HubOptions>();
-    const fetched = await runJob<FetchedEncoder[]>("fetch", { encoders, ...hubParams(options) }, options);
+    const fetched = await runJob("fetch", { encoders, ...hubParams(options) }, options);
     for (const { name, commit, folder } of fetched) {
       process.stdout.write(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
     }

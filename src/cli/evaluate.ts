@@ -82,7 +82,7 @@ Examples:
       options,
       specs.map((spec) => spec.encoder),
     );
-    const { results, classes } = await runJob<{ results: Evaluation[]; classes: string[] }>(
+    const { results, classes } = await runJob(
       "evaluate.described",
       {
         ...params,

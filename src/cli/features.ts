@@ -34,7 +34,7 @@ export function addFeatures(program: Command): void {
       data: string,
       options: EncoderOptions & { shard?: Shard; merge?: number; storage: "float32" | "float16" },
     ) => {
-      const results = await runJob<{ split: string; count: number; featureSize: number; path: string }[]>(
+      const results = await runJob(
         "features",
         {
           ...encoderParams(options),

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
-import type { Inspection } from "../jobs/inspect.ts";
 import { requireEffect } from "./no-effect.ts";
 import { commonOptions, encoderForms, formOptions, hubOptions, integer } from "./options.ts";
 import { type CommonOptions, type HubOptions, hubParams, printJson, runJob } from "./run.ts";
@@ -19,7 +18,7 @@ export function addInspect(program: Command): void {
   type InspectOptions = CommonOptions & HubOptions & ModelForm & { size?: number };
   command.action(async (encoder: string, options: InspectOptions) => {
     requireEffect([encoder], options);
-    const found = await runJob<Inspection>(
+    const found = await runJob(
       "inspect",
       { encoder, size: options.size, ...givenForm(options), ...hubParams(options) },
       options,

@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defaultMaxBad } from "../data/params.ts";
 import { asDtype } from "../encoder/load/choose-onnx.ts";
 import { pools } from "../encoder/model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
+import { defaultEncoder } from "../encoder/registry.ts";
 import { precisions } from "../onnx-vjp/graph/runtime.ts";
 
 /** Parsers for commander: the message completes "error: option '--x <n>' argument 'y' is invalid." */
@@ -72,7 +74,7 @@ const usualDefaults: Defaults = { size: "the encoder's own", resize: "the encode
 export function encoderOptions(command: Command, defaults = usualDefaults): Command {
   command.addOption(
     new Option("--encoder <name|path>", `frozen encoder: ${encoderForms}`).default(
-      "efficientnet-lite0",
+      defaultEncoder,
       defaults.encoder,
     ),
   );
@@ -81,7 +83,7 @@ export function encoderOptions(command: Command, defaults = usualDefaults): Comm
       "--cache-dir <dir>",
       "where features are cached (default: $CLP_DD_CACHE, else the user's cache folder)",
     )
-    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), 10);
+    .option("--max-bad <n>", "unreadable images to skip before giving up", integer(0), defaultMaxBad);
 }
 
 /** What products are computed in. */

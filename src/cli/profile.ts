@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
 import { givenForm } from "../encoder/model-form.ts";
+import { defaultEncoder } from "../encoder/registry.ts";
 import type { StepProfile } from "../jobs/profile.ts";
 import { formatMany, formatPercent } from "./format.ts";
 import { requireEffect } from "./no-effect.ts";
@@ -23,7 +24,7 @@ export function addProfile(program: Command): void {
       "Runs a few distillation steps against random features and shows what they spend their time on: the parts " +
         "of a step, and the dearest operators and nodes of the encoder's forward and pullback.",
     )
-    .argument("[model]", encoderForms, "efficientnet-lite0")
+    .argument("[model]", encoderForms, defaultEncoder)
     .option("--images <n>", "synthetic images", integer(2), 8)
     .option("--classes <n>", "classes that they are of (default: one an image)", integer(2))
     .option("--steps <n>", "steps to measure", integer(1), 5)
@@ -38,11 +39,7 @@ export function addProfile(program: Command): void {
       ...givenForm(options),
       ...hubParams(options),
     };
-    const found = await runJob<StepProfile>(
-      "profile",
-      { encoder, ...run, images, classes, steps, memoryBytes },
-      options,
-    );
+    const found = await runJob("profile", { encoder, ...run, images, classes, steps, memoryBytes }, options);
     process.stdout.write(`${describeProfile(found, options.top)}\n`);
     if (options.json) {
       const { ops, nodes, ...rest } = found;

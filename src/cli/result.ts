@@ -2,18 +2,15 @@ import { editsInWords } from "../artifact/edits-in-words.ts";
 import type { DistillSummary } from "../jobs/distill.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "./format.ts";
-import { type CommonOptions, printJson, runJob } from "./run.ts";
+import { type CommonOptions, printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
 import { wrapText } from "./width.ts";
 
-/** Runs a job that makes a set of images and prints what came of it. The command line is recorded in the set. */
-export async function makeSet(
-  job: "distill" | "baseline",
-  params: object,
-  options: CommonOptions,
-): Promise<void> {
-  const command = `clp-dd ${process.argv.slice(2).join(" ")}`;
-  const summary = await runJob<DistillSummary>(job, { ...params, command }, options);
+/** The command line, as it is recorded in a set. */
+export const commandLine = (): string => `clp-dd ${process.argv.slice(2).join(" ")}`;
+
+/** Prints what came of a job that makes a set of images. */
+export function reportSet(summary: DistillSummary, options: CommonOptions): void {
   printResult(summary);
   if (options.json) printJson(resultJson(summary));
 }

@@ -1,10 +1,10 @@
-import { homedir } from "node:os";
 import type { Pool } from "../encoder/model.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ClpError } from "../errors.ts";
-import { cacheLocation } from "../files/cache-location.ts";
-import { hubAccess } from "../files/hub/settings.ts";
-import { callEngine, endEngine } from "../jobs/worker/client.ts";
+import { userCache } from "../files/cache-location.ts";
+import { userHub } from "../files/hub/settings.ts";
+import type { JobName, JobParams, JobResult } from "../jobs/table.ts";
+import { endWorker, run } from "../jobs/worker/client.ts";
 import type { Precision } from "../onnx-vjp/graph/runtime.ts";
 import { requireEffect } from "./no-effect.ts";
 import { createProgress, onlyNews } from "./progress.ts";
@@ -25,7 +25,7 @@ export interface HubOptions {
 
 /** The hub's part of a job's parameters. */
 export function hubParams({ revision, dtype, hubCache }: HubOptions) {
-  return { revision, dtype, hub: hubAccess(process.env, homedir(), hubCache) };
+  return { revision, dtype, hub: userHub(hubCache) };
 }
 
 /** How an encoder is run: what `runOptions` declares. */
@@ -54,7 +54,7 @@ export interface EncoderOptions extends RunOptions {
 export function encoderParams(options: EncoderOptions, encoders: readonly string[] = [options.encoder]) {
   requireEffect(encoders, options);
   const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
-  const cacheFolder = options.cacheDir ?? cacheLocation(process.env, homedir());
+  const cacheFolder = options.cacheDir ?? userCache();
   const run = { device, precision, threads, maxBad, cacheFolder };
   return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
@@ -63,12 +63,16 @@ export function encoderParams(options: EncoderOptions, encoders: readonly string
  * Runs a job with a progress display. The first interrupt (or termination) lets the job finish its step and
  * save; a second one ends the process at once.
  */
-export async function runJob<Result>(job: string, params: unknown, options: CommonOptions): Promise<Result> {
+export async function runJob<J extends JobName>(
+  job: J,
+  params: JobParams<J>,
+  options: CommonOptions,
+): Promise<JobResult<J>> {
   const progress = createProgress({ quiet: options.quiet ?? false });
   const controller = new AbortController();
   const stop = () => {
     if (controller.signal.aborted) {
-      endEngine();
+      endWorker();
       process.exit(130);
     }
     progress.note("Stopping after this step; once more to quit at once.");
@@ -77,7 +81,7 @@ export async function runJob<Result>(job: string, params: unknown, options: Comm
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   try {
-    return await callEngine<Result>(job, params, {
+    return await run(job, params, {
       signal: controller.signal,
       onProgress: (p) => progress.update(p),
       onNote: onlyNews((text) => progress.note(text)),

@@ -1,10 +1,11 @@
 import { Worker } from "node:worker_threads";
-import { DataError, messageOf } from "../errors.ts";
+import { DataError } from "../errors.ts";
 import { workerUrl } from "../files/worker-url.ts";
 import { decodeOptionsFor } from "../images/decode.ts";
 import { inputBytes, type Preprocessing } from "../images/preprocess.ts";
 import type { Item } from "../images/types.ts";
-import type { DecodeItem, DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
+import { withBytes } from "./decode-item.ts";
+import type { DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
 import type { ImageSource, Split } from "./source.ts";
 
 /** An image that could not be read. */
@@ -185,17 +186,6 @@ class Crew {
     this.#ending = true;
     for (const { thread } of this.#workers) thread.postMessage(null satisfies DecodeMessage);
     await Promise.all(this.#workers.map(({ exit }) => exit));
-  }
-}
-
-/** Items whose bytes lie in a file are left to the worker to read; the others are read here. */
-async function withBytes(item: Item): Promise<DecodeItem> {
-  const { id, encoding, file } = item;
-  if (file !== undefined) return { id, encoding, bytes: file };
-  try {
-    return { id, encoding, bytes: await item.open() };
-  } catch (error) {
-    return { id, encoding, bytes: { failed: messageOf(error) } };
   }
 }
 

@@ -1,13 +1,9 @@
 /** A thread that decodes and preprocesses batches of images into memory shared with `decode-pool.ts`. */
-import { open } from "node:fs/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
-import { DataError, messageOf } from "../errors.ts";
-import { readBounded } from "../files/read-bounded.ts";
-import { readExactly } from "../files/read-exactly.ts";
-import { type DecodeOptions, decodeImage, mostImageBytes } from "../images/decode.ts";
+import type { DecodeOptions } from "../images/decode.ts";
 import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
-import type { Encoding, FileRange, RgbImage } from "../images/types.ts";
+import { type DecodeItem, decoded } from "./decode-item.ts";
 
 /** What a worker is started with. */
 export interface DecodeSetup {
@@ -15,13 +11,6 @@ export interface DecodeSetup {
   readonly decode: DecodeOptions;
   /** One for each batch under way, each for the largest batch. */
   readonly slots: readonly SharedArrayBuffer[];
-}
-
-/** One image of a task: where its bytes are, or why there are none. */
-export interface DecodeItem {
-  readonly id: string;
-  readonly encoding: Encoding;
-  readonly bytes: Uint8Array | FileRange | { readonly failed: string };
 }
 
 export interface DecodeTask {
@@ -39,31 +28,6 @@ export interface DecodeResult {
 
 /** `null` asks the worker to end after the image it is at. */
 export type DecodeMessage = DecodeTask | null;
-
-async function read(item: DecodeItem): Promise<Uint8Array> {
-  const { bytes } = item;
-  if (bytes instanceof Uint8Array) return bytes;
-  if ("failed" in bytes) throw new DataError(bytes.failed);
-  if (bytes.length === undefined) return readBounded(bytes.path, mostImageBytes);
-  if (bytes.length > mostImageBytes)
-    throw new DataError(`${item.id} says to have ${bytes.length} bytes, more than any image that is read`);
-  const file = await open(bytes.path);
-  try {
-    const ended = () => new DataError(`${bytes.path} ends within ${item.id}`);
-    return await readExactly(file, Buffer.alloc(bytes.length), bytes.start ?? 0, ended);
-  } finally {
-    await file.close();
-  }
-}
-
-/** An image, or why there is none: a promise that never rejects, since it is awaited late. */
-async function decoded(item: DecodeItem, options: DecodeOptions): Promise<RgbImage | { failed: string }> {
-  try {
-    return await decodeImage(item.id, await read(item), item.encoding, options);
-  } catch (error) {
-    return { failed: messageOf(error) };
-  }
-}
 
 if (parentPort !== null) {
   const port = parentPort;

@@ -2,7 +2,7 @@ import { freemem } from "node:os";
 import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { centroidImages, randomImages } from "../select/coresets.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
@@ -32,7 +32,7 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
  * @param memoryBytes for intermediates
  */
 export async function startSynthesis(
-  place: Workplace,
+  place: RunContext,
   config: DistillConfig,
   memoryBytes: number,
   context: JobContext,
@@ -88,7 +88,7 @@ export async function startSynthesis(
 }
 
 async function firstParameters(
-  { source, train, encoder }: Workplace,
+  { source, train, encoder }: RunContext,
   config: DistillConfig,
   m: number,
   size: number,

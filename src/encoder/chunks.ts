@@ -8,7 +8,8 @@ import {
   type Saved,
 } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import { type Encoder, imagesInput, requireFinite } from "./encoder.ts";
+import { imagesInput, requireFinite } from "./batched-features.ts";
+import type { Encoder } from "./encoder.ts";
 import { chunkSize } from "./images-per-call.ts";
 
 /** How the passes over the synthetic images are cut into chunks, and why; shown before a run starts. */

@@ -1,23 +1,16 @@
-import { Tensor } from "onnxruntime-common";
-import { ModelError, NumericalError } from "../errors.ts";
+import { ModelError } from "../errors.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/differentiable.ts";
-import { forwardSession } from "../onnx-vjp/compile/forward-session.ts";
+import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
-import { sizeOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
+import { type Graph, sizeOf, type TracedGraph } from "../onnx-vjp/graph/ir.ts";
 import type { Precision, Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
 import { narrow } from "../onnx-vjp/prepare/narrow.ts";
 import { prepareBatches } from "../onnx-vjp/prepare/prepare.ts";
 import { simplify } from "../onnx-vjp/prepare/simplify.ts";
+import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
-import {
-  type Cut,
-  cutToFeature,
-  type ImageInput,
-  imageDims,
-  imagesInput,
-  writeInput,
-} from "./image-input.ts";
+import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { givenForm, type ModelForm } from "./model-form.ts";
@@ -46,6 +39,8 @@ export interface Encoder {
   readonly fixedBatch: number | undefined;
   /** Images in one call: as many as the file fixes, else as are quickest here. */
   readonly imagesACall: number;
+  /** Threads that it may use on the CPU; undefined on another device. */
+  readonly threads: number | undefined;
   /** Bytes of all values that one image's way through the encoder makes. */
   readonly bytesPerImage: number;
   /**
@@ -61,6 +56,8 @@ export interface Encoder {
   ): Promise<Float32Array>;
   /** @throws ModelError naming every node that has no pullback rule, and a feature tensor that would work */
   requirePullback(): void;
+  /** The graph of features alone at a static batch, for other processes to run. */
+  forwardGraph(batch: number): Promise<Graph>;
   /** The pullback's plan at a static batch, for callers that drive memory themselves. */
   plan(batch: number): Promise<DerivedPlan>;
   /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
@@ -78,14 +75,6 @@ export const featureName = ({
     ...(precision === "float16" ? ["float16"] : []),
     ...Object.entries(form).map(([key, value]) => `${key} ${value}`),
   ].join(", ");
-
-/** A byte in [0, 1]: looking it up takes half the time of dividing, on the thread that all others wait for. */
-const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
-
-export { imagesInput } from "./image-input.ts";
-
-/** Name of the graph output [batch, d]. */
-export const featuresOutput = "clp-dd/features";
 
 /** Makes an encoder from a model that was read. Nothing runs until it is asked for. */
 export async function createEncoder(
@@ -125,6 +114,7 @@ export async function createEncoder(
     fixedBatch,
     imagesACall: sessionBatch,
     bytesPerImage: bytes,
+    threads: runtime.device === "cpu" ? runtime.threads : undefined,
     async features(images, count, nameOf) {
       if (images.length !== count * pixels) {
         throw new RangeError(
@@ -132,21 +122,13 @@ export async function createEncoder(
         );
       }
       session ??= traceAt(sessionBatch).then(({ traced }) => forwardSession(runtime, traced, precision));
-      const ready = await session;
-      const out = new Float32Array(count * featureSize);
-      const chunk = new Float32Array(sessionBatch * pixels);
-      for (let start = 0; start < count; start += sessionBatch) {
-        const n = Math.min(sessionBatch, count - start);
-        const part = images.subarray(start * pixels, (start + n) * pixels);
-        if (part instanceof Float32Array) chunk.set(part);
-        else for (let i = 0; i < part.length; i++) chunk[i] = unit[part[i]!]!;
-        const feeds = { [imagesInput]: new Tensor("float32", chunk, [sessionBatch, 3, height, width]) };
-        const results = await ready.run(feeds, { only: [featuresOutput] });
-        const rows = results[featuresOutput]!.data as Float32Array;
-        out.set(rows.subarray(0, n * featureSize), start * featureSize);
-      }
-      requireFinite(out, featureSize, model.provenance.id, nameOf);
-      return out;
+      const { id } = model.provenance;
+      const shape = { batch: sessionBatch, crop: [height, width], featureSize, id } as const;
+      return batchedFeatures(await session, shape, images, count, nameOf);
+    },
+    async forwardGraph(batch) {
+      const { traced } = await traceAt(batch);
+      return forwardGraph(runtime, traced, precision);
     },
     requirePullback,
     async plan(batch) {
@@ -160,23 +142,6 @@ export async function createEncoder(
       if (made) await (await made).release();
     },
   };
-}
-
-/** Throws a NumericalError naming the first image whose feature is not finite. */
-export function requireFinite(
-  features: Float32Array,
-  featureSize: number,
-  encoder: string,
-  nameOf = (i: number) => `image ${i} of the batch`,
-): void {
-  for (let i = 0; i < features.length; i++) {
-    if (Number.isFinite(features[i])) continue;
-    throw new NumericalError(
-      `The encoder ${encoder} gave a feature that is not finite (${features[i]}) for ` +
-        `${nameOf(Math.floor(i / featureSize))}. Check the model's preprocessing (mean, std) and that its weights ` +
-        "are whole.",
-    );
-  }
 }
 
 /** What an encoder's forward is traced from. */

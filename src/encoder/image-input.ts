@@ -11,11 +11,9 @@ import {
   type ValueInfo,
 } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
+import { imagesInput } from "./batched-features.ts";
 import type { EncoderModel } from "./model.ts";
 import type { Layout, ModelForm } from "./model-form.ts";
-
-/** Name of the graph input that takes images in [0, 1]. */
-export const imagesInput = "images";
 
 /** A model's image input, and how images are to be laid out for it. */
 export interface ImageInput {

@@ -15,6 +15,9 @@ export interface KnownEncoder {
 /** What stands for a licence where the card names none. */
 export const unknownLicence = "see its card";
 
+/** What is taken where no encoder is named: it comes with the package. */
+export const defaultEncoder = "efficientnet-lite0";
+
 const clip = { family: "CLIP", featureSize: 512, input: 224, licence: unknownLicence } as const;
 const dinov2 = { family: "DINOv2", input: 224, licence: "Apache-2.0" } as const;
 const dinov3 = { family: "DINOv3", input: 224, licence: "DINOv3 License" } as const;
@@ -24,7 +27,7 @@ const mocov3 = { family: "MoCo-v3", input: 224, licence: unknownLicence } as con
 /** Every short name, in the order in which `clp-dd encoders` lists them. */
 export const knownEncoders: readonly KnownEncoder[] = [
   {
-    ...{ name: "efficientnet-lite0", family: "EfficientNet", hub: undefined },
+    ...{ name: defaultEncoder, family: "EfficientNet", hub: undefined },
     ...{ featureSize: 1280, input: 224, licence: "Apache-2.0" },
   },
   { name: "clip-vit-b-16", hub: "openai/clip-vit-base-patch16", ...clip },

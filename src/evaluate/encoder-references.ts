@@ -1,5 +1,5 @@
 import { pickImages } from "../data/pick.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { randomImages } from "../select/coresets.ts";
 import { defaultDraws, type FeatureAugmenter, plainFeatures } from "./augmented-features.ts";
@@ -17,7 +17,7 @@ import {
  * probes. Each is measured once and kept, for all artefacts that it serves.
  */
 export class References {
-  readonly #place: Workplace;
+  readonly #place: RunContext;
   readonly #protocol: Protocol;
   readonly #augmenter: FeatureAugmenter | undefined;
   readonly #draws: number | "each epoch";
@@ -28,7 +28,7 @@ export class References {
 
   /** @param fullEpochs epochs of the heads on the full data, and `fullSeeds` their seeds; by default the protocol's */
   constructor(
-    place: Workplace,
+    place: RunContext,
     protocol: Protocol,
     augmenter?: FeatureAugmenter,
     draws: number | "each epoch" = defaultDraws,

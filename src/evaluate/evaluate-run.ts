@@ -1,5 +1,5 @@
 import type { JobContext } from "../context.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
 import { type ClosedFormProbe, evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -33,8 +33,8 @@ interface EditedImages {
  */
 export async function evaluateRun(
   probe: ClosedFormProbe,
-  test: NonNullable<Workplace["test"]>,
-  { source, train, gemm }: Pick<Workplace, "source" | "train" | "gemm">,
+  test: NonNullable<RunContext["test"]>,
+  { source, train, gemm }: Pick<RunContext, "source" | "train" | "gemm">,
   compared: { readonly ipc: number; readonly map: FeatureMap; readonly lambda: number } | undefined,
   edited: EditedImages | undefined,
   context: JobContext,

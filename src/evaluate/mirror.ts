@@ -1,5 +1,5 @@
 import { pickImages } from "../data/pick.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import { edits, mirroredName } from "../images/edits.ts";
 import { subsetOf } from "../probe/class-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
@@ -25,7 +25,7 @@ export interface MirrorTest {
  * closed form of nine tenths of them classifies some of the others, as they are and mirrored.
  */
 export async function testMirror(
-  { source, encoder, train, gemm }: Pick<Workplace, "source" | "encoder" | "train" | "gemm">,
+  { source, encoder, train, gemm }: Pick<RunContext, "source" | "encoder" | "train" | "gemm">,
   map: FeatureMap,
 ): Promise<MirrorTest> {
   const { fit, held } = splitOf(train.labels, 10, "mirrored images");
@@ -73,8 +73,8 @@ function sampled(rows: readonly number[], most: number): number[] {
 const batchImages = 32;
 
 async function mirroredFeatures(
-  source: Workplace["source"],
-  encoder: Workplace["encoder"],
+  source: RunContext["source"],
+  encoder: RunContext["encoder"],
   rows: Int32Array,
   imageIndices: Int32Array | undefined,
 ): Promise<Float32Array> {

@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import type { JobContext } from "../context.ts";
-import { type BadImage, imageBatches, tooManyBad } from "../data/decode-pool.ts";
+import { type BadImage, tooManyBad } from "../data/decode-pool.ts";
 import { type ImageSource, listed, type Split } from "../data/source.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError } from "../errors.ts";
 import { type FeatureCacheSpec, featureCachePath } from "./cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "./cache-reader.ts";
 import { FeatureCacheWriter } from "./cache-writer.ts";
+import { encodedBatches } from "./encoded-batches.ts";
 
 export interface ExtractOptions {
   readonly cacheFolder: string;
@@ -48,8 +49,7 @@ export async function featureSpec(
 }
 
 /**
- * Features of a split's images, from the cache where they are there, extracted into it elsewhere. Decoding runs
- * on a thread of its own, ahead of the encoder. An interrupted extraction goes on where it stopped.
+ * Features of a split's images, from the cache where they are there, extracted into it elsewhere. An interrupted extraction goes on where it stopped.
  */
 export async function extractFeatures(
   source: ImageSource,
@@ -109,7 +109,7 @@ async function writeCache(
   let done = 0;
   try {
     context.progress({ stage, done: 0, total: indices.length, unit: "images" });
-    for await (const batch of imageBatches(source, split, encoder.preprocessing, {
+    for await (const batch of encodedBatches(source, split, encoder, {
       indices,
       batchSize,
       maxBad: options.maxBad,
@@ -120,10 +120,8 @@ async function writeCache(
           `Stopped after ${done} of ${indices.length} images; the next run goes on from there.`,
         );
       }
-      const nameOf = (i: number) => images.at(batch.indices[i]!).id;
-      const features = await encoder.features(batch.pixels, batch.labels.length, nameOf);
       await writer.append({
-        features,
+        features: batch.features,
         indices: batch.indices,
         labels: batch.labels,
         ...(images.groups ? { groups: Int32Array.from(batch.indices, (i) => images.groups![i]!) } : {}),

@@ -15,7 +15,7 @@ import type { FeatureCache } from "./cache-reader.ts";
 import { extractFeatures, requireEveryClass } from "./extract.ts";
 
 /** An encoder and a data set with its cached features: what every job on real data starts from. */
-export interface Workplace {
+export interface RunContext {
   readonly runtime: Runtime;
   readonly encoder: Encoder;
   readonly source: ImageSource;
@@ -26,8 +26,8 @@ export interface Workplace {
   release(): Promise<void>;
 }
 
-/** What a job asks of its workplace. */
-interface WorkplaceOptions {
+/** What a job asks of its run context. */
+interface RunContextOptions {
   /** Readable training images that each class must have (default: 1). */
   readonly leastPerClass?: number;
   /** Whether the encoder's pullback will be needed: what has none is refused before the long work. */
@@ -37,11 +37,11 @@ interface WorkplaceOptions {
 }
 
 /** Opens encoder and data set, and sees to their features. */
-export async function prepareWorkplace(
+export async function openRunContext(
   params: EncoderParams & DataParams,
   context: JobContext,
-  { leastPerClass = 1, differentiates = false, source: opened }: WorkplaceOptions = {},
-): Promise<Workplace> {
+  { leastPerClass = 1, differentiates = false, source: opened }: RunContextOptions = {},
+): Promise<RunContext> {
   // The data set first: a mistyped folder should not cost the loading of a model.
   const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
   for (const note of source.notes) context.note(note);

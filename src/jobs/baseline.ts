@@ -8,7 +8,7 @@ import { pickImages } from "../data/pick.ts";
 import { listed } from "../data/source.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
@@ -41,7 +41,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: asked.ipc }),
+    openRunContext(params, context, { leastPerClass: asked.ipc }),
   );
   try {
     const { source, train, test, gemm } = place;
@@ -109,7 +109,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
 async function choose(
   { kind, of }: BaselineParams,
   { ipc, seed }: DistillConfig,
-  place: Workplace,
+  place: RunContext,
   context: JobContext,
 ): Promise<Int32Array> {
   const { train, source, gemm } = place;
@@ -137,7 +137,7 @@ async function choose(
 /** Features of the set whose neighbours are looked for. */
 async function distilledFeatures(
   of: string | undefined,
-  { source, encoder }: Workplace,
+  { source, encoder }: RunContext,
   ipc: number,
 ): Promise<Float32Array> {
   if (of === undefined) {
@@ -174,7 +174,7 @@ export function requireSameClasses(
 }
 
 async function* realImages(
-  { source, train, encoder }: Workplace,
+  { source, train, encoder }: RunContext,
   rows: Int32Array,
 ): AsyncGenerator<ImageChunk> {
   for (let start = 0; start < rows.length; start += chunkImages) {
@@ -188,7 +188,7 @@ async function* realImages(
 }
 
 /** Features of the chosen images as an edit leaves them. */
-async function editedFeatures(place: Workplace, rows: Int32Array, edit: Edit): Promise<Float32Array> {
+async function editedFeatures(place: RunContext, rows: Int32Array, edit: Edit): Promise<Float32Array> {
   const { encoder } = place;
   const out = new Float32Array(rows.length * encoder.featureSize);
   for await (const { start, count, images } of realImages(place, rows)) {

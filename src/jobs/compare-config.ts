@@ -112,6 +112,8 @@ export const CompareConfig = z.strictObject({
     .prefault({}),
 });
 export type CompareConfig = z.infer<typeof CompareConfig>;
+/** A grid as a person writes it, with defaults left out. */
+export type Grid = z.input<typeof CompareConfig>;
 
 /** An encoder with the text that names it. */
 export interface NamedEncoder extends EncoderSpec {

@@ -3,7 +3,7 @@ import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifac
 import { iconSets } from "../data/icon-sets.ts";
 import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";
-import type { Workplace } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import { env } from "../onnx-vjp/runtime/binding.ts";
 import { needsStatistics } from "../probe/feature-map.ts";
 import type { Metrics } from "../probe/metrics.ts";
@@ -32,7 +32,7 @@ export interface RunFacts {
 }
 
 /** Fingerprints of a data set's splits, as a run's facts have them. */
-export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" | "test">) {
+export async function fingerprintsOf({ source, test }: Pick<RunContext, "source" | "test">) {
   return {
     train: await source.fingerprint("train"),
     ...(test ? { test: await source.fingerprint("test") } : {}),
@@ -41,12 +41,12 @@ export async function fingerprintsOf({ source, test }: Pick<Workplace, "source" 
 
 /** The manifest of a run. */
 export function describeRun(
-  place: Pick<Workplace, "source" | "encoder" | "train" | "test">,
+  place: Pick<RunContext, "source" | "encoder" | "train" | "test">,
   facts: RunFacts,
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
   const { config, own, comparison, edits, stages, preset } = facts;
-  const { provenance, feature, featureSize, precision, preprocessing } = encoder;
+  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -68,6 +68,7 @@ export function describeRun(
     encoder: {
       ...{ ...provenance, feature: feature.tensor, pool: feature.pool, askedPool: feature.askedPool },
       ...{ featureSize, precision, preprocessing },
+      ...(Object.keys(form).length > 0 ? { form } : {}),
     },
     data: {
       name: source.name,

@@ -19,7 +19,7 @@ import { featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { testMirror } from "../evaluate/mirror.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
@@ -77,7 +77,7 @@ async function distillTo(
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
-    prepareWorkplace(params, context, { leastPerClass: asked.ipc, differentiates: true }),
+    openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
   );
   try {
     const { source, encoder, test, gemm } = place;
@@ -192,7 +192,7 @@ async function distillTo(
 /** The configuration with whether mirrored images keep their class, which the real images tell where nothing is said. */
 export async function withMirror(
   config: DistillConfig,
-  place: Workplace,
+  place: RunContext,
   context: JobContext,
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;

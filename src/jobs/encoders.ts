@@ -1,10 +1,9 @@
-import { homedir } from "node:os";
 import type { PartialContext } from "../context.ts";
 import { cachedModel, fetchModel } from "../encoder/load/hub.ts";
 import { placeOf } from "../encoder/load/load.ts";
 import { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 import { UsageError } from "../errors.ts";
-import { type HubAccess, hubAccess } from "../files/hub/settings.ts";
+import { type HubAccess, userHub } from "../files/hub/settings.ts";
 import type { FetchParams } from "./params.ts";
 
 /** A known encoder, and whether its files are there. */
@@ -35,7 +34,7 @@ export interface FetchedEncoder {
  * @throws UsageError for what is no encoder of the hub; DownloadError where one cannot be had
  */
 export async function fetchEncoders(params: FetchParams, context: PartialContext): Promise<FetchedEncoder[]> {
-  const { revision, dtype, hub = hubAccess(process.env, homedir()) } = params;
+  const { revision, dtype, hub = userHub() } = params;
   const wanted = params.encoders.map((name) => ({ name, place: placeOf(name) }));
   const fetched: FetchedEncoder[] = [];
   for (const { name, place } of wanted) {

@@ -1,9 +1,11 @@
 import { resolve } from "node:path";
+import { encoderDifference } from "../artifact/encoder-of.ts";
 import { type Artifact, readArtifact } from "../artifact/read.ts";
 import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/model.ts";
+import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import {
@@ -25,7 +27,7 @@ import {
   type TrainingSet,
   validationOf,
 } from "../evaluate/protocol.ts";
-import { fitFeatureMaps, prepareWorkplace, type Workplace } from "../features/run-context.ts";
+import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
@@ -35,7 +37,7 @@ import { requireSameClasses } from "./baseline.ts";
 import type { EvaluateParams } from "./params.ts";
 
 /** An encoder under which artefacts are evaluated. */
-interface Column extends EncoderSpec {
+interface Column extends EncoderSpec, ModelForm {
   readonly pool?: Pool;
   /** The commit that the artefact was distilled with: a branch may have moved on. */
   readonly revision: string | undefined;
@@ -57,6 +59,16 @@ export async function runEvaluation(params: EvaluateParams, context: JobContext)
   }
 }
 
+/** The same with the names of the data set's classes, for pages that show accuracy by class. */
+export async function describedEvaluation(
+  params: EvaluateParams,
+  context: JobContext,
+): Promise<{ readonly results: Evaluation[]; readonly classes: readonly string[] }> {
+  const results = await runEvaluation(params, context);
+  const { classes } = await openDataSet(params.data, hubReach(params.hub, context));
+  return { results, classes };
+}
+
 async function evaluateAll(params: EvaluateParams, context: JobContext): Promise<Evaluation[]> {
   const artifacts: Artifact[] = [];
   for (const folder of params.artifacts) artifacts.push(await readArtifact(resolve(folder)));
@@ -68,7 +80,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
   for (const column of columnsOf(artifacts, params)) {
     const { artifacts: own, ...spec } = column;
     const resize = resizeOf(own, spec, params);
-    const place = await prepareWorkplace({ ...params, ...spec, resize }, context, { source });
+    const place = await openRunContext({ ...params, ...spec, resize }, context, { source });
     const label = newLabel(place.encoder, labels);
     labels.push(label);
     let augmenter: FeatureAugmenter | undefined;
@@ -107,6 +119,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
         ...(pool === undefined ? {} : { pool }),
+        ...givenForm({ ...recorded?.encoder.form, ...givenForm(params) }),
         revision: params.revision ?? recorded?.encoder.revision,
         artifacts: [...artifacts],
       };
@@ -115,7 +128,8 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
     const { encoder, imageSize } = artifact.manifest;
-    const key = JSON.stringify([encoder.sha256, encoder.feature, encoder.pool, encoder.preprocessing]);
+    const { sha256, feature, pool, preprocessing, form } = encoder;
+    const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
     const known = columns.get(key);
     if (known) known.artifacts.push(artifact);
     else {
@@ -124,6 +138,7 @@ function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Colu
         size: params.size ?? imageSize,
         feature: params.feature ?? encoder.feature,
         pool: params.pool ?? encoder.askedPool,
+        ...givenForm({ ...encoder.form, ...givenForm(params) }),
         revision: encoder.revision,
         artifacts: [artifact],
       });
@@ -152,7 +167,7 @@ function resizeOf(
 
 /** All that the artefacts of a column are evaluated with. */
 interface Bench {
-  readonly place: Workplace;
+  readonly place: RunContext;
   readonly protocol: Protocol;
   readonly augmenter: FeatureAugmenter | undefined;
   readonly augmented: readonly boolean[];
@@ -162,7 +177,7 @@ interface Bench {
 }
 
 async function benchOf(
-  place: Workplace,
+  place: RunContext,
   augmenter: FeatureAugmenter | undefined,
   params: EvaluateParams,
   context: JobContext,
@@ -200,11 +215,8 @@ async function evaluateArtifact(artifact: Artifact, label: string, bench: Bench)
   const recorded = await artifact.probe();
   // The same encoder on images prepared in the same way: the recorded probe holds.
   const same =
-    encoder.provenance.sha256 === manifest.encoder.sha256 &&
-    encoder.feature.tensor === manifest.encoder.feature &&
-    encoder.feature.pool === manifest.encoder.pool &&
-    encoder.precision === manifest.encoder.precision &&
-    JSON.stringify(encoder.preprocessing) === JSON.stringify(manifest.encoder.preprocessing);
+    encoderDifference(encoder, manifest.encoder) === undefined &&
+    encoder.precision === manifest.encoder.precision;
   const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
   const map = fitted as FeatureMap;
   const { ipc } = config;

@@ -25,7 +25,7 @@ export interface MappedFeatures {
 /** A fitted feature map. */
 export interface FeatureMap extends FeatureMapState {
   /** g of `rows` features of equal size, row-major. A row of norm zero stays zero under l2. */
-  apply(features: Float32Array, rows: number): MappedFeatures;
+  apply(features: Float32Array | Float64Array, rows: number): MappedFeatures;
   /** dL/dfeatures (rows × d) for a cotangent dL/dg of the same shape. A row of norm zero gets zero. */
   pullback(mapped: MappedFeatures, cotangent: Matrix): Matrix;
 }

@@ -65,34 +65,35 @@ const rowBlock = 128;
 const colBlock = 512;
 
 /** The kernel for small problems, and for places without ONNX Runtime: plain JavaScript, one thread. */
-export const jsGemm: Gemm = {
-  async multiply(a, b, options = {}) {
-    const { rows, inner, cols } = productSizes(a, b, options);
-    const { alpha = 1, plus, into } = options;
-    const c = into?.data ?? new Float64Array(rows * cols);
-    if (plus === undefined) c.fill(0);
-    else if (plus.data !== c) c.set(plus.data);
-    const depth = Math.min(inner, innerBlock);
-    const packedA = new Float64Array(roundUp(Math.min(rows, rowBlock)) * depth);
-    const packedB = new Float64Array(roundUp(Math.min(cols, colBlock)) * depth);
-    // Element (i, p) of op(a) is a.data[i · rowStep + p · innerStep]; op(b)ᵀ likewise: both are packed alike.
-    const [aRow, aInner] = options.transA ? [1, a.cols] : [a.cols, 1];
-    const [bCol, bInner] = options.transB ? [b.cols, 1] : [1, b.cols];
-    for (let j0 = 0; j0 < cols; j0 += colBlock) {
-      const width = Math.min(colBlock, cols - j0);
-      for (let p0 = 0; p0 < inner; p0 += innerBlock) {
-        const k = Math.min(innerBlock, inner - p0);
-        pack(b.data, j0 * bCol + p0 * bInner, bCol, bInner, width, k, 1, packedB);
-        for (let i0 = 0; i0 < rows; i0 += rowBlock) {
-          const height = Math.min(rowBlock, rows - i0);
-          pack(a.data, i0 * aRow + p0 * aInner, aRow, aInner, height, k, alpha, packedA);
-          multiplyBlock(packedA, packedB, height, width, k, c, i0 * cols + j0, cols);
-        }
+export const jsGemm: Gemm = { multiply: async (a, b, options) => jsProduct(a, b, options) };
+
+/** What `jsGemm` computes, at once. */
+export function jsProduct(a: Matrix, b: Matrix, options: MultiplyOptions = {}): Matrix {
+  const { rows, inner, cols } = productSizes(a, b, options);
+  const { alpha = 1, plus, into } = options;
+  const c = into?.data ?? new Float64Array(rows * cols);
+  if (plus === undefined) c.fill(0);
+  else if (plus.data !== c) c.set(plus.data);
+  const depth = Math.min(inner, innerBlock);
+  const packedA = new Float64Array(roundUp(Math.min(rows, rowBlock)) * depth);
+  const packedB = new Float64Array(roundUp(Math.min(cols, colBlock)) * depth);
+  // Element (i, p) of op(a) is a.data[i · rowStep + p · innerStep]; op(b)ᵀ likewise: both are packed alike.
+  const [aRow, aInner] = options.transA ? [1, a.cols] : [a.cols, 1];
+  const [bCol, bInner] = options.transB ? [b.cols, 1] : [1, b.cols];
+  for (let j0 = 0; j0 < cols; j0 += colBlock) {
+    const width = Math.min(colBlock, cols - j0);
+    for (let p0 = 0; p0 < inner; p0 += innerBlock) {
+      const k = Math.min(innerBlock, inner - p0);
+      pack(b.data, j0 * bCol + p0 * bInner, bCol, bInner, width, k, 1, packedB);
+      for (let i0 = 0; i0 < rows; i0 += rowBlock) {
+        const height = Math.min(rowBlock, rows - i0);
+        pack(a.data, i0 * aRow + p0 * aInner, aRow, aInner, height, k, alpha, packedA);
+        multiplyBlock(packedA, packedB, height, width, k, c, i0 * cols + j0, cols);
       }
     }
-    return matrix(rows, cols, c);
-  },
-};
+  }
+  return matrix(rows, cols, c);
+}
 
 const roundUp = (n: number): number => Math.ceil(n / tile) * tile;
 

@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import { describe, expect, it, test } from "vitest";
-import { createEncoder, imagesInput } from "../../src/encoder/encoder.ts";
+import { imagesInput } from "../../src/encoder/batched-features.ts";
+import { createEncoder } from "../../src/encoder/encoder.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { ModelError, NumericalError } from "../../src/errors.ts";
 import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";

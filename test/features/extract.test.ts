@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobContext } from "../../src/context.ts";
 import type { ImageSource } from "../../src/data/source.ts";
-import { type Encoder, requireFinite } from "../../src/encoder/encoder.ts";
+import { requireFinite } from "../../src/encoder/batched-features.ts";
+import type { Encoder } from "../../src/encoder/encoder.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { extractFeatures } from "../../src/features/extract.ts";
 import type { Item } from "../../src/images/types.ts";
@@ -46,12 +47,14 @@ const encoder: Encoder = {
     precision: "float32",
     fixedBatch: undefined,
     bytesPerImage: 1,
+    threads: undefined,
     imagesACall: 8,
   },
   feature: { tensor: "features", pool: "none", askedPool: "auto", reason: "" },
   form: {},
   features: async (_, n) => new Float32Array(n * smallFeatures),
   requirePullback: () => undefined,
+  forwardGraph: () => Promise.reject(new Error("not to be called")),
   plan: () => Promise.reject(new Error("not to be called")),
   release: async () => undefined,
 };

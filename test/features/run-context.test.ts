@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { JobContext } from "../../src/context.ts";
-import { prepareWorkplace } from "../../src/features/run-context.ts";
+import { openRunContext } from "../../src/features/run-context.ts";
 import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";
@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-it("a workplace that cannot be prepared leaves neither caches nor the encoder open", async () => {
+it("a run context that cannot be opened leaves neither caches nor the encoder open", async () => {
   const encoder = join(home, "model.onnx");
   await writeFile(encoder, writeOnnx(smallGraph()).model);
   const data = await makePhotos(join(home, "photos"));
@@ -56,13 +56,13 @@ it("a workplace that cannot be prepared leaves neither caches nor the encoder op
     },
     note: () => undefined,
   };
-  await expect(prepareWorkplace(params, context, { leastPerClass: 1000 })).rejects.toThrow(
+  await expect(openRunContext(params, context, { leastPerClass: 1000 })).rejects.toThrow(
     /fewer than 1000 readable/,
   );
   expect([...open]).toEqual([]);
-  await expect(prepareWorkplace(params, context)).rejects.toThrow(/Stopped after 0/);
+  await expect(openRunContext(params, context)).rejects.toThrow(/Stopped after 0/);
   expect([...open]).toEqual([]);
-  const place = await prepareWorkplace(params, { ...context, signal: new AbortController().signal });
+  const place = await openRunContext(params, { ...context, signal: new AbortController().signal });
   expect([...open].sort()).toEqual(["encoder", "test", "train"]);
   await place.release();
   expect([...open]).toEqual([]);

@@ -1,9 +1,8 @@
 import { existsSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { PartialContext } from "../../context.ts";
 import { ModelError, UsageError } from "../../errors.ts";
-import { type HubAccess, hubAccess } from "../../files/hub/settings.ts";
+import { type HubAccess, userHub } from "../../files/hub/settings.ts";
 import type { EncoderModel } from "../model.ts";
 import { isHubId, knownEncoder, knownEncoders, unknownLicence } from "../registry.ts";
 import { loadFolder, loadOnnx, type ModelOptions } from "./folder.ts";
@@ -66,7 +65,7 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   }
   if (place.kind === "folder") return loadFolder(place.path, text, own);
   if (place.kind !== "hub") return loadOnnx(place.path, text, own);
-  const access = hub ?? hubAccess(process.env, homedir());
+  const access = hub ?? userHub();
   const { folder, commit } = await fetchModel({ id: place.id, revision, dtype: own.dtype }, access, context);
   const model = await loadFolder(folder, text, own);
   // A card may have been corrected since the table was made.

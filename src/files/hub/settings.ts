@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { HUB_URL } from "@huggingface/hub";
 import { UsageError } from "../../errors.ts";
@@ -39,6 +40,9 @@ export function hubAccess(environment: Environment, home: string, cacheDir?: str
     offline: isSet(environment.HF_HUB_OFFLINE) || isSet(environment.TRANSFORMERS_OFFLINE),
   };
 }
+
+/** The same for the user of this process. */
+export const userHub = (cacheDir?: string): HubAccess => hubAccess(process.env, homedir(), cacheDir);
 
 function tokenOf(environment: Environment, hubHome: string): string | undefined {
   const given = (environment.HF_TOKEN || environment.HUGGING_FACE_HUB_TOKEN)?.trim();

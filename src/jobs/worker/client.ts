@@ -6,7 +6,8 @@ import { youngGenerationFlag } from "../../helpers/process.ts";
 // Set here, the telemetry is off in every process that is started from this one.
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
-import type { FromEngine, ToEngine } from "./protocol.ts";
+import type { JobName, JobParams, JobResult } from "../table.ts";
+import type { FromWorker, ToWorker } from "./protocol.ts";
 
 export interface CallOptions {
   /** Stops the job: a distillation finishes its step, saves a checkpoint and rejects with InterruptedError. */
@@ -22,27 +23,32 @@ interface Pending {
 }
 
 /** The process in which jobs run, and its helpers. */
-interface Engine {
+interface Worker {
   readonly child: ChildProcess;
   helpers: readonly number[];
 }
 
-let engine: Engine | undefined;
+let worker: Worker | undefined;
 let count = 0;
-/** Encoders that callers hold in the engine's process. */
+/** Encoders that callers hold in the worker. */
 let held = 0;
 const pending = new Map<number, Pending>();
 
 /**
- * Runs a job in the engine's process, which is started when it is needed and shared by the jobs of one time. It ends when
- * nothing is left to do and no encoder is held, so that memory is given back, and with this process.
+ * Runs a job of the table in the worker: a process that starts when it is needed and is shared by all jobs that run
+ * meanwhile. It ends when nothing is left to do and no encoder is held, so that memory is given back, and with this
+ * process.
  * @throws ProcessError when that process ends before the job is done; what the job throws
  */
-export function callEngine<Result>(job: string, params: unknown, options: CallOptions = {}): Promise<Result> {
+export function run<J extends JobName>(
+  job: J,
+  params: JobParams<J>,
+  options: CallOptions = {},
+): Promise<JobResult<J>> {
   const { child } = started();
-  const send = (message: ToEngine) => child.send(message, () => {});
+  const send = (message: ToWorker) => child.send(message, () => {});
   const id = count++;
-  return new Promise<Result>((resolve, reject) => {
+  return new Promise<JobResult<J>>((resolve, reject) => {
     const abort = () => send({ kind: "abort", id });
     const settle = () => {
       pending.delete(id);
@@ -55,9 +61,9 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
       options,
       resolve(value) {
         if (job === "encoder.open") held++;
-        if (job === "encoder.release") held--;
+        if (job === "encoder.release") held = Math.max(0, held - 1);
         settle();
-        resolve(value as Result);
+        resolve(value as JobResult<J>);
       },
       reject(error) {
         settle();
@@ -72,19 +78,19 @@ export function callEngine<Result>(job: string, params: unknown, options: CallOp
   });
 }
 
-/** Ends the engine's process and its helpers at once, whatever they are at: their memory is the system's again. */
-export function endEngine(): void {
-  if (engine === undefined) return;
-  const { child, helpers } = engine;
-  engine = undefined;
+/** Ends the worker and its helpers at once, whatever they are at: their memory is the system's again. */
+export function endWorker(): void {
+  if (worker === undefined) return;
+  const { child, helpers } = worker;
+  worker = undefined;
   child.kill("SIGKILL");
   endAll(helpers);
 }
 
-/** Lets the engine's process end by itself. */
+/** Lets the worker end by itself. */
 function dismiss(): void {
-  const idler = engine?.child;
-  engine = undefined;
+  const idler = worker?.child;
+  worker = undefined;
   if (idler?.connected) idler.disconnect();
 }
 
@@ -98,31 +104,31 @@ function endAll(pids: readonly number[]): void {
   }
 }
 
-function started(): Engine {
-  if (engine !== undefined) return engine;
+function started(): Worker {
+  if (worker !== undefined) return worker;
   const child = fork(workerUrl(import.meta.url, "./worker.ts"), [], {
     execArgv: [youngGenerationFlag],
     serialization: "advanced",
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  const own: Engine = { child, helpers: [] };
-  child.on("message", (message) => receive(own, message as FromEngine));
+  const own: Worker = { child, helpers: [] };
+  child.on("message", (message) => receive(own, message as FromWorker));
   const lose = (reason: string) => {
     endAll(own.helpers);
     // One that was dismissed has nothing left to do.
-    if (engine !== own) return;
-    engine = undefined;
+    if (worker !== own) return;
+    worker = undefined;
     held = 0;
     for (const job of [...pending.values()]) job.reject(new ProcessError(reason));
   };
   child.on("error", (error) => lose(`The process that runs models cannot be started: ${error.message}.`));
   child.on("exit", (code, signal) => lose(lossOf(code, signal)));
   idle(child);
-  engine = own;
+  worker = own;
   return own;
 }
 
-function receive(own: Engine, message: FromEngine): void {
+function receive(own: Worker, message: FromWorker): void {
   if (message.kind === "helpers") {
     own.helpers = message.pids;
     return;
@@ -152,7 +158,7 @@ function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
   return `The process that runs models was ended by ${signal}.${why}`;
 }
 
-/** Lets this process end while the engine has nothing to do. */
+/** Lets this process end while the worker has nothing to do. */
 function idle(child: ChildProcess): void {
   child.unref();
   child.channel?.unref();

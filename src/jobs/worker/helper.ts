@@ -2,5 +2,6 @@
 import { serve } from "../../helpers/serve.ts";
 
 serve({
+  features: async () => (await import("../../features/encode-service.ts")).encodeService(),
   shards: async () => (await import("../../distill/shard-service.ts")).shardService(),
 });

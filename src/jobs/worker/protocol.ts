@@ -1,11 +1,12 @@
 import type { Progress } from "../../context.ts";
 import type { SerializedError } from "../../serialized-error.ts";
+import type { JobName } from "../table.ts";
 
-export type ToEngine =
-  | { readonly kind: "run"; readonly id: number; readonly job: string; readonly params: unknown }
+export type ToWorker =
+  | { readonly kind: "run"; readonly id: number; readonly job: JobName; readonly params: unknown }
   | { readonly kind: "abort"; readonly id: number };
 
-export type FromEngine =
+export type FromWorker =
   /** The helper processes that are alive, whenever one comes or goes. */
   | { readonly kind: "helpers"; readonly pids: readonly number[] }
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }

@@ -2,12 +2,13 @@
  * The process in which jobs run. ONNX Runtime blocks the thread it runs on: so progress, signals and cancellation stay
  * alive in the caller's process, which can end this one at any time.
  */
+import type { JobContext } from "../../context.ts";
 import { endWithParent } from "../../helpers/end-with-parent.ts";
 import { whenHelpersChange } from "../../helpers/process.ts";
 import { countProcess } from "../../memory.ts";
 import { serializeError } from "../../serialized-error.ts";
 import { jobs } from "../table.ts";
-import type { FromEngine, ToEngine } from "./protocol.ts";
+import type { FromWorker, ToWorker } from "./protocol.ts";
 
 endWithParent();
 // The command line's process is part of what a command needs.
@@ -15,12 +16,12 @@ countProcess(process.ppid);
 
 const controllers = new Map<number, AbortController>();
 /** A message to a caller that has ended is nobody's. */
-const send = (message: FromEngine) => process.send?.(message, undefined, undefined, () => {});
+const send = (message: FromWorker) => process.send?.(message, undefined, undefined, () => {});
 
 whenHelpersChange((pids) => send({ kind: "helpers", pids }));
 
 process.on("message", async (received) => {
-  const message = received as ToEngine;
+  const message = received as ToWorker;
   if (message.kind === "abort") {
     controllers.get(message.id)?.abort();
     return;
@@ -29,9 +30,9 @@ process.on("message", async (received) => {
   const controller = new AbortController();
   controllers.set(id, controller);
   try {
-    const run = jobs[job];
-    if (run === undefined) throw new Error(`the engine has no job "${job}"`);
-    const result = await run(params, {
+    // The client checks parameters against the table; here the jobs differ by name alone.
+    const run: (params: never, context: JobContext) => Promise<unknown> = jobs[job];
+    const result = await run(params as never, {
       signal: controller.signal,
       progress: (progress) => send({ kind: "progress", id, progress }),
       note: (text) => send({ kind: "note", id, message: text }),

@@ -7,6 +7,7 @@ import {
   differentiable,
 } from "../compile/differentiable.ts";
 import type { Graph } from "../graph/ir.ts";
+import type { Session } from "../graph/runtime.ts";
 import { type ExternalPlace, writeOnnx } from "../graph/write.ts";
 import { storedSession } from "./node.ts";
 import { withSentinel } from "./outputs.ts";
@@ -19,7 +20,7 @@ const pageBytes = 4096;
 
 const weightsName = "weights.bin";
 const outlineName = "outline.json";
-const modelName = (pass: "forward" | "pullback") => `${pass}.onnx`;
+const modelName = (graph: string) => `${graph}.onnx`;
 
 /** Weights one after the other in a file, each once, however many graphs refer to it. */
 class WeightsFile {
@@ -59,27 +60,39 @@ class WeightsFile {
   }
 }
 
-/** Writes the graphs of a differentiable function into `folder`, for processes that share their weights. */
-export async function storeDerivative(folder: string, graphs: DerivativeGraphs): Promise<void> {
+/** Writes graphs into `folder` by their names, for processes that share their weights. */
+async function storeGraphs(folder: string, graphs: Readonly<Record<string, Graph>>): Promise<void> {
   await mkdir(folder, { recursive: true });
   const file = await open(join(folder, weightsName), "w");
   try {
     const weights = new WeightsFile(file);
-    const write = async (pass: "forward" | "pullback", graph: Graph) => {
+    for (const [name, graph] of Object.entries(graphs)) {
       const { graph: written, first } = withSentinel(graph);
       const { model } = writeOnnx(written, {
         externalFrom,
         extraOutputs: first,
         placeOf: (data) => weights.placeOf(data),
       });
-      await writeFile(join(folder, modelName(pass)), model);
-    };
-    await write("forward", graphs.forward);
-    await write("pullback", graphs.pullback);
+      await writeFile(join(folder, modelName(name)), model);
+    }
     await weights.write();
   } finally {
     await file.close();
   }
+}
+
+/** Writes a graph that nothing is kept of into `folder`. */
+export const storeForward = (folder: string, forward: Graph): Promise<void> =>
+  storeGraphs(folder, { forward });
+
+/** A session, with one thread, of the graph that `storeForward` wrote. */
+export const openForward = (folder: string): Promise<Session> =>
+  storedSession(join(folder, modelName("forward")));
+
+/** Writes the graphs of a differentiable function into `folder`. */
+export async function storeDerivative(folder: string, graphs: DerivativeGraphs): Promise<void> {
+  const { forward, pullback } = graphs;
+  await storeGraphs(folder, { forward, pullback });
   const { inputs, ...rest } = graphs.outline;
   await writeFile(join(folder, outlineName), JSON.stringify({ ...rest, inputs: [...inputs] }));
 }
