@@ -6,7 +6,7 @@ import { inputBytes, type Preprocessing } from "../images/preprocess.ts";
 import type { Item } from "../images/types.ts";
 import { withBytes } from "./decode-item.ts";
 import type { DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
-import type { ImageSource, Split } from "./source.ts";
+import type { ImageSource, Split } from "./image-source.ts";
 
 /** An image that could not be read. */
 export interface BadImage {

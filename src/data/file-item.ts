@@ -5,7 +5,7 @@ import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
 import { mostImageBytes } from "../images/decode.ts";
 import type { Encoding, FileRange, Item } from "../images/types.ts";
-import type { ImageList } from "./source.ts";
+import type { ImageList } from "./image-source.ts";
 
 /** The image that is the whole of the file at `path`. */
 export function fileItem(id: string, path: string, label: number, group?: number): Item {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";

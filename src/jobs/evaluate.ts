@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
 import { encoderDifference } from "../artifact/encoder-of.ts";
-import { type Artifact, readArtifact } from "../artifact/read.ts";
+import { type Artifact, readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import type { Pool } from "../encoder/model.ts";
+import type { Pool } from "../encoder/encoder-model.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";

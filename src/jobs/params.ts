@@ -1,9 +1,9 @@
 import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
-import type { DataParams } from "../data/params.ts";
+import type { DataParams } from "../data/data-params.ts";
+import type { Pool } from "../encoder/encoder-model.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
-import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
-import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";

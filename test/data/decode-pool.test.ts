@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BatchOptions, type ImageBatch, imageBatches } from "../../src/data/decode-pool.ts";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import type { ImageSource } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { decodeImage, decodeOptionsFor } from "../../src/images/decode.ts";
 import { inputBytes, Preprocessing, preprocess } from "../../src/images/preprocess.ts";

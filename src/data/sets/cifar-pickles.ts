@@ -6,7 +6,7 @@ import { ByteArray, type Pickled, readPickle } from "../../files/pickle.ts";
 import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };

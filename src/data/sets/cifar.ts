@@ -6,7 +6,7 @@ import { DataError, messageOf } from "../../errors.ts";
 import { readLines } from "../../files/text-files.ts";
 import type { Encoding } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
 import { cifarPickles, openCifarPickles } from "./cifar-pickles.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 

@@ -4,9 +4,9 @@ import { ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import { externalReader } from "../../onnx-vjp/graph/external.ts";
-import { readOnnx } from "../../onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../onnx-vjp/graph/read-onnx.ts";
+import type { EncoderModel } from "../encoder-model.ts";
 import { declaredSize } from "../image-input.ts";
-import type { EncoderModel } from "../model.ts";
 import { givenForm, type ModelForm } from "../model-form.ts";
 
 /** ImageNet's usual statistics, assumed for an .onnx file that says nothing of its own. */

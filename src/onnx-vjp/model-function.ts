@@ -5,7 +5,7 @@ import { ModelError, messageOf, UsageError } from "./errors.ts";
 import { externalReader } from "./graph/external.ts";
 import type { Graph, ValueInfo } from "./graph/ir.ts";
 import { capturedNames, withoutDeadNodes } from "./graph/live.ts";
-import { readOnnx } from "./graph/read.ts";
+import { readOnnx } from "./graph/read-onnx.ts";
 import { isFloat } from "./tensors.ts";
 
 /** Which function of a model is differentiated. */

@@ -12,7 +12,7 @@ import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
-import type { ImageSource } from "../source.ts";
+import type { ImageSource } from "../image-source.ts";
 import { openParquet } from "./parquet.ts";
 import { splitOfName } from "./split-name.ts";
 
