@@ -1,6 +1,6 @@
 /**
  * Peak memory and time per step of one distillation of `--m` images of 64 px (EfficientNet-Lite0, one class an
- * image, at most 100 classes) against random real features. A process of its own, so that peaks do not mix.
+ * image, at most 100 classes) against random real features. A separate process, so that peaks do not mix.
  *
  *   node memory.js --m 100 [--steps 2] [--size 64]
  *

@@ -57,7 +57,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     return opened;
   });
   const config = DistillConfig.parse({ ipc: 1, steps: steps + 1 });
-  await staged("mean and deviation", () => fitFeatureMaps(config.normalize, cache));
+  await staged("mean and standard deviation", () => fitFeatureMaps(config.normalize, cache));
   const runtime = nodeRuntime({ threads: 2 });
   const encoder = await createEncoder(runtime, smallEncoder());
   const chunked = await createChunkedEncoder(runtime, encoder, classes, 1, 2 ** 30);

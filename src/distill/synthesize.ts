@@ -120,7 +120,7 @@ export async function runSteps(
 ): Promise<void> {
   const { parts, state } = synthesis;
   const { steps } = parts.config;
-  // The first step of thousands of images takes a while: what goes on is shown before it.
+  // The first step of thousands of images takes a while: progress is shown before it.
   context.progress({ stage: "Distilling", done: state.step, total: steps, unit: "steps" });
   while (state.step < steps) {
     const report = await distillStep(parts, state);

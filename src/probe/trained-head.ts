@@ -5,7 +5,7 @@ import { type Gemm, jsGemm } from "./gemm.ts";
 import { accuracyOf } from "./labels.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 
-/** Labelled features, read by rows: in memory, or from a cache that is never held whole. */
+/** Labeled features, read by rows: in memory, or from a cache that is never held whole. */
 export interface LabeledFeatures {
   readonly count: number;
   readonly featureSize: number;

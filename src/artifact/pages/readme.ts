@@ -9,7 +9,7 @@ import {
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
-/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licenses. */
+/** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
   const { encoder, data, metrics, kind, probe } = manifest;
   const m = imageCount(manifest);

@@ -33,7 +33,7 @@ export async function openDogs(root: string, name: string): Promise<ImageSource>
         (classes[label] ?? folder) !== folder
       ) {
         throw new DataError(
-          `${where}: ${shown(safe)} has the label ${labels[i]}, which ${classes[label] === undefined ? "is no class" : `stands for ${classes[label]}`}.`,
+          `${where}: ${shown(safe)} has the label ${labels[i]}, which ${classes[label] === undefined ? "is not a class" : `stands for ${classes[label]}`}.`,
         );
       }
       classes[label] = folder;

@@ -125,7 +125,7 @@ async function readIdx(
   if (magic !== 0x0800 + rank) {
     const given = magic === undefined ? `${head.length} bytes` : `the magic number ${magic}`;
     throw new DataError(
-      `${path} is no idx file of ${what}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
+      `${path} is not an IDX file of ${what}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
     );
   }
   const dims = Array.from({ length: rank }, (_, i) => head.readUInt32BE(4 + 4 * i));

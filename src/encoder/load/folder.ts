@@ -16,7 +16,7 @@ import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized, type SizeOptions } from "./resized.ts";
 import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
-/** How a model is to be read, whatever it lies in. */
+/** How a model is read, whatever holds it. */
 export interface ModelOptions extends SizeOptions, ModelForm {
   readonly feature?: string;
   readonly pool?: Pool;
@@ -45,7 +45,7 @@ export async function loadFolder(
   // Its message names the families.
   if (found) return loadWeights(folder, id, options);
   throw new ModelError(
-    `${folder} is no encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
+    `${folder} is not an encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
   );
 }
 
@@ -71,7 +71,7 @@ const Beside = z.object({
 });
 
 /**
- * Loads an .onnx file, with what lies beside it: a description of the same name, or a repository's
+ * Loads an .onnx file, with what is beside it: a description of the same name, or a repository's
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {

@@ -13,7 +13,7 @@ import { shardsOf } from "./weight-shards.ts";
 
 /** One commit of a repository on the hub, whose files are brought into the cache as they are needed. */
 export interface Commit {
-  /** Where its files lie in the cache. */
+  /** Where its files are in the cache. */
   readonly folder: string;
   /** 40 hexadecimal digits. */
   readonly commit: string;

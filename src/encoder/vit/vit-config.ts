@@ -116,7 +116,7 @@ export function readTransformerConfig(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(`${where} is no JSON (${messageOf(error)}). Download or copy it again.`, {
+    throw new ModelError(`${where} is not valid JSON (${messageOf(error)}). Download or copy it again.`, {
       cause: error,
     });
   }

@@ -168,7 +168,7 @@ describe("a preprocessor_config.json", () => {
     expect(() => read({ ...vit, size: -1 })).toThrow(/p\.json is not as configurations/);
     expect(() => read({ ...vit, size: 2 ** 31 })).toThrow(/p\.json is not as configurations.*16384/);
     expect(() => read({ ...vit, size: 8, image_std: [0, 1, 1] })).toThrow(/std/);
-    expect(() => readPreprocessorConfig("{", fallback, "p.json")).toThrow(/p\.json is no JSON/);
+    expect(() => readPreprocessorConfig("{", fallback, "p.json")).toThrow(/p\.json is not valid JSON/);
   });
 });
 
