@@ -6,8 +6,8 @@ import { DataError, messageOf } from "../../errors.ts";
 import { readLines } from "../../files/text-files.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { cifarEncoding, cifarPickles, cifarPixelBytes, openCifarPickles } from "./cifar-pickles.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 interface Format {
   readonly folder: string;

@@ -8,13 +8,13 @@ import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder } from "../vit/folder-files.ts";
 import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub-model.ts";
 import { licenseOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized, type SizeOptions } from "./resized.ts";
-import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
 /** How a model is read, whatever holds it. */
 export interface ModelOptions extends SizeOptions, ModelForm {

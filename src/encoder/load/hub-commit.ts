@@ -8,8 +8,8 @@ import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { safePath } from "../../files/text-files.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { shardsOf } from "../vit/weight-shards.ts";
 import { chooseOnnx, type Dtype, sideFiles, weightFiles } from "./choose-onnx.ts";
-import { shardsOf } from "./weight-shards.ts";
 
 /** One commit of a repository on the hub, whose files are brought into the cache as they are needed. */
 export interface Commit {

@@ -11,9 +11,9 @@ import { inHubCache } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { shardsOf } from "../vit/weight-shards.ts";
 import { chooseOnnx, type Dtype, weightFiles } from "./choose-onnx.ts";
 import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit.ts";
-import { shardsOf } from "./weight-shards.ts";
 
 /** A model of the hub. */
 export interface HubModel {

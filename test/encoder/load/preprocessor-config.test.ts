@@ -3,7 +3,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { readPreprocessorConfig } from "../../../src/encoder/load/preprocessor-config.ts";
-import { readTimmPreprocessing } from "../../../src/encoder/load/timm-preprocessing.ts";
+import { readTimmPreprocessing } from "../../../src/encoder/vit/timm-preprocessing.ts";
 import { ModelError } from "../../../src/errors.ts";
 import { Preprocessing, preprocess } from "../../../src/images/preprocess.ts";
 
