@@ -2,8 +2,8 @@ import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
+import { jsonOf, parsed, triple } from "../vit/preprocessor-json.ts";
 import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
-import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
 import {
   commonKeys,
   idleKeys,

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
-import { jsonOf, parsed, triple } from "../load/preprocessor-json.ts";
+import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
 
 const count = z.int().positive();
 
