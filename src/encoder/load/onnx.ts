@@ -2,19 +2,11 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
-import { Preprocessing } from "../../images/preprocess.ts";
 import { externalReader } from "../../onnx-vjp/graph/external.ts";
 import { readOnnx } from "../../onnx-vjp/graph/read.ts";
-import { declaredSize } from "../image-input.ts";
 import type { EncoderModel } from "../model.ts";
-import { givenForm, type ModelForm } from "../model-form.ts";
-
-/** ImageNet's usual statistics, assumed for an .onnx file that says nothing of its own. */
-const imagenetMean = [0.485, 0.456, 0.406] as const;
-const imagenetStd = [0.229, 0.224, 0.225] as const;
-
-/** Side of the images of a model that leaves it open. */
-const openSize = 224;
+import type { ModelForm } from "../model-form.ts";
+import { onnxModel } from "./onnx-model.ts";
 
 /**
  * Reads an .onnx file and the external data beside it. Its preprocessing is what the input's size allows to assume:
@@ -33,17 +25,5 @@ export async function readOnnxFile(path: string, id: string, form: ModelForm = {
   const external = new Set<string>();
   const graph = await readOnnx(bytes, basename(path), externalReader(path, external));
   const sha256 = await sha256OfFiles(path, ...[...external].sort());
-  const { height = openSize, width = openSize } = declaredSize(graph, form);
-  return {
-    provenance: { id, sha256 },
-    graph,
-    ...givenForm(form),
-    preprocessing: Preprocessing.parse({
-      resize: height === width ? height : [height, width],
-      crop: [height, width],
-      interpolation: "bicubic",
-      mean: imagenetMean,
-      std: imagenetStd,
-    }),
-  };
+  return onnxModel(graph, { id, sha256 }, form);
 }
