@@ -10,7 +10,7 @@ import { manifestOf } from "../jobs/manifest-of.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { calibrate } from "../probe/calibration.ts";
 import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
-import { featuresInMemory, type LabeledFeatures } from "../probe/head.ts";
+import { featuresInMemory, type LabeledFeatures } from "../probe/trained-head.ts";
 import { matrix } from "../probe/matrix.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";

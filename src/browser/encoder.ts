@@ -2,7 +2,7 @@ import { createEncoder, type Encoder } from "../encoder/encoder.ts";
 import { ModelCard, onnxModel, withCard } from "../encoder/load/onnx-model.ts";
 import { type PixelImage, rgbOfPixels } from "../images/pixels.ts";
 import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
-import { readOnnx } from "../onnx-vjp/graph/read.ts";
+import { readOnnx } from "../onnx-vjp/graph/read-onnx.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { sha256 } from "./sha256.ts";
 

@@ -10,7 +10,7 @@ export type { Preprocessing } from "../images/preprocess.ts";
 export type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 export { type WebRuntimeOptions, webRuntime } from "../onnx-vjp/runtime/web.ts";
 export { chooseGemm, jsGemm } from "../probe/gemm.ts";
-export { featuresInMemory } from "../probe/head.ts";
+export { featuresInMemory } from "../probe/trained-head.ts";
 export { matrix } from "../probe/matrix.ts";
 export { ortGemm } from "../probe/ort-gemm.ts";
 export { type Probe, probeOf } from "../probe/probe.ts";

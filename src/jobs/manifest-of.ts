@@ -1,5 +1,5 @@
 import { kindNames, type Manifest, type ResultRow, type Stage } from "../artifact/manifest.ts";
-import type { ImageSource } from "../data/source.ts";
+import type { ImageSource } from "../data/image-source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RealReferences } from "../evaluate/real-references.ts";

@@ -1,21 +1,18 @@
 import * as z from "zod";
+import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import type { Graph } from "../../onnx-vjp/graph/ir.ts";
 import { declaredSize } from "../image-input.ts";
-import type { EncoderModel, Pool, Provenance } from "../model.ts";
+import type { EncoderModel, Pool, Provenance } from "../encoder-model.ts";
 import { givenForm, type ModelForm } from "../model-form.ts";
 import { resized, type SizeOptions } from "./resized.ts";
-
-/** ImageNet's usual statistics, assumed for an .onnx file that says nothing of its own. */
-const imagenetMean = [0.485, 0.456, 0.406] as const;
-const imagenetStd = [0.229, 0.224, 0.225] as const;
 
 /** Side of the images of a model that leaves it open. */
 const openSize = 224;
 
 /**
  * An encoder of a graph that nothing else is known of: images are resized to its input's size, with ImageNet's mean and
- * deviation.
+ * standard deviation.
  */
 export function onnxModel(graph: Graph, provenance: Provenance, form: ModelForm = {}): EncoderModel {
   const { height = openSize, width = openSize } = declaredSize(graph, form);
@@ -27,8 +24,7 @@ export function onnxModel(graph: Graph, provenance: Provenance, form: ModelForm 
       resize: height === width ? height : [height, width],
       crop: [height, width],
       interpolation: "bicubic",
-      mean: imagenetMean,
-      std: imagenetStd,
+      ...imageStatistics.imagenet,
     }),
   };
 }

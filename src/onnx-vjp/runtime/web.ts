@@ -1,7 +1,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import type { DataType, Graph } from "../graph/ir.ts";
 import type { Fetches, OutputType, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
-import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import { type ExternalConstant, writeOnnx } from "../graph/write-onnx.ts";
 import { refusal } from "./refusal.ts";
 
 export interface WebRuntimeOptions {
