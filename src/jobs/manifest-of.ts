@@ -80,7 +80,7 @@ export function manifestOf(place: DescribedRun, facts: RunFacts): Omit<Manifest,
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
       fingerprints: { ...facts.fingerprints },
       notes: [...source.notes],
-      licences: [...(source.licenses ?? [])],
+      licenses: [...(source.licenses ?? [])],
     },
     probe: {
       normalization: config.normalize[0],

@@ -10,7 +10,7 @@ import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub-model.ts";
-import { licenceOfCard } from "./license.ts";
+import { licenseOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
 import { type CardOptions, ModelCard, withCard } from "./onnx-model.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
@@ -25,7 +25,7 @@ export interface ModelOptions extends CardOptions, ModelForm {
 /**
  * Loads an encoder from a folder: `config.json` and safetensors of a family that is built here, else an ONNX file as
  * transformers.js expects it (`onnx/model.onnx`, `onnx/vision_model.onnx`). Preprocessing is that of
- * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the licence that of its `README.md`.
+ * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the license that of its `README.md`.
  *
  * @param id what the encoder is called
  * @throws ModelError when there is neither, or what is there cannot be read
@@ -37,7 +37,7 @@ export async function loadFolder(
 ): Promise<EncoderModel> {
   const config = await textOf(folder, "config.json");
   const found = isTransformerFolder(folder);
-  if (found && isKnownConfig(config)) return withLicence(await loadWeights(folder, id, options), folder);
+  if (found && isKnownConfig(config)) return withLicense(await loadWeights(folder, id, options), folder);
   const onnx = chooseOnnx(await localOnnx(folder), options.dtype ?? "fp32", folder);
   if (onnx !== undefined) return loadOnnx(join(folder, onnx.model), id, options);
   // Its message names the families.
@@ -71,7 +71,7 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
   const folder = basename(own) === "onnx" ? dirname(own) : own;
   const preprocessing =
     card?.preprocessing ?? (await preprocessingIn(folder, model.preprocessing)) ?? model.preprocessing;
-  return withLicence(withCard(model, card, options, preprocessing), folder);
+  return withLicense(withCard(model, card, options, preprocessing), folder);
 }
 
 async function cardBeside(path: string): Promise<ModelCard | undefined> {
@@ -119,10 +119,10 @@ function jsonOrUndefined(text: string | undefined): unknown {
   }
 }
 
-async function withLicence(model: EncoderModel, folder: string): Promise<EncoderModel> {
-  if (model.provenance.licence !== undefined) return model;
-  const licence = licenceOfCard((await textOf(folder, "README.md")) ?? "");
-  return licence === undefined ? model : { ...model, provenance: { ...model.provenance, licence } };
+async function withLicense(model: EncoderModel, folder: string): Promise<EncoderModel> {
+  if (model.provenance.license !== undefined) return model;
+  const license = licenseOfCard((await textOf(folder, "README.md")) ?? "");
+  return license === undefined ? model : { ...model, provenance: { ...model.provenance, license } };
 }
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>

@@ -31,7 +31,7 @@ export function onnxModel(graph: Graph, provenance: Provenance, form: ModelForm 
 
 /** What `tools/convert_efficientnet_lite.py` writes beside a model it converts. */
 export const ModelCard = z.object({
-  licence: z.string(),
+  license: z.string(),
   source: z.string(),
   feature: z.string(),
   preprocessing: Preprocessing,
@@ -55,7 +55,7 @@ export function withCard(
   const feature = options.feature ?? card?.feature;
   return {
     ...model,
-    provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
+    provenance: { ...model.provenance, ...(card ? { license: card.license, source: card.source } : {}) },
     preprocessing: resized({ ...preprocessing, ...options.preprocessing }, options),
     ...(feature ? { feature } : {}),
     ...(options.pool ? { pool: options.pool } : {}),
