@@ -14,6 +14,8 @@ import type { FeatureRows } from "../probe/rows.ts";
 export interface Answer extends JudgedLabels {
   readonly probe: Probe;
   readonly lambda: number;
+  /** Class of each row by the probe of all others. */
+  readonly predicted: Int32Array;
 }
 
 /** Rows up to which λ is chosen anew at each answer; of more, these are a sample. */
@@ -52,7 +54,7 @@ export async function answer(train: FeatureRows, classes: number, gemm: Gemm): P
     { weight: solved.weight, map: map!, lambda },
     calibrationOf(solved.scores, train.labels),
   );
-  return { ...judged, probe, lambda };
+  return { ...judged, probe, lambda, predicted: argmaxRows(solved.scores) };
 
   /** Weight and leave-one-out scores of all rows. */
   async function solve(lambda: number): Promise<{ weight: Matrix; scores: Matrix }> {

@@ -5,13 +5,14 @@ import { distillStep, initialState, syntheticLabels } from "../distill/loop.ts";
 import { describeMismatch, type RunIdentity, type ShardCut } from "../distill/run-state.ts";
 import type { DistillParts, DistillState, StepReport } from "../distill/state.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
+import { chunkSize } from "../encoder/images-per-call.ts";
 import { UsageError } from "../errors.ts";
 import { manifestOf } from "../jobs/manifest-of.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { calibrate } from "../probe/calibration.ts";
 import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
-import { featuresInMemory, type LabeledFeatures } from "../probe/trained-head.ts";
 import { matrix } from "../probe/matrix.ts";
+import { featuresInMemory, type LabeledFeatures } from "../probe/trained-head.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { noiseParameters } from "../synthetic/parameters.ts";
@@ -45,6 +46,9 @@ export interface DistillationInputs {
 }
 
 const defaultMemory = 2 ** 28;
+
+/** Images that go through the encoder in one call, at most. */
+const imagesAtOnce = 8;
 
 /**
  * A distillation in one process, step by step: whoever calls it decides when the next step is due, and may stop after any
@@ -119,7 +123,7 @@ export class Distillation {
     const { images, plan } = await imagesInProcess(runtime, encoder, config, memoryBytes, {
       parameters,
       reload: async () => parameters,
-      cut: checkpoint?.cut,
+      cut: checkpoint?.cut ?? { batch: chunkSize(count, imagesAtOnce) },
     });
     const { batch, activations } = plan;
     const { parts, release } = await createStep({

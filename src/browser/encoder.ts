@@ -34,7 +34,10 @@ export async function openEncoderFile(runtime: Runtime, file: EncoderFile): Prom
     ...(size === undefined ? {} : { size }),
     ...(resize === undefined ? {} : { resize }),
   };
-  return createEncoder(runtime, withCard(model, ModelCard.safeParse(card).data, options));
+  return createEncoder(runtime, withCard(model, ModelCard.safeParse(card).data, options), {
+    // Images come one by one, and places that are left empty in a call take as long as others.
+    batch: 1,
+  });
 }
 
 /**

@@ -2,6 +2,7 @@
  * clp-dd in a browser: encoders, probes, distillation and artifacts, on ONNX Runtime for WebAssembly. What is here reaches no
  * module of Node's; `onnxruntime-web` is installed beside it. docs/browser.md shows it in use.
  */
+export { encoderDifference } from "../artifact/encoder-of.ts";
 export { type Encoder, featureName } from "../encoder/encoder.ts";
 export { ClpError, DataError, ModelError, messageOf, NumericalError, UsageError } from "../errors.ts";
 export type { SuspectedLabel } from "../evaluate/check-labels.ts";
@@ -10,11 +11,11 @@ export type { Preprocessing } from "../images/preprocess.ts";
 export type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 export { type WebRuntimeOptions, webRuntime } from "../onnx-vjp/runtime/web.ts";
 export { chooseGemm, jsGemm } from "../probe/gemm.ts";
-export { featuresInMemory } from "../probe/trained-head.ts";
 export { matrix } from "../probe/matrix.ts";
 export { ortGemm } from "../probe/ort-gemm.ts";
 export { type Probe, probeOf } from "../probe/probe.ts";
 export { splitOf } from "../probe/split.ts";
+export { featuresInMemory } from "../probe/trained-head.ts";
 export { version } from "../version.ts";
 export { type Answer, answer } from "./answer.ts";
 export {

@@ -2,8 +2,8 @@ import * as z from "zod";
 import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import type { Graph } from "../../onnx-vjp/graph/ir.ts";
-import { declaredSize } from "../image-input.ts";
 import type { EncoderModel, Pool, Provenance } from "../encoder-model.ts";
+import { declaredSize } from "../image-input.ts";
 import { givenForm, type ModelForm } from "../model-form.ts";
 import { resized, type SizeOptions } from "./resized.ts";
 
