@@ -27,6 +27,7 @@ const layers = [
   "src/evaluate/",
   "src/distill/",
   "src/jobs/[^/]+$",
+  "src/browser/",
   "src/jobs/worker/",
   "src/api/",
   "src/index.ts",

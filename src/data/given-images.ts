@@ -1,4 +1,5 @@
-import { type ImageLike, isMarkup, rgbOfPixels } from "../images/input.ts";
+import { type ImageLike, isMarkup } from "../images/input.ts";
+import { rgbOfPixels } from "../images/pixels.ts";
 import type { Item } from "../images/types.ts";
 import { fileItem } from "./file-item.ts";
 import type { ImageSource } from "./image-source.ts";

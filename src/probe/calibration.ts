@@ -58,13 +58,21 @@ export async function calibrate(
     }
     await replaceSolved(probe, train, solvedOn, rows, scores, gemm);
   }
+  return calibrationOf(scores, labels);
+}
+
+/**
+ * Temperature and threshold of scores of labeled rows by probes that have not seen them.
+ * @param scores n × C; @param labels n
+ */
+export function calibrationOf(scores: Matrix, labels: ArrayLike<number>): Calibration {
   const best = bestOfRows(scores).sort();
   const rejected = Math.floor(askedFalseAlarms * best.length);
   return {
     temperature: fitTemperature(scores, labels),
     unknownBelow: best[rejected],
     falseAlarms: best.indexOf(best[rejected]) / best.length,
-    images: rows.length,
+    images: scores.rows,
   };
 }
 
