@@ -12,7 +12,7 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { calibrate } from "../probe/calibration.ts";
 import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
 import { matrix } from "../probe/matrix.ts";
-import { featuresInMemory, type LabeledFeatures } from "../probe/trained-head.ts";
+import { featuresInMemory, type LabeledFeatures } from "../probe/rows.ts";
 import { DistillConfig } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { noiseParameters } from "../synthetic/parameters.ts";

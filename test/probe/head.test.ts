@@ -2,11 +2,10 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
 import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+import { featuresInMemory, type LabeledFeatures } from "../../src/probe/rows.ts";
 import {
-  featuresInMemory,
   headAccuracies,
   headScores,
-  type LabeledFeatures,
   type LinearHead,
   trainHead,
   tunedLearningRates,

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import type { FeatureRows } from "../../src/probe/rows.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { type FeatureRows, featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { centroidImages, randomImages } from "../../src/select/coresets.ts";
 import { herdingImages } from "../../src/select/herding.ts";
