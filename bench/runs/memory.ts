@@ -38,12 +38,12 @@ const config = DistillConfig.parse({
   normalize: ["l2"],
 });
 const parameters = noiseParameters("pixels", m, size, 0);
-const { images, plan } = await openImages(runtime, encoder, config, 2 ** 40, {
+const { images, plan } = await openImages(runtime, [encoder], config, 2 ** 40, {
   parameters,
   reload: async () => parameters,
   cut: { activations: "recompute" },
 });
-const { parts } = await createStep({ config, classes, real, images });
+const { parts } = await createStep({ config, classes, real: [real], images });
 const state = initialState(config, classes, count, parameters);
 await distillStep(parts, state); // Warms up: sessions are made at their first use.
 await images.settled();

@@ -71,11 +71,13 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     {
       config,
       augmenter: undefined,
-      encoder: {
-        ...chunked,
-        features: clock.timed(work, chunked.features),
-        pullback: clock.timed(work, chunked.pullback),
-      },
+      encoders: [
+        {
+          ...chunked,
+          features: clock.timed(work, chunked.features),
+          pullback: clock.timed(work, chunked.pullback),
+        },
+      ],
       renderer: {
         ...renderer,
         render: clock.timed(work, renderer.render),
@@ -84,8 +86,8 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     },
     parameters,
   );
-  const { parts, release } = await createStep({ config, classes, real, images });
-  const maps = parts.maps;
+  const { parts, release } = await createStep({ config, classes, real: [real], images });
+  const { maps } = parts.encoders[0];
   const state = initialState(config, classes, cache.count, parameters);
   await distillStep(parts, state); // Sessions are made at their first use.
   await images.settled();

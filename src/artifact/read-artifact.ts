@@ -6,7 +6,8 @@ import { openSafetensors } from "../files/safetensors.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
-import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
+import { imageCount, type Manifest, type OtherRecord, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
@@ -19,8 +20,13 @@ export interface Artifact {
   readonly labels: Int32Array;
   /** Labels that a probe is solved with, m × C. */
   softLabels(): Promise<Float32Array>;
-  /** The closed-form probe that was solved and measured when the set was made. */
-  probe(): Promise<Probe>;
+  /**
+   * The closed-form probe that was solved and measured when the set was made: that of its encoder, or of a further one
+   * that the images were made for.
+   * @param encoder "name" or "name@size" as recorded (default: the first)
+   * @throws UsageError naming the set's encoders
+   */
+  probe(encoder?: string): Promise<Probe>;
 }
 
 /**
@@ -51,12 +57,18 @@ export async function readArtifact(path: string): Promise<Artifact> {
     images: () => tensor("images"),
     labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
     softLabels: () => tensor("labels"),
-    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
+    probe: async (encoder) => {
+      const made = encoder === undefined ? encodersOf(manifest)[0] : requireEncoderOf(manifest, encoder);
+      return readProbe(join(folder, made.file), manifest.classes, made);
+    },
   };
 }
 
-async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
-  const { classes, encoder, probe } = manifest;
+async function readProbe(
+  path: string,
+  classes: readonly string[],
+  { encoder, probe }: Pick<OtherRecord, "encoder" | "probe">,
+): Promise<Probe> {
   const file = await openSafetensors(path);
   try {
     const vector = async (name: "mean" | "std") =>

@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
-import { type ChunkPlan, chunkedEncoder, planChunks } from "../encoder/chunks.ts";
+import { join } from "node:path";
+import { type ChunkedEncoder, type ChunkPlan, chunkedEncoder, planEncoders } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
+import { makeFolders } from "../files/disk.ts";
 import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
 import { compileDerivative, derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
@@ -42,27 +44,37 @@ export interface OpenImages {
 }
 
 /**
- * Opens the images of a run: shared out among this process and helpers, one for each of the runtime's threads as far
+ * Opens the images of a run, which the encoders see resized where they take another size: shared out among this process and helpers, one for each of the runtime's threads as far
  * as `memoryBytes` allow; on a device, in this process.
  */
 export async function openImages(
   runtime: Runtime,
-  encoder: Encoder,
+  encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   const { count, size } = parameters;
   const views = viewCount(config);
-  const { precision, featureSize } = encoder;
-  const id = encoder.provenance.id;
+  const featureSize = encoders.reduce((sum, encoder) => sum + encoder.featureSize, 0);
+  const idOf = (encoder: Encoder) => encoder.provenance.id;
   if (runtime.device !== "cpu") {
-    const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, cut);
-    const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
-    const setup = { config, size, encoder: { folder: "", plan, id } };
+    const given = { ...cut, side: size };
+    const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+    const compiled: ChunkedEncoder[] = [];
+    for (const { encoder, plan: own, derived } of planned) {
+      const { precision } = encoder;
+      const derivative = await compileDerivative(runtime, derived, plan.activations, { precision });
+      compiled.push(chunkedEncoder(derivative, own, idOf(encoder)));
+    }
+    const setup: ShardSetup = {
+      config,
+      size,
+      encoders: planned.map((one) => ({ folder: "", plan: one.plan, id: idOf(one.encoder) })),
+    };
     const parts = async (): Promise<ShardParts> => ({
       config,
-      encoder: chunkedEncoder(compiled, plan, id),
+      encoders: compiled,
       renderer: createRenderer(runtime, plan.batch, config.weightDecay),
       augmenter:
         config.augment > 0
@@ -78,15 +90,21 @@ export async function openImages(
     ]);
     return { images, plan, processes: 1 };
   }
-  const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
+  const bytes = Math.max(...encoders.map(({ bytesPerImage }) => bytesPerImage));
+  const ideal = imagesACall({ device: "cpu", threads: 1 }, bytes);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
-  const given = { ...cut, batch };
-  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
-  const graphs = await derivativeGraphs(runtime, derived, plan.activations);
-  const { path: folder, remove } = await temporaryFolder("graphs");
+  const given = { ...cut, batch, side: size };
+  const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+  const { path, remove } = await temporaryFolder("graphs");
   try {
-    await storeDerivative(folder, graphs);
-    const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
+    const stored: ShardSetup["encoders"][number][] = [];
+    for (const [k, { encoder, plan: own, derived }] of planned.entries()) {
+      const folder = join(path, String(k));
+      await makeFolders(folder);
+      await storeDerivative(folder, await derivativeGraphs(runtime, derived, plan.activations));
+      stored.push({ folder, plan: own, id: idOf(encoder) });
+    }
+    const setup: ShardSetup = { config, size, encoders: stored };
     const processes = processCount(runtime.threads, plan, memoryBytes);
     const holders = Array.from({ length: processes }, (_, k) =>
       k === 0 ? () => new ShardHost(openShardParts) : helperHolder,
@@ -130,10 +148,12 @@ function releasing(images: ShardedImages, release: () => Promise<void>): Synthet
 
 /** Images that are computed in this process with parts that are there already. */
 export async function imagesOf(parts: ShardParts, parameters: SyntheticParameters): Promise<SyntheticImages> {
-  const { config, encoder } = parts;
-  const setup = { config, size: parameters.size, encoder: { folder: "", plan: encoder.plan, id: "" } };
+  const { config, encoders } = parts;
+  const described = encoders.map(({ plan }) => ({ folder: "", plan, id: "" }));
+  const setup: ShardSetup = { config, size: parameters.size, encoders: described };
+  const featureSize = encoders.reduce((sum, encoder) => sum + encoder.featureSize, 0);
   const reload = async () => parameters;
-  return ShardedImages.start(setup, encoder.featureSize, parameters, reload, [
+  return ShardedImages.start(setup, featureSize, parameters, reload, [
     () => new ShardHost(async () => parts),
   ]);
 }

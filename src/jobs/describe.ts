@@ -10,6 +10,7 @@ import type { Metrics } from "../probe/metrics.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { type PresetName, presets } from "../recipe/presets.ts";
 import { version } from "../version.ts";
+import type { ProbedEncoder } from "./probed-encoders.ts";
 
 /** What is known of a run when it has ended, beside its images. */
 export interface RunFacts {
@@ -27,6 +28,8 @@ export interface RunFacts {
   readonly own?: Metrics | undefined;
   readonly comparison?: RealReferences | undefined;
   readonly edits?: EditedAccuracy | undefined;
+  /** The images under further encoders. */
+  readonly others?: readonly ProbedEncoder[];
   /** Seconds spent making the images. */
   readonly seconds: number;
   readonly fingerprints: Readonly<Record<string, string>>;
@@ -46,8 +49,7 @@ export function describeRun(
   facts: RunFacts,
 ): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
-  const { config, own, comparison, edits, stages, preset } = facts;
-  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
+  const { config, stages, preset, others = [] } = facts;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -65,17 +67,8 @@ export function describeRun(
       : {}),
     ...(facts.command ? { command: facts.command } : {}),
     classes: [...source.classes],
-    imageSize: preprocessing.crop[0],
-    encoder: {
-      ...provenance,
-      feature: feature.tensor,
-      pool: feature.pool,
-      askedPool: feature.askedPool,
-      featureSize,
-      precision,
-      preprocessing,
-      ...(Object.keys(form).length > 0 ? { form } : {}),
-    },
+    imageSize: encoder.preprocessing.crop[0],
+    encoder: encoderRecord(encoder),
     data: {
       name: source.name,
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
@@ -83,33 +76,18 @@ export function describeRun(
       notes: [...source.notes],
       licences: [...(source.licenses ?? [])],
     },
-    probe: {
-      normalization: config.normalize[0],
-      lambda: facts.lambda,
-      tau: facts.tau,
-      usesStatistics: needsStatistics(config.normalize[0]),
-      calibration: facts.calibration,
-    },
-    metrics: {
-      ...(own
-        ? {
-            closedForm: {
-              top1: own.top1,
-              perClass: perClassOf(own),
-              ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
-            },
-          }
-        : {}),
-      ...(comparison
-        ? {
-            fullData: bestOfFull(comparison),
-            centroid: { top1: comparison.centroid.top1 },
-            random: { ...comparison.random, seeds: [...comparison.random.seeds] },
-          }
-        : {}),
-      ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
-      rows: own ? resultRows(facts.kind, config, source.classes.length, train.count, own, comparison) : [],
-    },
+    probe: probeRecord(facts, facts.calibration),
+    metrics: metricsRecord(facts, source.classes.length, train.count, facts),
+    ...(others.length > 0
+      ? {
+          others: others.map((other, k) => ({
+            encoder: encoderRecord(other.place.encoder),
+            probe: probeRecord(facts, other.calibration),
+            metrics: metricsRecord(facts, source.classes.length, train.count, other.evaluation ?? {}),
+            file: `probe-${k + 1}.safetensors`,
+          })),
+        }
+      : {}),
     stages: [...stages],
     seconds: facts.seconds,
     peakMemoryBytes: Math.max(...stages.map((stage) => stage.peakMemoryBytes)),
@@ -120,6 +98,53 @@ export function describeRun(
       ...(env.versions.node ? { onnxruntime: env.versions.node } : {}),
       threads: facts.threads ?? availableParallelism(),
     },
+  };
+}
+
+function encoderRecord(encoder: RunContext["encoder"]): Manifest["encoder"] {
+  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
+  return {
+    ...provenance,
+    feature: feature.tensor,
+    pool: feature.pool,
+    askedPool: feature.askedPool,
+    featureSize,
+    precision,
+    preprocessing,
+    ...(Object.keys(form).length > 0 ? { form } : {}),
+  };
+}
+
+function probeRecord({ config, lambda, tau }: RunFacts, calibration: Calibration): Manifest["probe"] {
+  const [normalization] = config.normalize;
+  return { normalization, lambda, tau, usesStatistics: needsStatistics(normalization), calibration };
+}
+
+function metricsRecord(
+  { kind, config }: RunFacts,
+  classes: number,
+  trainCount: number,
+  { own, comparison, edits }: Pick<RunFacts, "own" | "comparison" | "edits">,
+): Manifest["metrics"] {
+  return {
+    ...(own
+      ? {
+          closedForm: {
+            top1: own.top1,
+            perClass: perClassOf(own),
+            ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
+          },
+        }
+      : {}),
+    ...(comparison
+      ? {
+          fullData: bestOfFull(comparison),
+          centroid: { top1: comparison.centroid.top1 },
+          random: { ...comparison.random, seeds: [...comparison.random.seeds] },
+        }
+      : {}),
+    ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
+    rows: own ? resultRows(kind, config, classes, trainCount, own, comparison) : [],
   };
 }
 

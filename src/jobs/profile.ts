@@ -64,7 +64,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const images = await imagesOf(
       {
         config,
-        encoder: timedEncoder(chunked, clock),
+        encoders: [timedEncoder(chunked, clock)],
         renderer: timedRenderer(renderer, clock),
         augmenter: timedAugmenter(
           await createAugmenter(runtime, augmentationOf(config), config.seed, batch, size, size),
@@ -73,7 +73,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       },
       parameters,
     );
-    const { parts, release } = await createStep({ config, classes, real, images });
+    const { parts, release } = await createStep({ config, classes, real: [real], images });
     const state = initialState(config, classes, real.count, parameters);
     let stepMs = 0;
     for (let step = 0; step <= steps; step++) {
@@ -137,10 +137,11 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
 }
 
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
-  const { config, targets } = parts;
+  const { config } = parts;
+  const { targets } = parts.encoders[0];
   if (targets === undefined) return 0;
   const began = performance.now();
-  await nextTargets(parts, targets, state, targets.start, steps);
+  await nextTargets(parts, 0, state, targets.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
