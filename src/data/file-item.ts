@@ -11,7 +11,11 @@ import type { ImageList } from "./image-source.ts";
 export function fileItem(id: string, path: string, label: number, group?: number): Item {
   const encoding: Encoding = /\.svg$/i.test(path) ? { kind: "svg", fixed: false } : { kind: "raster" };
   return {
-    ...{ id, label, encoding, file: { path }, open: () => readImage(id, path) },
+    id,
+    label,
+    encoding,
+    file: { path },
+    open: () => readImage(id, path),
     ...(group === undefined ? {} : { group }),
   };
 }

@@ -135,7 +135,9 @@ export function writeInput(
       ? []
       : [
           {
-            ...{ op: "Transpose", inputs: [], attributes: { perm: ints([0, 2, 3, 1]) } },
+            op: "Transpose",
+            inputs: [],
+            attributes: { perm: ints([0, 2, 3, 1]) },
             dims: imageDims(image, batch, crop),
           },
         ]),

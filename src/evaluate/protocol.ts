@@ -19,7 +19,7 @@ import {
 
 /**
  * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's
- * gradient-trained head on raw features (src/probe/head.ts). `tuned-head`: the same with its learning rate
+ * gradient-trained head on raw features (src/probe/trained-head.ts). `tuned-head`: the same with its learning rate
  * chosen among DD-Ranking's five.
  */
 export const probeNames = ["closed-form", "head", "tuned-head"] as const;

@@ -74,7 +74,7 @@ export function describeRun(
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
       fingerprints: { ...facts.fingerprints },
       notes: [...source.notes],
-      licences: [...(source.licenses ?? [])],
+      licenses: [...(source.licenses ?? [])],
     },
     probe: probeRecord(facts, facts.calibration),
     metrics: metricsRecord(facts, source.classes.length, train.count, facts),

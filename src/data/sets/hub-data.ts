@@ -139,7 +139,8 @@ async function parquetFiles(
   context: PartialContext,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const request = {
-    ...{ hubUrl: access.hubUrl, fetch: hubFetch(`datasets/${id}`, access, context) },
+    hubUrl: access.hubUrl,
+    fetch: hubFetch(`datasets/${id}`, access, context),
     ...(access.accessToken ? { accessToken: access.accessToken } : {}),
   };
   const repo = { type: "dataset", name: id } as const;
