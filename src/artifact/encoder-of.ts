@@ -15,25 +15,29 @@ export function encodersOf({ encoder, probe, metrics, others = [] }: Manifest): 
   return [{ encoder, probe, metrics, file: "probe.safetensors" }, ...others];
 }
 
-/** "name@96", as an encoder of a set is called. */
-export function recordedName({ id, preprocessing: { crop } }: Manifest["encoder"]): string {
+/** "name@96#tensor", which no two encoders of a set have in common. */
+export function recordedName(encoder: Manifest["encoder"]): string {
+  return `${sizedName(encoder)}#${encoder.feature}`;
+}
+
+/** "name@96". */
+export function sizedName({ id, preprocessing: { crop } }: Manifest["encoder"]): string {
   return `${id}@${crop[0] === crop[1] ? crop[0] : crop.join("x")}`;
 }
 
-/** The encoder of a set that is called `name`, or "name@size"; undefined where none is. */
+/** The first encoder of a set that is called `name`, "name@size" or "name@size#tensor"; undefined where none is. */
 function encoderOf(manifest: Manifest, name: string): OtherRecord | undefined {
   const made = encodersOf(manifest);
-  return (
-    made.find(({ encoder }) => encoder.id === name) ??
-    made.find(({ encoder }) => recordedName(encoder) === name)
-  );
+  return [(own: Manifest["encoder"]) => own.id, sizedName, recordedName]
+    .map((nameOf) => made.find(({ encoder }) => nameOf(encoder) === name))
+    .find((found) => found !== undefined);
 }
 
 /** The same; throws UsageError, naming the set's encoders, where none is. */
 export function requireEncoderOf(manifest: Manifest, name: string): OtherRecord {
   const found = encoderOf(manifest, name);
   if (found !== undefined) return found;
-  const names = encodersOf(manifest).map(({ encoder }) => recordedName(encoder));
+  const names = encodersOf(manifest).map(({ encoder }) => sizedName(encoder));
   throw new UsageError(`The set was not made for the encoder "${name}". Its encoders: ${names.join(", ")}.`);
 }
 
