@@ -42,7 +42,7 @@ export function requireEncoderOf(manifest: Manifest, name: string): OtherRecord 
 }
 
 /** The parameters that open an encoder a set was made with, at the commit and with the preprocessing recorded. */
-export function encoderParamsOf(
+function encoderParamsOf(
   encoder: Manifest["encoder"],
 ): Required<Pick<EncoderParams, "encoder" | "feature" | "pool">> &
   Pick<EncoderParams, "revision" | "resize" | "size"> &

@@ -3,12 +3,11 @@ import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { featureMap } from "../probe/feature-map.ts";
-import { matrix } from "../probe/matrix.ts";
-import { type Probe, probeOf } from "../probe/probe.ts";
+import type { Probe } from "../probe/probe.ts";
 import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
 import { imageCount, type Manifest, type OtherRecord, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
+import { probeOfTensors } from "./tensors.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -59,38 +58,19 @@ export async function readArtifact(path: string): Promise<Artifact> {
     softLabels: () => tensor("labels"),
     probe: async (encoder) => {
       const made = encoder === undefined ? encodersOf(manifest)[0] : requireEncoderOf(manifest, encoder);
-      return readProbe(join(folder, made.file), manifest.classes, made);
+      return readProbe(join(folder, made.file), manifest, made);
     },
   };
 }
 
 async function readProbe(
   path: string,
-  classes: readonly string[],
-  { encoder, probe }: Pick<OtherRecord, "encoder" | "probe">,
+  { classes }: Manifest,
+  { encoder, probe }: OtherRecord,
 ): Promise<Probe> {
   const file = await openSafetensors(path);
   try {
-    const vector = async (name: "mean" | "std") =>
-      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    const solved = {
-      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
-      lambda: probe.lambda,
-      map: featureMap({
-        normalization: probe.normalization,
-        ...(await vector("mean")),
-        ...(await vector("std")),
-      }),
-    };
-    return probeOf(solved, probe.calibration);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
-      {
-        cause: error,
-      },
-    );
+    return await probeOfTensors(file, { classes, encoder, probe }, path);
   } finally {
     await file.close();
   }

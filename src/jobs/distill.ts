@@ -8,23 +8,24 @@ import { dataFolder } from "../data/open-data-set.ts";
 import {
   loadCheckpoint,
   lockCheckpoints,
-  type RunIdentity,
   removeCheckpoint,
   requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
 } from "../distill/checkpoint.ts";
 import { syntheticLabels } from "../distill/loop.ts";
+import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { testMirror } from "../evaluate/mirror.ts";
-import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
+import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";

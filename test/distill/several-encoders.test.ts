@@ -36,7 +36,7 @@ async function start() {
     reload: async () => parameters,
     cut: { batch: 2 },
   });
-  const step = await createStep({ config, classes, real, images });
+  const step = await createStep({ runtime, config, classes, real, images });
   const state = initialState(config, classes, 20, parameters);
   const release = async () => {
     await step.release();

@@ -61,6 +61,7 @@ async function run(
     cut: { batch: 2 },
   });
   const { parts, release } = await createStep({
+    runtime: nodeRuntime({ threads: 1 }),
     config,
     classes,
     real: several ? [real, otherReal] : [real],
