@@ -57,8 +57,8 @@ export async function openImages(
   const { precision, featureSize } = encoder;
   const id = encoder.provenance.id;
   if (runtime.device !== "cpu") {
-    const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, cut);
-    const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
+    const { plan, derive } = await planChunks(runtime, encoder, count, views, memoryBytes, cut);
+    const compiled = await compileDerivative(runtime, await derive(), plan.activations, { precision });
     const setup = { config, size, encoder: { folder: "", plan, id } };
     const parts = async (): Promise<ShardParts> => ({
       config,
@@ -81,11 +81,13 @@ export async function openImages(
   const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
   const given = { ...cut, batch };
-  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
-  const graphs = await derivativeGraphs(runtime, derived, plan.activations);
+  const { plan, derive } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const { path: folder, remove } = await temporaryFolder("graphs");
   try {
-    await storeDerivative(folder, graphs);
+    const graphs = { what: "derivative", batch: plan.batch, activations: plan.activations };
+    await encoder.kept.files(graphs, folder, async () =>
+      storeDerivative(folder, await derivativeGraphs(runtime, await derive(), plan.activations)),
+    );
     const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
     const processes = processCount(runtime.threads, plan, memoryBytes);
     const holders = Array.from({ length: processes }, (_, k) =>

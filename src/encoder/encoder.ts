@@ -1,4 +1,5 @@
 import { ModelError } from "../errors.ts";
+import { type Kept, keepNothing, keptFor } from "../files/kept.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
@@ -11,6 +12,7 @@ import { simplify } from "../onnx-vjp/prepare/simplify.ts";
 import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
+import { encoderKey } from "./encoder-key.ts";
 import type { EncoderModel, Pool, Provenance } from "./encoder-model.ts";
 import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
@@ -61,6 +63,8 @@ export interface Encoder {
   forwardGraph(batch: number): Promise<Graph>;
   /** The pullback's plan at a static batch, for callers that drive memory themselves. */
   plan(batch: number): Promise<DerivedPlan>;
+  /** What was computed from this encoder earlier. */
+  readonly kept: Kept;
   /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
   release(): Promise<void>;
 }
@@ -81,7 +85,10 @@ export const featureName = ({
 export async function createEncoder(
   runtime: Runtime,
   model: EncoderModel,
-  { precision = "float32" }: { readonly precision?: Precision } = {},
+  {
+    precision = "float32",
+    kept: everything = keepNothing,
+  }: { readonly precision?: Precision; readonly kept?: Kept } = {},
 ): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
@@ -89,17 +96,23 @@ export async function createEncoder(
   const fixedBatch = cut.image.batch;
   const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
-    pool,
-    featureSize: traced.types.get(featuresOutput)!.dims[1],
-    bytes: bytesPerImage(traced),
-    refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
-  }));
+  const kept =
+    everything === keepNothing
+      ? keepNothing
+      : keptFor(everything, { encoder: await encoderKey(runtime, model, precision), feature: choice.value });
+  const { pool, featureSize, refused, bytes } = await kept.value({ what: "outline" }, () =>
+    advised(traceAt()).then(({ traced, pool }) => ({
+      pool,
+      featureSize: traced.types.get(featuresOutput)!.dims[1]!,
+      bytes: bytesPerImage(traced),
+      refused: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value)?.message,
+    })),
+  );
   const sessionBatch = fixedBatch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {
-    if (refusal) throw refusal;
+    if (refused !== undefined) throw new ModelError(refused);
   };
 
   return {
@@ -140,6 +153,7 @@ export async function createEncoder(
         traceAt(batch).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
       );
     },
+    kept,
     async release() {
       const made = session;
       session = undefined;
