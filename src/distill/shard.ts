@@ -12,7 +12,11 @@ export interface ShardParts {
   readonly renderer: Renderer;
   /** Between rendering and encoder, when the configuration augments. */
   readonly augmenter: Augmenter | undefined;
+  /** Where the gradients of one shard's images are added up. */
+  scratch?: { readonly total: Float32Array; readonly into: Float32Array } | undefined;
 }
+
+const scratchOf = (length: number) => ({ total: new Float32Array(length), into: new Float32Array(length) });
 
 /**
  * A fixed group of consecutive synthetic images with all that is only theirs: parameters, Adam's moments, rendering,
@@ -25,9 +29,14 @@ export class Shard {
   readonly #slot: number;
   /** The step of the latest features. */
   #step = 0;
-  /** What the latest features are of, kept where the encoder's far larger intermediates are kept too. */
+  /**
+   * What the latest features are of, where the encoder's far larger intermediates are kept too. The arrays are used again
+   * in every step: making them anew costs a tenth of it.
+   */
   #rendered: Float32Array | undefined;
   #seen: Float32Array[] = [];
+  /** Whether they are those of the latest features. */
+  #current = false;
 
   /** @param place of the shard among those of its process */
   constructor(parts: ShardParts, place: number, parameters: SyntheticParameters) {
@@ -45,8 +54,7 @@ export class Shard {
     const length = this.parameters.count * encoder.featureSize;
     const features = new Float32Array(views * length);
     this.#step = step;
-    this.#rendered = undefined;
-    this.#seen = [];
+    this.#current = false;
     const images = await this.#images();
     if (keep) this.#rendered = images;
     for (let view = 0; view < views; view++) {
@@ -55,6 +63,7 @@ export class Shard {
       const rows = await encoder.features(this.#slot + view, input);
       features.set(rows.subarray(0, length), view * length);
     }
+    this.#current = keep;
     return features;
   }
 
@@ -64,22 +73,21 @@ export class Shard {
     const { count, first } = this.parameters;
     const d = encoder.featureSize;
     const images = await this.#images();
-    const total = new Float32Array(images.length);
+    this.#parts.scratch ??= scratchOf(images.length);
+    const { total, into } = this.#parts.scratch;
+    total.fill(0);
     const cotangent = new Float32Array(encoder.plan.batch * d);
-    /** What the encoder's last pullback was written to; free again once it is added to the images' total. */
-    let into: Float32Array | undefined;
     for (let view = 0; view < viewCount(config); view++) {
       cotangent.set(cotangents.subarray(view * count * d, (view + 1) * count * d));
       const input = await this.#inputOf(images, view);
-      into = await encoder.pullback(this.#slot + view, input, cotangent, into);
+      const own = await encoder.pullback(this.#slot + view, input, cotangent, into);
       const draw = drawOf(config, view);
-      const back = draw === undefined ? into : await augmenter!.pullback(into, this.#step, draw, first);
+      const back = draw === undefined ? own : await augmenter!.pullback(own, this.#step, draw, first);
       for (let i = 0; i < total.length; i++) total[i] += back[i];
     }
     await renderer.update(this.parameters, 0, images, total, learningRate);
     this.parameters.adamSteps++;
-    this.#rendered = undefined;
-    this.#seen = [];
+    this.#current = false;
   }
 
   /** The images as they are, [n, 3, size, size] in [0, 1]. */
@@ -103,13 +111,15 @@ export class Shard {
   }
 
   async #images(): Promise<Float32Array> {
-    return this.#rendered ?? (await this.#parts.renderer.render(this.parameters, 0));
+    if (this.#current) return this.#rendered!;
+    return this.#parts.renderer.render(this.parameters, 0, this.#rendered);
   }
 
   async #inputOf(images: Float32Array, view: number): Promise<Float32Array> {
     const draw = drawOf(this.#parts.config, view);
     if (draw === undefined) return images;
+    if (this.#current) return this.#seen[view];
     const { augmenter } = this.#parts;
-    return this.#seen[view] ?? (await augmenter!.apply(images, this.#step, draw, this.parameters.first));
+    return augmenter!.apply(images, this.#step, draw, this.parameters.first, this.#seen[view]);
   }
 }
