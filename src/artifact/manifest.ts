@@ -154,11 +154,15 @@ export const Manifest = z.object({
   }),
   stages: z.array(Stage),
   seconds: z.number().min(0),
+  /** 0 where it is not known, as in browsers. */
   peakMemoryBytes: z.number().min(0),
   machine: z.object({
     cpu: z.string(),
     cores: z.int(),
-    node: z.string(),
+    /** Its version; absent for a run in a browser. */
+    node: z.string().optional(),
+    /** The browser that the run was in, by its own name. */
+    browser: z.string().optional(),
     onnxruntime: z.string().optional(),
     threads: z.int(),
   }),

@@ -3,6 +3,7 @@ import type { KeptKey } from "../files/kept.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { env } from "../onnx-vjp/runtime/binding.ts";
 import type { EncoderModel } from "./encoder-model.ts";
+import { selectFeature } from "./select-feature.ts";
 
 /** Constants of fewer bytes are part of the key; larger ones are weights, which the model's sha256 stands for. */
 const leastWeightBytes = 4096;
@@ -22,6 +23,7 @@ export async function encoderKey(runtime: Runtime, model: EncoderModel, precisio
     weights: provenance.sha256,
     graph: createHash("sha256").update(structure).digest("hex"),
     ...rest,
+    feature: selectFeature(graph, model.feature).value,
     precision,
     device: runtime.device,
     block: await runtime.convolutionBlock?.(),

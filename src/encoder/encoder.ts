@@ -1,5 +1,5 @@
 import { ModelError } from "../errors.ts";
-import { type Kept, keepNothing, keptFor } from "../files/kept.ts";
+import { type Kept, keepNothing } from "../files/kept.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
@@ -12,7 +12,6 @@ import { simplify } from "../onnx-vjp/prepare/simplify.ts";
 import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
-import { encoderKey } from "./encoder-key.ts";
 import type { EncoderModel, Pool, Provenance } from "./encoder-model.ts";
 import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
@@ -87,8 +86,15 @@ export async function createEncoder(
   model: EncoderModel,
   {
     precision = "float32",
-    kept: everything = keepNothing,
-  }: { readonly precision?: Precision; readonly kept?: Kept } = {},
+    kept = keepNothing,
+    batch,
+  }: {
+    readonly precision?: Precision;
+    /** What was computed from this encoder earlier (`encoderKey`). */
+    readonly kept?: Kept;
+    /** Images in one call, where the model's file does not fix them; by default as many as are quickest. */
+    readonly batch?: number;
+  } = {},
 ): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
@@ -96,10 +102,6 @@ export async function createEncoder(
   const fixedBatch = cut.image.batch;
   const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const kept =
-    everything === keepNothing
-      ? keepNothing
-      : keptFor(everything, { encoder: await encoderKey(runtime, model, precision), feature: choice.value });
   const { pool, featureSize, refused, bytes } = await kept.value({ what: "outline" }, () =>
     advised(traceAt()).then(({ traced, pool }) => ({
       pool,
@@ -108,7 +110,7 @@ export async function createEncoder(
       refused: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value)?.message,
     })),
   );
-  const sessionBatch = fixedBatch ?? imagesACall(runtime, bytes);
+  const sessionBatch = fixedBatch ?? batch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {

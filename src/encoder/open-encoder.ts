@@ -1,9 +1,10 @@
 import type { PartialContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import type { Kept } from "../files/kept.ts";
+import { type Kept, keptFor } from "../files/kept.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
+import { encoderKey } from "./encoder-key.ts";
 import type { EncoderParams } from "./encoder-params.ts";
 import { loadEncoderModel } from "./load/load.ts";
 import { givenForm } from "./model-form.ts";
@@ -39,5 +40,6 @@ export async function openEncoder(
     ...(params.hub ? { hub: params.hub } : {}),
     ...(context ? { context } : {}),
   });
-  return { runtime, encoder: await createEncoder(runtime, model, { precision, ...(kept ? { kept } : {}) }) };
+  const own = kept ? { kept: keptFor(kept, await encoderKey(runtime, model, precision)) } : {};
+  return { runtime, encoder: await createEncoder(runtime, model, { precision, ...own }) };
 }

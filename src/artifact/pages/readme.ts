@@ -9,7 +9,7 @@ import {
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
-/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licenses. */
+/** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
   const { encoder, data, metrics, kind, probe } = manifest;
   const m = imageCount(manifest);
@@ -68,7 +68,7 @@ It uses statistics of the real training features (${probe.normalization.startsWi
       : `
 On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
   }
-Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
+Made in ${formatSeconds(manifest.seconds)}${memoryText(manifest)} (${inline(manifest.machine.browser ?? manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
 ${editsText(manifest)}## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
@@ -104,6 +104,10 @@ ${Object.entries(data.fingerprints)
         .join("")
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
+
+/** Browsers do not say what was used. */
+const memoryText = ({ peakMemoryBytes }: Manifest): string =>
+  peakMemoryBytes > 0 ? ` with at most ${formatBytes(peakMemoryBytes)} of memory` : "";
 
 /** What a loader's handling costs, for who does not keep the pixels. */
 function editsText({ metrics: { edits, closedForm } }: Manifest): string {

@@ -64,7 +64,7 @@ ${configSection(manifest)}
 ${provenanceSection(manifest)}
 <footer><p class="small soft">Written by clp-dd ${manifest.tool.version} on ${manifest.machine.cpu}, ${
     manifest.machine.cores
-  } cores, Node ${manifest.machine.node}${
+  } cores, ${manifest.machine.browser ?? `Node ${manifest.machine.node}`}${
     manifest.machine.onnxruntime === undefined ? "" : `, ONNX Runtime ${manifest.machine.onnxruntime}`
   }. The exact pixels are in <code>distilled.safetensors</code>, 8-bit copies under
 <code>images/</code>; ${data.name} itself is not part of this folder.</p></footer>

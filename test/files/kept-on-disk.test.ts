@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { keptFor, keptIn } from "../../src/files/kept.ts";
+import { keptFor } from "../../src/files/kept.ts";
+import { keptIn } from "../../src/files/kept-on-disk.ts";
 
 let folder: string;
 
