@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ export const RunIdentity = z.object({
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "5";
+const format = "6";
 
 /** How the images are cut into shards, which decides on bits: a run keeps it. */
 export const ShardCut = z.object({
@@ -121,7 +121,6 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     ["logTau", state.logTau],
   ];
   const text = JSON.stringify(meta);
-  const hash = createHash("sha256").update(text);
   const arrays = blocks.flatMap(([name, block]) =>
     (["values", "first", "second"] as const).map((part): [string, Float32Array] => [
       `${name}/${part}`,
@@ -129,10 +128,13 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     ]),
   );
   if (state.targets) arrays.push([targetsName, state.targets]);
-  const tensors = arrays.map(([name, data]): TensorToWrite => {
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    return { name, dtype: "F32", shape: [data.length], data };
-  });
+  const tensors = arrays.map(
+    ([name, data]): TensorToWrite => ({ name, dtype: "F32", shape: [data.length], data }),
+  );
+  const hash = headHash(text, tensors);
+  for (const [, { buffer, byteOffset, byteLength }] of arrays) {
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
   const path = join(folder, fileName);
   const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
@@ -147,6 +149,15 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     await rename(temporary, path);
     await syncFolder(folder);
   });
+}
+
+/**
+ * The hash of a checkpoint, begun with all that its header says: what the run is of, and which tensors follow, as they
+ * are named and shaped. The bytes of these come next, in the same order.
+ */
+function headHash(meta: string, tensors: readonly Omit<TensorToWrite, "data">[]): Hash {
+  const named = tensors.map(({ name, dtype, shape }) => [name, dtype, shape]);
+  return createHash("sha256").update(JSON.stringify([format, meta, named]));
 }
 
 /** Makes a rename outlast a power cut, where the system lets a folder be synced. */
@@ -179,10 +190,13 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
       );
     }
     const text = file.metadata.meta ?? "";
-    const hash = createHash("sha256").update(text);
+    const tensors = [...file.tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+    const hash = headHash(text, tensors);
     const blocks = new Map<string, Float32Array>();
-    for (const name of file.tensors.keys()) {
-      const values = await file.float32(name);
+    for (const { name } of tensors) {
+      const values = await file.float32(name).catch((error: unknown) => {
+        throw damaged(error);
+      });
       hash.update(new Uint8Array(values.buffer));
       blocks.set(name, values);
     }
