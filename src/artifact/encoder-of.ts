@@ -1,5 +1,6 @@
 import type { Encoder } from "../encoder/encoder.ts";
 import type { EncoderParams } from "../encoder/encoder-params.ts";
+import { isPath } from "../encoder/load/place.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ModelError } from "../errors.ts";
 import type { Manifest } from "./manifest.ts";
@@ -30,9 +31,35 @@ export function encoderParamsOf({
   };
 }
 
-/** The parameters that open a set's encoder where and as the options say. */
-export function setEncoderParams(manifest: Manifest, options: SetEncoderOptions): EncoderParams {
+/**
+ * Throws ModelError for a set in `folder` that names its encoder by a path: the set may be somebody else's, and a model
+ * can do anything that ONNX Runtime does with it.
+ * @param parameter the parameter by which the caller is told to load it all the same
+ */
+export function requireNamedEncoder(
+  { encoder }: Pick<Manifest, "encoder">,
+  folder: string,
+  parameter: string,
+): void {
+  if (!isPath(encoder.id)) return;
+  throw new ModelError(
+    `${folder} was made with the encoder ${encoder.id}, a file or folder and no name that everyone knows. A set may come ` +
+      `from anywhere, and what it names by a path is not opened on its word. Give it as \`${parameter}: '${encoder.id}'\` ` +
+      `if you trust it; its sha256 is compared with the recorded one.`,
+  );
+}
+
+/**
+ * The parameters that open the encoder of the set in `folder` where and as the options say.
+ * @throws ModelError where the set names it by a path and the options do not
+ */
+export function setEncoderParams(
+  manifest: Manifest,
+  folder: string,
+  options: SetEncoderOptions,
+): EncoderParams {
   const recorded = encoderParamsOf(manifest);
+  if (options.encoder === undefined) requireNamedEncoder(manifest, folder, "encoder");
   const { encoder = recorded.encoder, device = "cpu" } = options;
   const precision = options.precision ?? (device === "cpu" ? "float32" : manifest.encoder.precision);
   return { ...recorded, ...options, encoder, device, precision };

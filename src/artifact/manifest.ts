@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import * as z from "zod";
 import { pools } from "../encoder/encoder-model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
@@ -164,7 +165,30 @@ export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "c
   return kind === "full" ? 0 : classes.length * config.ipc;
 }
 
-/** Reads a manifest's text. Throws DataError for another version or a damaged one, naming what is wrong. */
+/** The files that an artifact cannot be read without; each has its hash in the manifest. */
+export function neededFiles(manifest: Pick<Manifest, "kind" | "classes" | "folders" | "config">): string[] {
+  const { folders } = manifest;
+  const each = Array.from({ length: imageCount(manifest) / manifest.classes.length }, (_, i) => i);
+  return [
+    "distilled.safetensors",
+    "probe.safetensors",
+    ...folders.flatMap((folder) => each.map((i) => `images/${folder}/${i}.png`)),
+  ];
+}
+
+/** The hash of a manifest's content as JSON, whatever spaces are between. */
+const hashOfContent = (content: unknown): string => hash("sha256", JSON.stringify(content));
+
+/** `manifest.json`'s text: the manifest and, under `sha256`, the hash of all the rest of it. */
+export function sealManifest(manifest: Manifest): string {
+  return `${JSON.stringify({ ...manifest, sha256: hashOfContent(manifest) }, null, 2)}\n`;
+}
+
+/**
+ * Reads a manifest's text and compares it with the hash in it. Those of earlier versions have none; they may say
+ * nothing that is not known, so that a hash whose name was damaged is not taken for a missing one.
+ * @throws DataError for another version or a damaged one, naming what is wrong
+ */
 export function parseManifest(text: string, where: string): Manifest {
   let value: unknown;
   try {
@@ -179,7 +203,13 @@ export function parseManifest(text: string, where: string): Manifest {
         "Use the version of clp-dd that wrote it.",
     );
   }
-  const parsed = Manifest.safeParse(value);
+  const { sha256: recorded, ...content } = value as Record<string, unknown>;
+  if (recorded !== undefined && recorded !== hashOfContent(content)) {
+    throw new DataError(
+      `${where} was changed or damaged since it was written (its hash differs). Copy the artifact again, or make it again.`,
+    );
+  }
+  const parsed = (recorded === undefined ? Manifest.strict() : Manifest).safeParse(content);
   if (!parsed.success) throw new DataError(`${where} is damaged: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

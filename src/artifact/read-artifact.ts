@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { listed } from "../data/image-source.ts";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
-import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import { imageCount, type Manifest, neededFiles, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
@@ -34,6 +35,13 @@ export async function readArtifact(path: string): Promise<Artifact> {
     throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
   }
   const manifest = parseManifest(text, join(folder, "manifest.json"));
+  const unnamed = neededFiles(manifest).filter((name) => !Object.hasOwn(manifest.files, name));
+  if (unnamed.length > 0) {
+    throw new DataError(
+      `${join(folder, "manifest.json")} gives no hash of ${listed(unnamed)}, so that it could not be checked. ` +
+        "Copy the artifact again, or make it again.",
+    );
+  }
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);

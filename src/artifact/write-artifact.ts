@@ -7,7 +7,7 @@ import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import { classFolderNames } from "./class-folders.ts";
 import type { ArtifactContent, ImageChunk } from "./content.ts";
 import { writeImages } from "./image-files.ts";
-import { Manifest } from "./manifest.ts";
+import { Manifest, sealManifest } from "./manifest.ts";
 import { replaceFolder, requireWritableOut } from "./out-folder.ts";
 import { dataSetCard } from "./pages/readme.ts";
 
@@ -80,7 +80,7 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   }
   // Last, and checked: what is written here can be read again.
   const checked = Manifest.parse(manifest);
-  await writeFile(join(folder, "manifest.json"), `${JSON.stringify(checked, null, 2)}\n`, { flush: true });
+  await writeFile(join(folder, "manifest.json"), sealManifest(checked), { flush: true });
   return checked;
 }
 

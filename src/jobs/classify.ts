@@ -65,7 +65,7 @@ export async function classifyImages(params: ClassifyParams, context: JobContext
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
   const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
   const probe = await artifact.probe();
-  const encoderParams = setEncoderParams(manifest, options);
+  const encoderParams = setEncoderParams(manifest, folder, options);
   const { encoder } = await openEncoder(encoderParams, context);
   try {
     requireSetEncoder(encoder, manifest, folder, encoderParams.encoder);

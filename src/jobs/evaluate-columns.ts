@@ -1,3 +1,4 @@
+import { requireNamedEncoder } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/encoder-model.ts";
@@ -13,7 +14,10 @@ export interface Column extends EncoderSpec, ModelForm {
   readonly artifacts: Artifact[];
 }
 
-/** Each encoder asked for, or each that an artifact was distilled with, with its artifacts. */
+/**
+ * Each encoder asked for, or each that an artifact was distilled with, with its artifacts.
+ * @throws ModelError for an artifact that names its encoder by a path, where none is asked for
+ */
 export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
     return params.encoders.map((text) => {
@@ -36,6 +40,7 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
     const { encoder, imageSize } = artifact.manifest;
+    requireNamedEncoder(artifact.manifest, artifact.folder, "encoders");
     const { sha256, feature, pool, preprocessing, form } = encoder;
     const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
     const known = columns.get(key);
@@ -53,6 +58,19 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
     }
   }
   return [...columns.values()];
+}
+
+/**
+ * What to say of an encoder that goes by the name of the one an artifact was distilled with and has other weights;
+ * undefined where it has the same, or another name.
+ */
+export function otherWeights({ provenance }: Encoder, { manifest, folder }: Artifact): string | undefined {
+  const { id, sha256 } = manifest.encoder;
+  if (provenance.id !== id || provenance.sha256 === sha256) return undefined;
+  return (
+    `${id} is not the encoder that ${folder} was distilled with: its weights have the sha256 ${provenance.sha256}, ` +
+    `recorded is ${sha256}. The recorded probe does not hold for it; probes are solved anew.`
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { classFolderNames } from "../../src/artifact/class-folders.ts";
-import { Manifest, parseManifest } from "../../src/artifact/manifest.ts";
+import { Manifest, parseManifest, sealManifest } from "../../src/artifact/manifest.ts";
 import { DataError } from "../../src/errors.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
 
@@ -35,6 +35,30 @@ test.each(["../x", "a/../../x", "/etc/passwd", "..", "a/..", "./x", "C:/x", "a\\
     expect(() => parse({ ...whole, folders: [path, "b", "c"] })).toThrow(DataError);
   },
 );
+
+test("a manifest is covered by the hash in it: no bit of its content can change unnoticed", () => {
+  const text = sealManifest(whole);
+  expect(parseManifest(text, "out/manifest.json")).toEqual(whole);
+  const spaces = /[ \t\r\n]+/g;
+  const bytes = Buffer.from(text);
+  for (let bit = 0; bit < 8 * bytes.length; bit += 5) {
+    const changed = Buffer.from(bytes);
+    changed[bit >> 3]! ^= 1 << (bit & 7);
+    const read = () => parseManifest(changed.toString("utf8"), "out/manifest.json");
+    // Spaces between are no content.
+    if (changed.toString("utf8").replace(spaces, "") === text.replace(spaces, ""))
+      expect(read()).toEqual(whole);
+    else expect(read, `bit ${bit}`).toThrow(DataError);
+  }
+  expect(() => parseManifest(text.replace('"seconds": 45.6', '"seconds": 45.7'), "m")).toThrow(
+    /its hash differs/,
+  );
+});
+
+test("a manifest without a hash is read, unless it says something that earlier versions do not", () => {
+  expect(parse(whole)).toEqual(whole);
+  expect(() => parse({ ...whole, sha25: "0".repeat(64) })).toThrow(/sha25/);
+});
 
 test("class names become folder names that any file system takes", () => {
   expect(classFolderNames(["Smileys & Emotion", "a/b", "a\\b", "..", "", "CON", "Tea.", "文字"])).toEqual([
