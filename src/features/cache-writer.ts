@@ -84,12 +84,16 @@ export class FeatureCacheWriter {
    * Opens the cache of `spec` under the folder `root` for writing, new or where an earlier run left it.
    * Throws DataError when another process is writing it or the disk cannot be written.
    */
-  static async open(root: string, spec: FeatureCacheSpec): Promise<FeatureCacheWriter> {
+  static async open(
+    root: string,
+    spec: FeatureCacheSpec,
+    note?: (message: string) => void,
+  ): Promise<FeatureCacheWriter> {
     const path = featureCachePath(root, spec);
     const partial = partialOf(path);
     const header = headerOf(spec);
     await onDisk(partial, () => makeFolders(partial), "cacheFolder");
-    const lock = await lockFolder(partial);
+    const lock = await lockFolder(partial, note);
     try {
       await onDisk(partial, () => replaceFile(join(partial, headerFile), sealHeader(header)));
       const kept = await onDisk(partial, () => recover(partial, header));

@@ -107,7 +107,7 @@ async function writeCache(
   options: ExtractOptions,
   context: JobContext,
 ): Promise<void> {
-  const writer = await FeatureCacheWriter.open(options.cacheFolder, spec);
+  const writer = await FeatureCacheWriter.open(options.cacheFolder, spec, context.note);
   if (writer.note !== undefined) context.note(writer.note);
   const stage = `Features of ${split}`;
   const first = writer.nextIndex;

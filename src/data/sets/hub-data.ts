@@ -112,7 +112,7 @@ async function download(
       throw error instanceof ClpError ? error : notUnderstood(`hf:${text}`, access, error);
     });
     await onDisk(repository, () => makeFolders(join(repository, "clp-dd")));
-    const lock = await lockFolder(repository);
+    const lock = await lockFolder(repository, context.note);
     try {
       const total = files.reduce((sum, { size }) => sum + size, 0);
       let before = 0;

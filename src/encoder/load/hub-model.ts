@@ -156,7 +156,7 @@ async function download(model: HubModel, access: HubAccess, context: PartialCont
   const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
   await makeFolders(repository);
-  const lock = await lockFolder(repository);
+  const lock = await lockFolder(repository, context.note);
   try {
     const main = await openCommit(id, revision ?? "main", repository, access, context);
     const found = (await bringSafetensors(main)) || (await bringOnnx(main, dtype));
