@@ -1,5 +1,5 @@
-import { hash } from "node:crypto";
 import * as z from "zod";
+import { listed } from "../data/image-source.ts";
 import { pools } from "../encoder/encoder-model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
@@ -44,6 +44,15 @@ const InnerPath = z
   );
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected a sha256 in hexadecimal");
 
+/** Reads what earlier versions called by another name. */
+function renamed<Shape extends z.ZodType>(former: string, now: string, shape: Shape) {
+  return z.preprocess((value) => {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, former)) return value;
+    const { [former]: found, ...rest } = value as Record<string, unknown>;
+    return { [now]: found, ...rest };
+  }, shape);
+}
+
 /** `manifest.json`: what an artifact is, how it was made and how well it does. */
 export const Manifest = z.object({
   schemaVersion: z.literal(1),
@@ -58,36 +67,46 @@ export const Manifest = z.object({
   /** Folder of each class under images/, in the order of the classes. */
   folders: z.array(InnerPath),
   imageSize: z.int().positive(),
-  encoder: z.object({
-    id: z.string(),
-    sha256: z.string(),
-    licence: z.string().optional(),
-    source: z.string().optional(),
-    revision: z.string().optional(),
-    feature: z.string(),
-    pool: z.string(),
-    /** What `pool` was: an encoder that is to give the same features is loaded with it. */
-    askedPool: z.enum(pools).default("auto"),
-    featureSize: z.int().positive(),
-    /** What its products were computed in. */
-    precision: z.enum(precisions).default("float32"),
-    preprocessing: Preprocessing,
-    /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
-    form: z
-      .strictObject({
-        inputLayout: z.enum(layouts).optional(),
-        featureLayout: z.enum(layouts).optional(),
-        gray: z.enum(grays).optional(),
-      })
-      .optional(),
-  }),
-  data: z.object({
-    name: z.string(),
-    counts: z.record(z.string(), z.int()),
-    fingerprints: z.record(z.string(), z.string()),
-    notes: z.array(z.string()),
-    licences: z.array(z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() })),
-  }),
+  encoder: renamed(
+    "licence",
+    "license",
+    z.object({
+      id: z.string(),
+      sha256: z.string(),
+      license: z.string().optional(),
+      source: z.string().optional(),
+      revision: z.string().optional(),
+      feature: z.string(),
+      pool: z.string(),
+      /** What `pool` was: an encoder that is to give the same features is loaded with it. */
+      askedPool: z.enum(pools).default("auto"),
+      featureSize: z.int().positive(),
+      /** What its products were computed in. */
+      precision: z.enum(precisions).default("float32"),
+      preprocessing: Preprocessing,
+      /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
+      form: z
+        .strictObject({
+          inputLayout: z.enum(layouts).optional(),
+          featureLayout: z.enum(layouts).optional(),
+          gray: z.enum(grays).optional(),
+        })
+        .optional(),
+    }),
+  ),
+  data: renamed(
+    "licences",
+    "licenses",
+    z.object({
+      name: z.string(),
+      counts: z.record(z.string(), z.int()),
+      fingerprints: z.record(z.string(), z.string()),
+      notes: z.array(z.string()),
+      licenses: z.array(
+        z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() }),
+      ),
+    }),
+  ),
   probe: z.object({
     normalization: normalizationName,
     lambda: z.number().positive(),
@@ -136,11 +155,15 @@ export const Manifest = z.object({
   }),
   stages: z.array(Stage),
   seconds: z.number().min(0),
+  /** 0 where it is not known, as in browsers. */
   peakMemoryBytes: z.number().min(0),
   machine: z.object({
     cpu: z.string(),
     cores: z.int(),
-    node: z.string(),
+    /** Its version; absent for a run in a browser. */
+    node: z.string().optional(),
+    /** The browser that the run was in, by its own name. */
+    browser: z.string().optional(),
     onnxruntime: z.string().optional(),
     threads: z.int(),
   }),
@@ -165,23 +188,30 @@ export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "c
   return kind === "full" ? 0 : classes.length * config.ipc;
 }
 
-/** The files that an artifact cannot be read without; each has its hash in the manifest. */
-export function neededFiles(manifest: Pick<Manifest, "kind" | "classes" | "folders" | "config">): string[] {
-  const { folders } = manifest;
-  const each = Array.from({ length: imageCount(manifest) / manifest.classes.length }, (_, i) => i);
-  return [
-    "distilled.safetensors",
-    "probe.safetensors",
-    ...folders.flatMap((folder) => each.map((i) => `images/${folder}/${i}.png`)),
-  ];
+/**
+ * Throws DataError for a manifest that gives no hash of a file which its artifact cannot be read without.
+ * @param where what errors call the manifest
+ */
+export function requireHashes(manifest: Manifest, where: string): void {
+  const perClass = imageCount(manifest) / manifest.classes.length;
+  const needed = ["distilled.safetensors", "probe.safetensors"];
+  for (const folder of manifest.folders) {
+    for (let i = 0; i < perClass; i++) needed.push(`images/${folder}/${i}.png`);
+  }
+  const missing = needed.filter((name) => !Object.hasOwn(manifest.files, name));
+  if (missing.length === 0) return;
+  throw new DataError(
+    `${where} gives no hash of ${listed(missing)}, so that it could not be checked. Copy the artifact again, or make it again.`,
+  );
 }
 
-/** The hash of a manifest's content as JSON, whatever spaces are between. */
-const hashOfContent = (content: unknown): string => hash("sha256", JSON.stringify(content));
+/** The sha256 of a text in hexadecimal: browsers have another function for it. */
+export type HashOfText = (text: string) => string | Promise<string>;
 
-/** `manifest.json`'s text: the manifest and, under `sha256`, the hash of all the rest of it. */
-export function sealManifest(manifest: Manifest): string {
-  return `${JSON.stringify({ ...manifest, sha256: hashOfContent(manifest) }, null, 2)}\n`;
+/** `manifest.json`'s text: the manifest and, under `sha256`, the hash of all the rest of it as JSON without spaces. */
+export async function sealManifest(manifest: Manifest, hashOf: HashOfText): Promise<string> {
+  const sealed = { ...manifest, sha256: await hashOf(JSON.stringify(manifest)) };
+  return `${JSON.stringify(sealed, null, 2)}\n`;
 }
 
 /**
@@ -189,7 +219,7 @@ export function sealManifest(manifest: Manifest): string {
  * nothing that is not known, so that a hash whose name was damaged is not taken for a missing one.
  * @throws DataError for another version or a damaged one, naming what is wrong
  */
-export function parseManifest(text: string, where: string): Manifest {
+export async function parseManifest(text: string, where: string, hashOf: HashOfText): Promise<Manifest> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -204,7 +234,7 @@ export function parseManifest(text: string, where: string): Manifest {
     );
   }
   const { sha256: recorded, ...content } = value as Record<string, unknown>;
-  if (recorded !== undefined && recorded !== hashOfContent(content)) {
+  if (recorded !== undefined && recorded !== (await hashOf(JSON.stringify(content)))) {
     throw new DataError(
       `${where} was changed or damaged since it was written (its hash differs). Copy the artifact again, or make it again.`,
     );

@@ -1,14 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { listed } from "../data/image-source.ts";
 import { DataError } from "../errors.ts";
-import { sha256OfFiles } from "../files/hash.ts";
+import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { featureMap } from "../probe/feature-map.ts";
-import { matrix } from "../probe/matrix.ts";
-import { type Probe, probeOf } from "../probe/probe.ts";
-import { imageCount, type Manifest, neededFiles, parseManifest } from "./manifest.ts";
+import type { Probe } from "../probe/probe.ts";
+import { imageCount, type Manifest, parseManifest, requireHashes } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
+import { probeOfTensors } from "./tensors.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -34,14 +32,8 @@ export async function readArtifact(path: string): Promise<Artifact> {
   if (text === undefined) {
     throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
   }
-  const manifest = parseManifest(text, join(folder, "manifest.json"));
-  const unnamed = neededFiles(manifest).filter((name) => !Object.hasOwn(manifest.files, name));
-  if (unnamed.length > 0) {
-    throw new DataError(
-      `${join(folder, "manifest.json")} gives no hash of ${listed(unnamed)}, so that it could not be checked. ` +
-        "Copy the artifact again, or make it again.",
-    );
-  }
+  const manifest = await parseManifest(text, join(folder, "manifest.json"), sha256OfText);
+  requireHashes(manifest, join(folder, "manifest.json"));
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);
@@ -64,29 +56,9 @@ export async function readArtifact(path: string): Promise<Artifact> {
 }
 
 async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
-  const { classes, encoder, probe } = manifest;
   const file = await openSafetensors(path);
   try {
-    const vector = async (name: "mean" | "std") =>
-      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    const solved = {
-      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
-      lambda: probe.lambda,
-      map: featureMap({
-        normalization: probe.normalization,
-        ...(await vector("mean")),
-        ...(await vector("std")),
-      }),
-    };
-    return probeOf(solved, probe.calibration);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
-      {
-        cause: error,
-      },
-    );
+    return await probeOfTensors(file, manifest, path);
   } finally {
     await file.close();
   }
