@@ -1,0 +1,80 @@
+import type { CheckedImage, DataCheck } from "./data-check.ts";
+
+/** Findings of each kind that a page shows. */
+export const shownFindings = { suspects: 60, pairs: 40, outliers: 24, confused: 12, confusions: 18 } as const;
+/** A confusion matrix of more classes is shown as a list of its largest entries. */
+export const mostMatrixClasses = 24;
+/** Up to so many classes, a cell of the matrix shows four images, else one. */
+const fewClasses = 8;
+/** Images shown for a confusion in the list, and for each of two classes that are not told apart. */
+const perConfusion = 4;
+
+/** Training images by label and prediction, as row numbers. */
+export interface Predictions {
+  readonly labels: Int32Array;
+  readonly predicted: Int32Array;
+  /** Leave-one-out probability of what was predicted. */
+  readonly probability: Float64Array;
+}
+
+/** An entry of the confusion matrix with images that are in it, the surest first. */
+export interface ConfusionCell {
+  readonly label: number;
+  readonly predicted: number;
+  readonly count: number;
+  readonly images: readonly CheckedImage[];
+}
+
+/** The entries of a confusion matrix that a page shows: all of few classes, the largest off the diagonal of many. */
+export function shownCells(
+  { confusion }: Pick<DataCheck, "confusion">,
+  predictions: Predictions,
+  imageAt: (row: number) => CheckedImage,
+): ConfusionCell[] {
+  const classes = confusion.length;
+  const all = confusion.flatMap((row, label) =>
+    row.map((count, predicted) => ({ label, predicted, count })).filter(({ count }) => count > 0),
+  );
+  const matrix = classes <= mostMatrixClasses;
+  const shown = matrix
+    ? all
+    : all
+        .filter(({ label, predicted }) => label !== predicted)
+        .sort((a, b) => b.count - a.count)
+        .slice(0, shownFindings.confusions);
+  const most = !matrix || classes <= fewClasses ? perConfusion : 1;
+  const rows = new Map(shown.map(({ label, predicted }) => [label * classes + predicted, [] as number[]]));
+  for (const [row, label] of predictions.labels.entries()) {
+    rows.get(label * classes + predictions.predicted[row])?.push(row);
+  }
+  const sure = (row: number): number => predictions.probability[row];
+  return shown.map((cell) => {
+    const own = rows.get(cell.label * classes + cell.predicted)!.sort((a, b) => sure(b) - sure(a));
+    return { ...cell, images: own.slice(0, most).map(imageAt) };
+  });
+}
+
+/** A name by which an image's thumbnail is found. */
+export const pictureKey = ({ split, image }: CheckedImage): string => `${split}/${image}`;
+
+/** The images that a page shows, the most telling first; each once. */
+export function shownImages(
+  { suspects, duplicates, outliers }: DataCheck,
+  cells: readonly ConfusionCell[],
+): CheckedImage[] {
+  const all = [
+    ...suspects.slice(0, shownFindings.suspects),
+    ...leaksFirst(duplicates).flatMap(({ first, second }) => [first, second]),
+    ...outliers.slice(0, shownFindings.outliers),
+    ...cells.flatMap(({ images }) => images),
+  ];
+  return [...new Map(all.map((image) => [pictureKey(image), image])).values()];
+}
+
+/** The pairs that a page shows. */
+export function leaksFirst(pairs: DataCheck["duplicates"]): DataCheck["duplicates"] {
+  return [...pairs.filter(({ leak }) => leak), ...pairs.filter(({ leak }) => !leak)].slice(
+    0,
+    shownFindings.pairs,
+  );
+}
