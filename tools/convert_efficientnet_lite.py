@@ -238,7 +238,7 @@ def main():
     onnx.save(half, file)
     card = {
         "name": name,
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "source": f"PyPI {package} {version}, {path.name}",
         "sourcePackage": package,
         "sourceVersion": version,

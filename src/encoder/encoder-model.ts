@@ -13,7 +13,7 @@ export interface Provenance {
   /** SHA-256 of the weights file, hexadecimal. */
   readonly sha256: string;
   /** SPDX identifier, or undefined where it is not known. */
-  readonly licence?: string;
+  readonly license?: string;
   readonly source?: string;
   readonly revision?: string;
 }

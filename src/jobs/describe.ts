@@ -81,7 +81,7 @@ export function describeRun(
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
       fingerprints: { ...facts.fingerprints },
       notes: [...source.notes],
-      licences: [...(source.licenses ?? [])],
+      licenses: [...(source.licenses ?? [])],
     },
     probe: {
       normalization: config.normalize[0],

@@ -51,7 +51,7 @@ beforeAll(async () => {
   const files = {
     ...weights,
     "preprocessor_config.json": JSON.stringify(processor),
-    "README.md": "---\nlicense: other\nlicense_name: tiny-licence\n---\n",
+    "README.md": "---\nlicense: other\nlicense_name: tiny-license\n---\n",
   };
   hub = await startHub({ [id]: { commit, files } });
 });
@@ -88,7 +88,7 @@ describe("clp-dd encoders", () => {
       encoder: Record<string, unknown>;
     };
     expect(manifest.encoder).toMatchObject({
-      ...{ id, revision: commit, licence: "tiny-licence", source: `${hub.url}/${id}` },
+      ...{ id, revision: commit, license: "tiny-license", source: `${hub.url}/${id}` },
       preprocessing: {
         resize: side,
         crop: [side, side],
@@ -96,7 +96,7 @@ describe("clp-dd encoders", () => {
         mean: processor.image_mean,
       },
     });
-    expect(await readFile(join(at("first"), "README.md"), "utf8")).toContain("licence tiny-licence");
+    expect(await readFile(join(at("first"), "README.md"), "utf8")).toContain("license tiny-license");
 
     const requests = hub.log.length;
     const again = await distill("again", { HF_HUB_OFFLINE: "1", HF_ENDPOINT: "http://127.0.0.1:9" });

@@ -9,7 +9,7 @@ import {
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
-/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
+/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
   const { encoder, data, metrics, kind, probe } = manifest;
   const m = imageCount(manifest);
@@ -21,8 +21,8 @@ export function dataSetCard(manifest: Manifest): string {
   );
   return `---
 license:
-${cardLicences(data.licences)
-  .map((licence) => `  - ${licence}`)
+${cardLicenses(data.licenses)
+  .map((license) => `  - ${license}`)
   .join("\n")}
 task_categories:
   - image-classification
@@ -88,15 +88,15 @@ Resize: ${
   }
 
 ## Where it comes from
-- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, licence ${
-    encoder.licence ? inline(encoder.licence) : "not known"
+- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, license ${
+    encoder.license ? inline(encoder.license) : "not known"
   }, sha256 \`${encoder.sha256}\`
 ${Object.entries(data.fingerprints)
   .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
   .join("")}${
-  data.licences.length === 0
-    ? "- Images: their licence is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
-    : data.licences
+  data.licenses.length === 0
+    ? "- Images: their license is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
+    : data.licenses
         .map(
           ({ name, author, spdx, url }) =>
             `- Images: ${inline(name)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
@@ -199,12 +199,12 @@ await encoder.release();
 const rounded = (values: readonly number[]): string =>
   values.map((value) => Number(value.toPrecision(6))).join(", ");
 
-/** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
-function cardLicences(licences: Manifest["data"]["licences"]): string[] {
-  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))];
+/** The hub's identifiers. A share-alike license among the sources binds what is made of them all. */
+function cardLicenses(licenses: Manifest["data"]["licenses"]): string[] {
+  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))];
   if (all.length === 0) return ["unknown"];
   const shareAlike = all.filter((id) => /-sa-/.test(id));
-  // Newer versions of a share-alike licence may be used for older ones, not the other way.
+  // Newer versions of a share-alike license may be used for older ones, not the other way.
   return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
 }
 

@@ -10,7 +10,7 @@ import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub-model.ts";
-import { licenceOfCard } from "./license.ts";
+import { licenseOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized, type SizeOptions } from "./resized.ts";
@@ -27,7 +27,7 @@ export interface ModelOptions extends SizeOptions, ModelForm {
 /**
  * Loads an encoder from a folder: `config.json` and safetensors of a family that is built here, else an ONNX file as
  * transformers.js expects it (`onnx/model.onnx`, `onnx/vision_model.onnx`). Preprocessing is that of
- * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the licence that of its `README.md`.
+ * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the license that of its `README.md`.
  *
  * @param id what the encoder is called
  * @throws ModelError when there is neither, or what is there cannot be read
@@ -39,7 +39,7 @@ export async function loadFolder(
 ): Promise<EncoderModel> {
   const config = await textOf(folder, "config.json");
   const found = isTransformerFolder(folder);
-  if (found && isKnownConfig(config)) return withLicence(await loadWeights(folder, id, options), folder);
+  if (found && isKnownConfig(config)) return withLicense(await loadWeights(folder, id, options), folder);
   const onnx = chooseOnnx(await localOnnx(folder), options.dtype ?? "fp32", folder);
   if (onnx !== undefined) return loadOnnx(join(folder, onnx.model), id, options);
   // Its message names the families.
@@ -64,7 +64,7 @@ async function loadWeights(folder: string, id: string, options: ModelOptions): P
 
 /** What `tools/convert_efficientnet_lite.py` writes beside a model it converts. */
 const Beside = z.object({
-  licence: z.string(),
+  license: z.string(),
   source: z.string(),
   feature: z.string(),
   preprocessing: Preprocessing,
@@ -82,10 +82,10 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
   const preprocessing =
     card?.preprocessing ?? (await preprocessingIn(folder, model.preprocessing)) ?? model.preprocessing;
   const feature = options.feature ?? card?.feature;
-  return withLicence(
+  return withLicense(
     {
       ...model,
-      provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
+      provenance: { ...model.provenance, ...(card ? { license: card.license, source: card.source } : {}) },
       preprocessing: resized({ ...preprocessing, ...options.preprocessing }, options),
       ...(feature ? { feature } : {}),
       ...(options.pool ? { pool: options.pool } : {}),
@@ -139,10 +139,10 @@ function jsonOrUndefined(text: string | undefined): unknown {
   }
 }
 
-async function withLicence(model: EncoderModel, folder: string): Promise<EncoderModel> {
-  if (model.provenance.licence !== undefined) return model;
-  const licence = licenceOfCard((await textOf(folder, "README.md")) ?? "");
-  return licence === undefined ? model : { ...model, provenance: { ...model.provenance, licence } };
+async function withLicense(model: EncoderModel, folder: string): Promise<EncoderModel> {
+  if (model.provenance.license !== undefined) return model;
+  const license = licenseOfCard((await textOf(folder, "README.md")) ?? "");
+  return license === undefined ? model : { ...model, provenance: { ...model.provenance, license } };
 }
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>
