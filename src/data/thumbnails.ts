@@ -1,6 +1,6 @@
 import { thumbnailUri } from "../images/thumbnail.ts";
 import { decoded, withBytes } from "./decode-item.ts";
-import type { ImageSource, Split } from "./source.ts";
+import type { ImageSource, Split } from "./image-source.ts";
 
 /** An image of a data set that a page is to show. */
 export interface Pictured {
@@ -43,9 +43,6 @@ export async function thumbnailsOf(
 }
 
 async function thumbnailOf(source: ImageSource, split: Split, index: number): Promise<string | undefined> {
-  const image = await decoded(await withBytes(source.images(split).at(index)), {
-    shrinkTo: side,
-    svgEdge: side,
-  });
+  const image = await decoded(await withBytes(source.images(split).at(index)), { svgEdge: side });
   return "failed" in image ? undefined : thumbnailUri(image, side);
 }

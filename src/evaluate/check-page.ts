@@ -60,11 +60,11 @@ function overview({ suspects, duplicates, outliers, confused }: DataCheck): Html
     }</a>\n`;
   return html`<nav class="tiles">
 ${tile("labels", suspects.length, "suspected label", `${formatCount(suspects.filter(({ confident }) => confident).length)} with confidence`)}${tile(
-    "duplicates",
-    duplicates.length,
-    "near-duplicate pair",
-    `${formatCount(leaks)} across train and test`,
-  )}${tile("outliers", outliers.length, "outlier")}${tile("confused", confused.length, "pair", "of classes not told apart")}</nav>`;
+  "duplicates",
+  duplicates.length,
+  "near-duplicate pair",
+  `${formatCount(leaks)} across train and test`,
+)}${tile("outliers", outliers.length, "outlier")}${tile("confused", confused.length, "pair", "of classes not told apart")}</nav>`;
 }
 
 /** An image, or its name where it could not be read or the page has no more room. */
@@ -92,7 +92,9 @@ function suspectsSection({ suspects }: DataCheck, content: CheckPageContent): Ht
     "The probe of all other images prefers another class, the surest first. Marked: with confidence, that is at least as sure as for the average image labeled with that class.",
     html`<div class="findings">
 ${shown.map(
-  (s) => html`<figure${s.confident ? trusted(' class="sure"') : undefined}>${picture(s, content)}<figcaption><s>${s.class}</s> <span class="soft">${formatPercent(
+  (
+    s,
+  ) => html`<figure${s.confident ? trusted(' class="sure"') : undefined}>${picture(s, content)}<figcaption><s>${s.class}</s> <span class="soft">${formatPercent(
     s.labelProbability,
     0,
   )}</span><br>→ ${s.suggested} <span class="soft">${formatPercent(s.suggestedProbability, 0)}</span><br><small class="soft">${s.image}</small></figcaption></figure>
@@ -113,7 +115,9 @@ function duplicatesSection({ duplicates }: DataCheck, content: CheckPageContent)
     "Pairs whose features are nearly the same. Marked, and first: leaks, one image in train and one in test.",
     html`<div class="findings pairs">
 ${shown.map(
-  (pair) => html`<figure${pair.leak ? trusted(' class="sure"') : undefined}><div class="two">${picture(pair.first, content)}${picture(
+  (
+    pair,
+  ) => html`<figure${pair.leak ? trusted(' class="sure"') : undefined}><div class="two">${picture(pair.first, content)}${picture(
     pair.second,
     content,
   )}</div><figcaption>${
@@ -164,10 +168,7 @@ ${classes.map(
 </section>`;
 }
 
-function matrixSection(
-  { classes, confusion }: DataCheck,
-  content: CheckPageContent,
-): Html {
+function matrixSection({ classes, confusion }: DataCheck, content: CheckPageContent): Html {
   const cellOf = new Map(content.cells.map((cell) => [cell.label * classes.length + cell.predicted, cell]));
   return html`<section id="confusion">
 <h2>What is taken for what</h2>
@@ -177,7 +178,10 @@ function matrixSection(
 <tbody>
 ${classes.map(({ name }, label) => {
   const row = confusion[label];
-  const all = Math.max(1, row.reduce((sum, n) => sum + n, 0));
+  const all = Math.max(
+    1,
+    row.reduce((sum, n) => sum + n, 0),
+  );
   return html`<tr><th scope="row">${name}</th>${row.map((count, predicted) => {
     const images = cellOf.get(label * classes.length + predicted)?.images ?? [];
     const tint = (8 + (72 * count) / all).toFixed(0);
@@ -200,7 +204,12 @@ function confusionsSection({ classes }: DataCheck, content: CheckPageContent): H
 <p class="small soft">The most frequent confusions of ${formatMany(classes.length, "class")}${classes.length === 1 ? "" : ""}: label → the class that the probe of all other images prefers.</p>
 <div class="findings strips">
 ${content.cells.map(
-  ({ label, predicted, count, images }) => html`<figure><div class="four">${images.map((image) => picture(image, content))}</div><figcaption>${
+  ({
+    label,
+    predicted,
+    count,
+    images,
+  }) => html`<figure><div class="four">${images.map((image) => picture(image, content))}</div><figcaption>${
     classes[label].name
   } → ${classes[predicted].name} <span class="soft">${formatCount(count)}</span></figcaption></figure>
 `,

@@ -13,8 +13,8 @@ const perConfusion = 4;
 export interface Predictions {
   readonly labels: Int32Array;
   readonly predicted: Int32Array;
-  /** Leave-one-out probability of what was predicted. */
-  readonly probability: Float64Array;
+  /** Score of what was predicted. */
+  readonly confidence: Float64Array;
 }
 
 /** An entry of the confusion matrix with images that are in it, the surest first. */
@@ -47,7 +47,7 @@ export function shownCells(
   for (const [row, label] of predictions.labels.entries()) {
     rows.get(label * classes + predictions.predicted[row])?.push(row);
   }
-  const sure = (row: number): number => predictions.probability[row];
+  const sure = (row: number): number => predictions.confidence[row];
   return shown.map((cell) => {
     const own = rows.get(cell.label * classes + cell.predicted)!.sort((a, b) => sure(b) - sure(a));
     return { ...cell, images: own.slice(0, most).map(imageAt) };

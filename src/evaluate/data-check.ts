@@ -1,4 +1,4 @@
-import type { Split } from "../data/source.ts";
+import type { Split } from "../data/image-source.ts";
 
 /** An image of the data set. */
 export interface CheckedImage {

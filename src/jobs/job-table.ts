@@ -1,6 +1,6 @@
 import type { JobContext } from "../context.ts";
 import { runBaseline } from "./baseline.ts";
-import { checkDataSet } from "./check.ts";
+import { checkDataSet, describedCheck } from "./check.ts";
 import { classifyImages } from "./classify.ts";
 import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
@@ -30,6 +30,7 @@ export const jobs = {
   features: runFeatures,
   inspect: inspectModel,
   check: checkDataSet,
+  "check.described": describedCheck,
   classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,
