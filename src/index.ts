@@ -26,7 +26,9 @@ export {
   type InspectRequest,
   inspect,
   type ProfileRequest,
+  type PushRequest,
   profile,
+  push,
 } from "./api/commands.ts";
 export {
   type LoadEncoderOptions,
@@ -40,6 +42,7 @@ export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
 export type { CheckedImage, DataCheck } from "./evaluate/data-check.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";
+export type { Published } from "./files/hub/publish.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
 export type { ImageLike, PixelImage } from "./images/input.ts";
 export type { Preprocessing } from "./images/preprocess.ts";

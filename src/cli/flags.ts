@@ -23,6 +23,7 @@ const flags: Readonly<Record<string, string>> = {
   pool: "--pool",
   precision: "--precision",
   preset: "--preset",
+  public: "--public",
   resume: "--resume",
   revision: "--revision",
   size: "--size",

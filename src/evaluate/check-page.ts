@@ -1,15 +1,16 @@
 import { type Html, html, trusted } from "../artifact/pages/html.ts";
 import { style } from "../artifact/pages/style.ts";
-import { formatCount, formatMany, formatPercent } from "../format.ts";
+import { formatCount, formatPercent } from "../format.ts";
 import {
   type ConfusionCell,
-  leaksFirst,
   mostMatrixClasses,
+  perGroup,
   pictureKey,
+  shownDuplicates,
   shownFindings,
 } from "./check-pictures.ts";
 import { checkStyle } from "./check-style.ts";
-import type { CheckedImage, DataCheck, DuplicatePair } from "./data-check.ts";
+import type { CheckedImage, DataCheck } from "./data-check.ts";
 
 /** What a page shows beside the findings. */
 export interface CheckPageContent {
@@ -104,29 +105,44 @@ ${shown.map(
 }
 
 function duplicatesSection({ duplicates }: DataCheck, content: CheckPageContent): Html {
-  const shown = leaksFirst(duplicates);
-  const side = (image: CheckedImage, { first, second }: DuplicatePair) =>
-    html`<small class="soft">${first.split === second.split ? "" : `${image.split}: `}${image.image}</small><br>`;
+  const { leaks, groups, groupCount } = shownDuplicates(duplicates);
+  const all = duplicates.filter(({ leak }) => leak).length;
+  const names = (classes: readonly string[]): Html => {
+    const different = [...new Set(classes)];
+    return different.length === 1
+      ? html`${different[0]}`
+      : html`${different.map((name, i) => html`${i > 0 ? " / " : ""}<mark>${name}</mark>`)}`;
+  };
   return section(
     "duplicates",
     "Nearly the same images",
-    duplicates.length,
-    shown.length,
-    "Pairs whose features are nearly the same. Marked, and first: leaks, one image in train and one in test.",
+    all + groupCount,
+    leaks.length + groups.length,
+    `Images whose features are nearly the same, with their cosine. ${
+      all > 0 ? "Marked, and first: leaks, one image in train and one in test. " : ""
+    }The others in groups.`,
     html`<div class="findings pairs">
-${shown.map(
-  (
-    pair,
-  ) => html`<figure${pair.leak ? trusted(' class="sure"') : undefined}><div class="two">${picture(pair.first, content)}${picture(
-    pair.second,
+${leaks.map(
+  ({
+    first,
+    second,
+    similarity,
+  }) => html`<figure class="sure"><div class="two">${picture(first, content)}${picture(
+    second,
     content,
-  )}</div><figcaption>${
-    pair.first.class === pair.second.class
-      ? pair.first.class
-      : html`<mark>${pair.first.class}</mark> / <mark>${pair.second.class}</mark>`
-  } <span class="soft">${pair.similarity.toFixed(3)}</span><br>${side(pair.first, pair)}${side(pair.second, pair)}</figcaption></figure>
+  )}</div><figcaption>${names([first.class, second.class])} <span class="soft">${similarity.toFixed(
+    3,
+  )}</span>${[first, second].map((image) => html`<br><small class="soft">${image.split}: ${image.image}</small>`)}</figcaption></figure>
 `,
-)}</div>`,
+)}${groups.map(({ images, similarity }) => {
+  const shown = images.slice(0, perGroup);
+  return html`<figure><div class="${shown.length > 2 ? "four" : "two"}">${shown.map((image) => picture(image, content))}</div><figcaption>${names(
+    images.map((image) => image.class),
+  )} <span class="soft">${similarity.toFixed(3)}${
+    images.length > 2 ? `, ${formatCount(images.length)} images` : ""
+  }</span>${shown.map((image) => html`<br><small class="soft">${image.image}</small>`)}</figcaption></figure>
+`;
+})}</div>`,
   );
 }
 
@@ -201,7 +217,7 @@ ${classes.map(({ name }, label) => {
 function confusionsSection({ classes }: DataCheck, content: CheckPageContent): Html {
   return html`<section id="confusion">
 <h2>What is taken for what</h2>
-<p class="small soft">The most frequent confusions of ${formatMany(classes.length, "class")}${classes.length === 1 ? "" : ""}: label → the class that the probe of all other images prefers.</p>
+<p class="small soft">The most frequent confusions of ${formatCount(classes.length)} classes: label → the class that the probe of all other images prefers.</p>
 <div class="findings strips">
 ${content.cells.map(
   ({

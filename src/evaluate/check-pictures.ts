@@ -1,4 +1,4 @@
-import type { CheckedImage, DataCheck } from "./data-check.ts";
+import type { CheckedImage, DataCheck, DuplicatePair } from "./data-check.ts";
 
 /** Findings of each kind that a page shows. */
 export const shownFindings = { suspects: 60, pairs: 40, outliers: 24, confused: 12, confusions: 18 } as const;
@@ -57,24 +57,57 @@ export function shownCells(
 /** A name by which an image's thumbnail is found. */
 export const pictureKey = ({ split, image }: CheckedImage): string => `${split}/${image}`;
 
+/** Images that are nearly the same, each with another of them. */
+export interface DuplicateGroup {
+  readonly images: readonly CheckedImage[];
+  /** Of its most similar pair. */
+  readonly similarity: number;
+}
+
+/** What a page shows of near-duplicates: the leaks as pairs, the other pairs joined into groups. */
+export interface ShownDuplicates {
+  readonly leaks: readonly DuplicatePair[];
+  readonly groups: readonly DuplicateGroup[];
+  /** Groups in all. */
+  readonly groupCount: number;
+}
+
+/** Leaks first, as many as there is room for, then the groups of the most similar images. */
+export function shownDuplicates(pairs: DataCheck["duplicates"]): ShownDuplicates {
+  const leaks = pairs.filter(({ leak }) => leak).slice(0, shownFindings.pairs);
+  const groupOf = new Map<string, { images: Map<string, CheckedImage>; similarity: number }>();
+  for (const { first, second, similarity, leak } of pairs) {
+    if (leak) continue;
+    const [a, b] = [first, second].map((image) => groupOf.get(pictureKey(image)));
+    const joined = a ?? b ?? { images: new Map<string, CheckedImage>(), similarity };
+    for (const image of [first, second, ...(a && b && a !== b ? b.images.values() : [])]) {
+      joined.images.set(pictureKey(image), image);
+      groupOf.set(pictureKey(image), joined);
+    }
+    joined.similarity = Math.max(joined.similarity, similarity);
+  }
+  const groups = [...new Set(groupOf.values())]
+    .map(({ images, similarity }) => ({ images: [...images.values()], similarity }))
+    .sort((a, b) => b.similarity - a.similarity);
+  const room = shownFindings.pairs - leaks.length;
+  return { leaks, groups: groups.slice(0, room), groupCount: groups.length };
+}
+
+/** Images shown of a group of near-duplicates. */
+export const perGroup = 4;
+
 /** The images that a page shows, the most telling first; each once. */
 export function shownImages(
   { suspects, duplicates, outliers }: DataCheck,
   cells: readonly ConfusionCell[],
 ): CheckedImage[] {
+  const { leaks, groups } = shownDuplicates(duplicates);
   const all = [
     ...suspects.slice(0, shownFindings.suspects),
-    ...leaksFirst(duplicates).flatMap(({ first, second }) => [first, second]),
+    ...leaks.flatMap(({ first, second }) => [first, second]),
     ...outliers.slice(0, shownFindings.outliers),
     ...cells.flatMap(({ images }) => images),
+    ...groups.flatMap(({ images }) => images.slice(0, perGroup)),
   ];
   return [...new Map(all.map((image) => [pictureKey(image), image])).values()];
-}
-
-/** The pairs that a page shows. */
-export function leaksFirst(pairs: DataCheck["duplicates"]): DataCheck["duplicates"] {
-  return [...pairs.filter(({ leak }) => leak), ...pairs.filter(({ leak }) => !leak)].slice(
-    0,
-    shownFindings.pairs,
-  );
 }

@@ -13,6 +13,7 @@ section { scroll-margin-top: 1rem; }
 .findings figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 .findings figure.sure { border-color: var(--warn); box-shadow: inset 0 3px 0 var(--warn); }
 .findings figcaption { font-size: .8rem; margin-top: .5rem; }
+.findings figcaption .soft:not(small) { white-space: nowrap; }
 .findings small { font-size: .72rem; }
 .findings s { text-decoration-color: var(--warn); text-decoration-thickness: 2px; }
 mark { background: none; color: var(--warn); font-weight: 600; }

@@ -16,6 +16,7 @@ import {
   releaseHandle,
 } from "./open-encoders.ts";
 import { profileStep } from "./profile.ts";
+import { pushFolder } from "./push.ts";
 import { writeVjpFiles } from "./vjp.ts";
 
 type Job = (params: never, context: JobContext) => Promise<unknown>;
@@ -34,6 +35,7 @@ export const jobs = {
   classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,
+  push: pushFolder,
   vjp: writeVjpFiles,
   "encoder.open": openHandle,
   "encoder.encode": featuresOfImages,

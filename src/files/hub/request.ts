@@ -14,6 +14,16 @@ const attempts = 4;
 const longestWait = 60;
 const firstWait = 0.5;
 
+/** How a `fetch` of the hub behaves where it is not a download's. */
+export interface HubFetchOptions {
+  /** The error for an answer that ends the matter; the text is the server's reason, where it gives one. */
+  readonly refusal?: (response: Response, wait: number | undefined, text: string) => Error;
+  /** Statuses that are handed back as they are. */
+  readonly passed?: readonly number[];
+  /** Whether a request that was not answered may be sent again: one that changes something may have arrived. */
+  readonly repeats?: (url: string) => boolean;
+}
+
 /**
  * A `fetch` for one repository: sends the token to the hub alone, waits and asks again where the hub is busy (429, with its Retry-After) or broken
  * (5xx), and turns every other failure into an error that says what to do.
@@ -21,7 +31,12 @@ const firstWait = 0.5;
  * @throws UnreachableError where no answer came; DownloadError for an answer that ends the matter;
  *   InterruptedError when the signal was given
  */
-export function hubFetch(id: string, access: HubAccess, context: PartialContext): typeof fetch {
+export function hubFetch(
+  id: string,
+  access: HubAccess,
+  context: PartialContext,
+  { refusal, passed = [416], repeats = () => true }: HubFetchOptions = {},
+): typeof fetch {
   const authorization = access.accessToken ? `Bearer ${access.accessToken}` : undefined;
   return async (input, init) => {
     const headers = new Headers(init?.headers);
@@ -36,21 +51,22 @@ export function hubFetch(id: string, access: HubAccess, context: PartialContext)
         response = await fetch(input, {
           ...init,
           headers,
-          ...(context.signal ? { signal: context.signal } : {}),
+          ...signalOf(init?.signal, context.signal),
         });
       } catch (error) {
         if (context.signal?.aborted) throw interrupted(id);
         failure = error;
       }
-      if (response !== undefined && (response.ok || response.status === 416)) return response;
+      if (response !== undefined && (response.ok || passed.includes(response.status))) return response;
       const busy = response === undefined || response.status === 429 || response.status >= 500;
       const asked = secondsAsked(response?.headers.get("retry-after"));
       const wait = asked ?? firstWait * 2 ** (attempt - 1);
       // Without an answer a second try is enough to distinguish a hiccup from a missing network.
-      const last = response === undefined ? 2 : attempts;
+      const last = response !== undefined ? attempts : repeats(String(input)) ? 2 : 1;
       if (!busy || attempt >= last || wait > longestWait) {
-        await response?.body?.cancel().catch(() => undefined);
         if (response === undefined) throw unreachable(id, access, failure);
+        if (refusal !== undefined) throw refusal(response, asked, await reasonIn(response));
+        await response.body?.cancel().catch(() => undefined);
         throw refused(id, access, response, asked);
       }
       await response?.body?.cancel().catch(() => undefined);
@@ -58,6 +74,27 @@ export function hubFetch(id: string, access: HubAccess, context: PartialContext)
       await pause(wait, id, context.signal);
     }
   };
+}
+
+/** The signals of a request and of the job that sends it as one. */
+function signalOf(own: AbortSignal | null | undefined, outer: AbortSignal | undefined): RequestInit {
+  if (own && outer) return { signal: AbortSignal.any([own, outer]) };
+  return own ? { signal: own } : outer ? { signal: outer } : {};
+}
+
+/** Characters of a server's reason that are shown. */
+const mostReason = 300;
+
+/** What a server says of its refusal: the `error` of its JSON, in one short line. */
+async function reasonIn(response: Response): Promise<string> {
+  const text = await response.text().catch(() => "");
+  try {
+    const { error, message } = JSON.parse(text) as { error?: unknown; message?: unknown };
+    const reason = String(error ?? message ?? "");
+    return reason.replaceAll(/[\s\p{Cc}]+/gu, " ").slice(0, mostReason);
+  } catch {
+    return "";
+  }
 }
 
 async function pause(seconds: number, id: string, signal: AbortSignal | undefined): Promise<void> {
