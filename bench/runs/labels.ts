@@ -10,15 +10,15 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { checkLabels } from "../../src/evaluate/check-labels.ts";
-import { fitFeatureMaps, openRunContext } from "../../src/features/run-context.ts";
+import { openRunContext } from "../../src/features/run-context.ts";
 import { userCache } from "../../src/files/cache-location.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import type { FeatureMap } from "../../src/probe/feature-map.ts";
+import { fitFeatureMaps } from "../../src/probe/fit-feature-maps.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../../src/probe/gemm.ts";
 import { similarPairs } from "../../src/probe/near-duplicates.ts";
 import { ortGemm } from "../../src/probe/ort-gemm.ts";
-import type { FeatureRows } from "../../src/probe/rows.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { type FeatureRows, featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { peerPython, runPeer } from "../lib/peer.ts";
 

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { featureMap } from "../probe/feature-map.ts";
-import { matrix } from "../probe/matrix.ts";
-import { type Probe, probeOf } from "../probe/probe.ts";
-import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import type { Probe } from "../probe/probe.ts";
+import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
+import { imageCount, type Manifest, type OtherRecord, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
+import { probeOfTensors } from "./tensors.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -19,8 +19,13 @@ export interface Artifact {
   readonly labels: Int32Array;
   /** Labels that a probe is solved with, m × C. */
   softLabels(): Promise<Float32Array>;
-  /** The closed-form probe that was solved and measured when the set was made. */
-  probe(): Promise<Probe>;
+  /**
+   * The closed-form probe that was solved and measured when the set was made: that of its encoder, or of a further one
+   * that the images were made for.
+   * @param encoder "name" or "name@size" as recorded (default: the first)
+   * @throws UsageError naming the set's encoders
+   */
+  probe(encoder?: string): Promise<Probe>;
 }
 
 /**
@@ -51,34 +56,21 @@ export async function readArtifact(path: string): Promise<Artifact> {
     images: () => tensor("images"),
     labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
     softLabels: () => tensor("labels"),
-    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
+    probe: async (encoder) => {
+      const made = encoder === undefined ? encodersOf(manifest)[0] : requireEncoderOf(manifest, encoder);
+      return readProbe(join(folder, made.file), manifest, made);
+    },
   };
 }
 
-async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
-  const { classes, encoder, probe } = manifest;
+async function readProbe(
+  path: string,
+  { classes }: Manifest,
+  { encoder, probe }: OtherRecord,
+): Promise<Probe> {
   const file = await openSafetensors(path);
   try {
-    const vector = async (name: "mean" | "std") =>
-      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    const solved = {
-      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
-      lambda: probe.lambda,
-      map: featureMap({
-        normalization: probe.normalization,
-        ...(await vector("mean")),
-        ...(await vector("std")),
-      }),
-    };
-    return probeOf(solved, probe.calibration);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
-      {
-        cause: error,
-      },
-    );
+    return await probeOfTensors(file, { classes, encoder, probe }, path);
   } finally {
     await file.close();
   }

@@ -5,7 +5,7 @@ import type { Gemm } from "../probe/gemm.ts";
 import { kernelLeftOutRows } from "../probe/kernel-left-out.ts";
 import { argmaxRows } from "../probe/labels.ts";
 import { accumulated, type FactoredRidge, leftOutRows } from "../probe/leave-one-out.ts";
-import { matrix } from "../probe/matrix.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
 import { bestOfRows, softmaxRows } from "../probe/probabilities.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 
@@ -27,18 +27,23 @@ export interface Outlier {
   readonly leverage: number;
 }
 
-/** What leave-one-out predictions of a data set show. */
-export interface LabelCheck {
+/** What predictions of labeled rows by probes that have not seen them show. */
+export interface JudgedLabels {
   /** Leave-one-out accuracy of the ridge probe of all rows, a fraction. */
   readonly accuracy: number;
-  readonly lambda: number;
+  readonly temperature: number;
   /** confusion[label][prediction]: numbers of rows. */
   readonly confusion: readonly (readonly number[])[];
-  /** Class that each row gets from the probe of all others, and its score there. */
+  /** The least probable label first. */
+  readonly suspects: readonly SuspectedLabel[];
+}
+
+/** What leave-one-out predictions of a data set show. */
+export interface LabelCheck extends Omit<JudgedLabels, "temperature"> {
+  /** Class that each row gets from the ridge probe of all others, and its score there. */
   readonly predicted: Int32Array;
   readonly confidence: Float64Array;
-  /** The surest first. */
-  readonly suspects: readonly SuspectedLabel[];
+  readonly lambda: number;
   /** The farthest first. */
   readonly outliers: readonly Outlier[];
   /** The probe of all rows. */
@@ -84,7 +89,7 @@ export async function checkLabels(
     ridge,
     predicted,
     confidence,
-    suspects: await suspectsOf(train, classes, map, gemm),
+    suspects: judgedLabels(await kernelScores(train, classes, map, gemm), labels).suspects,
     outliers: outliersOf(leverages),
   };
 }
@@ -126,27 +131,39 @@ async function bestRidge(
   return best.ridge;
 }
 
-/** Rows of which a kernel probe of all others prefers another class, those first whose label it thinks least likely. */
-async function suspectsOf(
+/** Leave-one-out scores by a kernel probe, n × C. */
+async function kernelScores(
   train: FeatureRows,
   classes: number,
   map: FeatureMap,
   gemm: Gemm,
-): Promise<SuspectedLabel[]> {
-  const { labels } = train;
+): Promise<Matrix> {
   const scores = matrix(train.count, classes);
   for await (const batch of kernelLeftOutRows(train, classes, map, gemm)) {
     scores.data.set(batch.scores.data, batch.indices[0] * classes);
   }
-  const predicted = argmaxRows(scores);
-  const probabilities = softmaxRows(scores, fitTemperature(scores, labels));
+  return scores;
+}
+
+/**
+ * What scores of labeled rows by probes that have not seen them say of the labels.
+ * @param scores n × C; @param labels n
+ */
+export function judgedLabels(scores: Matrix, labels: Int32Array): JudgedLabels {
+  const classes = scores.cols;
+  const temperature = fitTemperature(scores, labels);
+  const probabilities = softmaxRows(scores, temperature);
   const p = (row: number, c: number): number => probabilities.data[row * classes + c];
+  const predicted = argmaxRows(scores);
+
+  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   const sure = new Float64Array(classes);
-  const counts = new Float64Array(classes);
   for (const [row, label] of labels.entries()) {
+    confusion[label][predicted[row]]!++;
     sure[label] += p(row, label);
-    counts[label]++;
   }
+  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
+  const counts = confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
   const suspects: SuspectedLabel[] = [];
   for (const [row, label] of labels.entries()) {
     const suggested = predicted[row];
@@ -160,7 +177,12 @@ async function suspectsOf(
       confident: p(row, suggested) >= sure[suggested] / counts[suggested],
     });
   }
-  return suspects.sort((a, b) => a.labelProbability - b.labelProbability || a.row - b.row);
+  return {
+    accuracy: right / labels.length,
+    temperature,
+    confusion,
+    suspects: suspects.sort((a, b) => a.labelProbability - b.labelProbability || a.row - b.row),
+  };
 }
 
 /** Rows whose leverage, their distance from all rows under the pooled covariance, is far above the median. */
@@ -186,10 +208,10 @@ export interface ConfusedPair {
   readonly share: number;
 }
 
-/** From this share on, two classes are not told apart: guessing between them gives a half. */
+/** From this share on, two classes are not separated: guessing between them gives a half. */
 const confusedShare = 0.25;
 
-/** Classes that the encoder does not tell apart: of their rows that get one of the two names, a quarter get the wrong one. */
+/** Classes that the encoder cannot separate: of their rows that get one of the two names, a quarter get the wrong one. */
 export function confusedPairs(confusion: LabelCheck["confusion"]): ConfusedPair[] {
   const pairs: ConfusedPair[] = [];
   for (let a = 0; a < confusion.length; a++) {

@@ -6,9 +6,10 @@ import { checkLabels, confusedPairs } from "../evaluate/check-labels.ts";
 import { checkHtml } from "../evaluate/check-page.ts";
 import { pictureKey, shownCells, shownImages } from "../evaluate/check-pictures.ts";
 import type { CheckedImage, DataCheck } from "../evaluate/data-check.ts";
-import { fitFeatureMaps, openRunContext } from "../features/run-context.ts";
+import { openRunContext } from "../features/run-context.ts";
 import { evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { similarPairs } from "../probe/near-duplicates.ts";
 import type { CheckParams } from "./params.ts";
 

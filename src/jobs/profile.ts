@@ -3,14 +3,15 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JobContext } from "../context.ts";
 import { createStep } from "../distill/create-step.ts";
+import { imagesOf } from "../distill/images-in-process.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
-import { imagesOf } from "../distill/open-images.ts";
 import type { DistillParts, DistillState } from "../distill/state.ts";
 import { viewCount } from "../distill/views.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError } from "../errors.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { profilingRuntime, readProfile } from "../onnx-vjp/runtime/ort-profile.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
@@ -64,7 +65,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const images = await imagesOf(
       {
         config,
-        encoder: timedEncoder(chunked, clock),
+        encoders: [timedEncoder(chunked, clock)],
         renderer: timedRenderer(renderer, clock),
         augmenter: timedAugmenter(
           await createAugmenter(runtime, augmentationOf(config), config.seed, batch, size, size),
@@ -73,7 +74,13 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       },
       parameters,
     );
-    const { parts, release } = await createStep({ config, classes, real, images });
+    const { parts, release } = await createStep({
+      runtime: nodeRuntime({ threads: 1 }),
+      config,
+      classes,
+      real: [real],
+      images,
+    });
     const state = initialState(config, classes, real.count, parameters);
     let stepMs = 0;
     for (let step = 0; step <= steps; step++) {
@@ -137,10 +144,11 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
 }
 
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
-  const { config, targets } = parts;
+  const { config } = parts;
+  const { targets } = parts.encoders[0];
   if (targets === undefined) return 0;
   const began = performance.now();
-  await nextTargets(parts, targets, state, targets.start, steps);
+  await nextTargets(parts, 0, state, targets.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 
