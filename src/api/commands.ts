@@ -181,6 +181,7 @@ const commonKeys = {
 const distillKeys: KeysOf<DistillParams> = {
   ...commonKeys,
   others: true,
+  from: true,
   preset: true,
   memoryBytes: true,
   resume: true,

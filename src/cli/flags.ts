@@ -8,6 +8,7 @@ const flags: Readonly<Record<string, string>> = {
   encoder: "--encoder",
   feature: "--feature",
   featureLayout: "--feature-layout",
+  from: "--from",
   gray: "--gray",
   "hub.cacheDir": "--hub-cache",
   init: "--init",

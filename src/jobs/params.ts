@@ -142,6 +142,11 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
   /** Name of a recipe whose settings hold where `config` says nothing (src/recipe/presets.ts). */
   readonly preset?: string | undefined;
+  /**
+   * Folder of an earlier set: classes of the same name start from its images, new ones from noise. Same encoder, size and
+   * images per class.
+   */
+  readonly from?: string | undefined;
   /** Folder of the artifact. */
   readonly out: string;
   /** Bytes for intermediates (default: a quarter of the machine's memory). */
