@@ -10,6 +10,7 @@ import {
   dataForms,
   type EncoderOptions,
   encoderNames,
+  ownOption,
   type Values,
 } from "./options.ts";
 import { commandLine, reportSet } from "./result.ts";
@@ -19,6 +20,7 @@ import { addSettings, givenSettings } from "./setting-options.ts";
 type DistillOptions = EncoderOptions &
   Values<"out" | "overwrite" | "resume" | "baselines" | "edits"> & {
     readonly preset?: string;
+    readonly from?: string;
     readonly loss?: "ce" | "mse";
   };
 
@@ -81,6 +83,7 @@ export async function distill(data: string, options: DistillOptions, command: Co
       data,
       config: configOf(command, options.loss),
       preset: options.preset,
+      from: options.from,
       out: options.out,
       memoryBytes: options.memory,
       overwrite: options.overwrite,
@@ -102,7 +105,14 @@ export function addDistill(command: Command): void {
         "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen " +
         "encoder classifies the real images. Features of the real images are computed once and cached.",
     )
-    .argument("<dir>", dataForms);
+    .argument("<dir>", dataForms)
+    .addOption(
+      ownOption(
+        "--from <set>",
+        "an earlier set: classes of the same name start from its images, new ones from noise",
+        "Data:",
+      ),
+    );
   addRecipe(command);
   addOptions(command, encoderNames);
   addOptions(command, ["out", "overwrite", "resume", "baselines", "edits"], { out: { required: true } });

@@ -4,6 +4,7 @@ import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
+import { listed } from "../data/image-source.ts";
 import { dataFolder } from "../data/open-data-set.ts";
 import {
   loadCheckpoint,
@@ -13,6 +14,13 @@ import {
   requireSameRun,
   saveCheckpoint,
 } from "../distill/checkpoint.ts";
+import {
+  type EarlierSet,
+  type FormerLevel,
+  openEarlierSet,
+  parametersFromEarlier,
+  startRecord,
+} from "../distill/earlier-set.ts";
 import { syntheticLabels } from "../distill/loop.ts";
 import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
@@ -20,7 +28,7 @@ import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { testMirror } from "../evaluate/mirror.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
-import { formatMany, formatPercent } from "../format.ts";
+import { formatCount, formatMany, formatPercent } from "../format.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
@@ -45,6 +53,11 @@ const checkpointSeconds = 15;
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
+  if (params.from !== undefined && params.config.init !== undefined) {
+    throw new UsageError(
+      `With \`from\` classes start from the images of ${params.from}, and new ones from noise: leave \`init\` out.`,
+    );
+  }
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
@@ -82,11 +95,17 @@ async function distillTo(
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
+    const earlier =
+      params.from === undefined
+        ? undefined
+        : await openEarlierSet(params.from, source.classes, config, place.encoder);
+    if (earlier !== undefined) context.note(startNote(earlier, params.from!));
     const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
       config,
       ...identityOf(place.encoder),
       data: fingerprints.train,
+      ...(earlier ? { from: earlier.sha256 } : {}),
       ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
@@ -97,6 +116,7 @@ async function distillTo(
     const resumed = saved && { ...saved, reload };
     const synthesis = await startSynthesis(
       ...([place, config, memoryBytes, context, resumed, places.slice(1)] as const),
+      earlier && (() => parametersFromEarlier(earlier, source.classes, config)),
     );
     const { images } = synthesis.parts;
     try {
@@ -136,6 +156,8 @@ async function distillTo(
       const probed = await probeEncoders(synthesis, places, labels, params, staged, context);
       const [{ probe, calibration, evaluation }] = probed;
 
+      const from = earlier && (await startRecord(earlier, curve));
+      if (from?.former) context.note(formerNote(from.former, config.steps));
       const { levels } = await images.parameters();
       const manifest = await staged("artifact", () =>
         writeArtifact(
@@ -146,6 +168,7 @@ async function distillTo(
               config,
               preset: params.preset,
               command: params.command,
+              from,
               threads: params.threads,
               lambda: config.lambda,
               calibration,
@@ -183,6 +206,22 @@ async function distillTo(
   } finally {
     for (const place of places) await place.release();
   }
+}
+
+/** What a run takes over from an earlier set. */
+function startNote({ kept, added, removed }: EarlierSet, folder: string): string {
+  return (
+    `From ${folder}: the images of ${formatCount(kept.length)} of ${formatCount(kept.length + added.length)} classes; new, ` +
+    `from noise: ${added.length > 0 ? listed(added) : "none"}; gone: ${removed.length > 0 ? listed(removed) : "none"}.`
+  );
+}
+
+/** How many steps it took to be as good as the earlier set. */
+function formerNote({ by, value, steps }: FormerLevel, all: number): string {
+  const level = `${by} of ${by === "loss" ? value.toFixed(3) : formatPercent(value)}`;
+  return steps === undefined
+    ? `The ${level} that the earlier run ended with was not reached in ${formatMany(all, "step")}.`
+    : `The ${level} that the earlier run ended with was reached after ${formatMany(steps, "step")}.`;
 }
 
 /** What a checkpoint knows an encoder by. */
