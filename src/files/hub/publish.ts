@@ -9,7 +9,7 @@ import {
 } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, InterruptedError, UsageError } from "../../errors.ts";
-import { hubFetch } from "./request.ts";
+import { publishFetch } from "./publish-fetch.ts";
 import type { HubAccess } from "./settings.ts";
 
 /** A file of a repository to be. */
@@ -196,7 +196,7 @@ function publishingFetch(
   state: State,
 ): typeof fetch {
   let refused: number | undefined;
-  const own = hubFetch(name, access, context, {
+  const own = publishFetch(name, access, context, {
     passed: [exists],
     refusal: (response, wait, text) => {
       refused = response.status;
