@@ -9,8 +9,8 @@ import {
 } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, InterruptedError, UsageError } from "../../errors.ts";
-import { untilAnswered } from "./request.ts";
-import { authorizationOf, type HubAccess } from "./settings.ts";
+import { publishFetch } from "./publish-fetch.ts";
+import type { HubAccess } from "./settings.ts";
 
 /** A file of a repository to be. */
 export interface FileToPublish {
@@ -196,35 +196,22 @@ function publishingFetch(
   state: State,
 ): typeof fetch {
   let refused: number | undefined;
-  const { origin } = new URL(access.hubUrl);
-  const authorization = authorizationOf(access);
-  const own = (url: string, init: RequestInit | undefined): Promise<Response> => {
-    const headers = new Headers(init?.headers);
-    // Redirects leave it behind: the storage is of another origin.
-    if (authorization && new URL(url).origin === origin) headers.set("authorization", authorization);
-    const signals = [init?.signal, context.signal].filter((signal) => signal != null);
-    const signal = signals.length > 0 ? { signal: AbortSignal.any(signals) } : {};
-    return untilAnswered(
-      name,
-      access,
-      context,
-      () => fetch(url, { ...init, headers, ...signal }),
-      async (response, wait) => {
-        refused = response.status;
-        return refusal(name, access, response, wait, await reasonIn(response));
-      },
-      { passed: [exists], repeats: !isCommit(url) },
-    );
-  };
+  const own = publishFetch(name, access, context, {
+    passed: [exists],
+    refusal: (response, wait, text) => {
+      refused = response.status;
+      return refusal(name, access, response, wait, text);
+    },
+    repeats: (url) => !isCommit(url),
+  });
   return async (input, init) => {
     refused = undefined;
-    const url = input instanceof Request ? input.url : String(input);
-    const response = await own(url, init).catch((error: unknown) => {
+    const response = await own(input, init).catch((error: unknown) => {
       // A refusal of the request itself leaves nothing; anything else may have come too late to hear of it.
-      if (isCommit(url) && (refused === undefined || refused >= 500)) state.committed = "perhaps";
+      if (isCommit(String(input)) && (refused === undefined || refused >= 500)) state.committed = "perhaps";
       throw error;
     });
-    if (response.status === exists && !url.endsWith("/api/repos/create")) {
+    if (response.status === exists && !String(input).endsWith("/api/repos/create")) {
       throw refusal(name, access, response, undefined, "");
     }
     if (init?.method === "PUT" && init.body instanceof Blob) onSent(init.body.size);
@@ -233,21 +220,6 @@ function publishingFetch(
 }
 
 const isCommit = (url: string): boolean => /\/api\/(models|datasets)\/[^/]+\/[^/]+\/commit\//.test(url);
-
-/** Characters of a server's reason that are shown. */
-const mostReason = 300;
-
-/** What a server says of its refusal: the `error` of its JSON, in one short line. */
-async function reasonIn(response: Response): Promise<string> {
-  const text = await response.text().catch(() => "");
-  try {
-    const { error, message } = JSON.parse(text) as { error?: unknown; message?: unknown };
-    const reason = String(error ?? message ?? "");
-    return reason.replaceAll(/[\s\p{Cc}]+/gu, " ").slice(0, mostReason);
-  } catch {
-    return "";
-  }
-}
 
 /** Why the hub does not take something, and what to do. */
 function refusal(
