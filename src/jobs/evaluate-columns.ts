@@ -1,4 +1,5 @@
-import { requireNamedEncoder } from "../artifact/encoder-of.ts";
+import { encodersOf, requireNamedEncoder } from "../artifact/encoder-of.ts";
+import type { Manifest } from "../artifact/manifest.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/encoder-model.ts";
@@ -15,40 +16,43 @@ export interface Column extends EncoderSpec, ModelForm {
 }
 
 /**
- * Each encoder asked for, or each that an artifact was distilled with, with its artifacts.
+ * Each encoder asked for with all artifacts, or each that an artifact was distilled with, with those that were.
  * @throws ModelError for an artifact that names its encoder by a path, where none is asked for
  */
 export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
     return params.encoders.map((text) => {
       const spec = parseEncoderSpec(text);
-      const recorded = artifacts.find(({ manifest }) => manifest.encoder.id === spec.encoder)?.manifest;
-      const size = spec.size ?? params.size ?? recorded?.imageSize;
-      const feature = spec.feature ?? params.feature ?? recorded?.encoder.feature;
-      const pool = params.pool ?? recorded?.encoder.askedPool;
+      const recorded = recordedFor(artifacts, spec, params.size);
+      const size = spec.size ?? params.size ?? sideOf(recorded);
+      const feature = spec.feature ?? params.feature ?? recorded?.feature;
+      const pool = params.pool ?? recorded?.askedPool;
       return {
         encoder: spec.encoder,
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
         ...(pool === undefined ? {} : { pool }),
-        ...givenForm({ ...recorded?.encoder.form, ...givenForm(params) }),
-        revision: params.revision ?? recorded?.encoder.revision,
+        ...givenForm({ ...recorded?.form, ...givenForm(params) }),
+        revision: params.revision ?? recorded?.revision,
         artifacts: [...artifacts],
       };
     });
   }
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
-    const { encoder, imageSize } = artifact.manifest;
-    requireNamedEncoder(artifact.manifest, artifact.folder, "encoders");
-    const { sha256, feature, pool, preprocessing, form } = encoder;
-    const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
-    const known = columns.get(key);
-    if (known) known.artifacts.push(artifact);
-    else {
+    for (const { encoder } of encodersOf(artifact.manifest)) {
+      requireNamedEncoder({ encoder }, artifact.folder, "encoders");
+      const { sha256, feature, pool, preprocessing, form } = encoder;
+      const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
+      const known = columns.get(key);
+      if (known) {
+        known.artifacts.push(artifact);
+        continue;
+      }
+      const size = params.size ?? sideOf(encoder);
       columns.set(key, {
         encoder: encoder.id,
-        size: params.size ?? imageSize,
+        ...(size === undefined ? {} : { size }),
         feature: params.feature ?? encoder.feature,
         pool: params.pool ?? encoder.askedPool,
         ...givenForm({ ...encoder.form, ...givenForm(params) }),
@@ -60,16 +64,36 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
   return [...columns.values()];
 }
 
+/** Side of an encoder's images; undefined where they are not square, which is the encoder's own choice. */
+function sideOf(encoder: Manifest["encoder"] | undefined): number | undefined {
+  const [height, width] = encoder?.preprocessing.crop ?? [];
+  return height === width ? height : undefined;
+}
+
+/** What a set recorded of an encoder that is asked for by name: at that size, where it has it at several. */
+function recordedFor(
+  artifacts: readonly Artifact[],
+  { encoder, size: own }: EncoderSpec,
+  size = own,
+): Manifest["encoder"] | undefined {
+  const named = artifacts
+    .flatMap(({ manifest }) => encodersOf(manifest).map((made) => made.encoder))
+    .filter(({ id }) => id === encoder);
+  return named.find((made) => sideOf(made) === (own ?? size)) ?? named[0];
+}
+
 /**
  * What to say of an encoder that goes by the name of the one an artifact was distilled with and has other weights;
  * undefined where it has the same, or another name.
  */
 export function otherWeights({ provenance }: Encoder, { manifest, folder }: Artifact): string | undefined {
-  const { id, sha256 } = manifest.encoder;
-  if (provenance.id !== id || provenance.sha256 === sha256) return undefined;
+  const named = encodersOf(manifest).filter(({ encoder }) => encoder.id === provenance.id);
+  const [first] = named;
+  if (first === undefined || named.some(({ encoder }) => encoder.sha256 === provenance.sha256))
+    return undefined;
   return (
-    `${id} is not the encoder that ${folder} was distilled with: its weights have the sha256 ${provenance.sha256}, ` +
-    `recorded is ${sha256}. The recorded probe does not hold for it; probes are solved anew.`
+    `${provenance.id} is not the encoder that ${folder} was distilled with: its weights have the sha256 ` +
+    `${provenance.sha256}, recorded is ${first.encoder.sha256}. The recorded probe does not hold for it; probes are solved anew.`
   );
 }
 
@@ -84,7 +108,7 @@ export function resizeOf(
 ): number | undefined {
   if (params.resize !== undefined) return params.resize === "own" ? undefined : params.resize;
   const alike = artifacts
-    .map(({ manifest }) => manifest.encoder)
+    .flatMap(({ manifest }) => encodersOf(manifest).map((made) => made.encoder))
     .filter(({ preprocessing }) => preprocessing.crop[0] === size);
   const own = alike.filter(({ id }) => id === encoder);
   const [resize, ...others] = new Set((own.length > 0 ? own : alike).map((e) => e.preprocessing.resize));
