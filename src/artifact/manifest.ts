@@ -235,7 +235,8 @@ export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "c
  */
 export function requireHashes(manifest: Manifest, where: string): void {
   const perClass = imageCount(manifest) / manifest.classes.length;
-  const needed = ["distilled.safetensors", "probe.safetensors"];
+  const probes = (manifest.others ?? []).map(({ file }) => file);
+  const needed = ["distilled.safetensors", "probe.safetensors", ...probes];
   for (const folder of manifest.folders) {
     for (let i = 0; i < perClass; i++) needed.push(`images/${folder}/${i}.png`);
   }

@@ -20,7 +20,7 @@ const manifestOf = (id: string) => {
 test("a set that names its encoder by a path does not get it opened, unless the caller names it", async () => {
   const model = join(folder, "model.onnx");
   await writeFile(model, "");
-  for (const id of [model, "../model.onnx", "./folder", "/etc/passwd"]) {
+  for (const id of [model, folder, "./test", "test/artifact"]) {
     const opening = () => setEncoderParams(manifestOf(id), "set", {});
     expect(opening).toThrow(ModelError);
     expect(opening).toThrow(`Give it as \`encoder: '${id}'\` if you trust it`);
@@ -32,7 +32,4 @@ test("a set's encoder is opened by a name, or by an id of the hub that is no fol
   for (const id of ["efficientnet-lite0", "someone/vit"]) {
     expect(setEncoderParams(manifestOf(id), "set", {}).params.encoder).toBe(id);
   }
-  const before = process.cwd();
-  // A folder "test/artifact" would be opened for the id of that name.
-  expect(() => setEncoderParams(manifestOf("test/artifact"), before, {})).toThrow(ModelError);
 });

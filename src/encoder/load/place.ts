@@ -35,8 +35,7 @@ export function placeOf(text: string): EncoderPlace {
   );
 }
 
-/** Whether a text stands for something on this machine's disk rather than for an encoder's name or a hub id. */
+/** Whether a text stands for a file or folder that is here, and not for an encoder's name or a hub id. */
 export function isPath(text: string): boolean {
-  const named = knownEncoder(text) !== undefined || isHubId(text);
-  return !named || statSync(text, { throwIfNoEntry: false }) !== undefined;
+  return statSync(text, { throwIfNoEntry: false }) !== undefined;
 }
