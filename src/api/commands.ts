@@ -6,6 +6,7 @@ import { defaultEncoder } from "../encoder/registry.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { userCache } from "../files/cache-location.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";
+import type { EncoderAlignment } from "../jobs/align-encoders.ts";
 import type { DataCheck } from "../jobs/check.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
@@ -13,6 +14,7 @@ import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/e
 import type { FeaturesResult } from "../jobs/features.ts";
 import type { Inspection } from "../jobs/inspection.ts";
 import type {
+  AlignParams,
   BaselineParams,
   CheckParams,
   CompareParams,
@@ -47,6 +49,7 @@ export type BaselineRequest = WithDefaults<Omit<BaselineParams, "config">> &
 export type EvaluateRequest = WithDefaults<Omit<EvaluateParams, "artifacts">>;
 export type CompareRequest = WithDefaults<Omit<CompareParams, "config">>;
 export type CheckRequest = WithDefaults<CheckParams>;
+export type AlignRequest = WithDefaults<Omit<AlignParams, "encoders">>;
 export type ExtractRequest = WithDefaults<FeaturesParams>;
 export type InspectRequest = Omit<InspectParams, "encoder">;
 export type ProfileRequest = WithDefaults<ProfileParams, "images" | "steps" | "memoryBytes">;
@@ -86,6 +89,18 @@ export function compare(grid: Grid, request: CompareRequest, options?: CallOptio
 /** Finds wrong labels, near-duplicates, leaks and outliers in a data set, as `clp-dd check` does. */
 export function check(request: CheckRequest, options?: CallOptions): Promise<DataCheck> {
   return run("check", { ...dataDefaults(), ...request }, options);
+}
+
+/**
+ * How alike two or more encoders see the training images of a data set, as `clp-dd encoders align` says: what predicts
+ * which encoders read the images that are distilled with another.
+ */
+export function alignEncoders(
+  encoders: readonly string[],
+  request: AlignRequest,
+  options?: CallOptions,
+): Promise<EncoderAlignment> {
+  return run("align", { ...machineDefaults(), ...request, encoders }, options);
 }
 
 /** Computes and caches the features of a data set, as `clp-dd features` does. */

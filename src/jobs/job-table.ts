@@ -1,4 +1,5 @@
 import type { JobContext } from "../context.ts";
+import { alignEncoders } from "./align-encoders.ts";
 import { runBaseline } from "./baseline.ts";
 import { checkDataSet } from "./check.ts";
 import { classifyImages } from "./classify.ts";
@@ -32,6 +33,7 @@ export const jobs = {
   check: checkDataSet,
   classify: classifyImages,
   fetch: fetchEncoders,
+  align: alignEncoders,
   profile: profileStep,
   vjp: writeVjpFiles,
   "encoder.open": openHandle,
