@@ -91,10 +91,7 @@ export function check(request: CheckRequest, options?: CallOptions): Promise<Dat
   return run("check", { ...dataDefaults(), ...request }, options);
 }
 
-/**
- * How alike two or more encoders see the training images of a data set, as `clp-dd encoders align` says: what predicts
- * which encoders read the images that are distilled with another.
- */
+/** How alike two or more encoders see the training images of a data set, as `clp-dd encoders align` says. */
 export function alignEncoders(
   encoders: readonly string[],
   request: AlignRequest,

@@ -67,8 +67,7 @@ function addAlign(command: Command): void {
     .usage("<encoder> <encoder...> --data <dir> [options]")
     .description(
       "Says how alike encoders see the training images of --data: the mean share of an image's nearest neighbors that " +
-        "two encoders agree on (mutual k-nearest neighbors). Images that are distilled with one encoder are read best by " +
-        "the encoders that are most alike (docs/transfer.md).",
+        "two encoders agree on (mutual k-nearest neighbors), from cached features (docs/several-encoders.md).",
     )
     .argument("<encoder...>", "NAME, NAME@SIZE or NAME@SIZE#TENSOR, each");
   addRequired(align, ownOption("--data <dir>", dataForms, "Data:"));

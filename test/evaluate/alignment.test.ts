@@ -7,8 +7,8 @@ import { seededRandom } from "../../src/random.ts";
 const every = (count: number) => Int32Array.from({ length: count }, (_, i) => i);
 
 test("neighbors are the images at the smallest angles, whatever the features' lengths, and never the image itself", async () => {
-  // Angles of 0, 10, 30, 60 and 100 degrees.
-  const degrees = [0, 10, 30, 60, 100];
+  // Angles in degrees, no two pairs of which are equally near.
+  const degrees = [0, 10, 30, 65, 101];
   const points = degrees.flatMap((angle, i) => {
     const t = (Math.PI * angle) / 180;
     return [(i + 1) * Math.cos(t), (i + 1) * Math.sin(t)];
