@@ -7,6 +7,8 @@
 
 export { type ClassifyOptions, classify } from "./api/classify.ts";
 export {
+  type AlignRequest,
+  alignEncoders,
   type BaselineRequest,
   baseline,
   type CheckRequest,
@@ -47,6 +49,7 @@ export type { HubAccess } from "./files/hub/settings.ts";
 export type { ImageLike } from "./images/input.ts";
 export type { PixelImage } from "./images/pixels.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
+export type { AlignedPair, EncoderAlignment } from "./jobs/align-encoders.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";

@@ -29,5 +29,6 @@ export const robustSettings: readonly RobustSetting[] = [
   }),
   setting("weight decay 0.3, no loss of detail", { weightDecay: 0.3, lowPass: 0 }),
   setting("the default"),
+  setting("two draws, 333 steps", { augment: 2, steps: 333 }),
   setting("long", {}, "long"),
 ];

@@ -8,12 +8,14 @@ import type { Evaluation } from "../evaluate/evaluation.ts";
 import { userCache } from "../files/cache-location.ts";
 import type { Published } from "../files/hub/publish.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";
+import type { EncoderAlignment } from "../jobs/align-encoders.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
 import type { FeaturesResult } from "../jobs/features.ts";
 import type { Inspection } from "../jobs/inspection.ts";
 import type {
+  AlignParams,
   BaselineParams,
   CheckParams,
   CompareParams,
@@ -49,6 +51,7 @@ export type BaselineRequest = WithDefaults<Omit<BaselineParams, "config">> &
 export type EvaluateRequest = WithDefaults<Omit<EvaluateParams, "artifacts">>;
 export type CompareRequest = WithDefaults<Omit<CompareParams, "config">>;
 export type CheckRequest = WithDefaults<CheckParams>;
+export type AlignRequest = WithDefaults<Omit<AlignParams, "encoders">>;
 export type ExtractRequest = WithDefaults<FeaturesParams>;
 export type InspectRequest = Omit<InspectParams, "encoder">;
 export type PushRequest = Partial<Omit<PushParams, "folder" | "repository">>;
@@ -102,6 +105,15 @@ export function push(
   options?: CallOptions,
 ): Promise<Published> {
   return run("push", { hub: userHub(), ...request, folder, repository }, options);
+}
+
+/** How alike two or more encoders see the training images of a data set, as `clp-dd encoders align` says. */
+export function alignEncoders(
+  encoders: readonly string[],
+  request: AlignRequest,
+  options?: CallOptions,
+): Promise<EncoderAlignment> {
+  return run("align", { ...machineDefaults(), ...request, encoders }, options);
 }
 
 /** Computes and caches the features of a data set, as `clp-dd features` does. */

@@ -1,9 +1,30 @@
 import type { Command } from "commander";
+import { userCache } from "../files/cache-location.ts";
 import { userHub } from "../files/hub/settings.ts";
+import { formatMany } from "../format.ts";
 import { type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
-import { addCommonOptions, addOptions, type CommonOptions, type HubOptions, hubNames } from "./options.ts";
+import {
+  addCommonOptions,
+  addOptions,
+  addRequired,
+  type CommonOptions,
+  dataForms,
+  type HubOptions,
+  hubNames,
+  ownOption,
+  type Values,
+} from "./options.ts";
+import { integer } from "./parse.ts";
 import { hubParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+
+type AlignOptions = CommonOptions &
+  HubOptions &
+  Values<"size" | "resize" | "device" | "threads" | "maxBad" | "cacheDir"> & {
+    readonly data: string;
+    readonly neighbors: number;
+    readonly images: number;
+  };
 
 export function addEncoders(command: Command): void {
   command.description(
@@ -17,6 +38,7 @@ export function addEncoders(command: Command): void {
     process.stdout.write(`${tableOf(listed)}\n`);
     if (options.json) printJson(listed);
   });
+  addAlign(command);
   const fetch = command
     .command("fetch")
     .description(
@@ -34,6 +56,52 @@ export function addEncoders(command: Command): void {
       process.stdout.write(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
     }
     if (options.json) printJson(fetched);
+  });
+}
+
+const percent = (share: number): string => (100 * share).toFixed(1);
+
+function addAlign(command: Command): void {
+  const align = command
+    .command("align")
+    .usage("<encoder> <encoder...> --data <dir> [options]")
+    .description(
+      "Says how alike encoders see the training images of --data: the mean share of an image's nearest neighbors that " +
+        "two encoders agree on (mutual k-nearest neighbors), from cached features (docs/several-encoders.md).",
+    )
+    .argument("<encoder...>", "NAME, NAME@SIZE or NAME@SIZE#TENSOR, each");
+  addRequired(align, ownOption("--data <dir>", dataForms, "Data:"));
+  const group = "Alignment:";
+  align
+    .addOption(
+      ownOption("--neighbors <n>", "neighbors of each image", group).argParser(integer(1)).default(10),
+    )
+    .addOption(
+      ownOption("--images <n>", "training images, drawn at random", group)
+        .argParser(integer(2))
+        .default(2000),
+    );
+  addOptions(align, ["size", "resize", "device", "threads", "dtype", "cacheDir", "maxBad"]);
+  addCommonOptions(align);
+  align.action(async (encoders: string[], _: unknown, self: Command) => {
+    const options = self.optsWithGlobals<AlignOptions>();
+    const { size, resize, device, threads, maxBad, data, neighbors, images } = options;
+    const cacheFolder = options.cacheDir ?? userCache();
+    const machine = { size, resize, device, threads, maxBad, cacheFolder, ...hubParams(options) };
+    const found = await runJob("align", { ...machine, data, neighbors, images, encoders }, options);
+    const rows = found.pairs.map((pair) => [
+      ...pair.encoders,
+      `${percent(pair.alignment)} ± ${percent(pair.error)}`,
+      percent(pair.chance),
+    ]);
+    const table = formatTable(["encoder", "encoder", "alignment, %", "chance, %"], rows, {
+      align: ["left", "left", "right", "right"],
+    });
+    process.stdout.write(
+      `${table}\n\nShare of ${found.neighbors} nearest neighbors in common, mean ± standard error over ` +
+        `${formatMany(found.images, "training image")} of ${found.data}.\n`,
+    );
+    if (options.json) printJson(found);
   });
 }
 

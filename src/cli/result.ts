@@ -1,6 +1,7 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
 import { encodersOf, sizedName } from "../artifact/encoder-of.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
+import { encoderLabel } from "../jobs/evaluate-columns.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { CommonOptions } from "./options.ts";
@@ -83,7 +84,7 @@ function encoderLines(manifest: DistillSummary["manifest"]): string[] {
   if (made.length < 2) return [];
   const percent = (value: number | undefined) => (value === undefined ? "" : formatPercent(value));
   const rows = made.map(({ encoder, metrics: { closedForm, edits } }) => [
-    sizedName(encoder),
+    encoderLabel(encoder.id, encoder.preprocessing.crop),
     percent(closedForm?.top1),
     percent(edits?.mean),
     percent(edits?.worst),

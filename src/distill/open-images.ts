@@ -22,8 +22,8 @@ import { viewCount } from "./views.ts";
 const helperBytes = 80 * 2 ** 20;
 
 /**
- * Opens the images of a run, which the encoders see resized where they take another size: shared out among this process and helpers, one for each of the runtime's threads as far
- * as `memoryBytes` allow; on a device, in this process.
+ * Opens the images of a run, which the encoders see resized where they take another size: shared out among this process
+ * and helpers, one for each of the runtime's threads as far as `memoryBytes` allow; on a device, in this process.
  */
 export async function openImages(
   runtime: Runtime,

@@ -7,6 +7,16 @@ export interface EncoderSpec {
   readonly feature?: string;
 }
 
+/** `resize`, which is for images of `from` px, in the same proportion for images of `size` px; undefined where one is not given. */
+export function scaledResize(
+  resize: number | undefined,
+  from: number | undefined,
+  size: number | undefined,
+): number | undefined {
+  if (resize === undefined || from === undefined || size === undefined) return undefined;
+  return Math.round((resize * size) / from);
+}
+
 /**
  * Reads `NAME`, `NAME@SIZE`, `NAME#TENSOR` or `NAME@SIZE#TENSOR`, as in `model.onnx@128`. Throws UsageError for
  * an empty name or a size below 8.

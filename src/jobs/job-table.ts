@@ -1,4 +1,5 @@
 import type { JobContext } from "../context.ts";
+import { alignEncoders } from "./align-encoders.ts";
 import { runBaseline } from "./baseline.ts";
 import { checkDataSet, describedCheck } from "./check.ts";
 import { classifyImages } from "./classify.ts";
@@ -34,6 +35,7 @@ export const jobs = {
   "check.described": describedCheck,
   classify: classifyImages,
   fetch: fetchEncoders,
+  align: alignEncoders,
   profile: profileStep,
   push: pushFolder,
   vjp: writeVjpFiles,

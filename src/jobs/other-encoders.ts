@@ -1,6 +1,6 @@
 import type { JobContext } from "../context.ts";
 import { featureName } from "../encoder/encoder.ts";
-import { parseEncoderSpec } from "../encoder/spec.ts";
+import { parseEncoderSpec, scaledResize } from "../encoder/spec.ts";
 import { DataError, UsageError } from "../errors.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import type { DistillParams } from "./params.ts";
@@ -39,11 +39,8 @@ export async function openOthers(
 function otherParams(text: string, params: DistillParams): DistillParams {
   const { encoder, size = params.size, feature } = parseEncoderSpec(text);
   const { pool: _, revision: __, inputLayout: ___, featureLayout: ____, ...shared } = params;
-  const scaled =
-    params.resize !== undefined && params.size !== undefined && size !== undefined
-      ? Math.round((params.resize * size) / params.size)
-      : undefined;
-  return { ...shared, encoder, size, feature, resize: scaled };
+  const resize = scaledResize(params.resize, params.size, size);
+  return { ...shared, encoder, size, feature, resize };
 }
 
 const keyOf = ({ encoder }: RunContext): string =>

@@ -103,6 +103,18 @@ export interface ClassifyParams extends SetEncoderOptions {
   readonly runnersUp?: number | undefined;
 }
 
+/** Which encoders are compared, and on which images. */
+export interface AlignParams
+  extends DataParams,
+    Omit<EncoderParams, "encoder" | "feature" | "revision" | "pool"> {
+  /** Two or more, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`. */
+  readonly encoders: readonly string[];
+  /** Nearest neighbors of an image that are compared. Default: 10. */
+  readonly neighbors?: number | undefined;
+  /** Training images that take part, drawn at random; all where there are fewer. Default: 2,000. */
+  readonly images?: number | undefined;
+}
+
 /** Which encoders to bring into the cache: known names or hub ids. */
 export interface FetchParams extends Pick<EncoderParams, "revision" | "dtype" | "hub"> {
   readonly encoders: readonly string[];
