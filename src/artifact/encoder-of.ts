@@ -63,9 +63,9 @@ function encoderParamsOf(
 }
 
 /**
- * Throws ModelError for a set in `folder` that names its encoder by a path: the set may be somebody else's, and a model
+ * Throws ModelError for a set in `folder` that names an encoder by a path: the set may be somebody else's, and a model
  * can do anything that ONNX Runtime does with it.
- * @param parameter the parameter by which the caller is told to load it all the same
+ * @param parameter the parameter by which the caller is asked to name it
  */
 export function requireNamedEncoder(
   { encoder }: Pick<OtherRecord, "encoder">,
@@ -74,17 +74,16 @@ export function requireNamedEncoder(
 ): void {
   if (!isPath(encoder.id)) return;
   throw new ModelError(
-    `${folder} was made with the encoder ${encoder.id}, a file or folder and no name that everyone knows. A set may come ` +
-      `from anywhere, and what it names by a path is not opened on its word. Give it as \`${parameter}: '${encoder.id}'\` ` +
-      `if you trust it; its sha256 is compared with the recorded one.`,
+    `${folder} was made with the encoder ${encoder.id}, which is a path and not a known name. A set may come from ` +
+      `anywhere, so a path in it is not opened unless you ask for it. Give it as \`${parameter}: '${encoder.id}'\` ` +
+      "if you trust it; its sha256 is compared with the recorded one.",
   );
 }
 
 /**
- * The encoder of a set that the options mean, and the parameters that open it where and as they say. A name that is none of
- * the set's encoders says where the first one is now.
- * @param folder of the set
- * @throws ModelError where the set names its encoder by a path and the options name none
+ * The encoder of the set in `folder` that the options mean, and the parameters that open it where and as they say. A name
+ * that is none of the set's encoders says where the first one is now.
+ * @throws ModelError where the set names it by a path and the options do not
  */
 export function setEncoderParams(
   manifest: Manifest,

@@ -17,7 +17,7 @@ export interface Column extends EncoderSpec, ModelForm {
 
 /**
  * Each encoder asked for with all artifacts, or each that an artifact was distilled with, with those that were.
- * @throws ModelError for an artifact that names its encoder by a path, where none is asked for
+ * @throws ModelError for an artifact that names an encoder by a path, where none is asked for
  */
 export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
@@ -40,8 +40,9 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
   }
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
-    for (const { encoder } of encodersOf(artifact.manifest)) {
-      requireNamedEncoder({ encoder }, artifact.folder, "encoders");
+    for (const made of encodersOf(artifact.manifest)) {
+      requireNamedEncoder(made, artifact.folder, "encoders");
+      const { encoder } = made;
       const { sha256, feature, pool, preprocessing, form } = encoder;
       const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
       const known = columns.get(key);
@@ -83,7 +84,7 @@ function recordedFor(
 }
 
 /**
- * What to say of an encoder that goes by the name of the one an artifact was distilled with and has other weights;
+ * What to say of an encoder that goes by the name of one that an artifact was distilled with and has other weights;
  * undefined where it has the same, or another name.
  */
 export function otherWeights({ provenance }: Encoder, { manifest, folder }: Artifact): string | undefined {
