@@ -1,4 +1,4 @@
-import { addFiles, ask, classNamed, engine, lastClass, classes } from "./state.ts";
+import { addFiles, ask, classes, classNamed, engine, lastClass } from "./state.ts";
 import { texts } from "./texts.ts";
 
 /** A file with the folder that it is in, "" for none. */
@@ -71,7 +71,8 @@ export function take(files: readonly Placed[], classId?: string): void {
     images
       .filter(({ file, folder }) => classId === undefined || folder === "" || file.type !== "")
       .map(({ file, folder }) => ({
-        classId: classId ?? (folder === "" ? (loose ?? classNamed(texts.gather.newClass(1))) : classNamed(folder)),
+        classId:
+          classId ?? (folder === "" ? (loose ?? classNamed(texts.gather.newClass(1))) : classNamed(folder)),
         name: file.name,
         content: file,
       })),
@@ -104,7 +105,8 @@ async function useEncoder(file: File): Promise<void> {
   if (!confirm(texts.encoder.confirm(file.name))) return;
   const bytes = new Uint8Array(await file.arrayBuffer());
   const name = file.name.replace(/\.onnx$/i, "");
-  if ((await ask(() => engine.call("useEncoder", [name, bytes]).then(() => true))) === true) location.reload();
+  if ((await ask(() => engine.call("useEncoder", [name, bytes]).then(() => true))) === true)
+    location.reload();
 }
 
 function parted<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {

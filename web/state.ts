@@ -44,9 +44,7 @@ export const imagesByClass = computed(() => {
 export const filledClasses = computed(
   () => classes.value.filter(({ id }) => imagesByClass.value.has(id)).length,
 );
-export const busy = computed(
-  () => distillation.value !== undefined && distillation.value.phase !== "done",
-);
+export const busy = computed(() => distillation.value !== undefined && distillation.value.phase !== "done");
 
 const withUrl = (image: ImageInfo) => ({ ...image, url: URL.createObjectURL(image.thumbnail) });
 

@@ -68,7 +68,8 @@ export const texts = {
     accuracy: (share: number, images: number) =>
       `${percent(share)} of ${many(images, "image")} are classified rightly by a classifier that has not seen them.`,
     confusion: "Which class is taken for which",
-    confusionHint: "Rows: the class you gave. Columns: the class predicted. Choose a number to see the images.",
+    confusionHint:
+      "Rows: the class you gave. Columns: the class predicted. Choose a number to see the images.",
     cell: (count: number, label: string, predicted: string) =>
       `${many(count, "image")} of ${label} classified as ${predicted}`,
     suspects: "Check these labels",
@@ -118,23 +119,27 @@ export const texts = {
     step: (step: number, steps: number, left: number) =>
       `Step ${step} of ${steps}${step > 0 && left > 0 ? `, about ${duration(left)} left` : ""}`,
     loss: (value: number) => `Loss ${value.toFixed(3)}`,
-    heldOut: (share: number, images: number) => `${percent(share)} of ${many(images, "held-out image")} right`,
+    heldOut: (share: number, images: number) =>
+      `${percent(share)} of ${many(images, "held-out image")} right`,
     noHeldOut: "With five images in every class, a fifth of them is held out to measure the result.",
     curve: "Loss over the steps",
     image: (name: string, number: number) => `Synthetic image ${number} of ${name}`,
   },
   set: {
     title: "4. Take it away",
-    result: (images: number, classes: number) => `${many(images, "synthetic image")} of ${many(classes, "class")}`,
+    result: (images: number, classes: number) =>
+      `${many(images, "synthetic image")} of ${many(classes, "class")}`,
     top1: (share: number, images: number) =>
       `A classifier trained on them alone is right about ${percent(share)} of ${many(images, "held-out image")}.`,
     zip: "Download the set (zip)",
     pngs: "Download the pictures (zip of PNGs)",
     use: "The zip is the folder that the command line writes: unpack it, then",
     discard: "Remove the result",
-    refusal: (reason: string) => `This set was made with another encoder, so that photos cannot be classified with it here (${reason}).`,
+    refusal: (reason: string) =>
+      `This set was made with another encoder, so that photos cannot be classified with it here (${reason}).`,
     open: "Open a set or project (zip)",
-    openHint: "Sets that clp-dd wrote, here or on the command line, can be opened to look at them and to classify with them.",
+    openHint:
+      "Sets that clp-dd wrote, here or on the command line, can be opened to look at them and to classify with them.",
   },
   encoder: {
     title: "Encoder",
@@ -144,6 +149,7 @@ export const texts = {
       `Use ${name} as the encoder? Images of this project are removed: their features are of the encoder before.`,
   },
   failed: (message: string) => `Something went wrong: ${message}`,
-  crashed: "The part that computes has crashed, perhaps for lack of memory. Reload the page: what was kept is taken up again.",
+  crashed:
+    "The part that computes has crashed, perhaps for lack of memory. Reload the page: what was kept is taken up again.",
   reload: "Reload",
 };

@@ -83,7 +83,12 @@ export class DistillRun {
   static async start(parts: RunParts, images: RunImages, options: DistillOptions): Promise<DistillRun> {
     parts.send({
       event: "distillation",
-      info: { ...emptyInfo, classes: images.classes, ipc: options.ipc, size: parts.encoder.preprocessing.crop[0] },
+      info: {
+        ...emptyInfo,
+        classes: images.classes,
+        ipc: options.ipc,
+        size: parts.encoder.preprocessing.crop[0],
+      },
     });
     const steps = options.steps ?? (await stepsWithin(parts, images, options));
     const config = configOf(options, steps);
@@ -248,7 +253,8 @@ function imagesOf(file: Uint8Array): RunImages {
   const d = numbers.length / parts.reduce((sum, { labels }) => sum + labels.length, 0);
   let at = 0;
   const [train, test] = parts.map(({ labels, fingerprint }): RealFeatures => {
-    const features = numbers.subarray(at, (at += labels.length * d));
+    const features = numbers.subarray(at, at + labels.length * d);
+    at += features.length;
     return { features, labels: Int32Array.from(labels), fingerprint };
   });
   return { classes, train: train!, test };

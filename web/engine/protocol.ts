@@ -143,7 +143,12 @@ export interface Requests {
 }
 
 export type Events =
-  | { readonly event: "progress"; readonly what: "runtime" | "encoder"; readonly loaded: number; readonly total: number }
+  | {
+      readonly event: "progress";
+      readonly what: "runtime" | "encoder";
+      readonly loaded: number;
+      readonly total: number;
+    }
   | { readonly event: "image"; readonly image: ImageInfo; readonly left: number }
   | { readonly event: "unreadable"; readonly name: string; readonly reason: string; readonly left: number }
   | { readonly event: "answer"; readonly answer: AnswerInfo | undefined }

@@ -3,7 +3,11 @@ import { encoderDifference } from "../../src/browser/index.ts";
 import type { SetInfo } from "./protocol.ts";
 
 /** What the page shows of a set. */
-export function setInfo(name: string, { manifest, images, labels }: ArtifactInMemory, encoder: Encoder): SetInfo {
+export function setInfo(
+  name: string,
+  { manifest, images, labels }: ArtifactInMemory,
+  encoder: Encoder,
+): SetInfo {
   const { imageSize: side, classes, metrics, data } = manifest;
   const difference = encoderDifference(encoder, manifest.encoder);
   return {
@@ -11,7 +15,9 @@ export function setInfo(name: string, { manifest, images, labels }: ArtifactInMe
     classes,
     size: side,
     labels: [...labels],
-    images: Array.from(labels, (_, i) => rgbaOf(images.subarray(i * 3 * side * side, (i + 1) * 3 * side * side))),
+    images: Array.from(labels, (_, i) =>
+      rgbaOf(images.subarray(i * 3 * side * side, (i + 1) * 3 * side * side)),
+    ),
     top1: metrics.closedForm?.top1,
     heldOutImages: data.counts.test ?? 0,
     stopped: data.notes.find((note) => note.startsWith("Stopped")),

@@ -25,8 +25,8 @@ import { fetchBytes } from "./fetch-bytes.ts";
 import { Project } from "./project.ts";
 import type {
   AnswerInfo,
-  Classified,
   ClassInfo,
+  Classified,
   EncoderInfo,
   Events,
   FileToAdd,
@@ -72,7 +72,8 @@ class Workshop implements Implementations {
     this.#runtime = webRuntime({ wasmPaths: runtime, threads });
     const own = await this.#storage?.read(encoderFile);
     const kept = own && JSON.parse(new TextDecoder().decode((await this.#storage?.read("encoder.json"))!));
-    if (own) this.#encoder = await openEncoderFile(this.#runtime, { id: kept.id, bytes: own, size: kept.size });
+    if (own)
+      this.#encoder = await openEncoderFile(this.#runtime, { id: kept.id, bytes: own, size: kept.size });
     else {
       const name = "efficientnet-lite0";
       const [bytes, card] = await Promise.all([
@@ -217,7 +218,9 @@ class Workshop implements Implementations {
     if (probe === undefined || (withSet && !this.#setFits)) return undefined;
     const { features } = await this.#encoded(content);
     const row = matrix(1, features.length, Float64Array.from(features));
-    const probabilities = probe.calibration ? [...probe.probabilities(row).data] : [...probe.scores(row).data];
+    const probabilities = probe.calibration
+      ? [...probe.probabilities(row).data]
+      : [...probe.scores(row).data];
     return { probabilities, unknown: probe.calibration ? probe.unknown(row)[0]! : false };
   }
 
@@ -313,7 +316,10 @@ class Workshop implements Implementations {
   async exportProject(): Promise<Uint8Array<ArrayBuffer>> {
     const set = await this.#storage?.read(setFile);
     const journal = this.#storage?.whole() ?? new Uint8Array(0);
-    return zipSync({ "clp-dd-project": journal, ...(set ? { [setFile]: set } : {}) }, { level: 0 }) as Uint8Array<ArrayBuffer>;
+    return zipSync(
+      { "clp-dd-project": journal, ...(set ? { [setFile]: set } : {}) },
+      { level: 0 },
+    ) as Uint8Array<ArrayBuffer>;
   }
 
   async importProject(zip: Uint8Array): Promise<void> {
@@ -336,7 +342,10 @@ class Workshop implements Implementations {
     await opened.release();
     await this.deleteProject();
     await this.#storage.write(encoderFile, bytes);
-    await this.#storage.write("encoder.json", new TextEncoder().encode(JSON.stringify({ id: name, size: side })));
+    await this.#storage.write(
+      "encoder.json",
+      new TextEncoder().encode(JSON.stringify({ id: name, size: side })),
+    );
   }
 
   async deleteProject(): Promise<void> {
@@ -360,14 +369,14 @@ class Workshop implements Implementations {
 
 const workshop = new Workshop();
 
-onmessage = async ({ data }: MessageEvent<Request>) => {
+addEventListener("message", async ({ data }: MessageEvent<Request>) => {
   const { id, name, args } = data;
   let reply: Reply;
   try {
-    const method = workshop[name] as (...args: readonly unknown[]) => unknown;
-    reply = { id, value: await method.apply(workshop, args) };
+    const method = workshop[name] as (...args: unknown[]) => unknown;
+    reply = { id, value: await method.apply(workshop, [...args]) };
   } catch (error) {
     reply = { id, error: messageOf(error) };
   }
   postMessage(reply);
-};
+});
