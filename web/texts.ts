@@ -36,7 +36,7 @@ export const texts = {
     upload: "Add images",
     uploadTo: (name: string) => `Add images to ${name}`,
     camera: "Camera",
-    cameraTo: (name: string) => `Take pictures for ${name}`,
+    cameraTo: (name: string) => `Camera for ${name}`,
     removeClass: (name: string) => `Remove the class ${name}`,
     removeClassConfirm: (name: string, count: number) => `Remove “${name}” with ${many(count, "image")}?`,
     removeImage: (name: string) => `Remove ${name}`,

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { fileOpen } from "browser-fs-access";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { filesOf } from "../drop.ts";
 import type { Classified } from "../engine/protocol.ts";
 import { answer, ask, engine, set } from "../state.ts";
@@ -13,7 +13,8 @@ const own = texts.classify;
 export function ClassifyPanel() {
   const photo = useSignal<{ readonly blob: Blob; readonly url: string } | undefined>(undefined);
   const live = useSignal(false);
-  const result = useSignal<Classified | undefined>(undefined);
+  const result = useSignal<(Classified & { readonly number: number }) | undefined>(undefined);
+  const count = useRef(0);
   const chosenSet = useSignal(false);
   const canSet = set.value !== undefined && set.value.refusal === undefined;
   const canImages = answer.value !== undefined;
@@ -23,7 +24,8 @@ export function ClassifyPanel() {
 
   const classify = async (content: Blob | ImageBitmap) => {
     const transfer = content instanceof ImageBitmap ? [content] : [];
-    result.value = await ask(() => engine.call("classify", [content, withSet], transfer));
+    const classified = await ask(() => engine.call("classify", [content, withSet], transfer));
+    result.value = classified && { ...classified, number: ++count.current };
   };
   const show = (blob: Blob) => {
     if (photo.value) URL.revokeObjectURL(photo.value.url);
@@ -99,14 +101,15 @@ export function ClassifyPanel() {
 /** Classes shown with bars, at most. */
 const mostBars = 8;
 
-function Bars({ names, probabilities, unknown }: Classified & { readonly names: readonly string[] }) {
+function Bars(props: Classified & { readonly number: number; readonly names: readonly string[] }) {
+  const { names, probabilities, unknown, number } = props;
   const ranked = probabilities
     .map((probability, i) => ({ probability, name: names[i]! }))
     .sort((a, b) => b.probability - a.probability);
   const [best] = ranked;
   return (
     <>
-      <p role="status" class="result" data-class={best!.name}>
+      <p role="status" class="result" data-number={number}>
         {unknown ? own.unknown(best!.name) : own.result(best!.name, best!.probability)}
       </p>
       <ul class="bars">

@@ -25,7 +25,10 @@ if (chromiumPath === undefined) {
 }
 
 /** A browser with a profile of its own in `folder`; its camera shows a test pattern. */
-export const openBrowser = (folder: string, options: { readonly width?: number } = {}): Promise<BrowserContext> =>
+export const openBrowser = (
+  folder: string,
+  options: { readonly width?: number } = {},
+): Promise<BrowserContext> =>
   chromium.launchPersistentContext(folder, {
     executablePath: chromiumPath!,
     headless: true,
@@ -40,8 +43,17 @@ export const openBrowser = (folder: string, options: { readonly width?: number }
   });
 
 /** Opens the page and waits until its encoder is ready; what it logs as an error fails the test later. */
-export async function openApp(browser: BrowserContext, url: string): Promise<{ page: Page; errors: string[] }> {
+export async function openApp(
+  browser: BrowserContext,
+  url: string,
+): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage();
+  // Dialogs of the system's cannot be answered by a script; without them the page uses inputs and downloads.
+  await page.addInitScript(() => {
+    for (const name of ["showOpenFilePicker", "showSaveFilePicker", "showDirectoryPicker"]) {
+      Reflect.deleteProperty(window, name);
+    }
+  });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => {
