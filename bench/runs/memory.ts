@@ -1,6 +1,6 @@
 /**
  * Peak memory and time per step of one distillation of `--m` images of 64 px (EfficientNet-Lite0, one class an
- * image, at most 100 classes) against random real features. A process of its own, so that peaks do not mix.
+ * image, at most 100 classes) against random real features. A separate process, so that peaks do not mix.
  *
  *   node memory.js --m 100 [--steps 2] [--size 64]
  *
@@ -40,7 +40,7 @@ const config = DistillConfig.parse({
   normalize: ["l2"],
 });
 const parameters = noiseParameters("pixels", m, size, 0);
-const { images, plan } = await openImages(runtime, encoder, config, 2 ** 40, {
+const { images, plan } = await openImages(runtime, [encoder], config, 2 ** 40, {
   parameters,
   reload: async () => parameters,
   cut: { activations: "recompute" },
@@ -49,7 +49,7 @@ const { parts } = await createStep({
   runtime: nodeRuntime({ threads: 1 }),
   config,
   classes,
-  real,
+  real: [real],
   images,
 });
 const state = initialState(config, classes, count, parameters);

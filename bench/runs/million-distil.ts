@@ -57,7 +57,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     return opened;
   });
   const config = DistillConfig.parse({ ipc: 1, steps: steps + 1 });
-  await staged("mean and deviation", () => fitFeatureMaps(config.normalize, cache));
+  await staged("mean and standard deviation", () => fitFeatureMaps(config.normalize, cache));
   const runtime = nodeRuntime({ threads: 2 });
   const encoder = await createEncoder(runtime, smallEncoder());
   const chunked = await createChunkedEncoder(runtime, encoder, classes, 1, 2 ** 30);
@@ -71,11 +71,13 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     {
       config,
       augmenter: undefined,
-      encoder: {
-        ...chunked,
-        features: clock.timed(work, chunked.features),
-        pullback: clock.timed(work, chunked.pullback),
-      },
+      encoders: [
+        {
+          ...chunked,
+          features: clock.timed(work, chunked.features),
+          pullback: clock.timed(work, chunked.pullback),
+        },
+      ],
       renderer: {
         ...renderer,
         render: clock.timed(work, renderer.render),
@@ -88,10 +90,10 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     runtime: nodeRuntime({ threads: 1 }),
     config,
     classes,
-    real,
+    real: [real],
     images,
   });
-  const maps = parts.maps;
+  const { maps } = parts.encoders[0];
   const state = initialState(config, classes, cache.count, parameters);
   await distillStep(parts, state); // Sessions are made at their first use.
   await images.settled();

@@ -14,8 +14,8 @@ export { chooseGemm, jsGemm } from "../probe/gemm.ts";
 export { matrix } from "../probe/matrix.ts";
 export { ortGemm } from "../probe/ort-gemm.ts";
 export { type Probe, probeOf } from "../probe/probe.ts";
+export { featuresInMemory } from "../probe/rows.ts";
 export { splitOf } from "../probe/split.ts";
-export { featuresInMemory } from "../probe/trained-head.ts";
 export { version } from "../version.ts";
 export { type Answer, answer } from "./answer.ts";
 export {

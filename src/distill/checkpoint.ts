@@ -29,13 +29,13 @@ export async function lockCheckpoints(folder: string): Promise<FolderLock> {
   return {
     async release() {
       await lock.release();
-      // Not where a checkpoint lies in it, or where another run has already made it its own.
+      // Not where a checkpoint is in it, or where another run has already made it its own.
       await rmdir(folder).catch(() => {});
     },
   };
 }
 
-/** Throws UsageError for a checkpoint that a run would write over without having been told to. */
+/** Throws UsageError for a checkpoint that a run would write over without having been asked to. */
 export function requireNoCheckpoint(folder: string): void {
   if (!existsSync(join(folder, fileName))) return;
   throw new UsageError(

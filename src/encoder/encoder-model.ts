@@ -18,7 +18,7 @@ export interface Provenance {
   readonly revision?: string;
 }
 
-/** A frozen encoder as it was read: its graph takes normalised images. */
+/** A frozen encoder as it was read: its graph takes normalized images. */
 export interface EncoderModel extends ModelForm {
   readonly provenance: Provenance;
   readonly graph: Graph;

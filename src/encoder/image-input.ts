@@ -1,4 +1,6 @@
 import { ModelError } from "../errors.ts";
+import type { Preprocessing } from "../images/preprocess.ts";
+import { resampleMatrix } from "../images/resample-float.ts";
 import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import {
   type Attributes,
@@ -55,15 +57,46 @@ export interface Cut {
 /** The graph that computes `feature`, and the image that it reads. Throws ModelError as `imageInputOf`. */
 export function cutToFeature(model: EncoderModel, feature: string): Cut {
   const graph = onlyTowards(model.graph, [feature]);
-  // A feature of constants alone is told with the inputs that there are.
+  // A feature of constants only is reported with the inputs that there are.
   const read = graph.inputs.length > 0 ? graph : { ...graph, inputs: model.graph.inputs };
   return { graph, image: imageInputOf(read, model) };
+}
+
+/**
+ * Writes the resizing of images [batch, 3, side, side] to what an encoder takes, [batch, 3, H, W], as `resampleFloat` does
+ * it: two matrix products, and what the cubic overshoots is cut at 0 and 1.
+ * @param note records the shape of a value that is made, and returns its name
+ * @returns the name of the resized images; that of the images where they have the size already
+ */
+export function writeResize(
+  b: GraphBuilder,
+  { crop: [height, width], interpolation }: Pick<Preprocessing, "crop" | "interpolation">,
+  batch: number,
+  side: number,
+  note: (name: string, shape: readonly number[]) => string,
+): string {
+  if (height === side && width === side) return imagesInput;
+  const across = resampleMatrix(side, width, interpolation);
+  const transposed = new Float32Array(side * width);
+  for (let x = 0; x < width; x++)
+    for (let j = 0; j < side; j++) transposed[j * width + x] = across[x * side + j];
+  const narrow = note(b.op("MatMul", [imagesInput, b.floats([side, width], transposed)]), [
+    batch,
+    3,
+    side,
+    width,
+  ]);
+  const down = b.floats([height, side], resampleMatrix(side, height, interpolation));
+  const dims = [batch, 3, height, width];
+  const resized = note(b.op("MatMul", [down, narrow]), dims);
+  return note(b.op("Clip", [resized, b.scalar(0), b.scalar(1)]), dims);
 }
 
 /**
  * Writes what a model takes from images in [0, 1], [batch, 3, H, W]: (x − μ)/σ as x·(1/σ) − μ/σ, in gray where it wants
  * that, in its layout.
  *
+ * @param images their name
  * @param note records the shape of a value that is made, and returns its name
  * @throws ModelError for a model of gray images of which nobody said how colors become gray
  */
@@ -71,13 +104,14 @@ export function writeInput(
   b: GraphBuilder,
   { preprocessing, gray }: EncoderModel,
   image: ImageInput,
+  images: string,
   batch: number,
   note: (name: string, shape: readonly number[]) => string,
 ): void {
   const { mean, std, crop } = preprocessing;
   if (image.channels === 1 && gray === undefined) {
     throw new ModelError(
-      `The model takes gray images ("${image.name}"), and its file does not tell how colors become gray. Say it with ` +
+      `The model takes gray images ("${image.name}"), and its file does not say how colors become gray. Say it with ` +
         "`gray: 'luma'` (0.299 R + 0.587 G + 0.114 B, as Pillow and torchvision convert) or `gray: 'average'`.",
     );
   }
@@ -86,7 +120,7 @@ export function writeInput(
   const scale = perChannel(std.map((s, i) => shares[i] / s));
   const shifts = std.map((s, i) => (-mean[i] * shares[i]) / s);
   const dims = (channels: number) => [batch, channels, ...crop];
-  let pixels = note(b.op("Mul", [imagesInput, scale]), dims(3));
+  let pixels = note(b.op("Mul", [images, scale]), dims(3));
   if (image.channels === 1) pixels = note(b.reduceSum(pixels, [1], true), dims(1));
   const shift = image.channels === 1 ? b.scalar(shifts.reduce((sum, s) => sum + s, 0)) : perChannel(shifts);
   const isOwnLayout = image.layout === "nchw";
@@ -130,7 +164,7 @@ const shown = ({ name, dtype, dims, ranked }: ValueInfo): string =>
  * The one image input of a graph: [batch, 3, height, width] or [batch, height, width, 3], with one channel for gray.
  *
  * @param graph cut to the feature: other inputs than those it reads do not matter
- * @throws ModelError for other inputs, and where nothing tells how an image is laid out
+ * @throws ModelError for other inputs, and where the image's layout cannot be determined
  */
 export function imageInputOf(graph: Graph, form: ModelForm = {}): ImageInput {
   const [input, ...others] = graph.inputs;
@@ -154,7 +188,7 @@ export function imageInputOf(graph: Graph, form: ModelForm = {}): ImageInput {
   }
   if (layout === undefined || channels === undefined) {
     throw new ModelError(
-      `The model takes ${shown(input)}, and its graph does not tell which axis holds the colors. Say it with ` +
+      `The model takes ${shown(input)}, and its graph does not say which axis holds the colors. Say it with ` +
         "`inputLayout: 'nchw'` ([batch, 3, height, width]) or `inputLayout: 'nhwc'` ([batch, height, width, 3]).",
     );
   }
@@ -242,7 +276,7 @@ const inPlace: ReadonlySet<string> = new Set([
 
 /**
  * Which axis of the value `name` the graph reads as channels, and how many a convolution expects there; undefined where
- * nothing tells. Follows the value through what keeps its axes or exchanges them.
+ * nothing says so. Follows the value through what keeps its axes or exchanges them.
  */
 function readAs(graph: Graph, name: string): { axis: number; channels?: number } | undefined {
   // For each value that still has the input's axes: which of them is where.

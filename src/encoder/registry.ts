@@ -8,12 +8,12 @@ export interface KnownEncoder {
   readonly featureSize: number;
   /** Side in pixels of the input by default. */
   readonly input: number;
-  /** SPDX identifier, or the name of the model's own license, as its card states it. */
+  /** SPDX identifier, or the name of the model's own license, as its model card states it. */
   readonly license: string;
 }
 
-/** What stands for a license where the card names none. */
-export const unknownLicense = "see its card";
+/** What stands for a license where the model card names none. */
+export const unknownLicense = "see its model card";
 
 /** What is taken where no encoder is named: it comes with the package. */
 export const defaultEncoder = "efficientnet-lite0";

@@ -154,10 +154,10 @@ export interface ConfusedPair {
   readonly share: number;
 }
 
-/** From this share on, two classes are not told apart: guessing between them gives a half. */
+/** From this share on, two classes are not separated: guessing between them gives a half. */
 const confusedShare = 0.25;
 
-/** Classes that the encoder does not tell apart: of their rows that get one of the two names, a quarter get the wrong one. */
+/** Classes that the encoder cannot separate: of their rows that get one of the two names, a quarter get the wrong one. */
 export function confusedPairs(confusion: LabelCheck["confusion"]): ConfusedPair[] {
   const pairs: ConfusedPair[] = [];
   for (let a = 0; a < confusion.length; a++) {

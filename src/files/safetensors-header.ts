@@ -97,7 +97,7 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
       );
     }
     const bytes = safetensorsWidths[dtype] * shape.reduce((product, d) => product * d, 1);
-    const where = `the tensor "${name}" does not lie where its header says`;
+    const where = `the tensor "${name}" is not where its header says`;
     if (to - from !== bytes)
       throw damaged(
         path,

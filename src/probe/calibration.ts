@@ -7,7 +7,7 @@ import { type Matrix, matrix } from "./matrix.ts";
 import { bestOfRows, softmaxRows } from "./probabilities.ts";
 import { type FeatureRows, sequentialBatches } from "./rows.ts";
 
-/** What turns a probe's scores into probabilities, and tells images of none of its classes. */
+/** What turns a probe's scores into probabilities, and recognizes images of none of its classes. */
 export interface Calibration {
   /** Probabilities are softmax(scores / temperature). */
   readonly temperature: number;

@@ -140,8 +140,8 @@ describe("clp-dd encoders", () => {
     expect(offline.code).toBe(1);
     expect(offline.stderr).toContain("facebook/dinov2-base");
     expect(offline.stderr).toContain("model.safetensors");
-    const quantised = await run(["inspect", id, "--dtype", "q8"]);
-    expect(quantised.code).toBe(2);
-    expect(quantised.stderr).toContain("no gradient");
+    const quantized = await run(["inspect", id, "--dtype", "q8"]);
+    expect(quantized.code).toBe(2);
+    expect(quantized.stderr).toContain("no gradient");
   });
 });

@@ -8,6 +8,7 @@ import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder } from "../vit/folder-files.ts";
 import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub-model.ts";
 import { licenseOfCard } from "./license.ts";
@@ -15,9 +16,8 @@ import { readOnnxFile } from "./onnx.ts";
 import { type CardOptions, ModelCard, withCard } from "./onnx-model.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized } from "./resized.ts";
-import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
-/** How a model is to be read, whatever it lies in. */
+/** How a model is read, whatever holds it. */
 export interface ModelOptions extends CardOptions, ModelForm {
   readonly dtype?: Dtype;
 }
@@ -43,7 +43,7 @@ export async function loadFolder(
   // Its message names the families.
   if (found) return loadWeights(folder, id, options);
   throw new ModelError(
-    `${folder} is no encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
+    `${folder} is not an encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
   );
 }
 
@@ -61,7 +61,7 @@ async function loadWeights(folder: string, id: string, options: ModelOptions): P
 }
 
 /**
- * Loads an .onnx file, with what lies beside it: a description of the same name, or a repository's
+ * Loads an .onnx file, with what is beside it: a description of the same name, or a repository's
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {

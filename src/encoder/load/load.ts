@@ -26,7 +26,7 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   const place = placeOf(text);
   if (place.kind !== "hub" && revision !== undefined && revision !== "main") {
     throw new UsageError(
-      `\`revision: '${revision}'\` was given with "${text}", which is no repository of the hub. Leave it out, or give ` +
+      `\`revision: '${revision}'\` was given with "${text}", which is not a repository of the hub. Leave it out, or give ` +
         "owner/name.",
     );
   }
@@ -35,7 +35,7 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   const access = hub ?? userHub();
   const { folder, commit } = await fetchModel({ id: place.id, revision, dtype: own.dtype }, access, context);
   const model = await loadFolder(folder, text, own);
-  // A card may have been corrected since the table was made.
+  // A model card may have been corrected since the table was made.
   const license = model.provenance.license ?? (place.license === unknownLicense ? undefined : place.license);
   return {
     ...model,

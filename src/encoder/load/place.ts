@@ -30,7 +30,7 @@ export function placeOf(text: string): EncoderPlace {
   }
   if (isHubId(text)) return { kind: "hub", id: text, license: undefined };
   throw new ModelError(
-    `There is no encoder "${text}": neither a file nor a folder is there, and it is no known name ` +
+    `There is no encoder "${text}": neither a file nor a folder is there, and it is not a known name ` +
       `(${knownEncoders.map(({ name }) => name).join(", ")}) and no hub id (owner/name).`,
   );
 }

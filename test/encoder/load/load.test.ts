@@ -53,7 +53,7 @@ describe("what an encoder's text names", () => {
       if (name !== "efficientnet-lite0") expect(isHubId(hub!), name).toBe(true);
   });
 
-  it("has no revision where it is no repository", async () => {
+  it("has no revision where it is not a repository", async () => {
     await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(
       /`revision: 'v1'`/,
     );
@@ -106,18 +106,18 @@ describe("a model's folder", () => {
   });
 
   it("with nothing in it is refused, and an unknown family is named", async () => {
-    await expect(loadEncoderModel(folder)).rejects.toThrow(/no encoder's folder/);
+    await expect(loadEncoderModel(folder)).rejects.toThrow(/is not an encoder's folder/);
     await cp(fixture("dinov2"), folder, { recursive: true });
     await writeFile(at("config.json"), JSON.stringify({ model_type: "bert" }));
     await expect(loadEncoderModel(folder)).rejects.toThrow(/model_type "bert"/);
   });
 });
 
-describe("quantised weights", () => {
+describe("quantized weights", () => {
   it("are refused by name", () => {
     for (const dtype of ["q8", "int8", "q4f16"]) expect(() => asDtype(dtype)).toThrow(/no gradient/);
     expect(() => chooseOnnx(["onnx/model_q4.onnx"], "fp32", "it")).toThrow(
-      /onnx\/model_q4\.onnx is quantised/,
+      /onnx\/model_q4\.onnx is quantized/,
     );
   });
 });
