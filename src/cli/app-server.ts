@@ -12,9 +12,9 @@ const folderOf = (...relative: readonly string[]): string =>
     .map((each) => fileURLToPath(new URL(each, import.meta.url)))
     .find((folder) => existsSync(folder)) ?? fileURLToPath(new URL(relative[0]!, import.meta.url));
 
-/** The built page, in the package and in a clone's sources. */
-const appFolder = folderOf("../app/", "../../dist/app/");
-const modelsFolder = folderOf("../../models/");
+/** The built page: in the package, seen from a clone's sources, and from what `npm run bench:build` makes of them. */
+const appFolder = folderOf("../app/", "../../dist/app/", "../../../dist/app/");
+const modelsFolder = folderOf("../../models/", "../../../models/");
 
 const types: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
