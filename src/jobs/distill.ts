@@ -200,7 +200,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const tested = await testMirror(place, map);
+  const tested = await place.kept.value({ what: "mirror test", map: map.normalization }, () =>
+    testMirror(place, map),
+  );
   if (tested === undefined) return config;
   const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(
