@@ -48,7 +48,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
-  const lock = await lockCheckpoints(checkpoints);
+  const lock = await lockCheckpoints(checkpoints, context.note);
   try {
     await requireWritableOut(out, mayReplace(params));
     if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
