@@ -1,30 +1,11 @@
-import type { Encoder } from "../encoder/encoder.ts";
 import type { EncoderParams } from "../encoder/encoder-params.ts";
 import { isPath } from "../encoder/load/place.ts";
-import { givenForm, type ModelForm } from "../encoder/model-form.ts";
+import type { ModelForm } from "../encoder/model-form.ts";
 import { ModelError, UsageError } from "../errors.ts";
+import { type Comparable, encoderDifference } from "./encoder-difference.ts";
 import type { Manifest, OtherRecord } from "./manifest.ts";
+import { encodersOf, recordedName, sizedName } from "./recorded-encoders.ts";
 import type { SetEncoderOptions } from "./set-encoder-options.ts";
-
-/** What an encoder is compared by. */
-type Comparable = Pick<Encoder, "provenance" | "preprocessing" | "form"> & {
-  readonly feature: Pick<Encoder["feature"], "tensor" | "pool">;
-};
-
-/** The encoders that a set's images were made for, with their probes; the first one's size is the images'. */
-export function encodersOf({ encoder, probe, metrics, others = [] }: Manifest): OtherRecord[] {
-  return [{ encoder, probe, metrics, file: "probe.safetensors" }, ...others];
-}
-
-/** "name@96#tensor", which no two encoders of a set have in common. */
-export function recordedName(encoder: Manifest["encoder"]): string {
-  return `${sizedName(encoder)}#${encoder.feature}`;
-}
-
-/** "name@96". */
-export function sizedName({ id, preprocessing: { crop } }: Manifest["encoder"]): string {
-  return `${id}@${crop[0] === crop[1] ? crop[0] : crop.join("x")}`;
-}
 
 /** The first encoder of a set that is called `name`, "name@size" or "name@size#tensor"; undefined where none is. */
 function encoderOf(manifest: Manifest, name: string): OtherRecord | undefined {
@@ -113,27 +94,4 @@ export function requireSetEncoder(
     `${name} is not the encoder that ${folder} was made with: ${difference}. Give the \`encoder\` that the set was ` +
       "made with, or evaluate the set under another one with evaluate().",
   );
-}
-
-/**
- * How an encoder differs from the one a set was made with, in words; undefined where it gives the same features, up
- * to the precision that it computes in.
- */
-export function encoderDifference(
-  { provenance, feature, preprocessing, form }: Comparable,
-  recorded: Manifest["encoder"],
-): string | undefined {
-  if (provenance.sha256 !== recorded.sha256) {
-    return `its weights have the sha256 ${provenance.sha256}, recorded is ${recorded.sha256}`;
-  }
-  if (feature.tensor !== recorded.feature || feature.pool !== recorded.pool) {
-    return (
-      `its feature is "${feature.tensor}" (pooling: ${feature.pool}), recorded is "${recorded.feature}" ` +
-      `(pooling: ${recorded.pool})`
-    );
-  }
-  const [given, expected] = [JSON.stringify(preprocessing), JSON.stringify(recorded.preprocessing)];
-  if (given !== expected) return `its preprocessing is ${given}, recorded is ${expected}`;
-  const [own, known] = [JSON.stringify(givenForm(form)), JSON.stringify(givenForm(recorded.form ?? {}))];
-  return own === known ? undefined : `its form is ${own}, recorded is ${known}`;
 }

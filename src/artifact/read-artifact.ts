@@ -4,9 +4,10 @@ import { DataError } from "../errors.ts";
 import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import type { Probe } from "../probe/probe.ts";
-import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
+import { requireEncoderOf } from "./encoder-of.ts";
 import { imageCount, type Manifest, type OtherRecord, parseManifest, requireHashes } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
+import { encodersOf } from "./recorded-encoders.ts";
 import { probeOfTensors } from "./tensors.ts";
 
 /** An artifact read back; its tensors are read when asked for. */

@@ -2,7 +2,7 @@
  * clp-dd in a browser: encoders, probes, distillation and artifacts, on ONNX Runtime for WebAssembly. What is here reaches no
  * module of Node's; `onnxruntime-web` is installed beside it. docs/browser.md shows it in use.
  */
-export { encoderDifference } from "../artifact/encoder-of.ts";
+export { encoderDifference } from "../artifact/encoder-difference.ts";
 export { type Encoder, featureName } from "../encoder/encoder.ts";
 export { ClpError, DataError, ModelError, messageOf, NumericalError, UsageError } from "../errors.ts";
 export type { SuspectedLabel } from "../evaluate/check-labels.ts";

@@ -19,6 +19,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./demo.ts")).addDemo,
   },
   {
+    name: "app",
+    summary: "gather, answer and distill in the browser, with nothing leaving it",
+    load: async () => (await import("./app.ts")).addApp,
+  },
+  {
     name: "distill",
     summary: "distill a folder of labeled images into a few synthetic ones",
     load: async () => (await import("./distill.ts")).addDistill,

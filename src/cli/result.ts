@@ -1,5 +1,5 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
-import { encodersOf, sizedName } from "../artifact/encoder-of.ts";
+import { encodersOf, sizedName } from "../artifact/recorded-encoders.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import { encoderLabel } from "../jobs/evaluate-columns.ts";
 import type { DistillSummary } from "../jobs/summary.ts";

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
-import { recordedName, requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
+import { recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { givenImages, nameOfInput } from "../data/given-images.ts";
 import { openEncoder } from "../encoder/open-encoder.ts";

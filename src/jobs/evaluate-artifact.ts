@@ -1,5 +1,6 @@
-import { encoderDifference, encodersOf, recordedName } from "../artifact/encoder-of.ts";
+import { encoderDifference } from "../artifact/encoder-difference.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
+import { encodersOf, recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { defaultDraws, type FeatureAugmenter, plainFeatures } from "../evaluate/augmented-features.ts";

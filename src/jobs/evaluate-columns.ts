@@ -1,6 +1,7 @@
-import { encodersOf, requireNamedEncoder } from "../artifact/encoder-of.ts";
+import { requireNamedEncoder } from "../artifact/encoder-of.ts";
 import type { Manifest } from "../artifact/manifest.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
+import { encodersOf } from "../artifact/recorded-encoders.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/encoder-model.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";

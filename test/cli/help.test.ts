@@ -16,6 +16,7 @@ it.each([
 
 it.each([
   "demo",
+  "app",
   "distill",
   "baseline",
   "evaluate",

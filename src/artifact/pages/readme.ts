@@ -7,8 +7,8 @@ import {
   formatSeconds,
 } from "../../format.ts";
 import { editsInWords } from "../edits-in-words.ts";
-import { encodersOf, sizedName } from "../encoder-of.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
+import { encodersOf, sizedName } from "../recorded-encoders.ts";
 
 /** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {

@@ -1,8 +1,8 @@
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../../format.ts";
 import { shareError, standardError } from "../../probe/metrics.ts";
 import { editsInWords } from "../edits-in-words.ts";
-import { encodersOf, sizedName } from "../encoder-of.ts";
 import { type CurvePoint, imageCount, kindNames, type Manifest, type ResultRow } from "../manifest.ts";
+import { encodersOf, sizedName } from "../recorded-encoders.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
 import { style } from "./style.ts";

@@ -1,0 +1,164 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumPath, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
+import { shapeFolder, shapeKinds } from "../../bench/lib/shapes.ts";
+import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
+import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
+
+const each = 14;
+const minutes = 60_000;
+
+describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
+  let folder: TemporaryFolder;
+  let server: AppServer;
+  let browser: BrowserContext;
+  let page: Page;
+  let errors: string[];
+  const requests = new Set<string>();
+
+  beforeAll(async () => {
+    folder = await temporaryFolder("browser");
+    server = await serveApp(0);
+    browser = await openBrowser(join(folder.path, "profile"));
+    browser.on("request", (request) => requests.add(new URL(request.url()).origin));
+    ({ page, errors } = await openApp(browser, server.url));
+  }, 2 * minutes);
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    await folder?.remove();
+  });
+
+  it("may use threads", async () => {
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  });
+
+  it(
+    "fills classes from a dropped folder and answers after the images",
+    async () => {
+      await drop(page, await shapeFolder(each));
+      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+      const names = await page.$$eval("[data-name]", (all) => all.map((e) => e.getAttribute("data-name")));
+      expect(names).toEqual([...shapeKinds].sort());
+      const text = (await page.textContent("[data-images]"))!;
+      expect(Number(/^(\d+) %/.exec(text)![1])).toBeGreaterThan(80);
+    },
+    2 * minutes,
+  );
+
+  it("names files that it cannot read", async () => {
+    await drop(page, [{ path: "photo.heic", bytes: new Uint8Array(100) }], "[data-name=circle]");
+    await page.waitForSelector("text=photo.heic", { timeout: minutes });
+    await page.click("text=Dismiss");
+  });
+
+  it(
+    "works without a network after the first visit, with everything that was there",
+    async () => {
+      await page.evaluate(async () => {
+        await navigator.serviceWorker.ready;
+      });
+      await browser.setOffline(true);
+      await server.close();
+      try {
+        await page.reload();
+        await page.waitForSelector("[data-ready=true]", { timeout: minutes });
+        await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+        expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+      } finally {
+        await browser.setOffline(false);
+      }
+    },
+    2 * minutes,
+  );
+
+  it(
+    "takes pictures for as long as a key is held",
+    async () => {
+      await page.click("[data-name=circle] [aria-label='Camera for circle']");
+      await page.waitForFunction(() => (document.querySelector("video")?.videoWidth ?? 0) > 0);
+      await page.focus("text=Hold to record");
+      await page.keyboard.down(" ");
+      await page.waitForTimeout(700);
+      await page.keyboard.up(" ");
+      await expect
+        .poll(async () => Number((await page.getAttribute("[data-images]", "data-images"))!), {
+          timeout: minutes,
+        })
+        .toBeGreaterThanOrEqual(3 * each + 2);
+      await page.click("[data-name=circle] >> text=Close");
+    },
+    minutes,
+  );
+
+  it(
+    "can be used by keyboard alone",
+    async () => {
+      const focused = () =>
+        page.evaluate(
+          () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent,
+        );
+      const tabTo = async (label: RegExp) => {
+        for (let k = 0; k < 400 && !label.test((await focused()) ?? ""); k++)
+          await page.keyboard.press("Tab");
+        expect(await focused()).toMatch(label);
+      };
+      await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+      await tabTo(/^Add a class$/);
+      await page.keyboard.press("Enter");
+      await expect.poll(focused).toBe("Name of the class");
+      await page.keyboard.type("triangle");
+      await page.keyboard.press("Tab");
+      await page.waitForSelector("[data-name=triangle]");
+      await tabTo(/^Remove the class triangle$/);
+      await page.keyboard.press("Enter");
+      await expect.poll(() => page.$$eval("[data-name=triangle]", (all) => all.length)).toBe(0);
+      await tabTo(/of square classified as square$/);
+      await page.keyboard.press("Enter");
+      await page.waitForSelector("dialog[open] img");
+      await page.keyboard.press("Escape");
+    },
+    minutes,
+  );
+
+  it(
+    "breaks no rule of axe's at 1280, 768 and 400 pixels, and is never wider than the screen",
+    async () => {
+      const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+      await page.evaluate(axe);
+      for (const width of [1280, 768, 400]) {
+        for (const colorScheme of ["light", "dark"] as const) {
+          await page.setViewportSize({ width, height: 900 });
+          await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+          const broken = await page.evaluate(async () => {
+            const { axe } = globalThis as unknown as {
+              axe: {
+                run(): Promise<{
+                  violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+                }>;
+              };
+            };
+            const { violations } = await axe.run();
+            return violations.map(({ id, nodes }) => [id, nodes[0]!.html, nodes[0]!.failureSummary]);
+          });
+          expect(broken).toEqual([]);
+          expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+        }
+      }
+    },
+    2 * minutes,
+  );
+
+  it("asked nobody but its own server, and met no error", () => {
+    expect(
+      [...requests].filter((origin) => origin !== new URL(server.url).origin && origin !== "null"),
+    ).toEqual([]);
+    expect(errors.filter((text) => !/ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED/.test(text))).toEqual(
+      [],
+    );
+  });
+});

@@ -1,0 +1,382 @@
+import { unzipSync, zipSync } from "fflate";
+import {
+  type Answer,
+  type ArtifactInMemory,
+  answer,
+  chooseGemm,
+  type Encoder,
+  featureName,
+  featuresInMemory,
+  jsGemm,
+  matrix,
+  messageOf,
+  openEncoderFile,
+  ortGemm,
+  type Probe,
+  pixelInput,
+  type Runtime,
+  readArtifactFiles,
+  sha256,
+  webRuntime,
+} from "../../src/browser/index.ts";
+import { pixelsOf, thumbnailOf } from "./decode.ts";
+import { DistillRun } from "./distill-run.ts";
+import { fetchBytes } from "./fetch-bytes.ts";
+import { Project } from "./project.ts";
+import type {
+  AnswerInfo,
+  ClassInfo,
+  Classified,
+  EncoderInfo,
+  Events,
+  FileToAdd,
+  Reply,
+  Request,
+  Requests,
+  Settings,
+} from "./protocol.ts";
+import { setInfo } from "./set-info.ts";
+import { Storage } from "./storage.ts";
+
+/** Side of the images that the encoder sees: small ones are quick, and small to keep. */
+const size = 128;
+
+const setFile = "set.zip";
+const encoderFile = "encoder";
+
+type Implementations = { [N in keyof Requests]: (...args: Parameters<Requests[N]>) => unknown };
+
+const send = (event: Events) => postMessage(event);
+
+/** Lets messages in: a step blocks this thread. */
+const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+
+/** Everything that is computed and kept. */
+class Workshop implements Implementations {
+  #storage: Storage | undefined;
+  #runtime!: Runtime;
+  #encoder!: Encoder;
+  #gemm!: ReturnType<typeof chooseGemm>;
+  #project!: Project;
+  #answer: { readonly answer: Answer; readonly classes: readonly ClassInfo[] } | undefined;
+  #run: DistillRun | undefined;
+  /** The set that was made or dropped, and its zip. */
+  #set: { readonly name: string; readonly zip: Uint8Array; readonly read: ArtifactInMemory } | undefined;
+  #setFits = false;
+  readonly #queue: FileToAdd[] = [];
+  #adding = false;
+  #answering: "no" | "yes" | "again" = "no";
+
+  async open({ runtime, encoder, threads }: Settings) {
+    this.#storage = await Storage.open();
+    this.#runtime = webRuntime({ wasmPaths: runtime, threads });
+    const own = await this.#storage?.read(encoderFile);
+    const kept = own && JSON.parse(new TextDecoder().decode((await this.#storage?.read("encoder.json"))!));
+    if (own)
+      this.#encoder = await openEncoderFile(this.#runtime, { id: kept.id, bytes: own, size: kept.size });
+    else {
+      const name = "efficientnet-lite0";
+      const [bytes, card] = await Promise.all([
+        fetchBytes(`${encoder}${name}.onnx`, (loaded, total) =>
+          send({ event: "progress", what: "encoder", loaded, total }),
+        ),
+        fetchBytes(`${encoder}${name}.json`),
+      ]);
+      this.#encoder = await openEncoderFile(this.#runtime, {
+        id: name,
+        bytes,
+        card: JSON.parse(new TextDecoder().decode(card)),
+        size,
+      });
+    }
+    this.#gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
+    const { provenance, preprocessing } = this.#encoder;
+    const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
+    this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
+    // What else was kept comes after the page shows itself.
+    setTimeout(() => void this.#restore(), 0);
+    return {
+      name: this.#project.name,
+      classes: this.#project.classes,
+      images: this.#project.images,
+      kept: this.#storage !== undefined,
+      encoder: this.#encoderInfo(),
+    };
+  }
+
+  rename(name: string): void {
+    this.#project.rename(name);
+  }
+
+  addClass(id: string, name: string): void {
+    this.#project.addClass(id, name);
+  }
+
+  renameClass(id: string, name: string): void {
+    this.#project.addClass(id, name);
+    void this.#answerSoon();
+  }
+
+  removeClass(id: string): void {
+    this.#project.removeClass(id);
+    void this.#answerSoon();
+  }
+
+  moveImage(id: string, classId: string): void {
+    this.#project.moveImage(id, classId);
+    void this.#answerSoon();
+  }
+
+  removeImage(id: string): void {
+    this.#project.removeImage(id);
+    void this.#answerSoon();
+  }
+
+  add(files: readonly FileToAdd[]): void {
+    this.#queue.push(...files);
+    if (!this.#adding) void this.#addAll();
+  }
+
+  async #addAll(): Promise<void> {
+    this.#adding = true;
+    for (let file = this.#queue.shift(); file !== undefined; file = this.#queue.shift()) {
+      const { classId, name, content } = file;
+      const left = this.#queue.length;
+      try {
+        const { features, input, hash } = await this.#encoded(content);
+        if (!this.#project.hasClass(classId)) continue;
+        const [height, width] = this.#encoder.preprocessing.crop;
+        const thumbnail = await thumbnailOf(input, width, height);
+        const image = await this.#project.addImage({ classId, name, hash, thumbnail, features });
+        send({ event: "image", image, left });
+      } catch (error) {
+        send({ event: "unreadable", name, reason: messageOf(error), left });
+      }
+      void this.#answerSoon();
+      await breathe();
+    }
+    this.#adding = false;
+  }
+
+  /** An image's features, what the encoder saw of it, and its hash. */
+  async #encoded(content: Blob | ImageBitmap) {
+    const pixels = await pixelsOf(content);
+    const input = pixelInput([pixels], this.#encoder.preprocessing);
+    const bytes = content instanceof Blob ? new Uint8Array(await content.arrayBuffer()) : input;
+    const features = await this.#encoder.features(input, 1);
+    return { features, input, hash: await sha256(bytes) };
+  }
+
+  /** Solves the probe anew; where that takes long and images come, not after every one. */
+  async #answerSoon(): Promise<void> {
+    if (this.#answering !== "no") {
+      this.#answering = "again";
+      return;
+    }
+    do {
+      this.#answering = "yes";
+      const began = performance.now();
+      try {
+        send({ event: "answer", answer: await this.#solve() });
+      } catch (error) {
+        send({ event: "failed", message: messageOf(error) });
+      }
+      // Images are read for as long as the answer took.
+      await new Promise((resolve) => setTimeout(resolve, performance.now() - began));
+    } while ((this.#answering as string) === "again");
+    this.#answering = "no";
+  }
+
+  async #solve(): Promise<AnswerInfo | undefined> {
+    const { classes, ids, features, labels } = this.#project.labeled();
+    if (classes.length < 2) {
+      this.#answer = undefined;
+      return undefined;
+    }
+    const began = performance.now();
+    const solved = await answer(featuresInMemory(features, labels), classes.length, this.#gemm);
+    this.#answer = { answer: solved, classes };
+    const confusion = classes.map(() => classes.map((): string[] => []));
+    for (const [i, id] of ids.entries()) confusion[labels[i]!]![solved.predicted[i]!]!.push(id);
+    return {
+      classes,
+      images: ids.length,
+      accuracy: solved.accuracy,
+      confusion,
+      suspects: solved.suspects.slice(0, 24).map(({ row, label, suggested, suggestedProbability }) => ({
+        imageId: ids[row]!,
+        label,
+        suggested,
+        probability: suggestedProbability,
+      })),
+      milliseconds: performance.now() - began,
+    };
+  }
+
+  async classify(content: Blob | ImageBitmap, withSet: boolean): Promise<Classified | undefined> {
+    const probe: Probe | undefined = withSet ? this.#set?.read.probe : this.#answer?.answer.probe;
+    if (probe === undefined || (withSet && !this.#setFits)) return undefined;
+    const { features } = await this.#encoded(content);
+    const row = matrix(1, features.length, Float64Array.from(features));
+    const probabilities = probe.calibration
+      ? [...probe.probabilities(row).data]
+      : [...probe.scores(row).data];
+    return { probabilities, unknown: probe.calibration ? probe.unknown(row)[0]! : false };
+  }
+
+  async distill(options: Parameters<Requests["distill"]>[0]): Promise<void> {
+    await this.#run?.release();
+    this.#run = await DistillRun.start(this.#parts(), await this.#project.split(), options);
+    void this.#drive(this.#run);
+  }
+
+  pause(): void {
+    this.#run?.pause();
+  }
+
+  resume(): void {
+    this.#run?.resume();
+  }
+
+  stop(): void {
+    this.#run?.stop();
+  }
+
+  #parts() {
+    return {
+      runtime: this.#runtime,
+      encoder: this.#encoder,
+      storage: this.#storage,
+      name: this.#project.name || "images",
+      send,
+      breathe,
+    };
+  }
+
+  /** Runs a distillation to its end, and keeps the set. */
+  async #drive(run: DistillRun): Promise<void> {
+    try {
+      const files = await run.finish();
+      if (files === undefined || run !== this.#run) return;
+      const zip = zipSync({ ...files });
+      await this.#storage?.write(setFile, zip);
+      await run.forget();
+      await this.#show(this.#project.name || "images", zip);
+    } catch (error) {
+      send({ event: "failed", message: messageOf(error) });
+      send({ event: "distillation", info: undefined });
+    } finally {
+      if (run === this.#run) this.#run = undefined;
+      await run.release();
+    }
+  }
+
+  /** Takes up what a reload or a crash cut short. */
+  async #restore(): Promise<void> {
+    try {
+      void this.#answerSoon();
+      const zip = await this.#storage?.read(setFile);
+      if (zip !== undefined) await this.#show(this.#project.name || "images", zip);
+      this.#run = await DistillRun.restore(this.#parts());
+      if (this.#run !== undefined) void this.#drive(this.#run);
+    } catch (error) {
+      send({ event: "failed", message: messageOf(error) });
+    }
+  }
+
+  async discardSet(): Promise<void> {
+    this.#set = undefined;
+    await this.#storage?.remove(setFile);
+    send({ event: "set", set: undefined });
+  }
+
+  async #show(name: string, zip: Uint8Array): Promise<void> {
+    const read = await readArtifactFiles(unzipSync(zip), name);
+    const set = setInfo(name, read, this.#encoder);
+    this.#set = { name, zip, read };
+    this.#setFits = set.refusal === undefined;
+    send({ event: "set", set });
+  }
+
+  async openSet(name: string, zip: Uint8Array): Promise<void> {
+    await this.#show(name, zip);
+    await this.#storage?.write(setFile, zip);
+  }
+
+  zip(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#set!.zip);
+  }
+
+  pngs(): Uint8Array<ArrayBuffer> {
+    const images = Object.entries(unzipSync(this.#set!.zip)).filter(([name]) => name.endsWith(".png"));
+    // PNGs are compressed already.
+    return zipSync(Object.fromEntries(images), { level: 0 }) as Uint8Array<ArrayBuffer>;
+  }
+
+  async exportProject(): Promise<Uint8Array<ArrayBuffer>> {
+    const set = await this.#storage?.read(setFile);
+    const journal = this.#storage?.whole() ?? new Uint8Array(0);
+    return zipSync(
+      { "clp-dd-project": journal, ...(set ? { [setFile]: set } : {}) },
+      { level: 0 },
+    ) as Uint8Array<ArrayBuffer>;
+  }
+
+  async importProject(zip: Uint8Array): Promise<void> {
+    const files = unzipSync(zip);
+    const journal = files["clp-dd-project"];
+    if (journal === undefined || this.#storage === undefined) {
+      throw new Error("This zip holds no project. Expected one that this page exported.");
+    }
+    await this.#storage.replace(journal);
+    const set = files[setFile];
+    if (set) await this.#storage.write(setFile, set);
+  }
+
+  async useEncoder(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.#storage === undefined) throw new Error("This browser gives no place to keep an encoder in.");
+    // Read once here: what is no encoder is refused before anything is put away.
+    const opened = await openEncoderFile(this.#runtime, { id: name, bytes });
+    opened.requirePullback();
+    const [side] = opened.preprocessing.crop;
+    await opened.release();
+    await this.deleteProject();
+    await this.#storage.write(encoderFile, bytes);
+    await this.#storage.write(
+      "encoder.json",
+      new TextEncoder().encode(JSON.stringify({ id: name, size: side })),
+    );
+  }
+
+  async deleteProject(): Promise<void> {
+    await this.#storage?.replace(new Uint8Array(0));
+    for (const name of [setFile, encoderFile, "encoder.json", ...DistillRun.files]) {
+      await this.#storage?.remove(name);
+    }
+  }
+
+  #encoderInfo(): EncoderInfo {
+    const { provenance, preprocessing, featureSize } = this.#encoder;
+    return {
+      id: provenance.id,
+      size: preprocessing.crop[0],
+      featureSize,
+      threads: this.#runtime.threads,
+      license: provenance.license,
+    };
+  }
+}
+
+const workshop = new Workshop();
+
+addEventListener("message", async ({ data }: MessageEvent<Request>) => {
+  const { id, name, args } = data;
+  let reply: Reply;
+  try {
+    const method = workshop[name] as (...args: unknown[]) => unknown;
+    reply = { id, value: await method.apply(workshop, [...args]) };
+  } catch (error) {
+    reply = { id, error: messageOf(error) };
+  }
+  postMessage(reply);
+});
