@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { encoderDifference } from "../artifact/encoder-of.ts";
+import { encoderDifference } from "../artifact/encoder-difference.ts";
 import { CurvePoint, imageCount, type Manifest } from "../artifact/manifest.ts";
 import { type Artifact, readArtifact } from "../artifact/read-artifact.ts";
 import type { Encoder } from "../encoder/encoder.ts";
