@@ -1,18 +1,16 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { open, rename, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
-import { DataError, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
 import { makeFolders, onDisk } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 import { DistillConfig } from "../recipe/config.ts";
-import type { AdamBlock } from "../synthetic/adam.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
+import { blockArrays, blockOf, readHashed, writeHashed } from "./checkpoint-file.ts";
 import type { DistillState } from "./state.ts";
 
 /** What a run is of: a checkpoint is only taken up by the same. */
@@ -115,45 +113,13 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     curve: [...curve],
     seconds,
   };
-  const blocks: [string, AdamBlock][] = [
-    ...parameters.levels.map((level): [string, AdamBlock] => [`level/${level.side}`, level]),
-    ["labels", state.labels],
-    ["logTau", state.logTau],
+  const arrays = [
+    ...parameters.levels.flatMap((level) => blockArrays(`level/${level.side}`, level)),
+    ...blockArrays("labels", state.labels),
+    ...blockArrays("logTau", state.logTau),
   ];
-  const text = JSON.stringify(meta);
-  const hash = createHash("sha256").update(text);
-  const arrays = blocks.flatMap(([name, block]) =>
-    (["values", "first", "second"] as const).map((part): [string, Float32Array] => [
-      `${name}/${part}`,
-      block[part],
-    ]),
-  );
   if (state.targets) arrays.push([targetsName, state.targets]);
-  const tensors = arrays.map(([name, data]): TensorToWrite => {
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    return { name, dtype: "F32", shape: [data.length], data };
-  });
-  const path = join(folder, fileName);
-  const temporary = join(folder, temporaryName);
-  await onDisk(folder, async () => {
-    await makeFolders(folder);
-    try {
-      await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
-    } catch (error) {
-      // Half a checkpoint would fill a full disk further.
-      await rm(temporary, { force: true }).catch(() => {});
-      throw error;
-    }
-    await rename(temporary, path);
-    await syncFolder(folder);
-  });
-}
-
-/** Makes a rename outlast a power cut, where the system lets a folder be synced. */
-async function syncFolder(folder: string): Promise<void> {
-  const directory = await open(folder, "r").catch(() => undefined);
-  await directory?.sync().catch(() => {});
-  await directory?.close();
+  await writeHashed(folder, fileName, format, { meta, arrays: new Map(arrays) }, temporaryName);
 }
 
 /**
@@ -163,52 +129,21 @@ async function syncFolder(folder: string): Promise<void> {
 export async function loadCheckpoint(folder: string): Promise<Checkpoint | undefined> {
   const path = join(folder, fileName);
   if (!existsSync(path)) return undefined;
-  const damaged = (cause?: unknown) =>
-    new DataError(
-      `The checkpoint ${path} is damaged (cut short or changed). Delete ${folder} and start again without \`resume: true\`.`,
-      { cause },
-    );
-  const file = await openSafetensors(path).catch((error: unknown) => {
-    throw damaged(error);
-  });
-  try {
-    if (file.metadata.format !== format) {
-      throw new DataError(
-        `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
-          `or delete ${folder} and start again without \`resume: true\`.`,
-      );
-    }
-    const text = file.metadata.meta ?? "";
-    const hash = createHash("sha256").update(text);
-    const blocks = new Map<string, Float32Array>();
-    for (const name of file.tensors.keys()) {
-      const values = await file.float32(name);
-      hash.update(new Uint8Array(values.buffer));
-      blocks.set(name, values);
-    }
-    if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
-    // What follows can only fail where the checkpoint was written wrongly.
-    const { identity, sampler, curve, seconds, step, sides, cut, ...rest } = Meta.parse(JSON.parse(text));
-    const block = (name: string): AdamBlock => ({
-      values: blocks.get(`${name}/values`)!,
-      first: blocks.get(`${name}/first`)!,
-      second: blocks.get(`${name}/second`)!,
-    });
-    const levels = sides.map((side) => ({ side, ...block(`level/${side}`) }));
-    const parameters = { ...rest, first: 0, levels };
-    const state: DistillState = {
-      step,
-      levels: sides.length,
-      adamSteps: rest.adamSteps,
-      sampler: BatchSampler.from(sampler),
-      labels: block("labels"),
-      logTau: block("logTau"),
-      targets: blocks.get(targetsName),
-    };
-    return { identity, state, parameters, cut, curve, seconds };
-  } finally {
-    await file.close();
-  }
+  const { meta, arrays } = await readHashed(path, format);
+  // What follows can only fail where the checkpoint was written wrongly.
+  const { identity, sampler, curve, seconds, step, sides, cut, ...rest } = Meta.parse(meta);
+  const levels = sides.map((side) => ({ side, ...blockOf(arrays, `level/${side}`) }));
+  const parameters = { ...rest, first: 0, levels };
+  const state: DistillState = {
+    step,
+    levels: sides.length,
+    adamSteps: rest.adamSteps,
+    sampler: BatchSampler.from(sampler),
+    labels: blockOf(arrays, "labels"),
+    logTau: blockOf(arrays, "logTau"),
+    targets: arrays.get(targetsName),
+  };
+  return { identity, state, parameters, cut, curve, seconds };
 }
 
 /**

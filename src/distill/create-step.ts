@@ -9,15 +9,15 @@ import type { DistillConfig } from "../recipe/config.ts";
 import { classMeans } from "../select/coresets.ts";
 import { openRealBatches } from "./real-batches.ts";
 import type { DistillParts, TargetParts } from "./state.ts";
-import type { SyntheticImages } from "./synthetic-images.ts";
+import type { StepImages } from "./synthetic-images.ts";
 import { targetBasis } from "./target-features.ts";
 
 /** What a step is made of. */
-export interface StepInputs {
+export interface StepInputs<Images extends StepImages> {
   readonly config: DistillConfig;
   readonly classes: number;
   readonly real: FeatureRows;
-  readonly images: SyntheticImages;
+  readonly images: Images;
   /** What hears of a choice of target features, and can stop it. */
   readonly choice?: Pick<TargetParts, "onProgress" | "signal">;
 }
@@ -26,18 +26,18 @@ export interface StepInputs {
  * Everything that steps need beside the images: feature maps, batches of real features and products. Products are
  * computed with one thread: how ONNX Runtime cuts one up, and so its last bits, depends on their number.
  */
-export async function createStep({
+export async function createStep<Images extends StepImages>({
   config,
   classes,
   real,
   images,
   choice,
-}: StepInputs): Promise<{ readonly parts: DistillParts; release(): Promise<void> }> {
+}: StepInputs<Images>): Promise<{ readonly parts: DistillParts<Images>; release(): Promise<void> }> {
   const runtime = nodeRuntime({ threads: 1 });
   const maps = await fitFeatureMaps(config.normalize, real);
   const product = ortFeatureProduct(runtime);
   const large = ortGemm(runtime);
-  const parts: DistillParts = {
+  const parts: DistillParts<Images> = {
     config,
     classes,
     real,

@@ -7,6 +7,7 @@ import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import { evaluateObjective, isZero } from "./evaluate-objective.ts";
 import type { DistillParts, DistillState, StepReport, TargetParts } from "./state.ts";
+import type { StepImages } from "./synthetic-images.ts";
 import { addPull, chooseTargets } from "./target-features.ts";
 import { viewCount } from "./views.ts";
 
@@ -38,7 +39,7 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
  * @throws NumericalError when the loss is not finite; InterruptedError, with the state as it was, when the choice of
  * target features is stopped
  */
-export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
+export async function distillStep(parts: DistillParts<StepImages>, state: DistillState): Promise<StepReport> {
   const { config, images, batches } = parts;
   const canGrow = () => state.levels < images.levelCount;
   const grow = () => {
@@ -89,7 +90,7 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 }
 
 /** The next batch of real rows; none for an objective that looks at class means alone. */
-function realRows({ config }: DistillParts, { sampler }: DistillState): Int32Array {
+function realRows({ config }: DistillParts<StepImages>, { sampler }: DistillState): Int32Array {
   return objectives[config.method].needs.batch ? sampler.next() : new Int32Array(0);
 }
 
@@ -108,7 +109,7 @@ export const choiceStepsFor = (steps: number, count: number): number =>
  * @param steps evaluations of the objective that it takes
  */
 export async function nextTargets(
-  parts: DistillParts,
+  parts: DistillParts<StepImages>,
   { range, start, onProgress, signal }: TargetParts,
   state: DistillState,
   features: Float32Array,

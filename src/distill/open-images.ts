@@ -41,6 +41,25 @@ export interface OpenImages {
   readonly processes: number;
 }
 
+/** What computes the shards of a run, before anyone holds one. */
+export interface ShardWorkers {
+  readonly setup: ShardSetup;
+  readonly featureSize: number;
+  /** How each holder comes about. */
+  readonly holders: readonly (() => ShardHolder)[];
+  release(): Promise<void>;
+}
+
+/** Which images there are to compute, and how much of it is settled. */
+export interface ShardDemand {
+  readonly count: number;
+  /** Side of the images. */
+  readonly size: number;
+  readonly cut?: Partial<ShardCut> | undefined;
+  /** On the CPU, leave this process free: helpers alone compute. */
+  readonly helpersAlone?: boolean;
+}
+
 /**
  * Opens the images of a run: shared out among this process and helpers, one for each of the runtime's threads as far
  * as `memoryBytes` allow; on a device, in this process.
@@ -53,6 +72,26 @@ export async function openImages(
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   const { count, size } = parameters;
+  const workers = await openShardWorkers(runtime, encoder, config, memoryBytes, { count, size, cut });
+  const { setup, featureSize, holders, release } = workers;
+  const { plan } = setup.encoder;
+  try {
+    const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
+    return { images: releasing(images, release), plan, processes: Math.min(holders.length, plan.chunks) };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Cuts the images of a run into shards and makes ready whoever may hold them. */
+export async function openShardWorkers(
+  runtime: Runtime,
+  encoder: Encoder,
+  config: DistillConfig,
+  memoryBytes: number,
+  { count, size, cut, helpersAlone = false }: ShardDemand,
+): Promise<ShardWorkers> {
   const views = viewCount(config);
   const { precision, featureSize } = encoder;
   const id = encoder.provenance.id;
@@ -73,10 +112,7 @@ export async function openImages(
             )
           : undefined,
     });
-    const images = await ShardedImages.start(setup, featureSize, parameters, reload, [
-      () => new ShardHost(parts),
-    ]);
-    return { images, plan, processes: 1 };
+    return { setup, featureSize, holders: [() => new ShardHost(parts)], async release() {} };
   }
   const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
@@ -86,17 +122,16 @@ export async function openImages(
   const { path: folder, remove } = await temporaryFolder("graphs");
   try {
     await storeDerivative(folder, graphs);
-    const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
-    const processes = processCount(runtime.threads, plan, memoryBytes);
-    const holders = Array.from({ length: processes }, (_, k) =>
-      k === 0 ? () => new ShardHost(openShardParts) : helperHolder,
-    );
-    const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
-    return { images: releasing(images, remove), plan, processes: Math.min(processes, plan.chunks) };
   } catch (error) {
     await remove();
     throw error;
   }
+  const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
+  const processes = processCount(runtime.threads, plan, memoryBytes);
+  const holders = Array.from({ length: processes }, (_, k) =>
+    k === 0 && !helpersAlone ? () => new ShardHost(openShardParts) : helperHolder,
+  );
+  return { setup, featureSize, holders, release: remove };
 }
 
 /**

@@ -6,7 +6,7 @@ import type { FeatureRows } from "../probe/rows.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import type { RealBatches } from "./real-batches.ts";
-import type { SyntheticImages } from "./synthetic-images.ts";
+import type { StepImages, SyntheticImages } from "./synthetic-images.ts";
 import type { TargetBasis } from "./target-features.ts";
 
 /** What a distillation changes beside the images' parameters: with those, what a checkpoint holds. */
@@ -36,7 +36,7 @@ export interface StepReport {
 }
 
 /** What the loop works with; everything but `state` stays as it is. */
-export interface DistillParts {
+export interface DistillParts<Images extends StepImages = SyntheticImages> {
   readonly config: DistillConfig;
   readonly classes: number;
   /** Cached features of the real images. */
@@ -47,7 +47,7 @@ export interface DistillParts {
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
   readonly classMeans?: readonly Matrix[];
-  readonly images: SyntheticImages;
+  readonly images: Images;
   readonly gemm: Gemm;
   /** What target features are chosen with; absent where none are. */
   readonly targets?: TargetParts | undefined;
