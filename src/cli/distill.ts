@@ -1,4 +1,7 @@
 import { type Command, Option } from "commander";
+import { UsageError } from "../errors.ts";
+import type { JoinParams } from "../jobs/params.ts";
+import { defaultLeaseSeconds, defaultPatienceSeconds } from "../machines/defaults.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { presetNames } from "../recipe/presets.ts";
 import {
@@ -7,8 +10,10 @@ import {
   dataForms,
   type EncoderOptions,
   encoderNames,
+  ownOption,
   type Values,
 } from "./options.ts";
+import { integer, number } from "./parse.ts";
 import { commandLine, reportSet } from "./result.ts";
 import { encoderParams, runJob } from "./run.ts";
 import { addSettings, givenSettings } from "./setting-options.ts";
@@ -17,6 +22,10 @@ type DistillOptions = EncoderOptions &
   Values<"out" | "overwrite" | "resume" | "baselines" | "edits"> & {
     readonly preset?: string;
     readonly loss?: "ce" | "mse";
+    readonly shardImages?: number;
+    readonly join?: string;
+    readonly lease?: number;
+    readonly patience?: number;
   };
 
 /** Options of the distillation itself, shared by `distill` and `demo`. */
@@ -42,6 +51,15 @@ function configOf(command: Command, loss: DistillOptions["loss"]): Partial<Disti
   return { ...config, method: loss === "mse" ? "clp-mse" : "clp" };
 }
 
+function joinOf({ join, lease, patience }: DistillOptions): JoinParams | undefined {
+  if (join === undefined) {
+    const useless = lease === undefined ? (patience === undefined ? undefined : "--patience") : "--lease";
+    if (useless !== undefined) throw new UsageError(`${useless} has no effect without --join.`);
+    return undefined;
+  }
+  return { address: join, leaseSeconds: lease, patienceSeconds: patience };
+}
+
 /** Runs a distillation with a progress display and prints what came of it. */
 export async function distill(data: string, options: DistillOptions, command: Command): Promise<void> {
   const summary = await runJob(
@@ -58,10 +76,28 @@ export async function distill(data: string, options: DistillOptions, command: Co
       baselines: options.baselines,
       edits: options.edits,
       command: commandLine(),
+      shardImages: options.shardImages,
+      join: joinOf(options),
     },
     options,
   );
   reportSet(summary, options);
+}
+
+function machineOptions(): Option[] {
+  const group = "Several machines:";
+  return [
+    ownOption("--join <url>", "work on the run redis://HOST:PORT/RUN with others (docs/many-machines.md)", group),
+    ownOption("--lease <s>", "seconds of silence after which a worker loses its shards", group)
+      .argParser(number({ exclusiveMinimum: 0 }, false))
+      .default(undefined, String(defaultLeaseSeconds)),
+    ownOption("--patience <s>", "seconds without any news after which a worker gives up", group)
+      .argParser(number({ exclusiveMinimum: 0 }, false))
+      .default(undefined, String(defaultPatienceSeconds)),
+    ownOption("--shard-images <n>", "images in a shard, which one worker computes in one piece", group)
+      .argParser(integer(1))
+      .default(undefined, "as for one machine"),
+  ];
 }
 
 export function addDistill(command: Command): void {
@@ -76,6 +112,7 @@ export function addDistill(command: Command): void {
   addRecipe(command);
   addOptions(command, encoderNames);
   addOptions(command, ["out", "overwrite", "resume", "baselines", "edits"], { out: { required: true } });
+  for (const option of machineOptions()) command.addOption(option);
   addCommonOptions(command).addHelpText(
     "after",
     `

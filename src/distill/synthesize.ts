@@ -11,7 +11,7 @@ import { createStep } from "./create-step.ts";
 import { distillStep, initialState } from "./loop.ts";
 import { openImages } from "./open-images.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
-import type { Reload } from "./synthetic-images.ts";
+import type { Reload, StepImages } from "./synthetic-images.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -30,6 +30,7 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
 /**
  * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
  * @param memoryBytes for intermediates
+ * @param cut of a run that starts, as far as it is not to be chosen here
  */
 export async function startSynthesis(
   place: RunContext,
@@ -37,6 +38,7 @@ export async function startSynthesis(
   memoryBytes: number,
   context: JobContext,
   saved?: SavedRun,
+  cut?: Partial<ShardCut>,
 ): Promise<Synthesis> {
   const { runtime, encoder, source, train } = place;
   const classes = source.classes.length;
@@ -54,7 +56,7 @@ export async function startSynthesis(
   const { images, plan, processes } = await openImages(runtime, encoder, config, memoryBytes, {
     parameters,
     reload: saved?.reload ?? (async () => parameters),
-    cut: saved?.cut,
+    cut: saved?.cut ?? cut,
   });
   const { batch, chunks, activations, activationBytes } = plan;
   context.note(
@@ -93,7 +95,8 @@ export async function startSynthesis(
   }
 }
 
-async function firstParameters(
+/** Parameters of all images at step 0. */
+export async function firstParameters(
   { source, train, encoder }: RunContext,
   config: DistillConfig,
   m: number,
@@ -114,7 +117,7 @@ async function firstParameters(
 
 /** Runs steps until the configuration's number is done. `afterStep` may save a checkpoint. */
 export async function runSteps(
-  synthesis: Synthesis,
+  synthesis: { readonly parts: DistillParts<StepImages>; readonly state: DistillState },
   context: JobContext,
   afterStep: (report: StepReport) => Promise<void>,
 ): Promise<void> {

@@ -24,6 +24,7 @@ import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run
 import { formatMany, formatPercent } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
+import type { JoinedRun } from "../machines/join.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import { calibrate } from "../probe/calibration.ts";
@@ -33,6 +34,7 @@ import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
+import { inTurn, joinDistillation, summaryOf } from "./distill-joined.ts";
 import type { DistillParams } from "./params.ts";
 import type { DistillSummary } from "./summary.ts";
 
@@ -49,6 +51,8 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
+  // Several workers share this one's folder: the server of the run keeps others away.
+  if (params.join) return distillTo(out, checkpoints, config, params, context);
   const lock = await lockCheckpoints(checkpoints);
   try {
     await requireWritableOut(out, mayReplace(params));
@@ -71,8 +75,11 @@ async function distillTo(
   const { stages, staged } = stageCollector();
 
   const place = await staged("features of the real images", () =>
-    openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
+    inTurn(params.join, context, () =>
+      openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
+    ),
   );
+  let joined: JoinedRun | undefined;
   try {
     const { source, encoder, train, test, gemm } = place;
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
@@ -86,13 +93,18 @@ async function distillTo(
       preprocessing: encoder.preprocessing,
       data: fingerprints.train,
     };
-    const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
-    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
-
+    if (params.join) {
+      const run = { place, identity, memoryBytes, checkpoints, out };
+      joined = await staged("steps of all workers", () => joinDistillation(run, params, params.join!, context));
+      if (joined === undefined) return await summaryOf(out, stages);
+    }
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
-    const resumed = saved && { ...saved, reload };
-    const synthesis = await startSynthesis(place, config, memoryBytes, context, resumed);
+    const resumed = params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
+    const saved = joined?.saved ?? resumed;
+    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
+    const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
+    const synthesis = await startSynthesis(place, config, memoryBytes, context, saved, cut);
     const { images } = synthesis.parts;
     try {
       let distillSeconds = saved?.seconds ?? 0;
@@ -180,6 +192,7 @@ async function distillTo(
         ),
       );
       await removeCheckpoint(checkpoints);
+      await joined?.finish();
       return {
         out,
         manifest: { ...manifest, stages },
@@ -190,6 +203,7 @@ async function distillTo(
       await synthesis.release();
     }
   } finally {
+    await joined?.release();
     await place.release();
   }
 }

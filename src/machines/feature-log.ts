@@ -33,6 +33,8 @@ export class FeatureLog {
   #waiting: (() => void)[] = [];
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
+  /** Whether the server has more than was read. */
+  #behind = true;
   /** Steps before this one are not kept. */
   #keep = 0;
   /** The latest step of which there is anything; -1 before. */
@@ -90,7 +92,18 @@ export class FeatureLog {
     this.#evaluations.clear();
     this.#keep = keep;
     this.#from = "0";
+    this.#behind = true;
     this.latestStep = -1;
+  }
+
+  /** Resolves once all that the server had when this began has been read. */
+  async upToDate(): Promise<void> {
+    while (this.#behind) await this.changed(1000);
+  }
+
+  /** How often the server was found to be another process. */
+  get restarts(): number {
+    return this.#connection.restarts;
   }
 
   /** Resolves when something was added, or after `milliseconds`. @throws what keeps the log from being read */
@@ -114,10 +127,10 @@ export class FeatureLog {
     try {
       while (!this.#ended) {
         const asked = this.#from;
-        const reply = await this.#connection.command(
-          ["XREAD", "COUNT", most, "BLOCK", blockMilliseconds, "STREAMS", this.#key, asked],
-          blockMilliseconds,
-        );
+        const wait = this.#behind ? 0 : blockMilliseconds;
+        const blocking = wait === 0 ? [] : ["BLOCK", wait];
+        const command = ["XREAD", "COUNT", most, ...blocking, "STREAMS", this.#key, asked];
+        const reply = await this.#connection.command(command, wait);
         if (this.#connection.restarts !== restarts) {
           // Of a server that lost its last moments, ids may come again.
           restarts = this.#connection.restarts;
@@ -125,6 +138,7 @@ export class FeatureLog {
           continue;
         }
         if (reply !== null) this.#take(reply, asked);
+        else if (this.#from === asked) this.#behind = false;
         this.#wake();
       }
     } catch (error) {

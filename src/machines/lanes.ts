@@ -125,8 +125,10 @@ export class Lanes {
         }
         lane.shards.length = 0;
         lane.holder = lane.make();
+        // Whoever asks the new one for anything is behind this in its queue.
+        const started = this.#start(lane);
         await holder.end();
-        await this.#start(lane);
+        await started;
       }
       throw error;
     }

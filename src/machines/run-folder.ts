@@ -56,9 +56,14 @@ export interface SavedState {
   readonly seconds: number;
 }
 
-const shardFile = (shard: number, step: number) => `shard-${shard}-${step}.safetensors`;
-const stateFile = (step: number) => `state-${step}.safetensors`;
-const named = /^(?:shard-(?<shard>\d+)|state)-(?<step>\d+)\.safetensors(?<partial>\..*)?$/;
+/** Whose files: those of a run's own id, or of the run that it resumes. */
+const shardFile = (shard: number, step: number, run: string) =>
+  `shard-${shard}-${step}-${run.slice(0, 8)}.safetensors`;
+const stateFile = (step: number, run: string) => `state-${step}-${run.slice(0, 8)}.safetensors`;
+const named = /^(?:shard-(?<shard>\d+)|state)-(?<step>\d+)-(?<run>[0-9a-f]{8})\.safetensors(?<partial>\..*)?$/;
+
+/** A checkpoint of all shards: its step, and the id of the run that wrote it. */
+export type Generation = Pick<Marker, "step" | "run">;
 
 /**
  * The checkpoints of a run of many workers, in the folder that they share: a file for each shard and for the rest of
@@ -67,19 +72,14 @@ const named = /^(?:shard-(?<shard>\d+)|state)-(?<step>\d+)\.safetensors(?<partia
  */
 export class RunFolder {
   readonly path: string;
-  readonly #run: string;
+  /** The run's id. */
+  readonly run: string;
   /** In the names of what this worker has half written. */
   readonly #own = randomUUID().slice(0, 8);
 
-  /** @param run the run's id */
   constructor(path: string, run: string) {
     this.path = path;
-    this.#run = run;
-  }
-
-  /** The latest whole checkpoint. @throws DataError where it is of another version */
-  async marker(): Promise<Marker | undefined> {
-    return readMarker(this.path);
+    this.run = run;
   }
 
   async mark(marker: Omit<Marker, "format" | "run">): Promise<void> {
@@ -87,7 +87,7 @@ export class RunFolder {
       await makeFolders(this.path);
       await replaceFile(
         join(this.path, markerName),
-        JSON.stringify({ format, run: this.#run, ...marker } satisfies Marker),
+        JSON.stringify({ format, run: this.run, ...marker } satisfies Marker),
         join(this.path, `${markerName}.${this.#own}`),
       );
     });
@@ -103,7 +103,7 @@ export class RunFolder {
     const { levels, ...rest } = parameters;
     const meta: z.infer<typeof ShardMeta> = { step, ...rest, sides: levels.map(({ side }) => side) };
     const arrays = new Map(levels.flatMap((level) => blockArrays(`level/${level.side}`, level)));
-    await this.#write(shardFile(shard, step), { meta, arrays }, mayWrite);
+    await this.#write(shardFile(shard, step, this.run), { meta, arrays }, mayWrite);
   }
 
   async saveState({ state, curve, seconds }: SavedState, mayWrite: () => Promise<boolean>): Promise<void> {
@@ -115,11 +115,11 @@ export class RunFolder {
     };
     const arrays = new Map([...blockArrays("labels", state.labels), ...blockArrays("logTau", state.logTau)]);
     if (state.targets) arrays.set("targets", state.targets);
-    await this.#write(stateFile(step), { meta, arrays }, mayWrite);
+    await this.#write(stateFile(step, this.run), { meta, arrays }, mayWrite);
   }
 
-  async loadState(step: number): Promise<SavedState> {
-    const { meta, arrays } = await readHashed(join(this.path, stateFile(step)), format);
+  async loadState({ step, run }: Generation): Promise<SavedState> {
+    const { meta, arrays } = await readHashed(join(this.path, stateFile(step, run)), format);
     const { curve, seconds, sampler, ...rest } = StateMeta.parse(meta);
     const state: DistillState = {
       ...rest,
@@ -131,22 +131,28 @@ export class RunFolder {
     return { state, curve, seconds };
   }
 
-  async loadShard(shard: number, step: number): Promise<SyntheticParameters> {
-    const { meta, arrays } = await readHashed(join(this.path, shardFile(shard, step)), format);
+  async loadShard(shard: number, { step, run }: Generation): Promise<SyntheticParameters> {
+    const { meta, arrays } = await readHashed(join(this.path, shardFile(shard, step, run)), format);
     const { sides, step: _, ...rest } = ShardMeta.parse(meta);
     return { ...rest, levels: sides.map((side) => ({ side, ...blockOf(arrays, `level/${side}`) })) };
   }
 
-  /** The latest step, up to `step`, at which a shard was saved; undefined where it never was. */
-  async latest(shard: number, step: number): Promise<number | undefined> {
-    const steps = (await this.#files()).filter((file) => file.shard === shard && file.step <= step);
-    return steps.length === 0 ? undefined : Math.max(...steps.map((file) => file.step));
+  /** The latest step, up to `step`, at which this run has saved a shard; undefined where it never has. */
+  async latest(shard: number, step: number): Promise<Generation | undefined> {
+    const steps = (await this.#files())
+      .filter((file) => file.own && file.partial === undefined && file.shard === shard && file.step <= step)
+      .map((file) => file.step);
+    return steps.length === 0 ? undefined : { step: Math.max(...steps), run: this.run };
   }
 
-  /** Removes the files of steps for which `unneeded` holds, and what was left half written. */
-  async clean(unneeded: (step: number) => boolean): Promise<void> {
-    for (const file of await this.#files(true)) {
-      if (unneeded(file.step)) await rm(join(this.path, file.name), { force: true });
+  /** Removes what is of steps before `step`, and of other runs but the checkpoint that this one resumed. */
+  async clean(step: number, resumed: Generation | undefined): Promise<void> {
+    for (const file of await this.#files()) {
+      const isBase = file.run === resumed?.run.slice(0, 8) && file.step === resumed.step;
+      if (file.step >= step && (file.own || isBase)) continue;
+      // What another worker is writing at this moment.
+      if (file.own && file.partial !== undefined && file.step >= step) continue;
+      await rm(join(this.path, file.name), { force: true });
     }
   }
 
@@ -163,17 +169,20 @@ export class RunFolder {
     await writeHashed(this.path, name, format, content, `${name}.${this.#own}`, mayWrite);
   }
 
-  async #files(partial = false) {
+  async #files() {
     const names = await readdir(this.path).catch(() => []);
     return names.flatMap((name) => {
       const groups = named.exec(name)?.groups;
-      if (groups === undefined || (groups.partial !== undefined && !partial)) return [];
-      return [{ name, step: Number(groups.step), shard: groups.shard === undefined ? undefined : Number(groups.shard) }];
+      if (groups === undefined) return [];
+      const { shard, step, run, partial } = groups;
+      const own = run === this.run.slice(0, 8);
+      return [{ name, own, run, partial, step: Number(step), shard: shard === undefined ? undefined : Number(shard) }];
     });
   }
 }
 
-async function readMarker(folder: string): Promise<Marker | undefined> {
+/** The latest whole checkpoint in `folder`. @throws DataError where it is of another version */
+export async function readMarker(folder: string): Promise<Marker | undefined> {
   const path = join(folder, markerName);
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
@@ -196,9 +205,13 @@ async function readMarker(folder: string): Promise<Marker | undefined> {
 export const hasGeneration = (folder: string): boolean => existsSync(join(folder, markerName));
 
 /** The images of the checkpoint that a marker names, as one. */
-export async function loadImages(folder: RunFolder, { shards, step }: Marker): Promise<SyntheticParameters> {
+export async function loadImages(
+  folder: RunFolder,
+  shards: number,
+  generation: Generation,
+): Promise<SyntheticParameters> {
   const parts: SyntheticParameters[] = [];
-  for (let shard = 0; shard < shards; shard++) parts.push(await folder.loadShard(shard, step));
+  for (let shard = 0; shard < shards; shard++) parts.push(await folder.loadShard(shard, generation));
   return joined(parts);
 }
 

@@ -15,6 +15,8 @@ export const RunTerms = z.object({
   count: z.int().positive(),
   shards: z.int().positive(),
   steps: z.int().positive(),
+  /** The checkpoint that it resumes, by its step and the id of the run that wrote it. */
+  base: z.object({ step: z.int(), run: z.string() }).nullable(),
   /** Where the worker that began the run writes its result. */
   out: z.string(),
   /** ISO time at which it began, by that worker's clock. */

@@ -24,6 +24,8 @@ export interface RunRecord {
 export interface RunState extends RunRecord {
   readonly name: string;
   readonly workers: readonly (WorkerStatus & { readonly session: string; readonly owned: number })[];
+  /** The session that has each shard, alive or not. */
+  readonly owners: ReadonlyMap<number, string>;
   /** Shards that nobody who is alive has. */
   readonly unowned: number;
   /** Entries in the log. */
@@ -97,15 +99,15 @@ export async function readRun(connection: Connection, name: string): Promise<Run
   if (record.size === 0) return undefined;
   const known = recordOf(record, name);
   const status = pairs(statuses);
-  const ownerOf = [...pairs(owners).values()];
+  const ownerOf = new Map([...pairs(owners)].map(([shard, owner]) => [Number(shard), owner]));
   const workers = (alive as readonly Buffer[]).flatMap((session) => {
     const text = status.get(String(session));
     if (text === undefined) return [];
-    const owned = ownerOf.filter((owner) => owner === String(session)).length;
+    const owned = [...ownerOf.values()].filter((owner) => owner === String(session)).length;
     return [{ ...WorkerStatus.parse(JSON.parse(text)), session: String(session), owned }];
   });
   const owned = workers.reduce((sum, worker) => sum + worker.owned, 0);
-  return { ...known, name, workers, unowned: known.terms.shards - owned, logged };
+  return { ...known, name, workers, owners: ownerOf, unowned: known.terms.shards - owned, logged };
 }
 
 /** Names of the runs on a server. */
