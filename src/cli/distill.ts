@@ -87,7 +87,11 @@ export async function distill(data: string, options: DistillOptions, command: Co
 function machineOptions(): Option[] {
   const group = "Several machines:";
   return [
-    ownOption("--join <url>", "work on the run redis://HOST:PORT/RUN with others (docs/many-machines.md)", group),
+    ownOption(
+      "--join <url>",
+      "work on the run redis://HOST:PORT/RUN with others (docs/many-machines.md)",
+      group,
+    ),
     ownOption("--lease <s>", "seconds of silence after which a worker loses its shards", group)
       .argParser(number({ exclusiveMinimum: 0 }, false))
       .default(undefined, String(defaultLeaseSeconds)),

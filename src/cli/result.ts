@@ -1,7 +1,7 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
-import { withoutSecrets } from "../machines/address.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
+import { withoutSecrets } from "../machines/address.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { CommonOptions } from "./options.ts";
 import { printJson } from "./run.ts";

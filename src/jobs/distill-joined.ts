@@ -18,11 +18,7 @@ import type { DistillSummary } from "./summary.ts";
 export async function joinDistillation(
   run: Pick<JoinRequest, "place" | "identity" | "memoryBytes" | "checkpoints" | "out">,
   params: DistillParams,
-  {
-    address,
-    leaseSeconds = defaultLeaseSeconds,
-    patienceSeconds = defaultPatienceSeconds,
-  }: JoinParams,
+  { address, leaseSeconds = defaultLeaseSeconds, patienceSeconds = defaultPatienceSeconds }: JoinParams,
   context: JobContext,
 ): Promise<JoinedRun | undefined> {
   if (!(leaseSeconds > 0 && patienceSeconds >= 2 * leaseSeconds)) {
@@ -33,7 +29,11 @@ export async function joinDistillation(
   const { joinRun } = await import("../machines/join.ts");
   const { overwrite = false, resume = false, shardImages } = params;
   return joinRun(
-    { ...run, address: parseRunAddress(address, process.env), ...{ overwrite, resume, shardImages, leaseSeconds, patienceSeconds } },
+    {
+      ...run,
+      address: parseRunAddress(address, process.env),
+      ...{ overwrite, resume, shardImages, leaseSeconds, patienceSeconds },
+    },
     context,
   );
 }
@@ -61,5 +61,10 @@ export async function summaryOf(out: string, stages: readonly MeasuredStage[]): 
   const file = join(out, "manifest.json");
   const manifest = parseManifest(await readFile(file, "utf8"), file);
   const peakMemoryBytes = Math.max(...stages.map((stage) => stage.peakMemoryBytes));
-  return { out, manifest: { ...manifest, stages: [...stages] }, seconds: manifest.seconds ?? 0, peakMemoryBytes };
+  return {
+    out,
+    manifest: { ...manifest, stages: [...stages] },
+    seconds: manifest.seconds ?? 0,
+    peakMemoryBytes,
+  };
 }

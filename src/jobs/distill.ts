@@ -23,8 +23,8 @@ import { testMirror } from "../evaluate/mirror.ts";
 import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
-import { stageCollector } from "../memory.ts";
 import type { JoinedRun } from "../machines/join.ts";
+import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
 import { calibrate } from "../probe/calibration.ts";
@@ -96,11 +96,14 @@ async function distillTo(
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
     if (params.join) {
       const run = { place, identity, memoryBytes, checkpoints, out };
-      joined = await staged("steps of all workers", () => joinDistillation(run, params, params.join!, context));
+      joined = await staged("steps of all workers", () =>
+        joinDistillation(run, params, params.join!, context),
+      );
       if (joined === undefined) return await summaryOf(out, stages);
     }
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
-    const resumed = params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
+    const resumed =
+      params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
     const saved = joined?.saved ?? resumed;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };

@@ -31,9 +31,25 @@ import { FeatureLog } from "./feature-log.ts";
 import { JoinedImages, LogGap } from "./joined-images.ts";
 import { Keeper } from "./keeper.ts";
 import { Lanes } from "./lanes.ts";
-import { type Generation, hasGeneration, loadImages, RunFolder, readMarker, removeGenerations } from "./run-folder.ts";
+import {
+  type Generation,
+  hasGeneration,
+  loadImages,
+  RunFolder,
+  readMarker,
+  removeGenerations,
+} from "./run-folder.ts";
 import { protocol, type RunTerms, workerName } from "./run-record.ts";
-import { LeaseLost, openRun, type RunRecord, RunServer, type RunState, readRun, scriptCommand, textOf } from "./run-server.ts";
+import {
+  LeaseLost,
+  openRun,
+  type RunRecord,
+  RunServer,
+  type RunState,
+  readRun,
+  scriptCommand,
+  textOf,
+} from "./run-server.ts";
 import { Connection, ServerError } from "./server.ts";
 import { WorkerSession } from "./worker-session.ts";
 
@@ -98,7 +114,14 @@ export async function joinRun(request: JoinRequest, context: JobContext): Promis
     const last = { step: request.identity.config.steps, run: record.id };
     const reload = () => loadImages(worker.folder, shards, last);
     return {
-      saved: { state: end.state, parameters: await reload(), cut, reload, curve: end.curve, seconds: end.seconds },
+      saved: {
+        state: end.state,
+        parameters: await reload(),
+        cut,
+        reload,
+        curve: end.curve,
+        seconds: end.seconds,
+      },
       finish: () => worker.finish(),
       release: async () => {
         await worker.leaveQuietly();
@@ -146,9 +169,16 @@ async function begin(
   const count = place.source.classes.length * config.ipc;
   await place.encoder.release();
   const open = (cut: Partial<ShardCut> | undefined) =>
-    openShardWorkers(place.runtime, place.encoder, config, memoryBytes, { count, size, cut, helpersAlone: true });
+    openShardWorkers(place.runtime, place.encoder, config, memoryBytes, {
+      count,
+      size,
+      cut,
+      helpersAlone: true,
+    });
   const settled = begins ? marker?.cut : known.terms.cut;
-  let workers = await open(settled ?? (request.shardImages === undefined ? undefined : { batch: request.shardImages }));
+  let workers = await open(
+    settled ?? (request.shardImages === undefined ? undefined : { batch: request.shardImages }),
+  );
   const { batch, activations, chunks } = workers.setup.encoder.plan;
   const terms: RunTerms = {
     ...{ version, protocol, identity, count, out, steps: config.steps },
@@ -213,7 +243,11 @@ async function claimFolder(folder: string, run: string): Promise<void> {
 }
 
 /** @throws DataError unless the folder is the one that the run's first worker sees */
-async function requireFolder(folder: string, { id, terms }: RunRecord, address: ServerAddress): Promise<void> {
+async function requireFolder(
+  folder: string,
+  { id, terms }: RunRecord,
+  address: ServerAddress,
+): Promise<void> {
   const deadline = performance.now() + 10_000;
   do {
     if (String(await readOrEmpty(join(folder, runFile))).includes(id)) return;
@@ -417,7 +451,8 @@ class JoinedWorker {
   ): Promise<SyntheticParameters> {
     const { identity, place } = this.#request;
     const { config } = identity;
-    if (config.init === "noise") return noiseParameters(config.parametrization, count, size, config.seed, start);
+    if (config.init === "noise")
+      return noiseParameters(config.parametrization, count, size, config.seed, start);
     this.#whole ??= firstParameters(place, config, this.#record.terms.count, size);
     return partOf(await this.#whole, start, count);
   }
@@ -493,4 +528,8 @@ class JoinedWorker {
 }
 
 /** What a step changes of the state before it is sure to be done. */
-const scalars = ({ levels, adamSteps, sampler }: DistillState) => ({ levels, adamSteps, sampler: sampler.state });
+const scalars = ({ levels, adamSteps, sampler }: DistillState) => ({
+  levels,
+  adamSteps,
+  sampler: sampler.state,
+});

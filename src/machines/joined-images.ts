@@ -58,6 +58,15 @@ interface Done {
   readonly due: boolean;
 }
 
+/** Features that this worker has added to the log. */
+interface Published {
+  readonly step: number;
+  readonly levels: number;
+  readonly shard: number;
+  readonly due: boolean;
+  readonly features: Float32Array;
+}
+
 /** Milliseconds between two tries to take shards that nobody has. */
 const claimMilliseconds = 500;
 /** Bytes of what was done since the latest checkpoint, from which on another one is due. */
@@ -82,7 +91,7 @@ export class JoinedImages implements StepImages {
   /** What the step before came to, by its number. */
   #digest: { readonly step: number; readonly hex: string } | undefined;
   /** This worker's features of the latest two steps, should the server lose them. */
-  #published: { step: number; levels: number; shard: number; due: boolean; features: Float32Array }[] = [];
+  #published: Published[] = [];
   #restarts = 0;
   #saving: Promise<void> = Promise.resolve();
   #savesUnderWay = 0;
@@ -152,7 +161,8 @@ export class JoinedImages implements StepImages {
         await log.changed(claimMilliseconds / 2);
         this.#waited += (performance.now() - began) / 1000;
         const silent = await patience.check(step);
-        if (session.latest.generation > step && silent > 2) throw new LogGap(`others are beyond step ${step}`);
+        if (session.latest.generation > step && silent > 2)
+          throw new LogGap(`others are beyond step ${step}`);
         if (log.latestStep > step && silent > 2 * this.#parts.leaseSeconds)
           throw new LogGap(`the log lacks features of step ${step}`);
       } catch (error) {
@@ -320,7 +330,7 @@ export class JoinedImages implements StepImages {
     return lacking.length > 0;
   }
 
-  async #publish(one: (typeof this.#published)[number], again = false): Promise<void> {
+  async #publish(one: Published, again = false): Promise<void> {
     const { server, log } = this.#parts;
     const { step, levels, shard, due, features } = one;
     const bytes = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);

@@ -1,5 +1,5 @@
-import type { ShardHolder } from "../distill/shard-messages.ts";
 import type { ShardWorkers } from "../distill/open-images.ts";
+import type { ShardHolder } from "../distill/shard-messages.ts";
 import { ProcessError } from "../errors.ts";
 import { HelperLost } from "../helpers/helper-lost.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";

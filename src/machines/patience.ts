@@ -1,6 +1,6 @@
 import type { FeatureLog } from "./feature-log.ts";
 import { workerName } from "./run-record.ts";
-import { readRun, type RunServer } from "./run-server.ts";
+import { type RunServer, readRun } from "./run-server.ts";
 import { ServerError } from "./server.ts";
 
 interface Watched {
@@ -76,7 +76,10 @@ export class Patience {
   async #tooLong(step: number, silent: number): Promise<ServerError> {
     const { missing, workers } = await this.#owners();
     const who = workers.map(workerName).join(", ");
-    const what = missing.length === 0 ? "the checkpoint of all shards" : `the features of shard ${missing.slice(0, 8).join(", ")}`;
+    const what =
+      missing.length === 0
+        ? "the checkpoint of all shards"
+        : `the features of shard ${missing.slice(0, 8).join(", ")}`;
     return new ServerError(
       `Waited ${Math.round(silent)} s (patience) for ${what} in step ${step + 1}, which ${who === "" ? "nobody has" : `${who} should compute`}. ` +
         "See what that worker does, or give more memory so that others may take its shards; then start the same command again.",

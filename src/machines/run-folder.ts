@@ -60,7 +60,8 @@ export interface SavedState {
 const shardFile = (shard: number, step: number, run: string) =>
   `shard-${shard}-${step}-${run.slice(0, 8)}.safetensors`;
 const stateFile = (step: number, run: string) => `state-${step}-${run.slice(0, 8)}.safetensors`;
-const named = /^(?:shard-(?<shard>\d+)|state)-(?<step>\d+)-(?<run>[0-9a-f]{8})\.safetensors(?<partial>\..*)?$/;
+const named =
+  /^(?:shard-(?<shard>\d+)|state)-(?<step>\d+)-(?<run>[0-9a-f]{8})\.safetensors(?<partial>\..*)?$/;
 
 /** A checkpoint of all shards: its step, and the id of the run that wrote it. */
 export type Generation = Pick<Marker, "step" | "run">;
@@ -176,7 +177,16 @@ export class RunFolder {
       if (groups === undefined) return [];
       const { shard, step, run, partial } = groups;
       const own = run === this.run.slice(0, 8);
-      return [{ name, own, run, partial, step: Number(step), shard: shard === undefined ? undefined : Number(shard) }];
+      return [
+        {
+          name,
+          own,
+          run,
+          partial,
+          step: Number(step),
+          shard: shard === undefined ? undefined : Number(shard),
+        },
+      ];
     });
   }
 }
@@ -219,6 +229,9 @@ export async function loadImages(
 export async function removeGenerations(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   // The marker first: files without it are nobody's checkpoint.
-  for (const name of [markerName, ...names.filter((name) => named.test(name) || name.startsWith(`${markerName}.`))])
+  for (const name of [
+    markerName,
+    ...names.filter((name) => named.test(name) || name.startsWith(`${markerName}.`)),
+  ])
     await rm(join(folder, name), { force: true });
 }

@@ -115,7 +115,14 @@ export async function listRuns(connection: Connection): Promise<string[]> {
   const names: string[] = [];
   let cursor = "0";
   do {
-    const reply = await connection.command(["SCAN", cursor, "MATCH", `${keyPrefix}{*}:record`, "COUNT", 1000]);
+    const reply = await connection.command([
+      "SCAN",
+      cursor,
+      "MATCH",
+      `${keyPrefix}{*}:record`,
+      "COUNT",
+      1000,
+    ]);
     const [next, keys] = reply as readonly [Buffer, readonly Buffer[]];
     cursor = String(next);
     for (const key of keys) names.push(/\{(.*)\}/.exec(String(key))![1]!);

@@ -132,7 +132,8 @@ export class Connection {
   async #look(client: Client): Promise<void> {
     const info = async (section: string) =>
       String(await inTime(client.sendCommand(["INFO", section]), answerMilliseconds));
-    const field = (text: string, name: string) => new RegExp(`^${name}:(.*)\r?$`, "m").exec(text)?.[1]?.trim();
+    const field = (text: string, name: string) =>
+      new RegExp(`^${name}:(.*)\r?$`, "m").exec(text)?.[1]?.trim();
     const policy = field(await info("memory"), "maxmemory_policy");
     if (policy !== undefined && policy !== "noeviction") {
       throw new UsageError(
@@ -170,8 +171,9 @@ const asSent = (value: string | Uint8Array): string | Buffer =>
 function isRefusal(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
   return (
-    /^(WRONGPASS|NOAUTH|NOPERM|OOM|WRONGTYPE|ERR|NOPROTO|DENIED|READONLY|MISCONF|CROSSSLOT)\b/.test(error.message) &&
-    !/^ERR max number of clients/.test(error.message)
+    /^(WRONGPASS|NOAUTH|NOPERM|OOM|WRONGTYPE|ERR|NOPROTO|DENIED|READONLY|MISCONF|CROSSSLOT)\b/.test(
+      error.message,
+    ) && !/^ERR max number of clients/.test(error.message)
   );
 }
 
