@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { DataError } from "../errors.ts";
 import { formatCount } from "../format.ts";
-import { reportRuns, type RunReport } from "../machines/list.ts";
+import { type RunReport, reportRuns } from "../machines/list.ts";
 import { addCommonOptions, type CommonOptions, ownOption } from "./options.ts";
 import { number } from "./parse.ts";
 import { printJson } from "./run.ts";
@@ -17,7 +17,8 @@ async function showRuns(address: string, options: RunsOptions): Promise<void> {
     printJson(runs);
     return;
   }
-  if (runs.length === 0) throw new DataError("The server knows no such run. It forgets runs that ended a day ago.");
+  if (runs.length === 0)
+    throw new DataError("The server knows no such run. It forgets runs that ended a day ago.");
   process.stdout.write(`${runs.map(inWords).join("\n")}`);
 }
 
