@@ -67,7 +67,7 @@ ${table(
     e.family,
     `${e.featureSize}`,
     `${e.input} px`,
-    e.licence,
+    e.license,
     e.hub === undefined ? "the package" : `[${e.hub}](https://huggingface.co/${e.hub})`,
   ]),
 )}

@@ -8,8 +8,8 @@ import type { AdamBlock } from "../synthetic/adam.ts";
 
 /** Numbers with what is said of them. */
 export interface HashedArrays {
-  /** As JSON. */
-  readonly meta: unknown;
+  /** JSON. */
+  readonly text: string;
   readonly arrays: ReadonlyMap<string, Float32Array>;
 }
 
@@ -33,11 +33,10 @@ export async function writeHashed(
   folder: string,
   name: string,
   format: string,
-  { meta, arrays }: HashedArrays,
+  { text, arrays }: HashedArrays,
   temporary = `${name}.tmp`,
   mayWrite: () => Promise<boolean> = async () => true,
 ): Promise<void> {
-  const text = JSON.stringify(meta);
   const hash = createHash("sha256").update(text);
   const tensors = [...arrays].map(([name, data]): TensorToWrite => {
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
@@ -99,7 +98,7 @@ export async function readHashed(path: string, format: string): Promise<HashedAr
       arrays.set(name, values);
     }
     if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
-    return { meta: JSON.parse(text), arrays };
+    return { text, arrays };
   } finally {
     await file.close();
   }

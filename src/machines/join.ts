@@ -4,17 +4,12 @@ import { join } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireWritableOut } from "../artifact/out-folder.ts";
 import type { JobContext } from "../context.ts";
-import {
-  describeMismatch,
-  type RunIdentity,
-  removeCheckpoint,
-  requireNoCheckpoint,
-  requireSameRun,
-  type ShardCut,
-} from "../distill/checkpoint.ts";
+import { removeCheckpoint, requireNoCheckpoint, requireSameRun } from "../distill/checkpoint.ts";
 import { createStep } from "../distill/create-step.ts";
+import type { ShardWorkers } from "../distill/images-in-process.ts";
 import { initialState } from "../distill/loop.ts";
-import { openShardWorkers, type ShardWorkers } from "../distill/open-images.ts";
+import { openShardWorkers } from "../distill/open-images.ts";
+import { describeMismatch, type RunIdentity, type ShardCut } from "../distill/run-state.ts";
 import { shareOut } from "../distill/sharded-images.ts";
 import type { DistillState } from "../distill/state.ts";
 import { firstParameters, runSteps, type SavedRun } from "../distill/synthesize.ts";
@@ -24,6 +19,7 @@ import { BatchSampler } from "../features/batch-sampler.ts";
 import type { RunContext } from "../features/run-context.ts";
 import { makeFolders, onDisk, readOrEmpty, replaceFile } from "../files/disk.ts";
 import { formatMany } from "../format.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { levelCount, noiseParameters, partOf, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { version } from "../version.ts";
 import type { ServerAddress } from "./address.ts";
@@ -344,6 +340,8 @@ class JoinedWorker {
     const images = this.#images!;
     const context = this.#told();
     const { parts, release } = await createStep({
+      // As many threads as every other worker has: products are the same then.
+      runtime: nodeRuntime({ threads: 1 }),
       config,
       classes: place.source.classes.length,
       real: place.train,

@@ -1,4 +1,4 @@
-import type { ShardWorkers } from "../distill/open-images.ts";
+import type { ShardWorkers } from "../distill/images-in-process.ts";
 import type { ShardHolder } from "../distill/shard-messages.ts";
 import { ProcessError } from "../errors.ts";
 import { HelperLost } from "../helpers/helper-lost.ts";

@@ -4,8 +4,8 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
-import { RunIdentity, ShardCut } from "../distill/checkpoint.ts";
 import { blockArrays, blockOf, readHashed, writeHashed } from "../distill/checkpoint-file.ts";
+import { RunIdentity, ShardCut } from "../distill/run-state.ts";
 import type { DistillState } from "../distill/state.ts";
 import { DataError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
@@ -104,7 +104,7 @@ export class RunFolder {
     const { levels, ...rest } = parameters;
     const meta: z.infer<typeof ShardMeta> = { step, ...rest, sides: levels.map(({ side }) => side) };
     const arrays = new Map(levels.flatMap((level) => blockArrays(`level/${level.side}`, level)));
-    await this.#write(shardFile(shard, step, this.run), { meta, arrays }, mayWrite);
+    await this.#write(shardFile(shard, step, this.run), { text: JSON.stringify(meta), arrays }, mayWrite);
   }
 
   async saveState({ state, curve, seconds }: SavedState, mayWrite: () => Promise<boolean>): Promise<void> {
@@ -116,12 +116,12 @@ export class RunFolder {
     };
     const arrays = new Map([...blockArrays("labels", state.labels), ...blockArrays("logTau", state.logTau)]);
     if (state.targets) arrays.set("targets", state.targets);
-    await this.#write(stateFile(step, this.run), { meta, arrays }, mayWrite);
+    await this.#write(stateFile(step, this.run), { text: JSON.stringify(meta), arrays }, mayWrite);
   }
 
   async loadState({ step, run }: Generation): Promise<SavedState> {
-    const { meta, arrays } = await readHashed(join(this.path, stateFile(step, run)), format);
-    const { curve, seconds, sampler, ...rest } = StateMeta.parse(meta);
+    const { text, arrays } = await readHashed(join(this.path, stateFile(step, run)), format);
+    const { curve, seconds, sampler, ...rest } = StateMeta.parse(JSON.parse(text));
     const state: DistillState = {
       ...rest,
       sampler: BatchSampler.from(sampler),
@@ -133,8 +133,8 @@ export class RunFolder {
   }
 
   async loadShard(shard: number, { step, run }: Generation): Promise<SyntheticParameters> {
-    const { meta, arrays } = await readHashed(join(this.path, shardFile(shard, step, run)), format);
-    const { sides, step: _, ...rest } = ShardMeta.parse(meta);
+    const { text, arrays } = await readHashed(join(this.path, shardFile(shard, step, run)), format);
+    const { sides, step: _, ...rest } = ShardMeta.parse(JSON.parse(text));
     return { ...rest, levels: sides.map((side) => ({ side, ...blockOf(arrays, `level/${side}`) })) };
   }
 

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { RunIdentity, ShardCut } from "../distill/checkpoint.ts";
+import { RunIdentity, ShardCut } from "../distill/run-state.ts";
 
 /** Raised when workers of different versions could not work on one run. */
 export const protocol = "1";

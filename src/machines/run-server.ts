@@ -159,8 +159,9 @@ export class RunServer {
 
   /** Begins a session, under a name that no other has had: what an older one of this worker held is not its any more. */
   async begin(status: WorkerStatus): Promise<string> {
+    const before = this.#session ?? "";
     this.#session = randomUUID();
-    await this.#call("begin", this.#leaseMilliseconds, JSON.stringify(status));
+    await this.#call("begin", this.#leaseMilliseconds, JSON.stringify(status), before);
     return this.#session;
   }
 

@@ -54,8 +54,9 @@ export const scripts = {
     redis.call('DEL', unpack(KEYS))
     return 'ok'`,
 
-  /** Begins a session: lease in milliseconds, status. */
+  /** Begins a session: lease in milliseconds, status, the session of this worker that it replaces. */
   begin: `${fenced}
+    if ARGV[5] ~= '' then forget(ARGV[5]) end
     redis.call('ZADD', sessions, now + tonumber(ARGV[3]), me)
     redis.call('HSET', workers, me, ARGV[4])
     return 'ok'`,
