@@ -16,7 +16,9 @@ describe("the address of a run", () => {
     expect(parseAddress("redis://node1/a", variables)).toMatchObject({ username: "ann", password: "secret" });
     const given = parseAddress("redis://bob:p%40ss@node1/a", variables);
     expect(given).toMatchObject({ username: "bob", password: "p@ss", shown: "redis://node1/a" });
-    expect(withoutSecrets("--join redis://bob:p%40ss@node1/a --out d")).toBe("--join redis://node1/a --out d");
+    expect(withoutSecrets("--join redis://bob:p%40ss@node1/a --out d")).toBe(
+      "--join redis://node1/a --out d",
+    );
   });
 
   it.each([

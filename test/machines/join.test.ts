@@ -30,7 +30,10 @@ describe.skipIf(noServer !== undefined)(
       await until("the first steps", () => stepOf(cli, "a") >= 3);
       const url = `redis://default:${password}@127.0.0.1:${redis.port}/a`;
       const late = fixture.worker(redis.port, "a", { more: ["--join", url] });
-      await until("a second worker with shards", () => /[1-9]\d* of 6 shards here/.test(late.printed()) || stepOf(cli, "a") >= 20);
+      await until(
+        "a second worker with shards",
+        () => /[1-9]\d* of 6 shards here/.test(late.printed()) || stepOf(cli, "a") >= 20,
+      );
       expect(shownOf(late.child.pid!)).not.toContain(password);
       first.signal("SIGKILL");
       expect((await first.ended).code).toBe(null);
