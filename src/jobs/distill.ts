@@ -24,6 +24,7 @@ import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import type { JoinedRun } from "../machines/join.ts";
+import { loadGeneration, removeGenerations, requireNoGeneration } from "../machines/run-folder.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
@@ -57,7 +58,10 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const lock = await lockCheckpoints(checkpoints);
   try {
     await requireWritableOut(out, mayReplace(params));
-    if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
+    if (!mayReplace(params)) {
+      requireNoCheckpoint(checkpoints);
+      requireNoGeneration(checkpoints);
+    }
     return await distillTo(out, checkpoints, config, params, context);
   } finally {
     await lock.release();
@@ -120,6 +124,8 @@ async function distillTo(
             const { state, cut } = synthesis;
             const seconds = distillSeconds + (performance.now() - began) / 1000;
             await saveCheckpoint(checkpoints, { identity, state, parameters, cut, curve, seconds });
+            // What was resumed from workers of several machines is behind this now.
+            await removeGenerations(checkpoints);
             return reload;
           });
         try {
@@ -196,6 +202,7 @@ async function distillTo(
         ),
       );
       await removeCheckpoint(checkpoints);
+      if (!joined) await removeGenerations(checkpoints);
       await joined?.finish();
       return {
         out,
@@ -259,7 +266,8 @@ function requireLearns(
 }
 
 async function resumable(folder: string, identity: RunIdentity) {
-  const saved = await loadCheckpoint(folder);
+  // What several workers left can be finished by one.
+  const saved = (await loadCheckpoint(folder)) ?? (await loadGeneration(folder));
   if (saved === undefined) {
     throw new DataError(
       `There is no checkpoint in ${folder}. Start without \`resume: true\`, or name the \`out\` of the stopped run.`,

@@ -1,10 +1,15 @@
 import { existsSync } from "node:fs";
-import { rm, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireWritableOut } from "../artifact/out-folder.ts";
 import type { JobContext } from "../context.ts";
-import { removeCheckpoint, requireNoCheckpoint, requireSameRun } from "../distill/checkpoint.ts";
+import {
+  loadCheckpoint,
+  removeCheckpoint,
+  requireNoCheckpoint,
+  requireSameRun,
+} from "../distill/checkpoint.ts";
 import { createStep } from "../distill/create-step.ts";
 import type { ShardWorkers } from "../distill/images-in-process.ts";
 import { initialState } from "../distill/loop.ts";
@@ -29,11 +34,14 @@ import { Keeper } from "./keeper.ts";
 import { Lanes } from "./lanes.ts";
 import {
   type Generation,
-  hasGeneration,
   loadImages,
+  type Marker,
   RunFolder,
   readMarker,
   removeGenerations,
+  requireNoGeneration,
+  runFile,
+  shareCheckpoint,
 } from "./run-folder.ts";
 import { protocol, type RunTerms, workerName } from "./run-record.ts";
 import {
@@ -80,7 +88,6 @@ export interface JoinedRun {
 
 /** Seconds between two checkpoints. */
 const checkpointSeconds = 15;
-const runFile = "run.json";
 
 /**
  * Takes part in a run of many workers, which is begun where the server knows none of this name, until its last step is
@@ -159,7 +166,7 @@ async function begin(
     const removed = await connection.command(scriptCommand("remove", address.run, known.id, ""));
     if (textOf(removed) === "busy") throw isBusy(address);
   }
-  const marker = begins && resume ? await readMarker(checkpoints) : undefined;
+  const marker = begins && resume ? await resumable(checkpoints) : undefined;
   if (marker) requireSameRun(marker.identity, identity, checkpoints);
   const [size] = place.encoder.preprocessing.crop;
   const count = place.source.classes.length * config.ipc;
@@ -202,13 +209,17 @@ async function begin(
   }
 }
 
+/** The checkpoint that workers left, or one run alone; undefined without any. */
+async function resumable(folder: string): Promise<Marker | undefined> {
+  const marker = await readMarker(folder);
+  if (marker) return marker;
+  const alone = await loadCheckpoint(folder);
+  return alone && shareCheckpoint(folder, alone);
+}
+
 function requireNone(checkpoints: string): void {
   requireNoCheckpoint(checkpoints);
-  if (!hasGeneration(checkpoints)) return;
-  throw new UsageError(
-    `A run that was stopped left its checkpoint in ${checkpoints}. Resume it with \`resume: true\`, ` +
-      "or start again and replace it with `overwrite: true`.",
-  );
+  requireNoGeneration(checkpoints);
 }
 
 const isBusy = (address: ServerAddress): UsageError =>
@@ -494,7 +505,6 @@ class JoinedWorker {
     await this.#server.finish();
     await removeGenerations(checkpoints);
     await removeCheckpoint(checkpoints);
-    await rm(join(checkpoints, runFile), { force: true });
     await rmdir(checkpoints).catch(() => {});
   }
 

@@ -5,17 +5,20 @@ import { join } from "node:path";
 import * as z from "zod";
 import { CurvePoint } from "../artifact/manifest.ts";
 import { blockArrays, blockOf, readHashed, writeHashed } from "../distill/checkpoint-file.ts";
-import { RunIdentity, ShardCut } from "../distill/run-state.ts";
+import { type Checkpoint, RunIdentity, ShardCut } from "../distill/run-state.ts";
+import { shareOut } from "../distill/sharded-images.ts";
 import type { DistillState } from "../distill/state.ts";
-import { DataError } from "../errors.ts";
+import { DataError, UsageError } from "../errors.ts";
 import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
 import { makeFolders, onDisk, replaceFile } from "../files/disk.ts";
-import { joined, type SyntheticParameters } from "../synthetic/parameters.ts";
+import { joined, partOf, type SyntheticParameters } from "../synthetic/parameters.ts";
 
 /** Raised when files are laid out otherwise, or a step computes something else from the same state. */
 const format = "machines-1";
 
 const markerName = "generation.json";
+/** By which workers know that they see the same folder. */
+export const runFile = "run.json";
 
 /** The latest checkpoint that is whole. */
 const Marker = z.object({
@@ -211,8 +214,14 @@ export async function readMarker(folder: string): Promise<Marker | undefined> {
   );
 }
 
-/** Whether a run of many workers has left a checkpoint in `folder`. */
-export const hasGeneration = (folder: string): boolean => existsSync(join(folder, markerName));
+/** Throws UsageError for a checkpoint that a run would write over without having been told to. */
+export function requireNoGeneration(folder: string): void {
+  if (!existsSync(join(folder, markerName))) return;
+  throw new UsageError(
+    `A run of several workers that was stopped left its checkpoint in ${folder}. Resume it with \`resume: true\`, ` +
+      "or start again and replace it with `overwrite: true`.",
+  );
+}
 
 /** The images of the checkpoint that a marker names, as one. */
 export async function loadImages(
@@ -225,12 +234,41 @@ export async function loadImages(
   return joined(parts);
 }
 
+/** The latest whole checkpoint in `folder` as that of a run alone; undefined without one. */
+export async function loadGeneration(folder: string): Promise<Checkpoint | undefined> {
+  const marker = await readMarker(folder);
+  if (marker === undefined) return undefined;
+  const files = new RunFolder(folder, marker.run);
+  const { identity, cut, shards } = marker;
+  return {
+    identity,
+    cut,
+    ...(await files.loadState(marker)),
+    parameters: await loadImages(files, shards, marker),
+  };
+}
+
+/** Writes the checkpoint of a run alone as one of many workers, from which they continue. */
+export async function shareCheckpoint(folder: string, checkpoint: Checkpoint): Promise<Marker> {
+  const { identity, state, parameters, cut, curve, seconds } = checkpoint;
+  const files = new RunFolder(folder, randomUUID());
+  const places = shareOut(parameters.count, cut.batch, 1);
+  const mayWrite = async () => true;
+  for (const [shard, { start, count }] of places.entries())
+    await files.saveShard(shard, state.step, partOf(parameters, start, count), mayWrite);
+  await files.saveState({ state, curve, seconds }, mayWrite);
+  const marker = { identity, cut, shards: places.length, step: state.step };
+  await files.mark(marker);
+  return { format, run: files.run, ...marker };
+}
+
 /** Removes the checkpoints of a run of many workers. */
 export async function removeGenerations(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   // The marker first: files without it are nobody's checkpoint.
   for (const name of [
     markerName,
+    runFile,
     ...names.filter((name) => named.test(name) || name.startsWith(`${markerName}.`)),
   ])
     await rm(join(folder, name), { force: true });
