@@ -33,14 +33,14 @@ const images = {
   release: async () => {},
 };
 const runtime = nodeRuntime({ threads: 1 });
-const { parts, release } = await createStep({ runtime, config, classes: m, real, images });
+const { parts, release } = await createStep({ runtime, config, classes: m, real: [real], images });
 const state = initialState(config, m, real.count, { levels: [], adamSteps: 0 });
 const features = Float32Array.from({ length: m * d }, () => random.normal());
 const times: number[] = [];
 for (let step = 0; step <= steps; step++) {
   const indices = state.sampler.next();
   const start = performance.now();
-  await evaluateObjective(parts, state, features, indices);
+  await evaluateObjective(parts, 0, state, features, indices);
   times.push(performance.now() - start);
 }
 await release();

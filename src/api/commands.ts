@@ -179,6 +179,7 @@ const distillKeys: KeysOf<DistillParams> = {
   resume: true,
   shardImages: true,
   join: true,
+  others: true,
 };
 const baselineKeys: KeysOf<BaselineParams> = { ...commonKeys, kind: true, of: true };
 

@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
-import { type ChunkPlan, planChunks } from "../encoder/chunks.ts";
+import { join } from "node:path";
+import { type ChunkPlan, planEncoders } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
+import { makeFolders } from "../files/disk.ts";
 import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
 import { derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
@@ -9,6 +11,7 @@ import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import {
+  featureSizeOf,
   type ImagesStart,
   imagesInProcess,
   type OpenImages,
@@ -27,23 +30,22 @@ import { viewCount } from "./views.ts";
 const helperBytes = 80 * 2 ** 20;
 
 /**
- * Opens the images of a run: shared out among this process and helpers, one for each of the runtime's threads as far
+ * Opens the images of a run, which the encoders see resized where they take another size: shared out among this process and helpers, one for each of the runtime's threads as far
  * as `memoryBytes` allow; on a device, in this process.
  */
 export async function openImages(
   runtime: Runtime,
-  encoder: Encoder,
+  encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   if (runtime.device !== "cpu") {
-    return imagesInProcess(runtime, encoder, config, memoryBytes, { parameters, reload, cut });
+    return imagesInProcess(runtime, encoders, config, memoryBytes, { parameters, reload, cut });
   }
   const { count, size } = parameters;
-  const workers = await openShardWorkers(runtime, encoder, config, memoryBytes, { count, size, cut });
-  const { setup, featureSize, holders, release } = workers;
-  const { plan } = setup.encoder;
+  const workers = await openShardWorkers(runtime, encoders, config, memoryBytes, { count, size, cut });
+  const { setup, plan, featureSize, holders, release } = workers;
   try {
     const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
     return { images: releasing(images, release), plan, processes: Math.min(holders.length, plan.chunks) };
@@ -56,33 +58,38 @@ export async function openImages(
 /** Cuts the images of a run into shards and makes ready whoever may hold them. */
 export async function openShardWorkers(
   runtime: Runtime,
-  encoder: Encoder,
+  encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
   demand: ShardDemand,
 ): Promise<ShardWorkers> {
   const { count, size, cut, helpersAlone = false } = demand;
-  if (runtime.device !== "cpu") return workerInProcess(runtime, encoder, config, memoryBytes, demand);
-  const { featureSize } = encoder;
-  const id = encoder.provenance.id;
-  const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
+  if (runtime.device !== "cpu") return workerInProcess(runtime, encoders, config, memoryBytes, demand);
+  const views = viewCount(config);
+  const bytes = Math.max(...encoders.map(({ bytesPerImage }) => bytesPerImage));
+  const ideal = imagesACall({ device: "cpu", threads: 1 }, bytes);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
-  const given = { ...cut, batch };
-  const { plan, derived } = await planChunks(runtime, encoder, count, viewCount(config), memoryBytes, given);
-  const graphs = await derivativeGraphs(runtime, derived, plan.activations);
-  const { path: folder, remove } = await temporaryFolder("graphs");
+  const given = { ...cut, batch, side: size };
+  const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+  const { path, remove } = await temporaryFolder("graphs");
   try {
-    await storeDerivative(folder, graphs);
+    const stored: ShardSetup["encoders"][number][] = [];
+    for (const [k, { encoder, plan: own, derived }] of planned.entries()) {
+      const folder = join(path, String(k));
+      await makeFolders(folder);
+      await storeDerivative(folder, await derivativeGraphs(runtime, derived, plan.activations));
+      stored.push({ folder, plan: own, id: encoder.provenance.id });
+    }
+    const setup: ShardSetup = { config, size, encoders: stored };
+    const processes = processCount(runtime.threads, plan, memoryBytes);
+    const holders = Array.from({ length: processes }, (_, k) =>
+      k === 0 && !helpersAlone ? () => new ShardHost(openShardParts) : helperHolder,
+    );
+    return { setup, plan, featureSize: featureSizeOf(encoders), holders, release: remove };
   } catch (error) {
     await remove();
     throw error;
   }
-  const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
-  const processes = processCount(runtime.threads, plan, memoryBytes);
-  const holders = Array.from({ length: processes }, (_, k) =>
-    k === 0 && !helpersAlone ? () => new ShardHost(openShardParts) : helperHolder,
-  );
-  return { setup, featureSize, holders, release: remove };
 }
 
 /**

@@ -66,7 +66,7 @@ export class ShardHost implements ShardHolder {
       this.#shards.set(place, new Shard(parts, place, parameters));
   }
 
-  /** One after the other: they share the encoder. */
+  /** One after the other: they share the encoders. */
   async #each<T>(
     work: (shard: Shard, index: number) => Promise<T>,
     places: readonly number[] = [...this.#shards.keys()],
@@ -80,6 +80,6 @@ export class ShardHost implements ShardHolder {
     await this.#queue;
     const parts = this.#parts;
     this.#parts = undefined;
-    for (const part of [parts?.encoder, parts?.renderer, parts?.augmenter]) await part?.release();
+    for (const part of [...(parts?.encoders ?? []), parts?.renderer, parts?.augmenter]) await part?.release();
   }
 }

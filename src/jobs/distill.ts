@@ -16,20 +16,16 @@ import {
 import { syntheticLabels } from "../distill/loop.ts";
 import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
-import { featureName } from "../encoder/encoder.ts";
+import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { testMirror } from "../evaluate/mirror.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
-import type { Edit } from "../images/edits.ts";
 import type { JoinedRun } from "../machines/join.ts";
 import { loadGeneration, removeGenerations, requireNoGeneration } from "../machines/run-folder.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
-import { calibrate } from "../probe/calibration.ts";
-import { fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { matrix } from "../probe/matrix.ts";
@@ -37,7 +33,9 @@ import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import { inTurn, joinDistillation, summaryOf } from "./distill-joined.ts";
+import { openOthers } from "./other-encoders.ts";
 import type { DistillParams } from "./params.ts";
+import { probeEncoders } from "./probed-encoders.ts";
 import type { DistillSummary } from "./summary.ts";
 
 /** Seconds between two checkpoints. */
@@ -79,40 +77,46 @@ async function distillTo(
 ): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
-  const place = await staged("features of the real images", () =>
-    inTurn(params.join, context, () =>
-      openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
-    ),
-  );
+  const places: RunContext[] = [];
   let joined: JoinedRun | undefined;
+  const open = async () => {
+    for (const place of places.splice(0)) await place.release();
+    const first = await openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true });
+    places.push(first);
+    places.push(...(await openOthers(params, first, context)));
+    return first;
+  };
   try {
-    const { source, encoder, train, test, gemm } = place;
+    const place = await staged("features of the real images", () => inTurn(params.join, context, open));
+    const { source, test } = place;
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
     const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
       config,
-      encoder: encoder.provenance.sha256,
-      feature: featureName(encoder),
-      preprocessing: encoder.preprocessing,
+      ...identityOf(place.encoder),
       data: fingerprints.train,
+      ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
+
+    const reload = async () => (await resumable(checkpoints, identity)).parameters;
     if (params.join) {
-      const run = { place, identity, memoryBytes, checkpoints, out };
+      const run = { places, identity, memoryBytes, checkpoints, out };
       joined = await staged("steps of all workers", () =>
         joinDistillation(run, params, params.join!, context),
       );
       if (joined === undefined) return await summaryOf(out, stages);
     }
-    const reload = async () => (await resumable(checkpoints, identity)).parameters;
     const resumed =
       params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
     const saved = joined?.saved ?? resumed;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
-    const synthesis = await startSynthesis(place, config, memoryBytes, context, saved, cut);
+    const synthesis = await startSynthesis(
+      ...([place, config, memoryBytes, context, saved, places.slice(1), cut] as const),
+    );
     const { images } = synthesis.parts;
     try {
       let distillSeconds = saved?.seconds ?? 0;
@@ -149,25 +153,9 @@ async function distillTo(
         distillSeconds += (performance.now() - began) / 1000;
       });
 
-      const [map] = synthesis.parts.maps;
       const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
-      const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
-      const calibration = await staged("calibration", () => calibrate(probe, train, new Int32Array(0), gemm));
-      const compared =
-        params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
-      const edited =
-        params.edits === false
-          ? undefined
-          : {
-              featuresOf: (edit: Edit) => images.editedFeatures(edit),
-              labels,
-              mirror: config.mirror ?? true,
-            };
-      const evaluation =
-        test &&
-        (await staged("evaluation", () =>
-          evaluateRun(probe, calibration, test, place, compared, edited, context),
-        ));
+      const probed = await probeEncoders(synthesis, places, labels, params, staged, context);
+      const [{ probe, calibration, evaluation }] = probed;
 
       const { levels } = await images.parameters();
       const manifest = await staged("artifact", () =>
@@ -185,6 +173,7 @@ async function distillTo(
               tau: Math.exp(synthesis.state.logTau.values[0]),
               stages,
               ...evaluation,
+              others: probed.slice(1),
               seconds: distillSeconds,
               fingerprints,
             }),
@@ -193,17 +182,19 @@ async function distillTo(
             softLabels: synthesis.state.labels.values,
             levels,
             probe,
+            otherProbes: probed.slice(1).map((other) => other.probe),
             curve,
           },
           {
-            overwrite: mayReplace(params),
+            // A worker may have ended right after it had written the result of the same run.
+            overwrite: mayReplace(params) || joined !== undefined,
             goOn: "run it again with `resume: true`: the checkpoint is kept",
           },
         ),
       );
       await removeCheckpoint(checkpoints);
-      if (!joined) await removeGenerations(checkpoints);
-      await joined?.finish();
+      if (joined) await joined.finish();
+      else await removeGenerations(checkpoints);
       return {
         out,
         manifest: { ...manifest, stages },
@@ -215,9 +206,16 @@ async function distillTo(
     }
   } finally {
     await joined?.release();
-    await place.release();
+    for (const place of places) await place.release();
   }
 }
+
+/** What a checkpoint knows an encoder by. */
+const identityOf = (encoder: Encoder) => ({
+  encoder: encoder.provenance.sha256,
+  feature: featureName(encoder),
+  preprocessing: encoder.preprocessing,
+});
 
 /** The configuration with whether mirrored images keep their class, which the real images show where nothing is said. */
 export async function withMirror(

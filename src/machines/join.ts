@@ -60,7 +60,8 @@ import { WorkerSession } from "./worker-session.ts";
 /** How a worker takes part in a run. */
 export interface JoinRequest {
   readonly address: ServerAddress & { readonly run: string };
-  readonly place: RunContext;
+  /** Of each encoder; the images have the size of the first. */
+  readonly places: readonly RunContext[];
   readonly identity: RunIdentity;
   /** For intermediates. */
   readonly memoryBytes: number;
@@ -149,7 +150,8 @@ async function begin(
   request: JoinRequest,
   known: RunState | undefined,
 ): Promise<Begun | undefined> {
-  const { address, place, identity, memoryBytes, checkpoints, out, resume, overwrite } = request;
+  const { address, places, identity, memoryBytes, checkpoints, out, resume, overwrite } = request;
+  const [place] = places;
   const { config } = identity;
   if (known?.state === "finished") {
     const same = describeMismatch(known.terms.identity, identity) === undefined;
@@ -170,9 +172,10 @@ async function begin(
   if (marker) requireSameRun(marker.identity, identity, checkpoints);
   const [size] = place.encoder.preprocessing.crop;
   const count = place.source.classes.length * config.ipc;
-  await place.encoder.release();
+  const encoders = places.map(({ encoder }) => encoder);
+  for (const encoder of encoders) await encoder.release();
   const open = (cut: Partial<ShardCut> | undefined) =>
-    openShardWorkers(place.runtime, place.encoder, config, memoryBytes, {
+    openShardWorkers(place.runtime, encoders, config, memoryBytes, {
       count,
       size,
       cut,
@@ -182,7 +185,7 @@ async function begin(
   let workers = await open(
     settled ?? (request.shardImages === undefined ? undefined : { batch: request.shardImages }),
   );
-  const { batch, activations, chunks } = workers.setup.encoder.plan;
+  const { batch, activations, chunks } = workers.plan;
   const terms: RunTerms = {
     ...{ version, protocol, identity, count, out, steps: config.steps },
     cut: { batch, activations },
@@ -308,14 +311,14 @@ class JoinedWorker {
   }
 
   async open(workers: ShardWorkers): Promise<void> {
-    const { address, identity, leaseSeconds, patienceSeconds, memoryBytes, place } = this.#request;
+    const { address, identity, leaseSeconds, patienceSeconds, memoryBytes, places } = this.#request;
     const { config } = identity;
     const { count, shards: shardCount, cut } = this.#record.terms;
-    const { featureSize, setup } = workers;
+    const { featureSize, setup, plan } = workers;
     this.#batch = cut.batch;
     const shards = shareOut(count, cut.batch, 1);
     const views = viewCount(config);
-    const { callBytes } = setup.encoder.plan;
+    const { callBytes } = plan;
     const capacity =
       cut.activations === "save" ? Math.max(1, Math.floor(memoryBytes / (callBytes * views))) : shards.length;
     const lanes = await Lanes.open(workers, shardCount);
@@ -340,13 +343,14 @@ class JoinedWorker {
     this.#context.note(
       `Run ${address.shown}: ${formatMany(count, "synthetic image")} of ${setup.size} px in ${formatMany(shardCount, "shard")} of ` +
         `${cut.batch}; this worker has ${processes === 1 ? "one process" : `${processes} processes`} and room for ` +
-        `${capacity >= shardCount ? "all of them" : formatMany(capacity, "shard")}, ${place.runtime.device}.`,
+        `${capacity >= shardCount ? "all of them" : formatMany(capacity, "shard")}, ${places[0].runtime.device}.`,
     );
   }
 
   /** Takes part until the last step is done and saved. */
   async run(): Promise<RunEnd> {
-    const { identity, place } = this.#request;
+    const { identity, places } = this.#request;
+    const [place] = places;
     const { config } = identity;
     const images = this.#images!;
     const context = this.#told();
@@ -355,7 +359,7 @@ class JoinedWorker {
       runtime: nodeRuntime({ threads: 1 }),
       config,
       classes: place.source.classes.length,
-      real: place.train,
+      real: places.map(({ train }) => train),
       images,
       choice: { signal: context.signal },
     });
@@ -442,7 +446,8 @@ class JoinedWorker {
 
   /** The latest checkpoint, or the start. */
   async #from(): Promise<RunEnd> {
-    const { identity, place, checkpoints } = this.#request;
+    const { identity, places, checkpoints } = this.#request;
+    const [place] = places;
     const marker = await readMarker(checkpoints);
     const own = marker?.run === this.#record.id ? marker : undefined;
     const generation = own ?? this.#base;
@@ -458,7 +463,8 @@ class JoinedWorker {
     { start, count }: { readonly start: number; readonly count: number },
     size: number,
   ): Promise<SyntheticParameters> {
-    const { identity, place } = this.#request;
+    const { identity, places } = this.#request;
+    const [place] = places;
     const { config } = identity;
     if (config.init === "noise")
       return noiseParameters(config.parametrization, count, size, config.seed, start);

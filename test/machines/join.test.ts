@@ -51,7 +51,7 @@ describe.skipIf(noServer !== undefined)(
       await until("the first steps", () => stepOf(redis.cli, "b") >= 1);
       const other = fixture.worker(redis.port, "b", { more: ["--seed", "5"] });
       const { code, stderr } = await other.ended;
-      expect(code).toBe(2);
+      expect(code, stderr).toBe(2);
       expect(stderr).toMatch(/What differs: seed \(0 then, 5 now\)/);
       const report = await fixture.report(redis.port, "b");
       expect(report).toMatchObject({ name: "b", steps: 40, images: 12, shards: 6 });
