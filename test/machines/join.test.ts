@@ -47,16 +47,21 @@ describe.skipIf(noServer !== undefined)(
     });
 
     it("refuses a worker with other settings, naming them, and reports the run", async () => {
-      const one = fixture.worker(redis.port, "b");
+      const one = fixture.worker(redis.port, "b", { lease: 300, patience: 600 });
       await until("the first steps", () => stepOf(redis.cli, "b") >= 1);
+      // The run is to be under way however long the other one takes to begin.
+      one.signal("SIGSTOP");
       const other = fixture.worker(redis.port, "b", { more: ["--seed", "5"] });
       const { code, stderr } = await other.ended;
       expect(code, stderr).toBe(2);
       expect(stderr).toMatch(/What differs: seed \(0 then, 5 now\)/);
       const report = await fixture.report(redis.port, "b");
       expect(report).toMatchObject({ name: "b", steps: 40, images: 12, shards: 6 });
-      one.signal("SIGTERM");
-      await one.ended;
+      one.signal("SIGCONT");
+      one.child.kill("SIGTERM");
+      const stopped = await one.ended;
+      expect(stopped.code, stopped.stderr).toBe(130);
+      expect(stopped.stderr).toMatch(/Stopped after step \d+ of 40\. What this worker has is saved/);
       const again = fixture.worker(redis.port, "b");
       expect((await again.ended).code).toBe(0);
       expect(await fixture.exact("b")).toEqual(await fixture.exact("alone"));

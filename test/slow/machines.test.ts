@@ -114,11 +114,14 @@ describe.skipIf(noServer !== undefined)(
 
     it("refuses a worker of another version or with another folder, and does not mind a wrong clock", async () => {
       const late = "data:text/javascript,const now=Date.now;Date.now=()=>now()+3600000";
-      const first = fixture.worker(redis.port, "terms", { env: { NODE_OPTIONS: `--import=${late}` } });
+      const options = { env: { NODE_OPTIONS: `--import=${late}` }, lease: 300, patience: 600 };
+      const first = fixture.worker(redis.port, "terms", options);
       await running("terms");
+      first.signal("SIGSTOP");
       const { code, stderr } = await fixture.worker(redis.port, "terms", { out: "elsewhere" }).ended;
       expect(code).toBe(1);
       expect(stderr).toMatch(/is not the folder of the run/);
+      first.signal("SIGCONT");
       const other = fixture.worker(redis.port, "terms");
       await Promise.all([ends(first), ends(other)]);
       expect(await fixture.exact("terms")).toEqual(alone);
