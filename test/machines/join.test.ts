@@ -6,7 +6,7 @@ import { noServer, type RedisServer, startRedis } from "../support/redis.ts";
 
 describe.skipIf(noServer !== undefined)(
   `distilling on several machines${noServer ? ` (${noServer})` : ""}`,
-  { timeout: 180_000 },
+  { timeout: 400_000 },
   () => {
     let redis: RedisServer;
     let fixture: Awaited<ReturnType<typeof machinesFixture>>;

@@ -96,7 +96,7 @@ export async function machinesFixture(steps: number) {
 export async function until(
   what: string,
   done: () => boolean | Promise<boolean>,
-  seconds = 60,
+  seconds = 200,
 ): Promise<void> {
   const deadline = performance.now() + 1000 * seconds;
   while (!(await done())) {
