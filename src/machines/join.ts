@@ -19,7 +19,7 @@ import { shareOut } from "../distill/sharded-images.ts";
 import type { DistillState } from "../distill/state.ts";
 import { firstParameters, runSteps, type SavedRun } from "../distill/synthesize.ts";
 import { viewCount } from "../distill/views.ts";
-import { DataError, InterruptedError, UsageError } from "../errors.ts";
+import { DataError, InterruptedError, ServerError, UsageError } from "../errors.ts";
 import { BatchSampler } from "../features/batch-sampler.ts";
 import type { RunContext } from "../features/run-context.ts";
 import { makeFolders, onDisk, readOrEmpty, replaceFile } from "../files/disk.ts";
@@ -54,7 +54,7 @@ import {
   scriptCommand,
   textOf,
 } from "./run-server.ts";
-import { Connection, ServerError } from "./server.ts";
+import { Connection } from "./server.ts";
 import { WorkerSession } from "./worker-session.ts";
 
 /** How a worker takes part in a run. */

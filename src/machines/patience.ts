@@ -1,7 +1,7 @@
+import { ServerError } from "../errors.ts";
 import type { FeatureLog } from "./feature-log.ts";
 import { workerName } from "./run-record.ts";
 import { type RunServer, readRun } from "./run-server.ts";
-import { ServerError } from "./server.ts";
 
 interface Watched {
   readonly server: RunServer;

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import * as z from "zod";
-import { DataError } from "../errors.ts";
+import { DataError, ServerError } from "../errors.ts";
 import type { ServerAddress } from "./address.ts";
 import { RunTerms, WorkerStatus, workerName } from "./run-record.ts";
 import { keyPrefix, runKeys, type ScriptName, scripts } from "./scripts.ts";
-import { type Argument, type Connection, type Reply, ServerError } from "./server.ts";
+import type { Argument, Connection, Reply } from "./server.ts";
 
 /** The session's lease has ended: its shards may be others'. */
 export class LeaseLost extends Error {

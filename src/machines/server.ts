@@ -1,11 +1,6 @@
 import { hostname } from "node:os";
-import { ClpError, messageOf, UsageError } from "../errors.ts";
+import { ClpError, messageOf, ServerError, UsageError } from "../errors.ts";
 import { type ServerAddress, withoutSecrets } from "./address.ts";
-
-/** A server of runs that does not answer, or no longer has a run. */
-export class ServerError extends ClpError {
-  override name = "ServerError";
-}
 
 /** What is sent to the server. */
 export type Argument = string | number | Uint8Array;

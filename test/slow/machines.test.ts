@@ -92,6 +92,7 @@ describe.skipIf(noServer !== undefined)(
         const { code, stderr } = await worker.ended;
         expect(code).toBe(1);
         expect(stderr).toMatch(/no longer knows this run.*--resume/s);
+        expect(stderr).not.toContain("looks like a defect");
       }
       const again = [1, 2].map(() => fixture.worker(redis.port, "gone", { more: ["--resume"] }));
       await Promise.all(again.map(ends));
