@@ -13,10 +13,10 @@ describe.skipIf(noServer !== undefined)(
     const password = "correct-horse";
     beforeAll(async () => {
       redis = await startRedis();
-      fixture = await machinesFixture(40);
+      fixture = await machinesFixture(30);
       const { code, stderr } = await clpdd([...fixture.args, "--out", fixture.at("alone")]);
       expect(code, stderr).toBe(0);
-    });
+    }, 600_000);
     afterAll(async () => {
       await fixture?.end();
       await redis?.end();
@@ -56,12 +56,12 @@ describe.skipIf(noServer !== undefined)(
       expect(code, stderr).toBe(2);
       expect(stderr).toMatch(/What differs: seed \(0 then, 5 now\)/);
       const report = await fixture.report(redis.port, "b");
-      expect(report).toMatchObject({ name: "b", steps: 40, images: 12, shards: 6 });
+      expect(report).toMatchObject({ name: "b", steps: 30, images: 12, shards: 6 });
       one.signal("SIGCONT");
       one.child.kill("SIGTERM");
       const stopped = await one.ended;
       expect(stopped.code, stopped.stderr).toBe(130);
-      expect(stopped.stderr).toMatch(/Stopped after step \d+ of 40\. What this worker has is saved/);
+      expect(stopped.stderr).toMatch(/Stopped after step \d+ of 30\. What this worker has is saved/);
       const again = fixture.worker(redis.port, "b");
       expect((await again.ended).code).toBe(0);
       expect(await fixture.exact("b")).toEqual(await fixture.exact("alone"));

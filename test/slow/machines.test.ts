@@ -28,7 +28,7 @@ describe.skipIf(noServer !== undefined)(
       const { code, stderr } = await clpdd([...fixture.args, "--out", fixture.at("alone")]);
       expect(code, stderr).toBe(0);
       alone = await fixture.exact("alone");
-    });
+    }, 600_000);
     afterAll(async () => {
       await fixture?.end();
       await redis?.end();
