@@ -5,6 +5,7 @@ import { DataError } from "../errors.ts";
 import { makeFolders, onDisk } from "../files/disk.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
+import { checkpointHead } from "./run-state.ts";
 
 /** Numbers with what is said of them. */
 export interface HashedArrays {
@@ -37,11 +38,13 @@ export async function writeHashed(
   temporary = `${name}.tmp`,
   mayWrite: () => Promise<boolean> = async () => true,
 ): Promise<void> {
-  const hash = createHash("sha256").update(text);
-  const tensors = [...arrays].map(([name, data]): TensorToWrite => {
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    return { name, dtype: "F32", shape: [data.length], data };
-  });
+  const tensors = [...arrays].map(
+    ([name, data]): TensorToWrite => ({ name, dtype: "F32", shape: [data.length], data }),
+  );
+  const head = tensors.map((tensor) => [tensor.name, tensor] as const);
+  const hash = createHash("sha256").update(checkpointHead(text, head));
+  for (const { buffer, byteOffset, byteLength } of arrays.values())
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   const path = join(folder, temporary);
   await onDisk(folder, async () => {
     await makeFolders(folder);
@@ -90,10 +93,12 @@ export async function readHashed(path: string, format: string): Promise<HashedAr
       );
     }
     const text = file.metadata.meta ?? "";
-    const hash = createHash("sha256").update(text);
+    const hash = createHash("sha256").update(checkpointHead(text, file.tensors));
     const arrays = new Map<string, Float32Array>();
     for (const name of file.tensors.keys()) {
-      const values = await file.float32(name);
+      const values = await file.float32(name).catch((error: unknown) => {
+        throw damaged(error);
+      });
       hash.update(new Uint8Array(values.buffer));
       arrays.set(name, values);
     }

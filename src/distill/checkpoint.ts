@@ -20,11 +20,12 @@ const temporaryName = `${fileName}.tmp`;
 /**
  * Locks the folder of a run's checkpoint, made where it is not there, against another run that would write the same;
  * the release removes it where it is empty.
+ * @param note hears that a process which is ending is waited for
  * @throws DataError naming the process that has it
  */
-export async function lockCheckpoints(folder: string): Promise<FolderLock> {
+export async function lockCheckpoints(folder: string, note?: (message: string) => void): Promise<FolderLock> {
   await onDisk(folder, () => makeFolders(folder));
-  const lock = await lockFolder(folder);
+  const lock = await lockFolder(folder, note);
   return {
     async release() {
       await lock.release();

@@ -1,4 +1,4 @@
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
+import { partOf, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { Shard, type ShardParts } from "./shard.ts";
 import type {
   ShardHolder,
@@ -42,7 +42,11 @@ export class ShardHost implements ShardHolder {
         return null;
       }
       case "parameters":
-        return this.#each(async (shard) => shard.parameters, request.places);
+        // Whoever asks for some of the shards does not wait for the others: the next request may come before these are used.
+        return this.#each(
+          async ({ parameters }) => (request.places ? partOf(parameters, 0, parameters.count) : parameters),
+          request.places,
+        );
       case "hold": {
         const { place, shard } = request;
         if (shard === null) this.#shards.delete(place);

@@ -53,7 +53,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const checkpoints = `${out}.checkpoint`;
   // Several workers share this one's folder: the server of the run keeps others away.
   if (params.join) return distillTo(out, checkpoints, config, params, context);
-  const lock = await lockCheckpoints(checkpoints);
+  const lock = await lockCheckpoints(checkpoints, context.note);
   try {
     await requireWritableOut(out, mayReplace(params));
     if (!mayReplace(params)) {
@@ -225,7 +225,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const tested = await testMirror(place, map);
+  const tested = await place.kept.value({ what: "mirror test", map: map.normalization }, () =>
+    testMirror(place, map),
+  );
   if (tested === undefined) return config;
   const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(
