@@ -230,10 +230,9 @@ export class JoinedImages implements StepImages {
         for (let shard = 0; shard < shards.length; shard++)
           if ((await folder.latest(shard, steps))?.step !== steps) unsaved.push(shard);
         const own = [...this.#owned].filter((shard) => !unsaved.includes(shard));
-        if ((await server.saved(steps, own)) === shards.length + 1) {
-          await this.#commit(steps);
-          return;
-        }
+        const saved = await server.saved(steps, own);
+        if (saved === shards.length + 1) await this.#commit(steps);
+        if (saved === shards.length + 1 || saved === -1) return;
         // Shards of workers that ended without having saved them; their files are there where only the count is lost.
         if (await this.#claim([...shards.keys()], true)) patience.renew();
         for (const shard of this.#owned) {
@@ -241,7 +240,6 @@ export class JoinedImages implements StepImages {
           else if (unsaved.includes(shard)) this.#saveShard(shard, steps, true);
         }
         if (this.#owned.has(stateOwner)) this.#saveState(state, curve, seconds);
-        if ((await server.saved(steps, [])) === shards.length + 1) continue;
         await log.changed(claimMilliseconds / 2);
         await patience.check(steps);
       } catch (error) {

@@ -218,7 +218,7 @@ export class RunServer {
     );
   }
 
-  /** Notes that parts of the generation at `step` are saved; how many are. */
+  /** Notes that parts of the generation at `step` are saved; how many are, -1 once it was noted as whole. */
   async saved(step: number, parts: readonly (number | string)[]): Promise<number> {
     return (await this.#call("saved", step, ...parts)) as number;
   }

@@ -120,8 +120,12 @@ export const scripts = {
     return redis.call('XADD', log, '*', 's', ARGV[3], 'l', ARGV[4], 'd', ARGV[5], 'b', ARGV[8],
       'k', table.concat(ARGV, ',', 9))`,
 
-  /** Notes parts of a generation that are saved: its step, the parts. Replies with how many there are. */
+  /**
+   * Notes parts of a generation that are saved: its step, the parts. Replies with how many there are; -1 once all of it
+   * is, and has been noted as whole.
+   */
   saved: `${leased}
+    if tonumber(redis.call('HGET', record, 'generation')) >= tonumber(ARGV[3]) then return -1 end
     for i = 4, #ARGV do
       if redis.call('HSETNX', saved, ARGV[3] .. '/' .. ARGV[i], 1) == 1 then redis.call('HINCRBY', saved, ARGV[3] .. '/count', 1) end
     end

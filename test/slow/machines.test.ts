@@ -34,7 +34,7 @@ describe.skipIf(noServer !== undefined)(
       await redis?.end();
     });
     const running = (run: string, step = 2) =>
-      until(`step ${step} of ${run}`, () => stepOf(redis.cli, run) >= step, 120);
+      until(`step ${step} of ${run}`, () => stepOf(redis.cli, run) >= step, 300);
     const ends = async (worker: TestWorker) => {
       const { code, stderr } = await worker.ended;
       expect(code, stderr).toBe(0);
