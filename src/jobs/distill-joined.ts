@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseManifest } from "../artifact/manifest.ts";
 import type { JobContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
+import { sha256OfText } from "../files/hash.ts";
 import { FolderLocked } from "../files/lock.ts";
 import { parseRunAddress } from "../machines/address.ts";
 import { defaultLeaseSeconds, defaultPatienceSeconds } from "../machines/defaults.ts";
@@ -59,7 +60,7 @@ export async function inTurn<T>(
 /** What this worker reports of a result that another one has written. */
 export async function summaryOf(out: string, stages: readonly MeasuredStage[]): Promise<DistillSummary> {
   const file = join(out, "manifest.json");
-  const manifest = parseManifest(await readFile(file, "utf8"), file);
+  const manifest = await parseManifest(await readFile(file, "utf8"), file, sha256OfText);
   const peakMemoryBytes = Math.max(...stages.map((stage) => stage.peakMemoryBytes));
   return {
     out,
