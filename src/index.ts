@@ -26,7 +26,9 @@ export {
   type InspectRequest,
   inspect,
   type ProfileRequest,
+  type PushRequest,
   profile,
+  push,
   runs,
 } from "./api/commands.ts";
 export {
@@ -39,12 +41,13 @@ export { type Artifact, readArtifact } from "./artifact/read-artifact.ts";
 export type { SetEncoderOptions } from "./artifact/set-encoder-options.ts";
 export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
+export type { CheckedImage, DataCheck } from "./evaluate/data-check.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";
+export type { Published } from "./files/hub/publish.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
 export type { ImageLike } from "./images/input.ts";
 export type { PixelImage } from "./images/pixels.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
-export type { CheckedImage, DataCheck } from "./jobs/check.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";

@@ -4,6 +4,7 @@ import { type EqualAccuracy, judges } from "../lib/equal-accuracy-table.ts";
 import { peerPython } from "../lib/peer.ts";
 import type { DistillSteps } from "../runs/distill-step.ts";
 import type { Growth } from "../runs/growth.ts";
+import type { Scaling } from "../runs/scaling.ts";
 import { growthSvg } from "./growth-chart.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
@@ -36,15 +37,15 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
   const table = formatTable(
     ["encoder", "images", "method", "ms per step", "ratio", "memory", "ratio"],
     results.flatMap((r) => {
-      const theirs = r.ratio === undefined ? undefined : r.sides.at(-1);
+      const [ours] = r.sides;
       return r.sides.map((side) => [
         nameOf(r.model, r.size),
         `${r.m}`,
         side.name,
         ms(side.msPerStep),
-        theirs && theirs !== side ? ratioOf(theirs.msPerStep / side.msPerStep) : "–",
+        side === ours ? "–" : ratioOf(side.msPerStep / ours!.msPerStep),
         formatBytes(side.peakMemoryBytes),
-        theirs && theirs !== side ? ratioOf(theirs.peakMemoryBytes / side.peakMemoryBytes) : "–",
+        side === ours ? "–" : ratioOf(side.peakMemoryBytes / ours!.peakMemoryBytes),
       ]);
     }),
   );
@@ -84,6 +85,44 @@ export function equalAccuracy({ quick, threads, equalSeconds }: BenchOptions): R
     text: `${equal}\n\n${ends}\n\nLGM's better schedule: ${best.join("; ")}. Heads: ${found.seeds} seeds.\n`,
     json: { equalAccuracy: Object.fromEntries(found.rows.map((r) => [r.judge, r.own[0]?.ratio ?? null])) },
   };
+}
+
+/** [encoder, size, images, augmented draws beside the image as it is]: the demo's step, and one that has many shards. */
+const scalingSettings = [
+  ["efficientnet-lite0", 128, 8, 1],
+  ["vit-s16", 224, 32, 0],
+] as const;
+
+export function scaling({ quick }: BenchOptions): Report {
+  const { results, notes } = each(
+    quick ? scalingSettings.slice(0, 1) : scalingSettings,
+    ([model, size, m]) => `scaling ${nameOf(model, size)}, ${m} images`,
+    ([model, size, m, augment]) =>
+      child<Scaling>("scaling.js", ["--model", model, "--size", size, "--m", m, "--augment", augment]),
+  );
+  const table = formatTable(
+    ["encoder", "images", "threads", "ms per step", "faster", "memory"],
+    results.flatMap((r) => [
+      ...r.points.map((point) => [
+        nameOf(r.model, r.size),
+        ...[`${r.m}`, `${point.threads}`, ms(point.msPerStep)],
+        ...[ratioOf(r.points[0]!.msPerStep / point.msPerStep), formatBytes(point.peakMemoryBytes)],
+      ]),
+      ...(r.fitted
+        ? [
+            [
+              nameOf(r.model, r.size),
+              `${r.m}`,
+              "16, fitted",
+              ms(r.fitted),
+              ratioOf(r.points[0]!.msPerStep / r.fitted),
+              "–",
+            ],
+          ]
+        : []),
+    ]),
+  );
+  return { text: `${table}\n\n${noted(notes)}` };
 }
 
 interface MemoryPoint {

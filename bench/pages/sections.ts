@@ -1,6 +1,6 @@
 import type { Section } from "./section.ts";
 import { extraction, probe, ridge } from "./sections-data.ts";
-import { distillStep, equalAccuracy, growth, memory } from "./sections-distill.ts";
+import { distillStep, equalAccuracy, growth, memory, scaling } from "./sections-distill.ts";
 import { encoderStep, gpu, webStep } from "./sections-encoder.ts";
 import { machines } from "./sections-machines.ts";
 
@@ -16,8 +16,15 @@ export const sections: readonly Section[] = [
     id: "step",
     title: "A whole distillation step",
     about:
-      "10 classes, one image per class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step on average. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). Runs that do not fit into free memory are marked.",
+      "10 classes, one image per class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step on average. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. PyTorch in one process, eager and with its encoder compiled, and in one process of one thread per core, which share out the images as they are shared out here. Each side's turn is at least two seconds of consecutive steps, after a first one that does not count. Ratios: a side's time or memory over CLP-DD's. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). Runs that do not fit into free memory are marked.",
     run: distillStep,
+  },
+  {
+    id: "scaling",
+    title: "Scaling with threads",
+    about:
+      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
+    run: scaling,
   },
   {
     id: "equal",

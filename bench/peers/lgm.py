@@ -5,11 +5,13 @@ takes the gradient of the cross-entropy with respect to it on a real batch and o
 synthetic images, and goes down the gradient of 1 - cos between the two: backward through the head's gradient and
 through the encoder. The real batch's features are taken as cached, which spares this side the encoder's work on them.
 
-`load` and `run` time single steps on random features with every level in use; `load_real`, `advance` and `save` train
+`load` and `run` time steps on random features with every level in use, in one process (eager or compiled) or in one per
+core, which share out the images and send their features to the first, as clp-dd's do; `load_real`, `advance` and `save` train
 on the features of a file, levels and learning rate going by the share of the time that is spent.
 """
 
 import math
+import multiprocessing
 import time
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from models import Normalized
 from onnx_encoder import OnnxEncoder
-from protocol import limit_memory, peak_bytes, serve
+from protocol import limit_memory, peak_bytes, private_bytes, serve
 
 COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])
 COLOR = COLOR / COLOR.norm(dim=0).max()
@@ -25,7 +27,7 @@ COLOR = COLOR / COLOR.norm(dim=0).max()
 state = {}
 
 
-def load(name, size, m, classes, real, augmentations, threads, device="cpu"):
+def load(name, size, m, classes, real, augmentations, threads, device="cpu", arrangement="eager"):
     if device == "cpu":
         limit_memory()
     torch.set_num_threads(threads)
@@ -34,6 +36,8 @@ def load(name, size, m, classes, real, augmentations, threads, device="cpu"):
         # Its units for matrices may round products in float32, as they do ONNX Runtime's.
         torch.set_float32_matmul_precision("high")
     encoder = Normalized(name, size).to(device)
+    if arrangement == "processes":
+        share_out(encoder, size, m, classes, augmentations, threads)
     sides = [2**k for k in range(20) if 2**k < size] + [size]
     levels = [(torch.randn(m, 3, s, s, device=device) / len(sides)).requires_grad_(True) for s in sides]
     d = encoder(torch.zeros(1, 3, size, size, device=device)).shape[1]
@@ -47,7 +51,43 @@ def load(name, size, m, classes, real, augmentations, threads, device="cpu"):
         classes=classes,
         augmentations=augmentations,
     )
+    if arrangement == "compiled":
+        state["encoder"] = torch.compile(encoder, dynamic=False)
     return {"torch": torch.__version__, "featureSize": d}
+
+
+def share_out(encoder, size, m, classes, augmentations, threads):
+    """Starts a process of one thread for each of `threads`, which has a part of the images; the encoder is inherited."""
+    context = multiprocessing.get_context("fork")
+    helpers = []
+    for k in range(min(threads, m)):
+        first, last = k * m // min(threads, m), (k + 1) * m // min(threads, m)
+        ours, theirs = context.Pipe()
+        part = (encoder, size, last - first, augmentations)
+        context.Process(target=help_out, args=(theirs, *part), daemon=True).start()
+        labels = torch.arange(first, last) * classes // m
+        helpers.append((ours, labels.repeat(augmentations)))
+    state["helpers"] = helpers
+
+
+def help_out(pipe, encoder, size, count, augmentations):
+    """Features of the copies of some images on request, then a step of Adam along the features' cotangent."""
+    torch.set_num_threads(1)
+    sides = [2**k for k in range(20) if 2**k < size] + [size]
+    levels = [(torch.randn(count, 3, s, s) / len(sides)).requires_grad_(True) for s in sides]
+    optimizer = torch.optim.Adam(levels, lr=2e-3)
+    state.update(encoder=encoder, size=size, levels=levels)
+    while True:
+        question = pipe.recv()
+        if question == "memory":
+            pipe.send(private_bytes())
+            continue
+        images = render()
+        features = encoder(torch.cat([augment(images) for _ in range(augmentations)]))
+        pipe.send(features.detach().numpy())
+        optimizer.zero_grad(set_to_none=True)
+        features.backward(torch.from_numpy(pipe.recv()))
+        optimizer.step()
 
 
 def load_real(model, mean, std, size, features, labels, classes, batch, augmentations, threads, recipe):
@@ -145,31 +185,61 @@ def augment(images):
     return warped + noisy * (0.5 + 0.2 * torch.randn_like(warped))
 
 
-def run():
-    """Milliseconds of one step."""
+def run(seconds=0):
+    """Milliseconds of one step, of as many as the seconds take."""
     start = time.perf_counter()
+    steps = 0
+    while steps == 0 or time.perf_counter() - start < seconds:
+        step_of_helpers() if "helpers" in state else step()
+        steps += 1
+    return 1000 * (time.perf_counter() - start) / steps
+
+
+def step_of_helpers():
+    helpers = state["helpers"]
+    for pipe, _ in helpers:
+        pipe.send("step")
+    parts = [torch.from_numpy(pipe.recv()) for pipe, _ in helpers]
+    values = torch.cat(parts).requires_grad_(True)
+    (cotangent,) = torch.autograd.grad(distance(values, torch.cat([labels for _, labels in helpers])), values)
+    for (pipe, _), own in zip(helpers, cotangent.split([len(part) for part in parts])):
+        pipe.send(own.numpy())
+
+
+def distance(values, targets):
+    """1 - cos of the gradients of a fresh head's cross-entropy, on the real features and on `values`."""
     features, labels = state["real"]
     W = (0.01 * torch.randn(features.shape[1], state["classes"], device=features.device)).requires_grad_(True)
     (real,) = torch.autograd.grad(F.cross_entropy(features @ W, labels), W)
+    (synthetic,) = torch.autograd.grad(F.cross_entropy(values @ W, targets), W, create_graph=True)
+    return 1 - F.cosine_similarity(real.flatten(), synthetic.flatten(), dim=0)
+
+
+def step():
     images = render()
     copies = torch.cat([augment(images) for _ in range(state["augmentations"])])
-    scores = state["encoder"](copies) @ W
-    loss = F.cross_entropy(scores, state["labels"].repeat(state["augmentations"]))
-    (synthetic,) = torch.autograd.grad(loss, W, create_graph=True)
-    distance = 1 - F.cosine_similarity(real.flatten(), synthetic.flatten(), dim=0)
+    loss = distance(state["encoder"](copies), state["labels"].repeat(state["augmentations"]))
     state["optimizer"].zero_grad(set_to_none=True)
-    distance.backward()
+    loss.backward()
     state["optimizer"].step()
-    if features.is_cuda:
+    if loss.is_cuda:
         torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - start)
+
+
+def memory():
+    """The peak of this process, and what its helpers have by themselves."""
+    total = peak_bytes()
+    for pipe, _ in state.get("helpers", []):
+        pipe.send("memory")
+        total += pipe.recv()
+    return {"peakMemoryBytes": total}
 
 
 serve(
     {
         "load": load,
         "run": run,
-        "memory": lambda: {"peakMemoryBytes": peak_bytes()},
+        "memory": memory,
         "load_real": load_real,
         "advance": advance,
         "save": save,

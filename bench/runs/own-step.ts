@@ -1,6 +1,7 @@
 /**
  * One distillation against random real features, in its own process so that its peak memory is its own.
- * Answers bench/lib/peer.ts: `run` does one step and gives its milliseconds, `memory` what the process has needed.
+ * Answers bench/lib/peer.ts: `run` does a step, or as many as `seconds` take, and gives the milliseconds of one; `memory`
+ * what the process and its helpers have needed.
  *
  *   node own-step.js --m 100 --classes 10 [--encoder efficientnet-lite0] [--size 128] [--real 512] [--d 1280]
  *                    [--method clp] [--augment 0] [--parametrization pyramid] [--activations save|recompute]
@@ -86,15 +87,19 @@ const { parts } = await createStep({
 });
 const state = initialState(config, classes, count, start);
 
-const calls: Readonly<Record<string, () => Promise<unknown>>> = {
-  async run() {
+const calls: Readonly<Record<string, (args: { readonly seconds?: number }) => Promise<unknown>>> = {
+  async run({ seconds = 0 }) {
     const start = performance.now();
-    await distillStep(parts, state);
-    // What choosing target features costs per step on average.
-    const { targets } = parts.encoders[0];
-    if (targets) await nextTargets(parts, 0, state, targets.start, choiceSteps / config.targets);
+    let steps = 0;
+    do {
+      await distillStep(parts, state);
+      // What choosing target features costs per step on average.
+      const { targets } = parts.encoders[0];
+      if (targets) await nextTargets(parts, 0, state, targets.start, choiceSteps / config.targets);
+      steps++;
+    } while (performance.now() - start < 1000 * seconds);
     await images.settled();
-    return performance.now() - start;
+    return (performance.now() - start) / steps;
   },
   memory: async () => ({
     peakMemoryBytes: await peakMemoryBytes(),
@@ -106,9 +111,9 @@ const calls: Readonly<Record<string, () => Promise<unknown>>> = {
   }),
 };
 for await (const line of createInterface({ input: process.stdin })) {
-  const { call } = JSON.parse(line) as { call: string };
+  const { call, args } = JSON.parse(line) as { call: string; args: object };
   try {
-    console.log(JSON.stringify({ result: await calls[call]() }));
+    console.log(JSON.stringify({ result: await calls[call](args) }));
   } catch (error) {
     console.log(JSON.stringify({ error: messageOf(error) }));
   }

@@ -3,10 +3,11 @@ import type { CallOptions } from "../context.ts";
 import { defaultMaxBad } from "../data/data-params.ts";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
+import type { DataCheck } from "../evaluate/data-check.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
 import { userCache } from "../files/cache-location.ts";
+import type { Published } from "../files/hub/publish.ts";
 import { type HubAccess, userHub } from "../files/hub/settings.ts";
-import type { DataCheck } from "../jobs/check.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
@@ -22,6 +23,7 @@ import type {
   FetchParams,
   InspectParams,
   ProfileParams,
+  PushParams,
 } from "../jobs/params.ts";
 import type { StepProfile } from "../jobs/step-profile.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
@@ -50,6 +52,7 @@ export type CompareRequest = WithDefaults<Omit<CompareParams, "config">>;
 export type CheckRequest = WithDefaults<CheckParams>;
 export type ExtractRequest = WithDefaults<FeaturesParams>;
 export type InspectRequest = Omit<InspectParams, "encoder">;
+export type PushRequest = Partial<Omit<PushParams, "folder" | "repository">>;
 export type ProfileRequest = WithDefaults<ProfileParams, "images" | "steps" | "memoryBytes">;
 
 /**
@@ -96,6 +99,19 @@ export function check(request: CheckRequest, options?: CallOptions): Promise<Dat
  */
 export async function runs(address: string, patienceSeconds = 10): Promise<RunReport[]> {
   return (await import("../machines/list.ts")).reportRuns(address, patienceSeconds);
+}
+
+/**
+ * Publishes the set in `folder` as a data set of the Hugging Face hub, or with `model` an exported classifier as a model,
+ * as `clp-dd push` does: one commit, private unless `public`. @param repository owner/name
+ */
+export function push(
+  folder: string,
+  repository: string,
+  request: PushRequest = {},
+  options?: CallOptions,
+): Promise<Published> {
+  return run("push", { hub: userHub(), ...request, folder, repository }, options);
 }
 
 /** Computes and caches the features of a data set, as `clp-dd features` does. */
@@ -174,6 +190,7 @@ const commonKeys = {
 } as const;
 const distillKeys: KeysOf<DistillParams> = {
   ...commonKeys,
+  from: true,
   preset: true,
   memoryBytes: true,
   resume: true,

@@ -152,6 +152,25 @@ export const Manifest = z.object({
   /** The recipe that was asked for by name, and where it comes from. */
   preset: z.object({ name: z.string(), source: z.string(), unknown: z.string().optional() }).optional(),
   command: z.string().optional(),
+  /** The earlier set whose images the run started from, where it did. */
+  from: z
+    .object({
+      /** Of its distilled.safetensors. */
+      sha256,
+      /** Classes whose images were taken over, that are new, and that are gone. */
+      kept: z.array(z.string()),
+      added: z.array(z.string()),
+      removed: z.array(z.string()),
+      /** How the earlier run ended, and after how many steps this one was as good; no steps where it never was. */
+      former: z
+        .object({
+          by: z.enum(["batch accuracy", "loss"]),
+          value: z.number(),
+          steps: z.int().positive().optional(),
+        })
+        .optional(),
+    })
+    .optional(),
   classes: z.array(z.string()),
   /** Folder of each class under images/, in the order of the classes. */
   folders: z.array(InnerPath),

@@ -1,6 +1,8 @@
+import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { ClpError } from "../errors.ts";
+import type { DataCheck } from "../evaluate/data-check.ts";
 import { formatCount, formatMany, formatPercent } from "../format.ts";
-import type { DataCheck } from "../jobs/check.ts";
 import { csv } from "./csv.ts";
 import {
   addCommonOptions,
@@ -10,6 +12,7 @@ import {
   encoderNames,
   ownOption,
 } from "./options.ts";
+import { requireWritableFile, unwritten } from "./output-file.ts";
 import { fraction, integer } from "./parse.ts";
 import { encoderParams, printJson, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
@@ -18,6 +21,7 @@ type CheckOptions = EncoderOptions & {
   readonly similarity?: number;
   readonly most: number;
   readonly csv?: boolean;
+  readonly html?: string;
 };
 
 export function addCheck(command: Command): void {
@@ -43,18 +47,26 @@ export function addCheck(command: Command): void {
     )
     .addOption(
       ownOption("--csv", "print all findings as comma-separated values instead", "Output:").conflicts("json"),
+    )
+    .addOption(
+      ownOption("--html <file>", "write a page that shows the findings with their images", "Output:"),
     );
   addOptions(command, encoderNames);
   addCommonOptions(command);
   command.action(async (data: string, options: CheckOptions) => {
-    const { similarity } = options;
-    const found = await runJob("check", { ...encoderParams(options), data, similarity }, options);
+    const { similarity, html } = options;
+    if (html !== undefined) await requireWritableFile("--html", html);
+    const params = { ...encoderParams(options), data, similarity, pictured: html !== undefined };
+    const { found, page } = await runJob("check.described", params, options);
+    const failures =
+      html === undefined || page === undefined ? [] : await unwritten({ [html]: writeFile(html, page) });
     if (options.csv) {
       process.stdout.write(csv(findings(found)));
-      return;
+    } else {
+      process.stdout.write(`${tables(found, options.most).join("\n\n")}\n`);
+      if (options.json) printJson(found);
     }
-    process.stdout.write(`${tables(found, options.most).join("\n\n")}\n`);
-    if (options.json) printJson(found);
+    if (failures.length > 0) throw new ClpError(failures.join("\n"));
   });
 }
 

@@ -23,6 +23,7 @@ import { addSettings, givenSettings } from "./setting-options.ts";
 type DistillOptions = EncoderOptions &
   Values<"out" | "overwrite" | "resume" | "baselines" | "edits"> & {
     readonly preset?: string;
+    readonly from?: string;
     readonly loss?: "ce" | "mse";
     readonly shardImages?: number;
     readonly join?: string;
@@ -98,6 +99,7 @@ export async function distill(data: string, options: DistillOptions, command: Co
       data,
       config: configOf(command, options.loss),
       preset: options.preset,
+      from: options.from,
       out: options.out,
       memoryBytes: options.memory,
       overwrite: options.overwrite,
@@ -141,7 +143,14 @@ export function addDistill(command: Command): void {
         "emoji-subgroups) into --ipc images per class, on which a closed-form linear probe of the frozen " +
         "encoder classifies the real images. Features of the real images are computed once and cached.",
     )
-    .argument("<dir>", dataForms);
+    .argument("<dir>", dataForms)
+    .addOption(
+      ownOption(
+        "--from <set>",
+        "an earlier set: classes of the same name start from its images, new ones from noise",
+        "Data:",
+      ),
+    );
   addRecipe(command);
   addOptions(command, encoderNames);
   addOptions(command, ["out", "overwrite", "resume", "baselines", "edits"], { out: { required: true } });

@@ -45,6 +45,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./classify.ts")).addClassify,
   },
   {
+    name: "push",
+    summary: "publish a set or an exported classifier on the Hugging Face hub",
+    load: async () => (await import("./push.ts")).addPush,
+  },
+  {
     name: "compare",
     summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
     load: async () => (await import("./compare.ts")).addCompare,

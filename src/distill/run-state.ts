@@ -21,6 +21,8 @@ export const RunIdentity = z.object({
     .optional(),
   /** Fingerprint of the training images. */
   data: z.string(),
+  /** SHA-256 of the images that the run started from, where it did. */
+  from: z.string().optional(),
 });
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
@@ -140,6 +142,7 @@ export function describeMismatch(saved: RunIdentity, now: RunIdentity): string |
     ...(JSON.stringify(saved.others ?? []) === JSON.stringify(now.others ?? [])
       ? []
       : ["the further encoders"]),
+    ...(saved.from === now.from ? [] : ["the set that it starts from"]),
     // Of runs from before it was recorded, it is not known.
     ...changes({ ...saved.config, mirror: saved.config.mirror ?? now.config.mirror }, now.config),
   ];

@@ -32,6 +32,7 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
  * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
  * @param place of the first encoder, whose size the images have
  * @param memoryBytes for intermediates
+ * @param first makes the parameters that the run starts from, instead of the configuration's `init`
  * @param others further encoders with the same real images (`openOthers`); they see the images resized to their own size
  * @param cut of a run that starts, as far as it is not to be chosen here
  */
@@ -42,6 +43,7 @@ export async function startSynthesis(
   context: JobContext,
   saved?: SavedRun,
   others: readonly RunContext[] = [],
+  first?: () => Promise<SyntheticParameters>,
   cut?: Partial<ShardCut>,
 ): Promise<Synthesis> {
   const { runtime, encoder, source, train } = place;
@@ -56,7 +58,7 @@ export async function startSynthesis(
   const encoders = [encoder, ...others.map((other) => other.encoder)];
   // The real features are there: what computed them makes room for what the steps need.
   for (const one of encoders) await one.release();
-  const parameters = saved?.parameters ?? (await firstParameters(place, config, m, height));
+  const parameters = saved?.parameters ?? (await (first?.() ?? firstParameters(place, config, m, height)));
   const state = saved?.state ?? initialState(config, classes, train.count, parameters);
   const { images, plan, processes } = await openImages(runtime, encoders, config, memoryBytes, {
     parameters,

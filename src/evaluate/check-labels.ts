@@ -2,10 +2,11 @@ import { fitTemperature } from "../probe/calibration.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fullDataLambdas } from "../probe/full-data.ts";
 import type { Gemm } from "../probe/gemm.ts";
+import { kernelLeftOutRows } from "../probe/kernel-left-out.ts";
 import { argmaxRows } from "../probe/labels.ts";
 import { accumulated, type FactoredRidge, leftOutRows } from "../probe/leave-one-out.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
-import { softmaxRows } from "../probe/probabilities.ts";
+import { bestOfRows, softmaxRows } from "../probe/probabilities.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 
 /** A row whose label the probe of all other rows contradicts. */
@@ -33,12 +34,15 @@ export interface JudgedLabels {
   readonly temperature: number;
   /** confusion[label][prediction]: numbers of rows. */
   readonly confusion: readonly (readonly number[])[];
-  /** The surest first. */
+  /** The least probable label first. */
   readonly suspects: readonly SuspectedLabel[];
 }
 
 /** What leave-one-out predictions of a data set show. */
-export interface LabelCheck extends JudgedLabels {
+export interface LabelCheck extends Omit<JudgedLabels, "temperature"> {
+  /** Class that each row gets from the ridge probe of all others, and its score there. */
+  readonly predicted: Int32Array;
+  readonly confidence: Float64Array;
   readonly lambda: number;
   /** The farthest first. */
   readonly outliers: readonly Outlier[];
@@ -47,13 +51,13 @@ export interface LabelCheck extends JudgedLabels {
 }
 
 /** Rows that λ is chosen on, each scored by the probe of all others. */
-const lambdaRows = 4000;
+const lambdaRows = 2000;
 /** Scaled median absolute deviations above the median from which a leverage is an outlier's. */
 const outlierDeviations = 5;
 
 /**
- * Checks the labels of a data set by leave-one-out predictions of its ridge probe: λ by their accuracy, then one pass. A label
- * is suspected where another class is predicted, ranked by the margin between the probabilities of the two.
+ * Checks the labels of a data set by leave-one-out predictions of all its rows: λ, accuracy, confusion and outliers by the ridge
+ * probe; labels are suspected by a kernel probe, which sees small groups of images too, ranked by the probability of the label.
  */
 export async function checkLabels(
   train: FeatureRows,
@@ -63,31 +67,82 @@ export async function checkLabels(
   onPart: (part: string) => void = () => undefined,
 ): Promise<LabelCheck> {
   onPart("solving");
+  const ridge = await bestRidge(train, classes, map, gemm, onPart);
+  onPart("scoring");
+  const { labels } = train;
+  const predicted = new Int32Array(train.count);
+  const leverages = new Float64Array(train.count);
+  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
+  const confidence = new Float64Array(train.count);
+  for await (const batch of leftOutRows(ridge, train, map, gemm)) {
+    predicted.set(argmaxRows(batch.scores), batch.indices[0]);
+    confidence.set(bestOfRows(batch.scores), batch.indices[0]);
+    leverages.set(batch.leverages, batch.indices[0]);
+  }
+  for (const [row, label] of labels.entries()) confusion[label][predicted[row]]!++;
+  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
+  onPart("suspecting labels");
+  return {
+    accuracy: right / train.count,
+    lambda: ridge.lambda,
+    confusion,
+    ridge,
+    predicted,
+    confidence,
+    suspects: judgedLabels(await kernelScores(train, classes, map, gemm), labels).suspects,
+    outliers: outliersOf(leverages),
+  };
+}
+
+/** The ridge of the λ of the highest leave-one-out accuracy, found uphill from 1; of equally good ones the largest. */
+async function bestRidge(
+  train: FeatureRows,
+  classes: number,
+  map: FeatureMap,
+  gemm: Gemm,
+  onPart: (part: string) => void,
+): Promise<FactoredRidge> {
   const sums = await accumulated(train, classes, map, gemm);
   const every = Math.max(1, Math.ceil(train.count / lambdaRows));
   const some = Int32Array.from({ length: Math.ceil(train.count / every) }, (_, i) => i * every);
-  let best: { readonly ridge: FactoredRidge; readonly right: number } | undefined;
-  for (const lambda of fullDataLambdas) {
-    onPart(`λ = ${lambda}`);
-    const ridge = await sums.factor(lambda);
+  const tried = async (at: number) => {
+    onPart(`λ = ${fullDataLambdas[at]}`);
+    const ridge = await sums.factor(fullDataLambdas[at]);
     let right = 0;
     for await (const { scores, labels } of leftOutRows(ridge, train, map, gemm, some)) {
       const predicted = argmaxRows(scores);
       for (const [i, label] of labels.entries()) if (predicted[i] === label) right++;
     }
-    // Of equally good ones the largest.
-    if (best === undefined || right >= best.right) best = { ridge, right };
+    return { ridge, right };
+  };
+  const start = fullDataLambdas.indexOf(1);
+  let best = await tried(start);
+  let at = start;
+  for (let up = at + 1; up < fullDataLambdas.length; up++) {
+    const next = await tried(up);
+    if (next.right < best.right) break;
+    [best, at] = [next, up];
   }
-  const { ridge } = best!;
-  onPart("scoring");
+  for (let down = at - 1; at === start && down >= 0; down--) {
+    const next = await tried(down);
+    if (next.right <= best.right) break;
+    best = next;
+  }
+  return best.ridge;
+}
+
+/** Leave-one-out scores by a kernel probe, n × C. */
+async function kernelScores(
+  train: FeatureRows,
+  classes: number,
+  map: FeatureMap,
+  gemm: Gemm,
+): Promise<Matrix> {
   const scores = matrix(train.count, classes);
-  const leverages = new Float64Array(train.count);
-  for await (const batch of leftOutRows(ridge, train, map, gemm)) {
+  for await (const batch of kernelLeftOutRows(train, classes, map, gemm)) {
     scores.data.set(batch.scores.data, batch.indices[0] * classes);
-    leverages.set(batch.leverages, batch.indices[0]);
   }
-  const judged = judgedLabels(scores, train.labels);
-  return { ...judged, lambda: ridge.lambda, ridge, outliers: outliersOf(leverages) };
+  return scores;
 }
 
 /**
@@ -122,12 +177,11 @@ export function judgedLabels(scores: Matrix, labels: Int32Array): JudgedLabels {
       confident: p(row, suggested) >= sure[suggested] / counts[suggested],
     });
   }
-  const margin = (s: SuspectedLabel): number => s.labelProbability - s.suggestedProbability;
   return {
     accuracy: right / labels.length,
     temperature,
     confusion,
-    suspects: suspects.sort((a, b) => margin(a) - margin(b)),
+    suspects: suspects.sort((a, b) => a.labelProbability - b.labelProbability || a.row - b.row),
   };
 }
 

@@ -17,7 +17,7 @@ import type { DistillSummary } from "./summary.ts";
  * @returns the run whose result is to be written here; undefined where another worker has written it
  */
 export async function joinDistillation(
-  run: Pick<JoinRequest, "places" | "identity" | "memoryBytes" | "checkpoints" | "out">,
+  run: Pick<JoinRequest, "places" | "first" | "identity" | "memoryBytes" | "checkpoints" | "out">,
   params: DistillParams,
   { address, leaseSeconds = defaultLeaseSeconds, patienceSeconds = defaultPatienceSeconds }: JoinParams,
   context: JobContext,

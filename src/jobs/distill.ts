@@ -4,6 +4,7 @@ import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
+import { listed } from "../data/image-source.ts";
 import { dataFolder } from "../data/open-data-set.ts";
 import {
   loadCheckpoint,
@@ -13,6 +14,13 @@ import {
   requireSameRun,
   saveCheckpoint,
 } from "../distill/checkpoint.ts";
+import {
+  type EarlierSet,
+  type FormerLevel,
+  openEarlierSet,
+  parametersFromEarlier,
+  startRecord,
+} from "../distill/earlier-set.ts";
 import { syntheticLabels } from "../distill/loop.ts";
 import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
@@ -20,7 +28,7 @@ import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { testMirror } from "../evaluate/mirror.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
-import { formatMany, formatPercent } from "../format.ts";
+import { formatCount, formatMany, formatPercent } from "../format.ts";
 import type { JoinedRun } from "../machines/join.ts";
 import { loadGeneration, removeGenerations, requireNoGeneration } from "../machines/run-folder.ts";
 import { stageCollector } from "../memory.ts";
@@ -48,6 +56,11 @@ const checkpointSeconds = 15;
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
+  if (params.from !== undefined && params.config.init !== undefined) {
+    throw new UsageError(
+      `With \`from\` classes start from the images of ${params.from}, and new ones from noise: leave \`init\` out.`,
+    );
+  }
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
@@ -92,18 +105,25 @@ async function distillTo(
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
+    const earlier =
+      params.from === undefined
+        ? undefined
+        : await openEarlierSet(params.from, source.classes, config, place.encoder);
+    if (earlier !== undefined) context.note(startNote(earlier, params.from!));
     const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
       config,
       ...identityOf(place.encoder),
       data: fingerprints.train,
+      ...(earlier ? { from: earlier.sha256 } : {}),
       ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
 
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
+    const first = earlier && (() => parametersFromEarlier(earlier, source.classes, config));
     if (params.join) {
-      const run = { places, identity, memoryBytes, checkpoints, out };
+      const run = { places, first, identity, memoryBytes, checkpoints, out };
       joined = await staged("steps of all workers", () =>
         joinDistillation(run, params, params.join!, context),
       );
@@ -115,7 +135,7 @@ async function distillTo(
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
     const synthesis = await startSynthesis(
-      ...([place, config, memoryBytes, context, saved, places.slice(1), cut] as const),
+      ...([place, config, memoryBytes, context, saved, places.slice(1), first, cut] as const),
     );
     const { images } = synthesis.parts;
     try {
@@ -157,6 +177,8 @@ async function distillTo(
       const probed = await probeEncoders(synthesis, places, labels, params, staged, context);
       const [{ probe, calibration, evaluation }] = probed;
 
+      const from = earlier && (await startRecord(earlier, curve));
+      if (from?.former) context.note(formerNote(from.former, config.steps));
       const { levels } = await images.parameters();
       const manifest = await staged("artifact", () =>
         writeArtifact(
@@ -167,6 +189,7 @@ async function distillTo(
               config,
               preset: params.preset,
               command: params.command,
+              from,
               threads: params.threads,
               lambda: config.lambda,
               calibration,
@@ -208,6 +231,22 @@ async function distillTo(
     await joined?.release();
     for (const place of places) await place.release();
   }
+}
+
+/** What a run takes over from an earlier set. */
+function startNote({ kept, added, removed }: EarlierSet, folder: string): string {
+  return (
+    `From ${folder}: the images of ${formatCount(kept.length)} of ${formatCount(kept.length + added.length)} classes; new, ` +
+    `from noise: ${added.length > 0 ? listed(added) : "none"}; gone: ${removed.length > 0 ? listed(removed) : "none"}.`
+  );
+}
+
+/** How many steps it took to be as good as the earlier set. */
+function formerNote({ by, value, steps }: FormerLevel, all: number): string {
+  const level = `${by} of ${by === "loss" ? value.toFixed(3) : formatPercent(value)}`;
+  return steps === undefined
+    ? `The ${level} that the earlier run ended with was not reached in ${formatMany(all, "step")}.`
+    : `The ${level} that the earlier run ended with was reached after ${formatMany(steps, "step")}.`;
 }
 
 /** What a checkpoint knows an encoder by. */

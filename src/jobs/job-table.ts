@@ -1,6 +1,6 @@
 import type { JobContext } from "../context.ts";
 import { runBaseline } from "./baseline.ts";
-import { checkDataSet } from "./check.ts";
+import { checkDataSet, describedCheck } from "./check.ts";
 import { classifyImages } from "./classify.ts";
 import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
@@ -16,6 +16,7 @@ import {
   releaseHandle,
 } from "./open-encoders.ts";
 import { profileStep } from "./profile.ts";
+import { pushFolder } from "./push.ts";
 import { writeVjpFiles } from "./vjp.ts";
 
 type Job = (params: never, context: JobContext) => Promise<unknown>;
@@ -30,9 +31,11 @@ export const jobs = {
   features: runFeatures,
   inspect: inspectModel,
   check: checkDataSet,
+  "check.described": describedCheck,
   classify: classifyImages,
   fetch: fetchEncoders,
   profile: profileStep,
+  push: pushFolder,
   vjp: writeVjpFiles,
   "encoder.open": openHandle,
   "encoder.encode": featuresOfImages,

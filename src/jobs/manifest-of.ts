@@ -17,6 +17,7 @@ export interface RunFacts {
   readonly config: DistillConfig;
   readonly preset?: string | undefined;
   readonly command?: string | undefined;
+  readonly from?: Manifest["from"];
   readonly machine: Manifest["machine"];
   /** λ and τ of the recorded probe. */
   readonly lambda: number;
@@ -71,6 +72,7 @@ export function manifestOf(place: DescribedRun, facts: RunFacts): Omit<Manifest,
         }
       : {}),
     ...(facts.command ? { command: facts.command } : {}),
+    ...(facts.from ? { from: facts.from } : {}),
     classes: [...source.classes],
     imageSize: encoder.preprocessing.crop[0],
     encoder: encoderRecord(encoder),

@@ -5,6 +5,7 @@ import type { EncoderParams } from "../encoder/encoder-params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
+import type { HubAccess } from "../files/hub/settings.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { BaselineKind } from "../recipe/baseline-kinds.ts";
@@ -141,6 +142,11 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
   /** Name of a recipe whose settings hold where `config` says nothing (src/recipe/presets.ts). */
   readonly preset?: string | undefined;
+  /**
+   * Folder of an earlier set: classes of the same name start from its images, new ones from noise. Same encoder, size and
+   * images per class.
+   */
+  readonly from?: string | undefined;
   /** Folder of the artifact. */
   readonly out: string;
   /** Bytes for intermediates (default: a quarter of the machine's memory). */
@@ -168,4 +174,18 @@ export interface JoinParams {
   readonly leaseSeconds?: number | undefined;
   /** Seconds without news of the others, or of the server, after which the worker gives up. Default: 600. */
   readonly patienceSeconds?: number | undefined;
+}
+
+export interface PushParams {
+  /** Folder of a set, or of an exported classifier. */
+  readonly folder: string;
+  /** The repository, owner/name. */
+  readonly repository: string;
+  /** Whether the folder is an exported classifier, which becomes a model; default: a set, which becomes a data set. */
+  readonly model?: boolean | undefined;
+  /** Visible to everyone; default: to the owner alone. */
+  readonly public?: boolean | undefined;
+  /** Replace what a repository has already. */
+  readonly overwrite?: boolean | undefined;
+  readonly hub: HubAccess;
 }

@@ -62,6 +62,8 @@ export interface JoinRequest {
   readonly address: ServerAddress & { readonly run: string };
   /** Of each encoder; the images have the size of the first. */
   readonly places: readonly RunContext[];
+  /** Makes the parameters that the run starts from, instead of the configuration's `init`. */
+  readonly first: (() => Promise<SyntheticParameters>) | undefined;
   readonly identity: RunIdentity;
   /** For intermediates. */
   readonly memoryBytes: number;
@@ -466,9 +468,10 @@ class JoinedWorker {
     const { identity, places } = this.#request;
     const [place] = places;
     const { config } = identity;
-    if (config.init === "noise")
+    const { first } = this.#request;
+    if (config.init === "noise" && first === undefined)
       return noiseParameters(config.parametrization, count, size, config.seed, start);
-    this.#whole ??= firstParameters(place, config, this.#record.terms.count, size);
+    this.#whole ??= first?.() ?? firstParameters(place, config, this.#record.terms.count, size);
     return partOf(await this.#whole, start, count);
   }
 

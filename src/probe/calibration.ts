@@ -1,11 +1,10 @@
-import { seededRandom } from "../random.ts";
 import type { ClosedFormProbe } from "./closed-form.ts";
 import type { Gemm } from "./gemm.ts";
 import { centeredOneHot } from "./labels.ts";
 import { accumulated, leaveOneOut, leftOutRows } from "./leave-one-out.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 import { bestOfRows, softmaxRows } from "./probabilities.ts";
-import { type FeatureRows, sequentialBatches } from "./rows.ts";
+import { type FeatureRows, sampledRows, sequentialBatches } from "./rows.ts";
 
 /** What turns a probe's scores into probabilities, and recognizes images of none of its classes. */
 export interface Calibration {
@@ -38,7 +37,7 @@ export async function calibrate(
   gemm: Gemm,
 ): Promise<Calibration> {
   const classes = probe.weight.cols;
-  const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)));
+  const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)), "calibration");
   const labels = Int32Array.from(rows, (row) => train.labels[row]);
   const scores = matrix(rows.length, classes);
   let filled = 0;
@@ -98,18 +97,6 @@ async function replaceSolved(
     if (at === undefined) continue;
     scores.data.set(left.scores.data.subarray(i * scores.cols, (i + 1) * scores.cols), at * scores.cols);
   }
-}
-
-/** All rows, or as many as are asked for, drawn at random, in order. */
-function sampledRows(count: number, most: number): Int32Array {
-  if (count <= most) return Int32Array.from({ length: count }, (_, i) => i);
-  const random = seededRandom(0, "calibration");
-  const rows = new Int32Array(most);
-  // One pass: row i is taken with probability (rows still wanted) / (rows still left).
-  for (let i = 0, taken = 0; taken < most; i++) {
-    if (random.uniform() * (count - i) < most - taken) rows[taken++] = i;
-  }
-  return rows;
 }
 
 /**

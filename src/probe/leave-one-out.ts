@@ -52,8 +52,8 @@ export interface FactoredRidge {
 }
 
 /** Leave-one-out scores of some of the rows that a ridge was solved on: mapped features n × d, labels as class indices. */
-async function leftOutOf(
-  { weight, inverse }: FactoredRidge,
+export async function leftOutOf(
+  { weight, inverse }: Pick<FactoredRidge, "weight" | "inverse">,
   Z: Matrix,
   labels: Int32Array,
   gemm: Gemm,
@@ -74,12 +74,16 @@ async function leftOutOf(
 }
 
 /** A stretch of a data set's rows with their leave-one-out scores. */
-export interface LeftOutBatch extends LeftOut {
-  /** Mapped features, n × d. */
-  readonly mapped: Matrix;
+export interface LeftOutScores extends LeftOut {
   readonly labels: Int32Array;
   /** Rows of the features. */
   readonly indices: Int32Array;
+}
+
+/** The same with what was scored. */
+export interface LeftOutBatch extends LeftOutScores {
+  /** Mapped features, n × d. */
+  readonly mapped: Matrix;
 }
 
 /** ZᵀZ and the sums by class of all rows of a data set, streamed. */

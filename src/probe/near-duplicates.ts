@@ -18,6 +18,11 @@ const tables = 16;
 const rowsPerBucket = 16;
 /** In a bucket of more, a row is compared with so many that follow it. */
 const mostInBucket = 256;
+/** Standard deviations of differing signs, above what the cosine lets expect, up to which a pair is looked at exactly. */
+const signDeviations = 5;
+/** Pairs that are looked at exactly at a time, and in all: of many copies of one image not every pair is named. */
+const pairsAtOnce = 4096;
+const mostPairs = 200_000;
 
 /**
  * Pairs of rows whose mapped features have a cosine of at least `least`, the most similar first. Rows are hashed by the signs
@@ -33,7 +38,23 @@ export async function similarPairs(
   const bits = Math.min(24, Math.max(1, Math.ceil(Math.log2(count / rowsPerBucket))));
   const signatures = await signaturesOf(sources, map, bits, gemm);
   const read = reader(sources, map);
-  const found = new Map<number, SimilarPair>();
+  // Signs differ with probability angle / π: pairs of many more differing ones are not that similar.
+  const share = Math.acos(Math.min(1, least)) / Math.PI;
+  const signs = tables * bits;
+  const mostDiffering = signs * share + signDeviations * Math.sqrt(signs * Math.max(share, 1 / signs));
+  const seen = new Set<number>();
+  const found: SimilarPair[] = [];
+  let waiting: [number, number][] = [];
+  const look = async () => {
+    const rows = [...new Set(waiting.flat())].sort((a, b) => a - b);
+    const place = new Map(rows.map((row, at) => [row, at]));
+    const Z = await read(rows);
+    for (const [first, second] of waiting) {
+      const similarity = product(Z, place.get(first)!, place.get(second)!);
+      if (similarity >= least) found.push({ first, second, similarity });
+    }
+    waiting = [];
+  };
   for (let table = 0; table < tables; table++) {
     const buckets = new Map<number, number[]>();
     for (let row = 0; row < count; row++) {
@@ -43,19 +64,33 @@ export async function similarPairs(
       else bucket.push(row);
     }
     for (const bucket of buckets.values()) {
-      if (bucket.length < 2) continue;
-      const Z = await read(bucket);
-      for (let a = 0; a < bucket.length; a++) {
+      for (let a = 0; a < bucket.length && seen.size < mostPairs; a++) {
         for (let b = a + 1; b < Math.min(bucket.length, a + mostInBucket); b++) {
-          const similarity = product(Z, a, b);
-          if (!(similarity >= least)) continue;
           const [first, second] = [bucket[a], bucket[b]];
-          found.set(first * count + second, { first, second, similarity });
+          if (differing(signatures, first, second) > mostDiffering) continue;
+          const key = first * count + second;
+          if (seen.has(key)) continue;
+          seen.add(key);
+          waiting.push([first, second]);
         }
+        if (waiting.length >= pairsAtOnce) await look();
       }
     }
   }
-  return [...found.values()].sort((a, b) => b.similarity - a.similarity || a.first - b.first);
+  if (waiting.length > 0) await look();
+  return found.sort((a, b) => b.similarity - a.similarity || a.first - b.first || a.second - b.second);
+}
+
+/** How many signs of two rows differ. */
+function differing(signatures: Int32Array, a: number, b: number): number {
+  let sum = 0;
+  for (let table = 0; table < tables; table++) {
+    let x = signatures[a * tables + table] ^ signatures[b * tables + table];
+    x -= (x >>> 1) & 0x55555555;
+    x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
+    sum += Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+  }
+  return sum;
 }
 
 /** Signs of random projections, `bits` of them in each of the tables, n × tables. */
@@ -96,7 +131,7 @@ function reader(sources: readonly FeatureRows[], map: FeatureMap) {
     let start = 0;
     let filled = 0;
     for (const source of sources) {
-      // Rows of a bucket are in order, so that those of a source are together.
+      // Rows are in order, so that those of a source are together.
       const own = rows.filter((row) => row >= start && row < start + source.count);
       const part = features.subarray(filled * d, (filled + own.length) * d);
       if (own.length > 0)

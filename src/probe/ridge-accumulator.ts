@@ -79,7 +79,7 @@ export class RidgeAccumulator {
   /** The probes of several λ, one factorisation each. Throws UsageError for λ ≤ 0. */
   async solve(lambdas: readonly number[]): Promise<FittedRidge[]> {
     if (this.covariance === undefined) throw new DataError("a ridge probe needs features to fit, got none");
-    const target = this.crossProducts();
+    const target = centeredCrossProducts(this.byClass);
     const fitted: FittedRidge[] = [];
     for (const lambda of lambdas) {
       requireLambda(lambda);
@@ -99,20 +99,20 @@ export class RidgeAccumulator {
     return {
       lambda,
       shift,
-      weight: await system.solve(this.crossProducts()),
+      weight: await system.solve(centeredCrossProducts(this.byClass)),
       inverse: await system.solve(identity(this.featureSize)),
     };
   }
+}
 
-  /** Zᵀ Y for labels one-hot minus 1/C: (sum over the class) − (sum over all)/C, d × C. */
-  private crossProducts(): Matrix {
-    const out = transpose(this.byClass.sums);
-    const { cols: classes } = out;
-    for (let at = 0; at < out.data.length; at += classes) {
-      let sum = 0;
-      for (let c = at; c < at + classes; c++) sum += out.data[c];
-      for (let c = at; c < at + classes; c++) out.data[c] -= sum / classes;
-    }
-    return out;
+/** Zᵀ Y for labels one-hot minus 1/C: (sum over the class) − (sum over all)/C, d × C. */
+export function centeredCrossProducts({ sums }: ClassSums): Matrix {
+  const out = transpose(sums);
+  const { cols: classes } = out;
+  for (let at = 0; at < out.data.length; at += classes) {
+    let sum = 0;
+    for (let c = at; c < at + classes; c++) sum += out.data[c];
+    for (let c = at; c < at + classes; c++) out.data[c] -= sum / classes;
   }
+  return out;
 }

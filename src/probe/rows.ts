@@ -1,4 +1,4 @@
-import type { Random } from "../random.ts";
+import { type Random, seededRandom } from "../random.ts";
 
 /** Labeled features, read by rows: in memory, or from a cache that is never held whole. */
 export interface LabeledFeatures {
@@ -73,4 +73,16 @@ export async function* sequentialBatches(
     await source.rows(indices, features);
     yield { features, labels: Int32Array.from(indices, (i) => source.labels[i]), indices };
   }
+}
+
+/** All rows, or as many as are asked for, drawn at random, in order. @param stream names the random numbers */
+export function sampledRows(count: number, most: number, stream: string): Int32Array {
+  if (count <= most) return Int32Array.from({ length: count }, (_, i) => i);
+  const random = seededRandom(0, stream);
+  const rows = new Int32Array(most);
+  // One pass: row i is taken with probability (rows still wanted) / (rows still left).
+  for (let i = 0, taken = 0; taken < most; i++) {
+    if (random.uniform() * (count - i) < most - taken) rows[taken++] = i;
+  }
+  return rows;
 }

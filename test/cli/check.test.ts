@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rename } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -52,6 +52,17 @@ it("a wrong label and a leak are found in a folder, by the library and the comma
   expect(table.stdout).toMatch(/Labels that another class fits better \(\d+ with confidence\): \d+/);
   expect(table.stdout).toMatch(/blue\/odd\.png +blue .*red/);
   expect(JSON.parse(table.stdout.trim().split("\n").at(-1)!).suspects).toEqual(found.suspects);
-  const values = (await clpdd([...args, "--csv"])).stdout;
+  const page = join(data.path, "check.html");
+  const values = (await clpdd([...args, "--csv", "--html", page])).stdout;
   expect(values).toContain("leak,train,green/5.png,green,test,green/copy.png,green,");
+  const html = await readFile(page, "utf8");
+  // The odd image and the leak are shown, as images that are in the file.
+  expect(html).toMatch(
+    /<img class="thumb"[^>]* src="data:image\/webp;base64,[^"]{50,}" alt="blue\/odd\.png"/,
+  );
+  expect(html).toContain("test: green/copy.png");
+  expect(html.match(/(src|href)="(?!data:|#)/)).toBeNull();
+  const missing = await clpdd([...args, "--html", join(data.path, "none", "check.html")]);
+  expect(missing.code).toBe(2);
+  expect(missing.stderr).toContain("--html");
 }, 120_000);

@@ -70,15 +70,19 @@ describe("an evaluation", { timeout: 60_000 }, () => {
   it("pools as the set was made with, and with what is asked for instead", async () => {
     const { manifest } = await baseline("pooled", at("a/vit"), { pool: "mean" });
     expect(manifest.encoder).toMatchObject({ pool: "mean of the patches", askedPool: "mean" });
-    for (const encoders of [undefined, [at("a/vit")]]) {
-      notes.length = 0;
-      const [own] = await evaluate(["pooled"], encoders ? { encoders } : {});
-      expect(notes.join()).toContain("pooling: mean of the patches");
-      expect(own!.probes[0].top1.mean).toBe(manifest.metrics.closedForm!.top1);
-    }
+    const encoders = [at("a/vit")];
     notes.length = 0;
-    await evaluate(["pooled"], { pool: "cls" });
+    const [own] = await evaluate(["pooled"], { encoders });
+    expect(notes.join()).toContain("pooling: mean of the patches");
+    expect(own!.probes[0].top1.mean).toBe(manifest.metrics.closedForm!.top1);
+    notes.length = 0;
+    await evaluate(["pooled"], { encoders, pool: "cls" });
     expect(notes.join()).toContain("pooling: class token");
+  });
+
+  it("opens no encoder that a set names by a path, unless it is asked for", async () => {
+    await baseline("by-path", at("a/vit"));
+    await expect(evaluate(["by-path"])).rejects.toThrow(/`encoders: '.*a\/vit'` if you trust it/);
   });
 
   it("looks at the classes before any feature is computed", async () => {

@@ -39,33 +39,60 @@ export type HubFetch = (address: string, request?: HubRequest) => Promise<Respon
 export function hubFetch(id: string, given: HubAccess, context: PartialContext): HubFetch {
   const access = withoutCredentials(given);
   const authorization = authorizationOf(access);
-  return async (address, request = {}) => {
-    for (let attempt = 1; ; attempt++) {
-      let response: Response | undefined;
-      let failure: unknown;
-      try {
-        response = await follow(id, access, address, request, authorization, context.signal);
-      } catch (error) {
-        if (context.signal?.aborted) throw interrupted(id);
-        if (error instanceof DownloadError) throw error;
-        failure = error;
-      }
-      if (response !== undefined && (response.ok || response.status === 416)) return response;
-      const busy = response === undefined || response.status === 429 || response.status >= 500;
-      const asked = secondsAsked(response?.headers.get("retry-after"));
-      const wait = asked ?? firstWait * 2 ** (attempt - 1);
-      // Without an answer a second try is enough to distinguish a hiccup from a missing network.
-      const last = response === undefined ? 2 : attempts;
-      if (!busy || attempt >= last || wait > longestWait) {
+  return async (address, request = {}) =>
+    untilAnswered(
+      id,
+      access,
+      context,
+      () => follow(id, access, address, request, authorization, context.signal),
+      async (response, wait) => {
         await dropped(response);
-        if (response === undefined) throw unreachable(id, access, failure);
-        throw refused(id, access, address, response, asked);
-      }
-      await dropped(response);
-      if (wait >= 2) context.note?.(`The hub asks to wait ${Math.ceil(wait)} s for ${id}.`);
-      await pause(wait, id, context.signal);
+        return refused(id, access, address, response, wait);
+      },
+    );
+}
+
+/**
+ * Sends a request until it is answered: again where the hub is busy or broken.
+ * @param refusal the error for an answer that ends the matter; `wait` is in seconds, where the hub asks for one
+ * @param passed statuses that are handed back as they are
+ * @param repeats whether a request that was not answered may be sent again: one that changes something may have arrived
+ */
+export async function untilAnswered(
+  id: string,
+  access: HubAccess,
+  context: PartialContext,
+  send: () => Promise<Response>,
+  refusal: (response: Response, wait: number | undefined) => Promise<Error>,
+  {
+    passed = [416],
+    repeats = true,
+  }: { readonly passed?: readonly number[]; readonly repeats?: boolean } = {},
+): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    let response: Response | undefined;
+    let failure: unknown;
+    try {
+      response = await send();
+    } catch (error) {
+      if (context.signal?.aborted) throw interrupted(id);
+      if (error instanceof DownloadError) throw error;
+      failure = error;
     }
-  };
+    if (response !== undefined && (response.ok || passed.includes(response.status))) return response;
+    const busy = response === undefined || response.status === 429 || response.status >= 500;
+    const asked = secondsAsked(response?.headers.get("retry-after"));
+    const wait = asked ?? firstWait * 2 ** (attempt - 1);
+    // Without an answer a second try is enough to distinguish a hiccup from a missing network.
+    const last = response !== undefined ? attempts : repeats ? 2 : 1;
+    if (!busy || attempt >= last || wait > longestWait) {
+      if (response === undefined) throw unreachable(id, access, failure);
+      throw await refusal(response, asked);
+    }
+    await dropped(response);
+    if (wait >= 2) context.note?.(`The hub asks to wait ${Math.ceil(wait)} s for ${id}.`);
+    await pause(wait, id, context.signal);
+  }
 }
 
 /** One request with its redirects, each of which begins its answer within the deadline. */

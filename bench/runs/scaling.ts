@@ -1,0 +1,70 @@
+/**
+ * Distillation steps with 1, 2, 4, … threads up to the machine's cores, in turns, each number in its own processes: medians
+ * of the time, peak memory, and a model of the time with more cores.
+ *
+ *   node scaling.js [--model efficientnet-lite0] [--size 128] [--m 8] [--augment 1] [--rounds 5]
+ *
+ * Ends with one line of JSON: `Scaling`.
+ */
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { inTurn, median } from "../lib/measure.ts";
+import { exportedModel, Peer, peerPython } from "../lib/peer.ts";
+
+export interface Scaling {
+  readonly model: string;
+  readonly size: number;
+  readonly m: number;
+  readonly points: readonly {
+    readonly threads: number;
+    readonly msPerStep: number;
+    readonly peakMemoryBytes: number;
+  }[];
+  /** Milliseconds of a step with 16 threads, from those with 1 and 2; absent on one core. */
+  readonly fitted?: number;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string", default: "efficientnet-lite0" },
+    size: { type: "string", default: "128" },
+    m: { type: "string", default: "8" },
+    augment: { type: "string", default: "1" },
+    rounds: { type: "string", default: "5" },
+  },
+});
+const { model, size, m, augment } = options;
+const turnSeconds = 2;
+const fittedThreads = 16;
+
+const threads: number[] = [];
+for (let n = 1; n <= availableParallelism(); n *= 2) threads.push(n);
+const encoder =
+  model === "efficientnet-lite0" || peerPython() === undefined ? model : exportedModel(model, Number(size));
+const sides = new Map<string, Peer>();
+try {
+  for (const n of threads) {
+    const args = ["--encoder", encoder, "--size", size, "--m", m, "--classes", "8", "--augment", augment];
+    sides.set(`${n}`, Peer.own("own-step.js", [...args, "--threads", `${n}`]));
+  }
+  const rounds = Number(options.rounds);
+  const times = await inTurn(
+    Object.fromEntries(
+      [...sides].map(([name, side]) => [name, () => side.ask<number>("run", { seconds: turnSeconds })]),
+    ),
+    { least: rounds, most: rounds },
+  );
+  const points: Scaling["points"][number][] = [];
+  for (const n of threads) {
+    const { peakMemoryBytes } = await sides.get(`${n}`)!.ask<{ peakMemoryBytes: number }>("memory");
+    points.push({ threads: n, msPerStep: median(times[`${n}`]!), peakMemoryBytes });
+  }
+  const [one, two] = points;
+  // T(n) = a + b/n through the first two.
+  const shared = two && 2 * (one!.msPerStep - two.msPerStep);
+  const fitted = shared === undefined ? {} : { fitted: one!.msPerStep - shared + shared / fittedThreads };
+  const result: Scaling = { model, size: Number(size), m: Number(m), points, ...fitted };
+  console.log(JSON.stringify(result));
+} finally {
+  for (const side of sides.values()) await side.end();
+}
