@@ -26,6 +26,7 @@ const layers = [
   "src/artifact/",
   "src/evaluate/",
   "src/distill/",
+  "src/machines/",
   "src/jobs/[^/]+$",
   "src/browser/",
   "src/jobs/worker/",

@@ -27,6 +27,11 @@ export class DownloadError extends ClpError {
   override name = "DownloadError";
 }
 
+/** A server of runs on several machines that does not answer, or no longer has a run. */
+export class ServerError extends ClpError {
+  override name = "ServerError";
+}
+
 /** The user stopped the work; what was done is saved and the message says how to resume. Exit code 130. */
 export class InterruptedError extends ClpError {
   override readonly exitCode = 130;

@@ -31,6 +31,7 @@ export {
   type PushRequest,
   profile,
   push,
+  runs,
 } from "./api/commands.ts";
 export {
   type LoadEncoderOptions,
@@ -58,6 +59,7 @@ export type { FeaturesResult } from "./jobs/features.ts";
 export type { Inspection } from "./jobs/inspection.ts";
 export type { StepProfile } from "./jobs/step-profile.ts";
 export type { DistillSummary } from "./jobs/summary.ts";
+export type { RunReport, WorkerReport } from "./machines/list.ts";
 export type { Calibration } from "./probe/calibration.ts";
 export { type FeatureMap, type FeatureMapState, featureMap } from "./probe/feature-map.ts";
 export { accuracyOf, argmaxRows, centeredOneHot } from "./probe/labels.ts";

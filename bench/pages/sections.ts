@@ -2,6 +2,7 @@ import type { Section } from "./section.ts";
 import { extraction, probe, ridge } from "./sections-data.ts";
 import { distillStep, equalAccuracy, growth, memory, scaling } from "./sections-distill.ts";
 import { encoderStep, gpu, webStep } from "./sections-encoder.ts";
+import { machines } from "./sections-machines.ts";
 
 /** In the order in which they run: those that the line of JSON needs come first, the shortest before. */
 export const sections: readonly Section[] = [
@@ -73,6 +74,13 @@ export const sections: readonly Section[] = [
     about:
       "EfficientNet-Lite0 at 48 px, pixels, recomputed intermediates, 32 images of 16 classes, 512 real features of 1,280 numbers, except for what grows (for C, 256 images). Exponents of c·xᵖ by least squares on logarithms, constant parts included; the image side enters squared. Dashed in growth.svg: linear.",
     run: growth,
+  },
+  {
+    id: "machines",
+    title: "A step among several workers",
+    about:
+      "Exchange of all synthetic features among workers of one thread each through redis-server, all on this machine: every worker publishes the features of its shards of 8 images and waits until it has all. The slowest worker's time, median over steps; bytes in and out of the server per step.",
+    run: machines,
   },
   {
     id: "gpu",

@@ -30,6 +30,7 @@ import type {
 import type { StepProfile } from "../jobs/step-profile.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
 import { run } from "../jobs/worker/client.ts";
+import type { RunReport } from "../machines/list.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 
 /** The parameters of a job, with those optional that have a default. */
@@ -92,6 +93,15 @@ export function compare(grid: Grid, request: CompareRequest, options?: CallOptio
 /** Finds wrong labels, near-duplicates, leaks and outliers in a data set, as `clp-dd check` does. */
 export function check(request: CheckRequest, options?: CallOptions): Promise<DataCheck> {
   return run("check", { ...dataDefaults(), ...request }, options);
+}
+
+/**
+ * The run of several machines that `address` names (redis://HOST:PORT/RUN), or all runs of its server, as `clp-dd runs`
+ * shows them.
+ * @param patienceSeconds for which the server may be silent
+ */
+export async function runs(address: string, patienceSeconds = 10): Promise<RunReport[]> {
+  return (await import("../machines/list.ts")).reportRuns(address, patienceSeconds);
 }
 
 /**
@@ -192,11 +202,13 @@ const commonKeys = {
 } as const;
 const distillKeys: KeysOf<DistillParams> = {
   ...commonKeys,
-  others: true,
   from: true,
   preset: true,
   memoryBytes: true,
   resume: true,
+  shardImages: true,
+  join: true,
+  others: true,
 };
 const baselineKeys: KeysOf<BaselineParams> = { ...commonKeys, kind: true, of: true };
 

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { type EncoderSpec, parseEncoderSpec } from "../encoder/spec.ts";
 import { UsageError } from "../errors.ts";
+import type { JoinParams } from "../jobs/params.ts";
+import { defaultLeaseSeconds, defaultPatienceSeconds } from "../machines/defaults.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { presetNames } from "../recipe/presets.ts";
 import {
@@ -13,6 +15,7 @@ import {
   ownOption,
   type Values,
 } from "./options.ts";
+import { integer, number } from "./parse.ts";
 import { commandLine, reportSet } from "./result.ts";
 import { encoderParams, runJob } from "./run.ts";
 import { addSettings, givenSettings } from "./setting-options.ts";
@@ -22,6 +25,10 @@ type DistillOptions = EncoderOptions &
     readonly preset?: string;
     readonly from?: string;
     readonly loss?: "ce" | "mse";
+    readonly shardImages?: number;
+    readonly join?: string;
+    readonly lease?: number;
+    readonly patience?: number;
   };
 
 /** Options of the distillation itself, shared by `distill` and `demo`. */
@@ -45,6 +52,15 @@ function configOf(command: Command, loss: DistillOptions["loss"]): Partial<Disti
   const config = givenSettings(command);
   if (loss === undefined || (loss === "ce" && config.method !== undefined)) return config;
   return { ...config, method: loss === "mse" ? "clp-mse" : "clp" };
+}
+
+function joinOf({ join, lease, patience }: DistillOptions): JoinParams | undefined {
+  if (join === undefined) {
+    const useless = lease === undefined ? (patience === undefined ? undefined : "--patience") : "--lease";
+    if (useless !== undefined) throw new UsageError(`${useless} has no effect without --join.`);
+    return undefined;
+  }
+  return { address: join, leaseSeconds: lease, patienceSeconds: patience };
 }
 
 /** The parts of `--encoder A,B@96`. A file may have any name. */
@@ -91,10 +107,32 @@ export async function distill(data: string, options: DistillOptions, command: Co
       baselines: options.baselines,
       edits: options.edits,
       command: commandLine(),
+      shardImages: options.shardImages,
+      join: joinOf(options),
     },
     options,
   );
   reportSet(summary, options);
+}
+
+function machineOptions(): Option[] {
+  const group = "Several machines:";
+  return [
+    ownOption(
+      "--join <url>",
+      "work on the run redis://HOST:PORT/RUN with others (docs/many-machines.md)",
+      group,
+    ),
+    ownOption("--lease <s>", "seconds of silence after which a worker loses its shards", group)
+      .argParser(number({ exclusiveMinimum: 0 }, false))
+      .default(undefined, String(defaultLeaseSeconds)),
+    ownOption("--patience <s>", "seconds without any news after which a worker gives up", group)
+      .argParser(number({ exclusiveMinimum: 0 }, false))
+      .default(undefined, String(defaultPatienceSeconds)),
+    ownOption("--shard-images <n>", "images in a shard, which one worker computes in one piece", group)
+      .argParser(integer(1))
+      .default(undefined, "as for one machine"),
+  ];
 }
 
 export function addDistill(command: Command): void {
@@ -116,6 +154,7 @@ export function addDistill(command: Command): void {
   addRecipe(command);
   addOptions(command, encoderNames);
   addOptions(command, ["out", "overwrite", "resume", "baselines", "edits"], { out: { required: true } });
+  for (const option of machineOptions()) command.addOption(option);
   addCommonOptions(command).addHelpText(
     "after",
     `

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { withoutSecrets } from "../machines/address.ts";
 import { version } from "../version.ts";
 import { help } from "./help.ts";
 import { reportError } from "./report-error.ts";
@@ -64,6 +65,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./features.ts")).addFeatures,
   },
   {
+    name: "runs",
+    summary: "show the runs that several machines work on",
+    load: async () => (await import("./runs.ts")).addRuns,
+  },
+  {
     name: "datasets",
     summary: "list the known data sets, and how their files must be laid out",
     load: async () => (await import("./datasets.ts")).addDatasets,
@@ -96,6 +102,9 @@ const program = new Command("clp-dd")
   .showSuggestionAfterError()
   .exitOverride()
   .configureHelp(help);
+
+// A password in the address of a server would be seen in the system's list of processes.
+if (process.argv.some((argument) => withoutSecrets(argument) !== argument)) process.title = "clp-dd";
 
 // A reader that has seen enough (`| head`) is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -3,6 +3,7 @@ import { encodersOf, sizedName } from "../artifact/recorded-encoders.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import { encoderLabel } from "../jobs/evaluate-columns.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
+import { withoutSecrets } from "../machines/address.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { CommonOptions } from "./options.ts";
 import { printJson } from "./run.ts";
@@ -10,7 +11,7 @@ import { formatTable } from "./table.ts";
 import { wrapText } from "./width.ts";
 
 /** The command line, as it is recorded in a set. */
-export const commandLine = (): string => `clp-dd ${process.argv.slice(2).join(" ")}`;
+export const commandLine = (): string => withoutSecrets(`clp-dd ${process.argv.slice(2).join(" ")}`);
 
 /** Prints what came of a job that makes a set of images. */
 export function reportSet(summary: DistillSummary, options: CommonOptions): void {

@@ -1,15 +1,13 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { open, rename, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { makeFolders, onDisk } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
+import { readHashed, writeHashed } from "./checkpoint-file.ts";
 import {
   type Checkpoint,
   checkpointFormat,
-  checkpointHead,
   describeMismatch,
   type RunIdentity,
   restoredRun,
@@ -54,39 +52,8 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
   const { text, arrays } = savedRun(checkpoint);
-  const tensors = arrays.map(
-    ([name, data]): TensorToWrite => ({ name, dtype: "F32", shape: [data.length], data }),
-  );
-  const head = tensors.map((tensor) => [tensor.name, tensor] as const);
-  const hash = createHash("sha256").update(checkpointHead(text, head));
-  for (const [, { buffer, byteOffset, byteLength }] of arrays) {
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  const path = join(folder, fileName);
-  const temporary = join(folder, temporaryName);
-  await onDisk(folder, async () => {
-    await makeFolders(folder);
-    try {
-      await writeSafetensors(temporary, tensors, {
-        format: checkpointFormat,
-        meta: text,
-        sha256: hash.digest("hex"),
-      });
-    } catch (error) {
-      // Half a checkpoint would fill a full disk further.
-      await rm(temporary, { force: true }).catch(() => {});
-      throw error;
-    }
-    await rename(temporary, path);
-    await syncFolder(folder);
-  });
-}
-
-/** Makes a rename outlast a power cut, where the system lets a folder be synced. */
-async function syncFolder(folder: string): Promise<void> {
-  const directory = await open(folder, "r").catch(() => undefined);
-  await directory?.sync().catch(() => {});
-  await directory?.close();
+  const content = { text, arrays: new Map(arrays) };
+  await writeHashed(folder, fileName, checkpointFormat, content, temporaryName);
 }
 
 /**
@@ -96,36 +63,8 @@ async function syncFolder(folder: string): Promise<void> {
 export async function loadCheckpoint(folder: string): Promise<Checkpoint | undefined> {
   const path = join(folder, fileName);
   if (!existsSync(path)) return undefined;
-  const damaged = (cause?: unknown) =>
-    new DataError(
-      `The checkpoint ${path} is damaged (cut short or changed). Delete ${folder} and start again without \`resume: true\`.`,
-      { cause },
-    );
-  const file = await openSafetensors(path).catch((error: unknown) => {
-    throw damaged(error);
-  });
-  try {
-    if (file.metadata.format !== checkpointFormat) {
-      throw new DataError(
-        `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
-          `or delete ${folder} and start again without \`resume: true\`.`,
-      );
-    }
-    const text = file.metadata.meta ?? "";
-    const hash = createHash("sha256").update(checkpointHead(text, file.tensors));
-    const blocks = new Map<string, Float32Array>();
-    for (const name of file.tensors.keys()) {
-      const values = await file.float32(name).catch((error: unknown) => {
-        throw damaged(error);
-      });
-      hash.update(new Uint8Array(values.buffer));
-      blocks.set(name, values);
-    }
-    if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
-    return restoredRun(text, blocks);
-  } finally {
-    await file.close();
-  }
+  const { text, arrays } = await readHashed(path, checkpointFormat);
+  return restoredRun(text, arrays);
 }
 
 /**

@@ -9,11 +9,11 @@ import type { DistillConfig } from "../recipe/config.ts";
 import { classMeans } from "../select/coresets.ts";
 import { openRealBatches } from "./real-batches.ts";
 import type { DistillParts, EncoderParts, TargetParts } from "./state.ts";
-import type { SyntheticImages } from "./synthetic-images.ts";
+import type { StepImages } from "./synthetic-images.ts";
 import { targetBasis } from "./target-features.ts";
 
 /** What a step is made of. */
-export interface StepInputs {
+export interface StepInputs<Images extends StepImages> {
   /**
    * Computes products, on the CPU. Runs that are to repeat bit by bit have one thread here: how ONNX Runtime cuts a product
    * up, and so its last bits, depends on their number.
@@ -23,7 +23,7 @@ export interface StepInputs {
   readonly classes: number;
   /** Cached features of the real images under each encoder, in the same order. */
   readonly real: readonly FeatureRows[];
-  readonly images: SyntheticImages;
+  readonly images: Images;
   /** What hears of a choice of target features, and can stop it. */
   readonly choice?: Pick<TargetParts, "onProgress" | "signal">;
 }
@@ -31,14 +31,14 @@ export interface StepInputs {
 /**
  * Everything that steps need beside the images: feature maps, batches of real features and products.
  */
-export async function createStep({
+export async function createStep<Images extends StepImages>({
   runtime,
   config,
   classes,
   real,
   images,
   choice,
-}: StepInputs): Promise<{ readonly parts: DistillParts; release(): Promise<void> }> {
+}: StepInputs<Images>): Promise<{ readonly parts: DistillParts<Images>; release(): Promise<void> }> {
   const product = ortFeatureProduct(runtime);
   const large = ortGemm(runtime);
   const encoders: EncoderParts[] = [];
@@ -56,7 +56,7 @@ export async function createStep({
         : {}),
     });
   }
-  const parts: DistillParts = { config, classes, encoders, images, gemm: chooseGemm(jsGemm, large) };
+  const parts: DistillParts<Images> = { config, classes, encoders, images, gemm: chooseGemm(jsGemm, large) };
   return {
     parts,
     async release() {

@@ -3,6 +3,7 @@ import { objectives } from "../objective/objectives.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
 import type { DistillParts, DistillState } from "./state.ts";
+import type { StepImages } from "./synthetic-images.ts";
 
 /** What the objective, averaged over the feature maps, says of one encoder's synthetic features. */
 export interface Outcome {
@@ -24,7 +25,7 @@ export interface Outcome {
  * @throws NumericalError when the loss is not finite, and where every feature is zero
  */
 export async function evaluateObjective(
-  parts: DistillParts,
+  parts: DistillParts<StepImages>,
   encoder: number,
   state: DistillState,
   features: Float32Array,

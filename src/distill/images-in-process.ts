@@ -10,7 +10,7 @@ import { createRenderer } from "../synthetic/renderer.ts";
 import type { ShardCut } from "./run-state.ts";
 import type { ShardParts } from "./shard.ts";
 import { ShardHost } from "./shard-host.ts";
-import type { ShardSetup } from "./shard-messages.ts";
+import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
 import { ShardedImages } from "./sharded-images.ts";
 import type { Reload, SyntheticImages } from "./synthetic-images.ts";
 import { viewCount } from "./views.ts";
@@ -36,6 +36,27 @@ export interface OpenImages {
 export const featureSizeOf = (encoders: readonly { readonly featureSize: number }[]): number =>
   encoders.reduce((sum, { featureSize }) => sum + featureSize, 0);
 
+/** What computes the shards of a run, before anyone holds one. */
+export interface ShardWorkers {
+  readonly setup: ShardSetup;
+  readonly plan: ChunkPlan;
+  /** d of all encoders together. */
+  readonly featureSize: number;
+  /** How each holder comes about. */
+  readonly holders: readonly (() => ShardHolder)[];
+  release(): Promise<void>;
+}
+
+/** Which images there are to compute, and how much of it is settled. */
+export interface ShardDemand {
+  readonly count: number;
+  /** Side of the images. */
+  readonly size: number;
+  readonly cut?: Partial<ShardCut> | undefined;
+  /** On the CPU, leave this process free: helpers alone compute. */
+  readonly helpersAlone?: boolean;
+}
+
 /** Opens the images of a run, which the encoders see resized where they take another size, all of them computed in this process by `runtime`. */
 export async function imagesInProcess(
   runtime: Runtime,
@@ -45,6 +66,21 @@ export async function imagesInProcess(
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   const { count, size } = parameters;
+  const demand = { count, size, cut };
+  const worker = await workerInProcess(runtime, encoders, config, memoryBytes, demand);
+  const { setup, plan, featureSize, holders } = worker;
+  const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
+  return { images, plan, processes: 1 };
+}
+
+/** Cuts the images of a run into shards, and makes ready to compute them in this process by `runtime`. */
+export async function workerInProcess(
+  runtime: Runtime,
+  encoders: readonly Encoder[],
+  config: DistillConfig,
+  memoryBytes: number,
+  { count, size, cut }: ShardDemand,
+): Promise<ShardWorkers> {
   const given = { ...cut, side: size };
   const { plan, planned } = await planEncoders(
     ...([runtime, encoders, count, viewCount(config), memoryBytes, given] as const),
@@ -73,10 +109,8 @@ export async function imagesInProcess(
           )
         : undefined,
   });
-  const images = await ShardedImages.start(setup, featureSizeOf(encoders), parameters, reload, [
-    () => new ShardHost(parts),
-  ]);
-  return { images, plan, processes: 1 };
+  const holders = [() => new ShardHost(parts)];
+  return { setup, plan, featureSize: featureSizeOf(encoders), holders, async release() {} };
 }
 
 /** Images that are computed in this process with parts that are there already. */

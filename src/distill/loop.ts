@@ -8,6 +8,7 @@ import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import { joinColumns, splitColumns } from "./columns.ts";
 import { evaluateObjective, isZero, type Outcome } from "./evaluate-objective.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
+import type { StepImages } from "./synthetic-images.ts";
 import { addPull, chooseTargets } from "./target-features.ts";
 import { viewCount } from "./views.ts";
 
@@ -39,7 +40,7 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
  * @throws NumericalError when the loss is not finite; InterruptedError, with the state as it was, when the choice of
  * target features is stopped
  */
-export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
+export async function distillStep(parts: DistillParts<StepImages>, state: DistillState): Promise<StepReport> {
   const { config, images, encoders } = parts;
   const sizes = encoders.map(({ real }) => real.featureSize);
   const canGrow = () => state.levels < images.levelCount;
@@ -115,7 +116,7 @@ function hasDeadView(features: readonly Float32Array[], views: number): boolean 
 
 /** The next targets of each encoder, m × d of all together. */
 async function allTargets(
-  parts: DistillParts,
+  parts: DistillParts<StepImages>,
   state: DistillState,
   features: readonly Float32Array[],
   sizes: readonly number[],
@@ -126,7 +127,7 @@ async function allTargets(
 }
 
 /** The next batch of real rows; none for an objective that looks at class means alone. */
-function realRows({ config }: DistillParts, { sampler }: DistillState): Int32Array {
+function realRows({ config }: DistillParts<StepImages>, { sampler }: DistillState): Int32Array {
   return objectives[config.method].needs.batch ? sampler.next() : new Int32Array(0);
 }
 
@@ -147,7 +148,7 @@ export const choiceStepsFor = (steps: number, count: number): number =>
  * @param steps evaluations of the objective that it takes
  */
 export async function nextTargets(
-  parts: DistillParts,
+  parts: DistillParts<StepImages>,
   encoder: number,
   state: DistillState,
   features: Float32Array,

@@ -10,7 +10,15 @@ import { derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-import { featureSizeOf, type ImagesStart, imagesInProcess, type OpenImages } from "./images-in-process.ts";
+import {
+  featureSizeOf,
+  type ImagesStart,
+  imagesInProcess,
+  type OpenImages,
+  type ShardDemand,
+  type ShardWorkers,
+  workerInProcess,
+} from "./images-in-process.ts";
 import { ShardHost } from "./shard-host.ts";
 import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
 import { openShardParts } from "./shard-service.ts";
@@ -32,11 +40,32 @@ export async function openImages(
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
-  const { count, size } = parameters;
-  const views = viewCount(config);
   if (runtime.device !== "cpu") {
     return imagesInProcess(runtime, encoders, config, memoryBytes, { parameters, reload, cut });
   }
+  const { count, size } = parameters;
+  const workers = await openShardWorkers(runtime, encoders, config, memoryBytes, { count, size, cut });
+  const { setup, plan, featureSize, holders, release } = workers;
+  try {
+    const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
+    return { images: releasing(images, release), plan, processes: Math.min(holders.length, plan.chunks) };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Cuts the images of a run into shards and makes ready whoever may hold them. */
+export async function openShardWorkers(
+  runtime: Runtime,
+  encoders: readonly Encoder[],
+  config: DistillConfig,
+  memoryBytes: number,
+  demand: ShardDemand,
+): Promise<ShardWorkers> {
+  const { count, size, cut, helpersAlone = false } = demand;
+  if (runtime.device !== "cpu") return workerInProcess(runtime, encoders, config, memoryBytes, demand);
+  const views = viewCount(config);
   const bytes = Math.max(...encoders.map(({ bytesPerImage }) => bytesPerImage));
   const ideal = imagesACall({ device: "cpu", threads: 1 }, bytes);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
@@ -57,10 +86,9 @@ export async function openImages(
     const setup: ShardSetup = { config, size, encoders: stored };
     const processes = processCount(runtime.threads, plan, memoryBytes);
     const holders = Array.from({ length: processes }, (_, k) =>
-      k === 0 ? () => new ShardHost(openShardParts) : helperHolder,
+      k === 0 && !helpersAlone ? () => new ShardHost(openShardParts) : helperHolder,
     );
-    const images = await ShardedImages.start(setup, featureSizeOf(encoders), parameters, reload, holders);
-    return { images: releasing(images, remove), plan, processes: Math.min(processes, plan.chunks) };
+    return { setup, plan, featureSize: featureSizeOf(encoders), holders, release: remove };
   } catch (error) {
     await remove();
     throw error;

@@ -1,4 +1,4 @@
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
+import { partOf, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { Shard, type ShardParts } from "./shard.ts";
 import type {
   ShardHolder,
@@ -12,7 +12,8 @@ import type {
 export class ShardHost implements ShardHolder {
   readonly #open: (setup: ShardSetup) => Promise<ShardParts>;
   #parts: ShardParts | undefined;
-  #shards: readonly Shard[] = [];
+  /** By their places. */
+  readonly #shards = new Map<number, Shard>();
   #queue: Promise<unknown> = Promise.resolve();
 
   /** @param open makes what the shards of a setup are computed with */
@@ -31,32 +32,51 @@ export class ShardHost implements ShardHolder {
       case "start":
         await this.#start(request.setup, request.shards);
         return null;
-      case "features":
-        return this.#each((shard) => shard.features(request.step, request.levels));
-      case "update":
-        await this.#each((shard, i) => shard.update(request.cotangents[i], request.learningRate));
+      case "features": {
+        const { step, levels, places } = request;
+        return this.#each((shard) => shard.features(step, levels), places);
+      }
+      case "update": {
+        const { learningRate, cotangents, places } = request;
+        await this.#each((shard, i) => shard.update(cotangents[i], learningRate), places);
         return null;
+      }
       case "parameters":
-        return this.#shards.map((shard) => shard.parameters);
+        // Whoever asks for some of the shards does not wait for the others: the next request may come before these are used.
+        return this.#each(
+          async ({ parameters }) => (request.places ? partOf(parameters, 0, parameters.count) : parameters),
+          request.places,
+        );
+      case "hold": {
+        const { place, shard } = request;
+        if (shard === null) this.#shards.delete(place);
+        else this.#shards.set(place, new Shard(this.#parts!, place, shard));
+        return null;
+      }
       case "images":
-        return this.#shards[request.place].images();
+        return this.#shards.get(request.place)!.images();
       case "plain":
         return this.#each((shard) => shard.plainFeatures());
       case "encode":
-        return this.#shards[request.place].encode(request.images);
+        return this.#shards.get(request.place)!.encode(request.images);
     }
   }
 
   async #start(setup: ShardSetup, shards: readonly SyntheticParameters[]): Promise<void> {
     const parts = await this.#open(setup);
     this.#parts = parts;
-    this.#shards = shards.map((parameters, place) => new Shard(parts, place, parameters));
+    this.#shards.clear();
+    for (const [place, parameters] of shards.entries())
+      this.#shards.set(place, new Shard(parts, place, parameters));
   }
 
   /** One after the other: they share the encoders. */
-  async #each<T>(work: (shard: Shard, place: number) => Promise<T>): Promise<T[]> {
+  async #each<T>(
+    work: (shard: Shard, index: number) => Promise<T>,
+    places: readonly number[] = [...this.#shards.keys()],
+  ): Promise<T[]> {
     const results: T[] = [];
-    for (const [place, shard] of this.#shards.entries()) results.push(await work(shard, place));
+    for (const [index, place] of places.entries()) results.push(await work(this.#shards.get(place)!, index));
     return results;
   }
 

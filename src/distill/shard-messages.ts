@@ -14,16 +14,24 @@ export type ShardRequest =
    * Features of every view in step `step`, at `levels` levels: those that are missing are added first. Of several encoders,
    * an image's features are one row, those of the first encoder first; cotangents are laid out the same way.
    */
-  | { readonly kind: "features"; readonly step: number; readonly levels: number }
+  | {
+      readonly kind: "features";
+      readonly step: number;
+      readonly levels: number;
+      readonly places?: Places;
+    }
   /** One Adam step along the cotangents of the features that were asked for last. */
   | {
       readonly kind: "update";
       readonly learningRate: number;
       /** For each shard, views · n × d; d of all encoders together. */
       readonly cotangents: readonly Float32Array[];
+      readonly places?: Places;
     }
   /** The state of the shards. */
-  | { readonly kind: "parameters" }
+  | { readonly kind: "parameters"; readonly places?: Places }
+  /** Holds a shard at `place` from now on, instead of one that may have been there; null: none. */
+  | { readonly kind: "hold"; readonly place: number; readonly shard: SyntheticParameters | null }
   /** The images of one shard as they are, [n, 3, size, size] in [0, 1]; `place` counts those of its holder. */
   | { readonly kind: "images"; readonly place: number }
   /** Features of the images as they are, n × d. */
@@ -31,12 +39,16 @@ export type ShardRequest =
   /** Features, n × d, of what became of one shard's images elsewhere, [n, 3, size, size]. */
   | { readonly kind: "encode"; readonly place: number; readonly images: Float32Array };
 
-/** The replies to the requests; lists have one entry for each shard of the holder. */
+/** Which of its shards the holder is asked for, in this order; without it, all of them. */
+type Places = readonly number[];
+
+/** The replies to the requests; lists have one entry for each shard that was asked for. */
 export interface ShardReplies {
   readonly start: null;
   readonly features: readonly Float32Array[];
   readonly update: null;
   readonly parameters: readonly SyntheticParameters[];
+  readonly hold: null;
   readonly images: Float32Array;
   readonly plain: readonly Float32Array[];
   readonly encode: Float32Array;

@@ -6,7 +6,7 @@ import type { FeatureRows } from "../probe/rows.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import type { AdamBlock } from "../synthetic/adam.ts";
 import type { RealBatches } from "./real-batches.ts";
-import type { SyntheticImages } from "./synthetic-images.ts";
+import type { StepImages, SyntheticImages } from "./synthetic-images.ts";
 import type { TargetBasis } from "./target-features.ts";
 
 /** What a distillation changes beside the images' parameters: with those, what a checkpoint holds. */
@@ -50,12 +50,12 @@ export interface EncoderParts {
 }
 
 /** What the loop works with; everything but `state` stays as it is. */
-export interface DistillParts {
+export interface DistillParts<Images extends StepImages = SyntheticImages> {
   readonly config: DistillConfig;
   readonly classes: number;
   /** In the order in which an image's row of features has theirs. */
   readonly encoders: readonly EncoderParts[];
-  readonly images: SyntheticImages;
+  readonly images: Images;
   readonly gemm: Gemm;
 }
 

@@ -12,7 +12,7 @@ import { distillStep, initialState } from "./loop.ts";
 import { openImages } from "./open-images.ts";
 import type { Checkpoint, ShardCut } from "./run-state.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
-import type { Reload } from "./synthetic-images.ts";
+import type { Reload, StepImages } from "./synthetic-images.ts";
 
 /** A distillation under way: everything compiled, the state at some step. */
 export interface Synthesis {
@@ -34,6 +34,7 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
  * @param memoryBytes for intermediates
  * @param first makes the parameters that the run starts from, instead of the configuration's `init`
  * @param others further encoders with the same real images (`openOthers`); they see the images resized to their own size
+ * @param cut of a run that starts, as far as it is not to be chosen here
  */
 export async function startSynthesis(
   place: RunContext,
@@ -43,6 +44,7 @@ export async function startSynthesis(
   saved?: SavedRun,
   others: readonly RunContext[] = [],
   first?: () => Promise<SyntheticParameters>,
+  cut?: Partial<ShardCut>,
 ): Promise<Synthesis> {
   const { runtime, encoder, source, train } = place;
   const classes = source.classes.length;
@@ -61,7 +63,7 @@ export async function startSynthesis(
   const { images, plan, processes } = await openImages(runtime, encoders, config, memoryBytes, {
     parameters,
     reload: saved?.reload ?? (async () => parameters),
-    cut: saved?.cut,
+    cut: saved?.cut ?? cut,
   });
   const { batch, chunks, activations, activationBytes } = plan;
   context.note(
@@ -101,7 +103,8 @@ export async function startSynthesis(
   }
 }
 
-async function firstParameters(
+/** Parameters of all images at step 0. */
+export async function firstParameters(
   { source, train, encoder }: RunContext,
   config: DistillConfig,
   m: number,
@@ -122,7 +125,7 @@ async function firstParameters(
 
 /** Runs steps until the configuration's number is done. `afterStep` may save a checkpoint. */
 export async function runSteps(
-  synthesis: Synthesis,
+  synthesis: { readonly parts: DistillParts<StepImages>; readonly state: DistillState },
   context: JobContext,
   afterStep: (report: StepReport) => Promise<void>,
 ): Promise<void> {

@@ -1,8 +1,8 @@
 import type { Edit } from "../images/edits.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
 
-/** The synthetic images of a run, wherever they are computed: what a step needs of them. */
-export interface SyntheticImages {
+/** The synthetic images of a run as a step sees them, wherever they are computed. */
+export interface StepImages {
   /** m. */
   readonly count: number;
   /** d, of all encoders together: an image's features are one row, those of the first encoder first. */
@@ -16,6 +16,11 @@ export interface SyntheticImages {
    * wrong is thrown by the next call.
    */
   update(cotangents: Float32Array, learningRate: number): void;
+  release(): Promise<void>;
+}
+
+/** The synthetic images of a run, with what is asked of them between steps and after the last. */
+export interface SyntheticImages extends StepImages {
   /** Waits for the latest update. */
   settled(): Promise<void>;
   /** Features of the images as they are, m × d. */
@@ -28,7 +33,6 @@ export interface SyntheticImages {
   parameters(): Promise<SyntheticParameters>;
   /** Hands the parameters to `save`, whose result gives them back should some be lost. */
   saved(save: (parameters: SyntheticParameters) => Promise<Reload>): Promise<void>;
-  release(): Promise<void>;
 }
 
 /** Gives parameters back that were saved. */

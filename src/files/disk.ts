@@ -41,9 +41,9 @@ async function madeOrPresent(folder: string): Promise<boolean> {
 }
 
 /** Replaces a file so that a kill at any moment leaves the old text or the new. */
-export async function replaceFile(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.tmp`, text, { flush: true });
-  await rename(`${file}.tmp`, file);
+export async function replaceFile(file: string, text: string, temporary = `${file}.tmp`): Promise<void> {
+  await writeFile(temporary, text, { flush: true });
+  await rename(temporary, file);
 }
 
 /** Whether the system has no room left for a file, on the disk or in the user's quota. */

@@ -217,9 +217,12 @@ async function diskTime(file: string): Promise<number> {
   }
 }
 
-function isLocked(folder: string, file: string, { owner }: Found): DataError {
+/** Someone else is writing in a folder. */
+export class FolderLocked extends DataError {}
+
+function isLocked(folder: string, file: string, { owner }: Found): FolderLocked {
   const who = owner === undefined ? "another process" : `process ${owner.pid} on ${owner.host}`;
-  return new DataError(
+  return new FolderLocked(
     `${folder} is being written by ${who}. Wait for it, or if it is no longer running, delete ${file}.`,
   );
 }

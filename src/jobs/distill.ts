@@ -29,6 +29,8 @@ import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { testMirror } from "../evaluate/mirror.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatCount, formatMany, formatPercent } from "../format.ts";
+import type { JoinedRun } from "../machines/join.ts";
+import { loadGeneration, removeGenerations, requireNoGeneration } from "../machines/run-folder.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
@@ -38,6 +40,7 @@ import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
+import { inTurn, joinDistillation, summaryOf } from "./distill-joined.ts";
 import { openOthers } from "./other-encoders.ts";
 import type { DistillParams } from "./params.ts";
 import { probeEncoders } from "./probed-encoders.ts";
@@ -61,10 +64,15 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
+  // Several workers share this one's folder: the server of the run keeps others away.
+  if (params.join) return distillTo(out, checkpoints, config, params, context);
   const lock = await lockCheckpoints(checkpoints, context.note);
   try {
     await requireWritableOut(out, mayReplace(params));
-    if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
+    if (!mayReplace(params)) {
+      requireNoCheckpoint(checkpoints);
+      requireNoGeneration(checkpoints);
+    }
     return await distillTo(out, checkpoints, config, params, context);
   } finally {
     await lock.release();
@@ -83,14 +91,16 @@ async function distillTo(
   const { stages, staged } = stageCollector();
 
   const places: RunContext[] = [];
+  let joined: JoinedRun | undefined;
   const open = async () => {
+    for (const place of places.splice(0)) await place.release();
     const first = await openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true });
     places.push(first);
     places.push(...(await openOthers(params, first, context)));
     return first;
   };
   try {
-    const place = await staged("features of the real images", open);
+    const place = await staged("features of the real images", () => inTurn(params.join, context, open));
     const { source, test } = place;
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
@@ -108,15 +118,24 @@ async function distillTo(
       ...(earlier ? { from: earlier.sha256 } : {}),
       ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
-    const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
-    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
     const memoryBytes = params.memoryBytes ?? totalmem() / 4;
 
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
-    const resumed = saved && { ...saved, reload };
+    const first = earlier && (() => parametersFromEarlier(earlier, source.classes, config));
+    if (params.join) {
+      const run = { places, first, identity, memoryBytes, checkpoints, out };
+      joined = await staged("steps of all workers", () =>
+        joinDistillation(run, params, params.join!, context),
+      );
+      if (joined === undefined) return await summaryOf(out, stages);
+    }
+    const resumed =
+      params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
+    const saved = joined?.saved ?? resumed;
+    const curve: CurvePoint[] = [...(saved?.curve ?? [])];
+    const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
     const synthesis = await startSynthesis(
-      ...([place, config, memoryBytes, context, resumed, places.slice(1)] as const),
-      earlier && (() => parametersFromEarlier(earlier, source.classes, config)),
+      ...([place, config, memoryBytes, context, saved, places.slice(1), first, cut] as const),
     );
     const { images } = synthesis.parts;
     try {
@@ -129,6 +148,8 @@ async function distillTo(
             const { state, cut } = synthesis;
             const seconds = distillSeconds + (performance.now() - began) / 1000;
             await saveCheckpoint(checkpoints, { identity, state, parameters, cut, curve, seconds });
+            // What was resumed from workers of several machines is behind this now.
+            await removeGenerations(checkpoints);
             return reload;
           });
         try {
@@ -188,12 +209,15 @@ async function distillTo(
             curve,
           },
           {
-            overwrite: mayReplace(params),
+            // A worker may have ended right after it had written the result of the same run.
+            overwrite: mayReplace(params) || joined !== undefined,
             goOn: "run it again with `resume: true`: the checkpoint is kept",
           },
         ),
       );
       await removeCheckpoint(checkpoints);
+      if (joined) await joined.finish();
+      else await removeGenerations(checkpoints);
       return {
         out,
         manifest: { ...manifest, stages },
@@ -204,6 +228,7 @@ async function distillTo(
       await synthesis.release();
     }
   } finally {
+    await joined?.release();
     for (const place of places) await place.release();
   }
 }
@@ -280,7 +305,8 @@ function requireLearns(
 }
 
 async function resumable(folder: string, identity: RunIdentity) {
-  const saved = await loadCheckpoint(folder);
+  // What several workers left can be finished by one.
+  const saved = (await loadCheckpoint(folder)) ?? (await loadGeneration(folder));
   if (saved === undefined) {
     throw new DataError(
       `There is no checkpoint in ${folder}. Start without \`resume: true\`, or name the \`out\` of the stopped run.`,

@@ -172,6 +172,20 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly edits?: boolean | undefined;
   /** The command that repeats the run; recorded. */
   readonly command?: string | undefined;
+  /** Images in a shard, which is computed in one piece (default: as many as make the first step quickest here). */
+  readonly shardImages?: number | undefined;
+  /** Take part in a run of several workers (src/machines). */
+  readonly join?: JoinParams | undefined;
+}
+
+/** How a worker takes part in a run. */
+export interface JoinParams {
+  /** redis://HOST:PORT/RUN or rediss://; user and password in it, or in the environment. */
+  readonly address: string;
+  /** Seconds after which the shards of a worker that is not heard of are others'. Default: 30. */
+  readonly leaseSeconds?: number | undefined;
+  /** Seconds without news of the others, or of the server, after which the worker gives up. Default: 600. */
+  readonly patienceSeconds?: number | undefined;
 }
 
 export interface PushParams {
