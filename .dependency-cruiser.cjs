@@ -24,6 +24,7 @@ const layers = [
   "src/encoder/",
   "src/features/",
   "src/artifact/",
+  "src/export/",
   "src/evaluate/",
   "src/distill/",
   "src/jobs/[^/]+$",

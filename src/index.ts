@@ -18,9 +18,11 @@ export {
   datasets,
   distill,
   type EvaluateRequest,
+  type ExportRequest,
   type ExtractRequest,
   encoders,
   evaluate,
+  exportClassifier,
   extract,
   fetchEncoders,
   type InspectRequest,
@@ -46,6 +48,7 @@ export type { CheckedImage, DataCheck } from "./jobs/check.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";
+export type { ExportSummary } from "./jobs/export.ts";
 export type { FetchedEncoder, ListedEncoder } from "./jobs/encoders.ts";
 export type { FeaturesResult } from "./jobs/features.ts";
 export type { Inspection } from "./jobs/inspection.ts";

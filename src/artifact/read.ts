@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
@@ -57,6 +57,12 @@ export async function readArtifact(path: string): Promise<Artifact> {
 
 async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   const { classes, encoder, probe } = manifest;
+  if (!Object.hasOwn(manifest.files, basename(path))) {
+    throw new DataError(
+      `${dirname(path)} records no probe. Make the set again with \`clp-dd distill\` or \`clp-dd baseline\`, which record the ` +
+        "probe that they measure.",
+    );
+  }
   const file = await openSafetensors(path);
   try {
     const vector = async (name: "mean" | "std") =>

@@ -44,6 +44,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./classify.ts")).addClassify,
   },
   {
+    name: "export",
+    summary: "write a set as an ONNX classifier for transformers.js and other runtimes",
+    load: async () => (await import("./export.ts")).addExport,
+  },
+  {
     name: "compare",
     summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
     load: async () => (await import("./compare.ts")).addCompare,

@@ -6,6 +6,7 @@ import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
 import { describedEvaluation, runEvaluation } from "./evaluate.ts";
+import { exportClassifier } from "./export.ts";
 import { runFeatures } from "./features.ts";
 import { inspectModel } from "./inspect.ts";
 import {
@@ -31,6 +32,7 @@ export const jobs = {
   inspect: inspectModel,
   check: checkDataSet,
   classify: classifyImages,
+  export: exportClassifier,
   fetch: fetchEncoders,
   profile: profileStep,
   vjp: writeVjpFiles,

@@ -5,6 +5,7 @@ import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
+import type { ExportDtype } from "../export/storage.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
 import type { BaselineKind } from "../recipe/baseline-kinds.ts";
@@ -100,6 +101,20 @@ export interface ClassifyParams extends SetEncoderOptions {
   readonly images: readonly ImageLike[];
   /** Classes named beside the best one of each image. Default: 2. */
   readonly runnersUp?: number | undefined;
+}
+
+export interface ExportParams extends SetEncoderOptions {
+  /** Folder of a set. */
+  readonly set: string;
+  /** Folder of the export. */
+  readonly out: string;
+  /** How weights are stored, a file for each; transformers.js takes the first by default. Default: fp32. */
+  readonly dtypes?: readonly ExportDtype[] | undefined;
+  /** Data set on whose test images other types than fp32 are compared with it (default: none). */
+  readonly data?: string | undefined;
+  readonly overwrite?: boolean | undefined;
+  /** Bytes of weights from which on they go into files beside the model (default: 1.9 GB, near what an ONNX file can hold). */
+  readonly externalAbove?: number | undefined;
 }
 
 /** Which encoders to bring into the cache: known names or hub ids. */

@@ -57,6 +57,7 @@ const encoder: Encoder = {
   form: {},
   features: async (_, n) => new Float32Array(n * smallFeatures),
   requirePullback: () => undefined,
+  tracedGraph: () => Promise.reject(new Error("not to be called")),
   forwardGraph: () => Promise.reject(new Error("not to be called")),
   plan: () => Promise.reject(new Error("not to be called")),
   release: async () => undefined,

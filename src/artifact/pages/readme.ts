@@ -8,6 +8,7 @@ import {
 } from "../../format.ts";
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
+import { cardLicences, cell, inline, rounded } from "./markdown.ts";
 
 /** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
 export function dataSetCard(manifest: Manifest): string {
@@ -196,32 +197,9 @@ await encoder.release();
 \`\`\``;
 }
 
-const rounded = (values: readonly number[]): string =>
-  values.map((value) => Number(value.toPrecision(6))).join(", ");
-
-/** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
-function cardLicences(licences: Manifest["data"]["licences"]): string[] {
-  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))];
-  if (all.length === 0) return ["unknown"];
-  const shareAlike = all.filter((id) => /-sa-/.test(id));
-  // Newer versions of a share-alike licence may be used for older ones, not the other way.
-  return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
-}
-
 /** The hub's classes of size. */
 function sizeCategory(m: number): string {
   if (m < 1000) return "n<1K";
   if (m < 10_000) return "1K<n<10K";
   return m < 100_000 ? "10K<n<100K" : "100K<n<1M";
 }
-
-/** Text from elsewhere on one line, without its own Markdown. */
-function inline(text: string): string {
-  return text
-    .replace(/\s+/g, " ")
-    .replace(/[\\`*_[\]<>#]/g, (character) =>
-      character === "<" ? "&lt;" : character === ">" ? "&gt;" : character === "_" ? "_" : `\\${character}`,
-    );
-}
-
-const cell = (text: string): string => inline(text).replaceAll("|", "\\|");
