@@ -36,7 +36,7 @@ export {
   loadEncoder,
 } from "./api/load-encoder.ts";
 export type { Manifest } from "./artifact/manifest.ts";
-export { type Artifact, readArtifact } from "./artifact/read.ts";
+export { type Artifact, readArtifact } from "./artifact/read-artifact.ts";
 export type { SetEncoderOptions } from "./artifact/set-encoder-options.ts";
 export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";

@@ -223,7 +223,9 @@ const experiment = (
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
-      ...{ ...small, seeds: seedsOf(`experiment-${name}`), data: [data] },
+      ...small,
+      seeds: seedsOf(`experiment-${name}`),
+      data: [data],
       methods: [
         ...[...crossed, ...changed.map(({ name, config }) => recipe("clp", config, name))].map((method) => ({
           ...method,
@@ -311,10 +313,8 @@ const fashionSet = `fashion-mnist:${fashion}`;
 const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", { variants }),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", {
-    ...{
-      steps: 200,
-      beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
-    },
+    steps: 200,
+    beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
     variants: [recipe("exact"), recipe("long", {}, "long, 1,500 steps")],
   }),
   {
@@ -349,7 +349,8 @@ const quick: Section = {
       ...common,
       data: ["emoji"],
       seeds: seedsOf("quick"),
-      ...{ methods: ["random"], evaluate: { ...common.evaluate, draws: quickDraws } },
+      methods: ["random"],
+      evaluate: { ...common.evaluate, draws: quickDraws },
     },
   ],
 };

@@ -108,16 +108,14 @@ try {
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
-    ...{
-      model: options.model,
-      size,
-      m,
-      classes,
-      device: options.device,
-      precision: options.precision,
-      notes,
-      sides: measured,
-    },
+    model: options.model,
+    size,
+    m,
+    classes,
+    device: options.device,
+    precision: options.precision,
+    notes,
+    sides: measured,
     rounds: times["CLP-DD"].length,
     ...(theirs
       ? {

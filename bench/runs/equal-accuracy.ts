@@ -176,7 +176,8 @@ async function trainLgm(name: string, recipe: object, judge: Judge): Promise<Sna
       mean: encoder.preprocessing.mean,
       std: encoder.preprocessing.std,
       batch: defaults.batchSize,
-      ...{ classes: source.classes.length, recipe: { ...recipe, seconds } },
+      classes: source.classes.length,
+      recipe: { ...recipe, seconds },
     });
     const snapshots: Snapshot[] = [];
     for (const share of shares) {

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { createStep } from "../../src/distill/create-step.ts";
 import { distillStep, initialState } from "../../src/distill/loop.ts";
 import { openImages } from "../../src/distill/open-images.ts";
-import { openEncoder } from "../../src/encoder/open.ts";
+import { openEncoder } from "../../src/encoder/open-encoder.ts";
 import { peakMemoryBytes } from "../../src/memory.ts";
 import { randomFeatures } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";

@@ -5,7 +5,7 @@ import { distillStep, initialState, syntheticLabels } from "../../src/distill/lo
 import { imagesOf } from "../../src/distill/open-images.ts";
 import { createChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { createEncoder } from "../../src/encoder/encoder.ts";
-import type { EncoderModel } from "../../src/encoder/model.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { featuresFile } from "../../src/features/cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "../../src/features/cache-reader.ts";
 import { requireEveryClass } from "../../src/features/extract.ts";

@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../../src/cli/table.ts";
-import type { Pool } from "../../src/encoder/model.ts";
+import type { Pool } from "../../src/encoder/encoder-model.ts";
 import { featureOutput, pixelsInput } from "../../src/encoder/vit/build.ts";
 import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
 import { messageOf, UsageError } from "../../src/errors.ts";
@@ -25,7 +25,7 @@ import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts"
 import { planDerivative } from "../../src/onnx-vjp/compile/plan.ts";
 import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../src/onnx-vjp/graph/read-onnx.ts";
 import type { Device } from "../../src/onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";

@@ -19,7 +19,7 @@ import { createChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { createEncoder, type Encoder } from "../../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../../src/encoder/load/load.ts";
 import { messageOf } from "../../src/errors.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { seededRandom } from "../../src/random.ts";
 import { featuresSession } from "../lib/features-session.ts";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { pools } from "../encoder/model.ts";
+import { pools } from "../encoder/encoder-model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";

@@ -27,7 +27,7 @@ interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
   readonly probes?: readonly ProbeName[];
   readonly seeds: number;
   readonly epochs: number;
-  readonly augmentation: boolean | "only";
+  readonly augmentation: boolean;
   readonly evalDraws: number | "each epoch";
   readonly references: boolean;
   readonly fullEpochs?: number;

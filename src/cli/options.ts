@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
-import { defaultMaxBad } from "../data/params.ts";
+import { defaultMaxBad } from "../data/data-params.ts";
+import { type Pool, pools } from "../encoder/encoder-model.ts";
 import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
-import { type Pool, pools } from "../encoder/model.ts";
 import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/device.ts";

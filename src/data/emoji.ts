@@ -4,7 +4,13 @@ import { readEmojiArchive } from "./emoji-archive.ts";
 import { type EmojiIcons, emojiIconsOfPackages, emojiSize, type Icon } from "./emoji-icons.ts";
 import type { Emoji } from "./emoji-names.ts";
 import { iconSets } from "./icon-sets.ts";
-import { type ImageList, type ImageSource, requireSplit, type SourceLicense, type Split } from "./source.ts";
+import {
+  type ImageList,
+  type ImageSource,
+  requireSplit,
+  type SourceLicense,
+  type Split,
+} from "./image-source.ts";
 
 /** What an emoji's class is: its Unicode group, or its subgroup. */
 export type EmojiGranularity = "groups" | "subgroups";

@@ -12,7 +12,7 @@ import {
 } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import { imagesInput } from "./batched-features.ts";
-import type { EncoderModel } from "./model.ts";
+import type { EncoderModel } from "./encoder-model.ts";
 import type { Layout, ModelForm } from "./model-form.ts";
 
 /** A model's image input, and how images are to be laid out for it. */
@@ -101,7 +101,9 @@ export function writeInput(
       ? []
       : [
           {
-            ...{ op: "Transpose", inputs: [], attributes: { perm: ints([0, 2, 3, 1]) } },
+            op: "Transpose",
+            inputs: [],
+            attributes: { perm: ints([0, 2, 3, 1]) },
             dims: imageDims(image, batch, crop),
           },
         ]),

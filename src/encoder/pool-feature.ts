@@ -1,7 +1,7 @@
 import { ModelError } from "../errors.ts";
 import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import { int } from "../onnx-vjp/graph/ir.ts";
-import type { EncoderModel } from "./model.ts";
+import type { EncoderModel } from "./encoder-model.ts";
 
 /** A feature tensor as one vector per image. */
 export interface PooledFeature {

@@ -1,10 +1,10 @@
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
-import type { DataParams } from "../data/params.ts";
-import type { ImageSource, Split } from "../data/source.ts";
+import type { DataParams } from "../data/data-params.ts";
+import type { ImageSource, Split } from "../data/image-source.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open.ts";
-import type { EncoderParams } from "../encoder/params.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import {
   type FeatureMap,

@@ -1,5 +1,5 @@
 import type { JobContext } from "../context.ts";
-import { classCounts, type Split } from "../data/source.ts";
+import { classCounts, type Split } from "../data/image-source.ts";
 import { InterruptedError } from "../errors.ts";
 import { checkLabels, confusedPairs } from "../evaluate/check-labels.ts";
 import { fitFeatureMaps, openRunContext } from "../features/run-context.ts";

@@ -2,9 +2,9 @@ import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
 import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
-import { writeArtifact } from "../artifact/write.ts";
+import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
-import { dataFolder } from "../data/open.ts";
+import { dataFolder } from "../data/open-data-set.ts";
 import {
   loadCheckpoint,
   lockCheckpoints,
@@ -157,12 +157,10 @@ async function distillTo(
               config,
               preset: params.preset,
               command: params.command,
-              ...{
-                threads: params.threads,
-                lambda: config.lambda,
-                calibration,
-                tau: Math.exp(synthesis.state.logTau.values[0]),
-              },
+              threads: params.threads,
+              lambda: config.lambda,
+              calibration,
+              tau: Math.exp(synthesis.state.logTau.values[0]),
               stages,
               ...evaluation,
               seconds: distillSeconds,

@@ -4,9 +4,9 @@ import { type Coverage, coverageOf } from "./coverage.ts";
 import { UsageError } from "./errors.ts";
 import type { DataType, TensorType } from "./graph/ir.ts";
 import type { Device, Feeds, Precision, Runtime, Session } from "./graph/runtime.ts";
+import { type FunctionOptions, type ModelFunction, readFunction } from "./model-function.ts";
 import { nodeRuntime } from "./runtime/node.ts";
 import { planReached, prepareFunction, requireFit, type Shapes, staticShapes } from "./shapes.ts";
-import { type FunctionOptions, type ModelFunction, readFunction } from "./source.ts";
 import {
   type FloatTensor,
   fromTensor,

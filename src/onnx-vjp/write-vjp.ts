@@ -7,9 +7,9 @@ import { type DataType, type Graph, identity, type ValueInfo } from "./graph/ir.
 import { withoutUnreadInputs } from "./graph/live.ts";
 import type { Runtime } from "./graph/runtime.ts";
 import { WeightsFile } from "./graph/weights-file.ts";
-import { writeOnnx } from "./graph/write.ts";
+import { writeOnnx } from "./graph/write-onnx.ts";
+import type { ModelFunction } from "./model-function.ts";
 import { prepareFunction, type Shapes, staticShapes } from "./shapes.ts";
-import type { ModelFunction } from "./source.ts";
 
 export interface WriteVjpOptions {
   /** Static shapes by input name, of inputs whose shape the model leaves open (an open first dimension: 1). */

@@ -1,6 +1,6 @@
 import { DataError } from "../errors.ts";
-import { featuresInMemory } from "./head.ts";
 import type { FeatureRows } from "./rows.ts";
+import { featuresInMemory } from "./trained-head.ts";
 
 /** Bytes of one class's features that are held while its images are chosen; more is read from the cache pass by pass. */
 const classMemory = 256 * 2 ** 20;

@@ -1,5 +1,5 @@
 import type { Random } from "../random.ts";
-import { featuresInMemory, type LabeledFeatures } from "./head.ts";
+import { featuresInMemory, type LabeledFeatures } from "./trained-head.ts";
 
 /** Features of real images, n × d, read by index; nothing assumes that they fit in memory. */
 export interface FeatureRows extends LabeledFeatures {

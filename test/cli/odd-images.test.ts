@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { clpdd } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";

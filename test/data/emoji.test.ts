@@ -3,7 +3,7 @@ import * as z from "zod";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { readEmojiNames } from "../../src/data/emoji-names.ts";
 import { iconSets } from "../../src/data/icon-sets.ts";
-import { classCounts, type ImageSource, type Split } from "../../src/data/source.ts";
+import { classCounts, type ImageSource, type Split } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { readPackageJson } from "../../src/files/package-json.ts";
 

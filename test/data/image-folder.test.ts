@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import { classCounts, type ImageSource, type Split } from "../../src/data/source.ts";
+import { classCounts, type ImageSource, type Split } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { naturalSort } from "../../src/files/natural-order.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createEncoder } from "../../src/encoder/encoder.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { imageInputOf } from "../../src/encoder/image-input.ts";
-import type { EncoderModel } from "../../src/encoder/model.ts";
 import type { ModelForm } from "../../src/encoder/model-form.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { emptyGraph, GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { fitFullData } from "../../src/probe/full-data.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { matrix } from "../../src/probe/matrix.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
 import { splitOf } from "../../src/probe/split.ts";
+import { featuresInMemory } from "../../src/probe/trained-head.ts";
 import { seededRandom } from "../../src/random.ts";
 import { relativeError } from "../support/check-rule.ts";
 

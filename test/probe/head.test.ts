@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
+import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
 import {
   featuresInMemory,
   headAccuracies,
@@ -10,8 +11,7 @@ import {
   trainHead,
   tunedLearningRates,
   tuneHead,
-} from "../../src/probe/head.ts";
-import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+} from "../../src/probe/trained-head.ts";
 import { relativeError } from "../support/check-rule.ts";
 import { randomMatrix } from "../support/matrices.ts";
 

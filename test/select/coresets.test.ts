@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import type { FeatureRows } from "../../src/probe/rows.ts";
+import { featuresInMemory } from "../../src/probe/trained-head.ts";
 import { seededRandom } from "../../src/random.ts";
 import { centroidImages, randomImages } from "../../src/select/coresets.ts";
 import { herdingImages } from "../../src/select/herding.ts";

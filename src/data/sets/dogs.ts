@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { safePath, shown } from "../../files/text-files.ts";
-import type { ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
 import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
 import { matNumbers, matTexts, readMat } from "./mat.ts";
 

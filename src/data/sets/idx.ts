@@ -7,7 +7,7 @@ import { DataError, messageOf } from "../../errors.ts";
 import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 /** What the halves of the data set are called. */

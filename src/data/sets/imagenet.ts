@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { readCsv, readLines, wholeNumber } from "../../files/text-files.ts";
 import { scanFolder, subfolders } from "../folder-scan.ts";
-import { type ImageSource, listed } from "../source.ts";
+import { type ImageSource, listed } from "../image-source.ts";
 import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
 import { matNumbers, readMat } from "./mat.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import type { Item } from "../../images/types.ts";
 import { digestFiles, fileItem } from "../file-item.ts";
-import { type ImageList, type ImageSource, requireSplit, type Split } from "../source.ts";
+import { type ImageList, type ImageSource, requireSplit, type Split } from "../image-source.ts";
 
 /** A split: its images, and what beside their ids, labels and groups distinguishes them from others. */
 export interface ListedSplit {

@@ -16,7 +16,7 @@ import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
 import type { Item } from "../../images/types.ts";
-import { type ImageSource, listed, type Split } from "../source.ts";
+import { type ImageSource, listed, type Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
 import { bySplit, valAsTest } from "./split-name.ts";

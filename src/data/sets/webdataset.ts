@@ -5,7 +5,7 @@ import { DataError } from "../../errors.ts";
 import { readLines, safePath, shown, wholeNumber } from "../../files/text-files.ts";
 import { rangeItem } from "../file-item.ts";
 import { imageExtensions } from "../folder-scan.ts";
-import type { ImageSource, Split } from "../source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 import { bySplit, valAsTest } from "./split-name.ts";
 import { tarEntries } from "./tar.ts";

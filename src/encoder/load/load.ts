@@ -1,10 +1,10 @@
 import type { PartialContext } from "../../context.ts";
 import { UsageError } from "../../errors.ts";
 import { type HubAccess, userHub } from "../../files/hub/settings.ts";
-import type { EncoderModel } from "../model.ts";
+import type { EncoderModel } from "../encoder-model.ts";
 import { unknownLicence } from "../registry.ts";
 import { loadFolder, loadOnnx, type ModelOptions } from "./folder.ts";
-import { fetchModel } from "./hub.ts";
+import { fetchModel } from "./hub-model.ts";
 import { placeOf } from "./place.ts";
 
 export interface LoadOptions extends ModelOptions {

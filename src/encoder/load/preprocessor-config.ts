@@ -1,11 +1,11 @@
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
+import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
 import {
   commonKeys,
   idleKeys,
-  imageStatistics,
   type ProcessorClass,
   peculiarKeys,
   processorClasses,

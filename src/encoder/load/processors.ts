@@ -1,3 +1,4 @@
+import type { imageStatistics } from "../../images/image-statistics.ts";
 /**
  * The image processors of Hugging Face transformers that are read here: what each does where its configuration is
  * silent, and which keys it heeds (transformers 5.23, `models/<name>/image_processing_<name>.py`).
@@ -9,14 +10,6 @@ export interface Sides {
   readonly width?: number;
   readonly shortest_edge?: number;
 }
-
-export const imageStatistics = {
-  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-  halves: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
-  openai: { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] },
-  ones: { mean: [1, 1, 1], std: [1, 1, 1] },
-  none: { mean: [0, 0, 0], std: [1, 1, 1] },
-} as const;
 
 /** What a class does beyond resize, crop, rescale, normalize. */
 export type Peculiarity =

@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
+import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
-import { imageStatistics } from "./processors.ts";
 
 const count = z.int().positive();
 

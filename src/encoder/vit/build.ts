@@ -1,12 +1,12 @@
 import { ModelError } from "../../errors.ts";
 import { GraphBuilder } from "../../onnx-vjp/graph/builder.ts";
 import { type Graph, int } from "../../onnx-vjp/graph/ir.ts";
-import type { Pool } from "../model.ts";
+import type { Pool } from "../encoder-model.ts";
 import { gridOf, prefixTokens, type Size, type VisionTransformer } from "./description.ts";
 import { Layers } from "./emit.ts";
-import { classFeature, poolingOf, tokensFeature } from "./head.ts";
 import { type Linear, readBlock, readLinear } from "./layers.ts";
 import { resamplePositions, rotaryTables } from "./positions.ts";
+import { classFeature, poolingOf, tokensFeature } from "./vit-head.ts";
 import type { Weights } from "./weights.ts";
 
 /** Names of the graph's image input, of the chosen feature [batch, d], and of all tokens [batch, tokens, d]. */

@@ -1,3 +1,4 @@
+import { imageStatistics } from "../../images/image-statistics.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import { usual, type VisionTransformer } from "./description.ts";
 import { clipNames, dinov2Names, dinov3Names, type NameMap, siglipNames, vitNames } from "./names.ts";
@@ -50,12 +51,7 @@ export interface Family {
   readonly classifier?: Partial<VisionTransformer>;
 }
 
-const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
-const openai = {
-  mean: [0.48145466, 0.4578275, 0.40821073],
-  std: [0.26862954, 0.26130258, 0.27577711],
-} as const;
-const halves = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const;
+const { imagenet, openai, halves } = imageStatistics;
 
 /** Shorter edge to `ratio` of the side, then the centre. */
 function cropped(

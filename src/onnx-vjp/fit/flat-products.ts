@@ -30,7 +30,8 @@ export function withoutFlattening(
       domain: "com.microsoft",
       name: gemm.name,
       inputs: [stack, weight],
-      ...{ outputs: node.outputs, attributes: { transB: int(1) } },
+      outputs: node.outputs,
+      attributes: { transB: int(1) },
     };
   });
   return withoutDeadNodes({ ...graph, nodes });

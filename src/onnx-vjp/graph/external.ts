@@ -3,7 +3,7 @@ import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
 import { readExactly } from "../read-exactly.ts";
-import type { ReadExternal } from "./read.ts";
+import type { ReadExternal } from "./read-onnx.ts";
 
 /**
  * Reads the files beside an ONNX model that hold its weights. A location that leads out of the model's folder is

@@ -2,7 +2,7 @@ import { constantOf, numbersOf } from "../graph/constant.ts";
 import { floatAttribute, intsAttribute, type Node, sizeOf, type TracedGraph } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
 import { withoutDeadNodes } from "../graph/live.ts";
-import { type Linear, linearOf, perChannel, written } from "./linear.ts";
+import { type Linear, linearOf, perChannel, written } from "./linear-parts.ts";
 
 /**
  * Folds batch normalisations, layer scales and biases into the convolution or product with constant weights whose

@@ -9,7 +9,7 @@ import {
 } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
 import { withoutDeadNodes } from "../graph/live.ts";
-import { type Linear, linearOf, written } from "./linear.ts";
+import { type Linear, linearOf, written } from "./linear-parts.ts";
 
 /**
  * Takes scale and bias of layer normalisations into the products with constant weights that are their only readers,

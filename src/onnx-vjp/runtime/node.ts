@@ -5,7 +5,7 @@ import { withSymmetricPads } from "../fit/symmetric-pads.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import type { Device, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
-import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import { type ExternalConstant, writeOnnx } from "../graph/write-onnx.ts";
 import * as ort from "./binding.ts";
 import { SessionOutputs, withSentinel } from "./outputs.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";

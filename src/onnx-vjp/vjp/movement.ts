@@ -12,7 +12,7 @@ import {
   reshaped,
   sliceAxis,
   zerosOf,
-} from "./layout.ts";
+} from "./reshaping.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
 

@@ -1,6 +1,6 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
 import { type Attributes, float, fromFront, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
-import { contractAxis, type Matrix, sameDims } from "./layout.ts";
+import { contractAxis, type Matrix, sameDims } from "./reshaping.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
 

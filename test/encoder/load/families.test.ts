@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { countFlops } from "../../../bench/lib/flops.ts";
 import { featuresOutput, imagesInput } from "../../../src/encoder/batched-features.ts";
 import { createEncoder } from "../../../src/encoder/encoder.ts";
-import type { Pool } from "../../../src/encoder/model.ts";
+import type { Pool } from "../../../src/encoder/encoder-model.ts";
 import { loadTransformerFolder, type TransformerFolderOptions } from "../../../src/encoder/vit/load-vit.ts";
 import { openSafetensors } from "../../../src/files/safetensors.ts";
 import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";

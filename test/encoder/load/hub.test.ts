@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { cachedModel, fetchModel } from "../../../src/encoder/load/hub.ts";
+import { cachedModel, fetchModel } from "../../../src/encoder/load/hub-model.ts";
 import { DownloadError, InterruptedError, ModelError } from "../../../src/errors.ts";
 import { type HubAccess, hubAccess } from "../../../src/files/hub/settings.ts";
 import { type HubServer, type ServedRepository, startHub } from "../../support/hub-server.ts";

@@ -13,7 +13,7 @@ import { scaleInput } from "../../../src/onnx-vjp/fit/scale-cotangent.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { float, int, ints } from "../../../src/onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import type { Precision, Runtime } from "../../../src/onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../../../src/onnx-vjp/prepare/prepare.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";

@@ -25,8 +25,8 @@ import {
   type Graph,
   int,
 } from "../../../src/onnx-vjp/graph/ir.ts";
-import { type ReadExternal, readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
-import { writeOnnx } from "../../../src/onnx-vjp/graph/write.ts";
+import { type ReadExternal, readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
+import { writeOnnx } from "../../../src/onnx-vjp/graph/write-onnx.ts";
 
 const bytesOf = (graph: Graph) => writeOnnx(graph).model;
 

@@ -8,7 +8,7 @@ import { countFlops } from "../../../bench/lib/flops.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../../src/onnx-vjp/graph/constant.ts";
 import { int, ints, type TracedGraph } from "../../../src/onnx-vjp/graph/ir.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import { narrow } from "../../../src/onnx-vjp/prepare/narrow.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import type { PartialContext } from "../context.ts";
 import { openEmoji } from "./emoji.ts";
+import type { ImageSource } from "./image-source.ts";
 import { folderOf, type HubReach, openNamed } from "./sets/open-named.ts";
-import type { ImageSource } from "./source.ts";
 
 /**
  * Opens the data set that a person named: an embedded one, a known one as NAME:PATH (`clp-dd datasets` lists them),

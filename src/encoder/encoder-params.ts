@@ -1,7 +1,7 @@
 import type { HubAccess } from "../files/hub/settings.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
+import type { Pool } from "./encoder-model.ts";
 import type { Dtype } from "./load/choose-onnx.ts";
-import type { Pool } from "./model.ts";
 import type { ModelForm } from "./model-form.ts";
 
 /** Which encoder runs, and where. */

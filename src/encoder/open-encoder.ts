@@ -3,9 +3,9 @@ import { UsageError } from "../errors.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { createEncoder, type Encoder } from "./encoder.ts";
+import type { EncoderParams } from "./encoder-params.ts";
 import { loadEncoderModel } from "./load/load.ts";
 import { givenForm } from "./model-form.ts";
-import type { EncoderParams } from "./params.ts";
 
 /**
  * Loads and prepares the encoder that the parameters name, on the device that they name; `context` hears of a

@@ -12,7 +12,7 @@ import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
-import type { ImageSource } from "../source.ts";
+import type { ImageSource } from "../image-source.ts";
 import { openParquet } from "./parquet.ts";
 import { splitOfName } from "./split-name.ts";
 
@@ -139,7 +139,8 @@ async function parquetFiles(
   context: PartialContext,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const request = {
-    ...{ hubUrl: access.hubUrl, fetch: hubFetch(`datasets/${id}`, access, context) },
+    hubUrl: access.hubUrl,
+    fetch: hubFetch(`datasets/${id}`, access, context),
     ...(access.accessToken ? { accessToken: access.accessToken } : {}),
   };
   const repo = { type: "dataset", name: id } as const;

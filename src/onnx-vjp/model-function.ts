@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ModelError, messageOf, UsageError } from "./errors.ts";
-import { externalReader } from "./graph/external.ts";
+import { ModelError, UsageError } from "./errors.ts";
 import type { Graph, ValueInfo } from "./graph/ir.ts";
 import { capturedNames, withoutDeadNodes } from "./graph/live.ts";
-import { readOnnx } from "./graph/read.ts";
+import { readModelFile } from "./graph/model-file.ts";
+import { readOnnx } from "./graph/read-onnx.ts";
 import { isFloat } from "./tensors.ts";
 
 /** Which function of a model is differentiated. */
@@ -54,16 +53,7 @@ export async function readFunction(
 async function readModel(model: string | URL | Uint8Array): Promise<{ name: string; graph: Graph }> {
   if (model instanceof Uint8Array) return { name: "The model", graph: await readOnnx(model, "The model") };
   const path = model instanceof URL ? fileURLToPath(model) : model;
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw new ModelError(`${path} cannot be read (${messageOf(error)}). Expected an .onnx file.`, {
-      cause: error,
-    });
-  }
-  const name = basename(path);
-  return { name, graph: await readOnnx(bytes, name, externalReader(path, new Set())) };
+  return { name: basename(path), graph: (await readModelFile(path)).graph };
 }
 
 const listOf = (names: string | readonly string[] | undefined): readonly string[] | undefined =>

@@ -1,6 +1,6 @@
 import { ModelError } from "../../errors.ts";
 import { int } from "../../onnx-vjp/graph/ir.ts";
-import type { Pool } from "../model.ts";
+import type { Pool } from "../encoder-model.ts";
 import { type Pooling, prefixTokens, type VisionTransformer } from "./description.ts";
 import type { Layers } from "./emit.ts";
 import { type Linear, readLinear, rowsOf } from "./layers.ts";
