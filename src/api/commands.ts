@@ -1,5 +1,5 @@
 import { totalmem } from "node:os";
-import type { Artifact } from "../artifact/read.ts";
+import type { Artifact } from "../artifact/read-artifact.ts";
 import type { CallOptions } from "../context.ts";
 import { defaultMaxBad } from "../data/data-params.ts";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";

@@ -14,7 +14,10 @@ export interface FolderKind {
   readonly marks: readonly [string, ...string[]];
 }
 
-const distilledSet: FolderKind = { name: "a distilled set", marks: ["manifest.json", "distilled.safetensors"] };
+const distilledSet: FolderKind = {
+  name: "a distilled set",
+  marks: ["manifest.json", "distilled.safetensors"],
+};
 
 /** Throws DataError when `out` holds something else than an artifact, or one that may not be overwritten. */
 export async function requireWritableOut(

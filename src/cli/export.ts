@@ -70,12 +70,16 @@ export function addExport(command: Command): void {
     const summary = await runJob("export", params, options);
     const rows = summary.files.map(({ dtype, path, bytes }) => {
       const loss = summary.losses.find((own) => own.dtype === dtype);
-      const shares = loss ? [loss.agreement, loss.top1, loss.exactTop1].map((share) => formatPercent(share)) : ["", "", ""];
+      const shares = loss
+        ? [loss.agreement, loss.top1, loss.exactTop1].map((share) => formatPercent(share))
+        : ["", "", ""];
       return [path, dtype, formatBytes(bytes), ...(summary.losses.length > 0 ? shares : [])];
     });
     const measured = summary.losses.length > 0 ? ["same class", "test top-1", "of fp32"] : [];
     const align = ["left", "left", "right", "right", "right", "right"] as const;
-    const table = formatTable(["file", "weights", "size", ...measured], rows, { align: align.slice(0, 3 + measured.length) });
+    const table = formatTable(["file", "weights", "size", ...measured], rows, {
+      align: align.slice(0, 3 + measured.length),
+    });
     process.stdout.write(`${table}\n\n${summary.out}\n  README.md says how to use it.\n`);
     if (options.json) printJson(summary);
   });
@@ -85,5 +89,7 @@ function dtypesOf(text: string): readonly ExportDtype[] {
   const names = [...new Set(text.split(",").map((name) => name.trim()))];
   const unknown = names.find((name) => !(exportDtypes as readonly string[]).includes(name));
   if (unknown === undefined) return names as ExportDtype[];
-  throw new InvalidArgumentError(`Expected ${exportDtypes.join(", ")}, or several of them with commas between.`);
+  throw new InvalidArgumentError(
+    `Expected ${exportDtypes.join(", ")}, or several of them with commas between.`,
+  );
 }

@@ -1,7 +1,7 @@
 import { featuresOutput, imagesInput } from "../encoder/batched-features.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
-import { type Attribute, type Attributes, type Graph, type Node } from "../onnx-vjp/graph/ir.ts";
+import type { Attribute, Attributes, Graph, Node } from "../onnx-vjp/graph/ir.ts";
 import type { Calibration } from "../probe/calibration.ts";
 import type { FeatureMapState } from "../probe/feature-map.ts";
 import type { Matrix } from "../probe/matrix.ts";
@@ -42,7 +42,14 @@ export function classifierGraph({ encoder: traced, preprocessing, probe }: Class
   const batch = traced.batch ?? "batch";
   const encoder = withoutNames(traced.graph, [classifierInput, classifierOutput]);
   const b = new GraphBuilder(
-    { ...encoder, name: "classifier", inputs: [], outputs: [], nodes: [], constants: new Map(encoder.constants) },
+    {
+      ...encoder,
+      name: "classifier",
+      inputs: [],
+      outputs: [],
+      nodes: [],
+      constants: new Map(encoder.constants),
+    },
     "clp-dd/export/",
   );
   b.input(classifierInput, [batch, "channels", "height", "width"]);
@@ -59,10 +66,7 @@ export function classifierGraph({ encoder: traced, preprocessing, probe }: Class
 function onWhite(b: GraphBuilder, pixels: string): string {
   const channels = b.op("Slice", [b.op("Shape", [pixels]), b.ints([1]), b.ints([2])]);
   const half = b.op("Div", [channels, b.ints([2])]);
-  const isEven = b.op("Squeeze", [
-    b.op("Equal", [b.op("Add", [half, half]), channels]),
-    b.ints([0]),
-  ]);
+  const isEven = b.op("Squeeze", [b.op("Equal", [b.op("Add", [half, half]), channels]), b.ints([0])]);
   // A branch, so that pictures without opacity cost nothing: they may have 16 million pixels.
   const branch = (name: string, write: (body: GraphBuilder) => string): Attribute => {
     const body = new GraphBuilder(undefined, `clp-dd/export/${name}/`);

@@ -2,7 +2,10 @@ import type { Manifest } from "../artifact/manifest.ts";
 import type { OnnxFiles } from "./onnx-files.ts";
 
 /** What an export says of its set. */
-export type ExportedSet = Pick<Manifest, "classes" | "encoder" | "data" | "probe" | "kind" | "tool" | "metrics">;
+export type ExportedSet = Pick<
+  Manifest,
+  "classes" | "encoder" | "data" | "probe" | "kind" | "tool" | "metrics"
+>;
 
 /** Best logit below which a picture may be of none of the classes; undefined where the set records no threshold. */
 export const unknownLogit = ({ probe: { calibration } }: Pick<ExportedSet, "probe">): number | undefined =>
@@ -50,7 +53,9 @@ export function modelConfig(set: ExportedSet, files: readonly [OnnxFiles, ...Onn
       ...(external.length === 0
         ? {}
         : {
-            use_external_data_format: Object.fromEntries(external.map(({ name, weights }) => [name, weights.length])),
+            use_external_data_format: Object.fromEntries(
+              external.map(({ name, weights }) => [name, weights.length]),
+            ),
           }),
     },
     clp_dd: {

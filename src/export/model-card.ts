@@ -38,7 +38,10 @@ export function modelCard(set: ExportedSet, { files, batch, losses, measuredOn }
   const main = `onnx/${files[0].name}`;
   const unknown = unknownLogit(set);
   const licences = [
-    ...new Set([...(encoder.licence ? [encoder.licence.toLowerCase()] : ["unknown"]), ...cardLicences(data.licences)]),
+    ...new Set([
+      ...(encoder.licence ? [encoder.licence.toLowerCase()] : ["unknown"]),
+      ...cardLicences(data.licences),
+    ]),
   ];
   const top1 = metrics.closedForm?.top1;
   return `---
@@ -100,7 +103,9 @@ print(classes[logits.argmax()], probabilities.max())
 
 With ONNX Runtime in any language: \`pixel_values\` [batch, channels, height, width], float32 in [0, 1]; three channels (red, green,
 blue), four with opacity, which is laid on white, or one of gray. \`logits\` [batch, ${classes.length}]: their softmax are probabilities${
-    set.probe.calibration ? " (the temperature is in the graph)" : "; the set records no temperature, so these are not calibrated"
+    set.probe.calibration
+      ? " (the temperature is in the graph)"
+      : "; the set records no temperature, so these are not calibrated"
   }.
 The file's metadata have the class names (\`class_names\`), the size after the resize, mean and standard deviation.
 ${
@@ -128,15 +133,15 @@ Opacity laid on white; ${resizeText(set)}; center crop ${encoder.preprocessing.c
 ${Object.entries(data.fingerprints)
   .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
   .join("")}${
-    data.licences.length === 0
-      ? "- Images: their license is not known to clp-dd; a probe made from them may be bound by it. Fill it in before passing this on.\n"
-      : data.licences
-          .map(
-            ({ name: title, author, spdx, url }) =>
-              `- Images: ${inline(title)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
-          )
-          .join("")
-  }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
+  data.licences.length === 0
+    ? "- Images: their license is not known to clp-dd; a probe made from them may be bound by it. Fill it in before passing this on.\n"
+    : data.licences
+        .map(
+          ({ name: title, author, spdx, url }) =>
+            `- Images: ${inline(title)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
+        )
+        .join("")
+}${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
 
 const probeSource = (kind: ExportedSet["kind"]): string =>

@@ -1,5 +1,5 @@
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
-import { type ExternalPlace, writeOnnx } from "../onnx-vjp/graph/write.ts";
+import { type ExternalPlace, writeOnnx } from "../onnx-vjp/graph/write-onnx.ts";
 import { type ExportDtype, modelFiles, stored } from "./storage.ts";
 
 /** Weights beside a model: a file as transformers.js looks for it, and what stands in it. */
@@ -46,13 +46,17 @@ export function onnxFiles(
   const chunks = new Chunks(`${name}_data`, externalAbove);
   const { model } = writeOnnx(own, { metadata, externalFrom, placeOf: (data) => chunks.place(data) });
   const weights = chunks.finished();
-  const outside = weights.reduce((sum, { parts }) => sum + parts.reduce((s, { data }) => s + data.byteLength, 0), 0);
+  const outside = weights.reduce(
+    (sum, { parts }) => sum + parts.reduce((s, { data }) => s + data.byteLength, 0),
+    0,
+  );
   return { dtype, name, model, weights, bytes: model.byteLength + outside };
 }
 
 /** Weights one after the other, in as many files as are needed. */
 class Chunks {
-  private readonly chunks: { name: string; parts: { data: Uint8Array; offset: number }[]; end: number }[] = [];
+  private readonly chunks: { name: string; parts: { data: Uint8Array; offset: number }[]; end: number }[] =
+    [];
   private readonly name: string;
   private readonly most: number;
 

@@ -36,7 +36,11 @@ export function withOpenBatch(one: AtBatch, other: AtBatch, input: string): Grap
       continue;
     }
     const [at, size, otherSize] = [repeatedAxis(constant, twin), one.batch, other.batch];
-    if (constant.dtype === "int64" && constant.dims.length <= 1 && String(constant.dims) === String(twin.dims)) {
+    if (
+      constant.dtype === "int64" &&
+      constant.dims.length <= 1 &&
+      String(constant.dims) === String(twin.dims)
+    ) {
       const [values, others] = [numbersOf(constant), numbersOf(twin)];
       const slopes = values.map((v, i) => (others[i] - v) / (otherSize - size));
       if (!slopes.every(Number.isInteger)) return undefined;
@@ -45,7 +49,12 @@ export function withOpenBatch(one: AtBatch, other: AtBatch, input: string): Grap
         b.graph.constants.set(name, int64s(open, constant.dims));
         continue;
       }
-      const rest = b.constant(int64s(values.map((v, i) => v - slopes[i] * size), constant.dims));
+      const rest = b.constant(
+        int64s(
+          values.map((v, i) => v - slopes[i] * size),
+          constant.dims,
+        ),
+      );
       const share = b.op("Mul", [batchOf(), b.constant(int64s(slopes, constant.dims))]);
       const value = constant.dims.length === 0 ? b.op("Squeeze", [share, b.ints([0])]) : share;
       b.named("Add", [rest, value], name);
@@ -76,11 +85,19 @@ function int64s(values: ArrayLike<number>, dims: readonly number[]): Constant {
 }
 
 function sameNodes(a: readonly Node[], b: readonly Node[]): boolean {
-  return a.length === b.length && a.every((node, i) => JSON.stringify(plain(node)) === JSON.stringify(plain(b[i])));
+  return (
+    a.length === b.length && a.every((node, i) => JSON.stringify(plain(node)) === JSON.stringify(plain(b[i])))
+  );
 }
 
 /** A node without names that nothing reads by. Bytes of tensor attributes become lists of numbers. */
-const plain = ({ op, domain, inputs, outputs, attributes }: Node) => [op, domain, inputs, outputs, attributes];
+const plain = ({ op, domain, inputs, outputs, attributes }: Node) => [
+  op,
+  domain,
+  inputs,
+  outputs,
+  attributes,
+];
 
 function isSame(a: Constant, b: Constant): boolean {
   if (a.dtype !== b.dtype || String(a.dims) !== String(b.dims)) return false;

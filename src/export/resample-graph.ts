@@ -45,12 +45,7 @@ function toBytes(b: GraphBuilder, values: string): string {
  * Where the crop begins on an axis of `to` pixels, an int64 of one element: negative where the crop is the longer, and black
  * comes first. As `cropAxis` of src/images/preprocess.ts.
  */
-function cropStart(
-  b: GraphBuilder,
-  to: string,
-  crop: number,
-  offset: Preprocessing["cropOffset"],
-): string {
+function cropStart(b: GraphBuilder, to: string, crop: number, offset: Preprocessing["cropOffset"]): string {
   const margin = b.op("Sub", [to, b.ints([crop])]);
   const two = b.ints([2]);
   // Whole numbers are divided towards zero.
@@ -121,10 +116,7 @@ const filterOf: Readonly<Record<Interpolation, (b: GraphBuilder, x: string) => s
     const polynomial = (coefficients: readonly number[]) =>
       coefficients
         .slice(1)
-        .reduce(
-          (sum, c) => b.op("Add", [b.op("Mul", [sum, size]), b.scalar(c)]),
-          b.scalar(coefficients[0]),
-        );
+        .reduce((sum, c) => b.op("Add", [b.op("Mul", [sum, size]), b.scalar(c)]), b.scalar(coefficients[0]));
     const near = polynomial([a + 2, -(a + 3), 0, 1]);
     const far = polynomial([a, -5 * a, 8 * a, -4 * a]);
     const below = (limit: number) => b.op("Less", [size, b.scalar(limit)]);

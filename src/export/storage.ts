@@ -46,7 +46,11 @@ function halved(constant: Constant): Constant | undefined {
   const values = float32Of(constant);
   if (!values.every((value) => Math.abs(value) <= 65504)) return undefined;
   const bits = toHalf(values);
-  return { dtype: "float16", dims: constant.dims, bytes: new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength) };
+  return {
+    dtype: "float16",
+    dims: constant.dims,
+    bytes: new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength),
+  };
 }
 
 /** The axis of output channels of each weight that only products read, and read alike. */
@@ -77,7 +81,8 @@ function quantized(constant: Constant, axis: number): { numbers: Constant; scale
   const inner = sizeOf(dims.slice(axis + 1));
   const channelOf = (i: number) => Math.floor(i / inner) % channels;
   const peaks = new Float32Array(channels);
-  for (let i = 0; i < values.length; i++) peaks[channelOf(i)] = Math.max(peaks[channelOf(i)], Math.abs(values[i]));
+  for (let i = 0; i < values.length; i++)
+    peaks[channelOf(i)] = Math.max(peaks[channelOf(i)], Math.abs(values[i]));
   const scales = peaks.map((peak) => (peak > 0 ? peak / 127 : 1));
   const numbers = Int8Array.from(values, (value, i) => Math.round(value / scales[channelOf(i)]));
   return {

@@ -38,7 +38,8 @@ export async function writeExport(
         "preprocessor_config.json": json(processorConfig(set)),
         "README.md": modelCard(set, card),
       };
-      for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text, { flush: true });
+      for (const [name, text] of Object.entries(texts))
+        await writeFile(join(folder, name), text, { flush: true });
     },
     { needed, goOn: "run the same command again" },
   );

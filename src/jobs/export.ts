@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
-import { readArtifact } from "../artifact/read.ts";
+import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { decoded, withBytes } from "../data/decode-item.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
-import { listed, requireSplit } from "../data/source.ts";
+import { listed, requireSplit } from "../data/image-source.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import { imagesInput } from "../encoder/batched-features.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import { DataError, InterruptedError, ModelError } from "../errors.ts";
 import { classifierGraph, type EncoderGraph } from "../export/classifier-graph.ts";
 import { modelMetadata } from "../export/config-files.ts";
@@ -67,7 +67,8 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
     }
     await requireSameScores(graph, encoder, probe, batch ?? 2);
-    const losses = data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
+    const losses =
+      data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
     for (const { dtype, top1, exactTop1, images } of losses) {
       if (exactTop1 - top1 <= noteworthyLoss) continue;
       const [lower, exact] = [top1, exactTop1].map((share) => formatPercent(share));
@@ -112,7 +113,11 @@ async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, b
   const images = Array.from({ length: batch }, (_, i) => madePicture(preprocessing, i));
   const pixels = new Uint8Array(batch * inputBytes(preprocessing));
   for (const [i, image] of images.entries()) {
-    preprocess(image, preprocessing, pixels.subarray(i * inputBytes(preprocessing), (i + 1) * inputBytes(preprocessing)));
+    preprocess(
+      image,
+      preprocessing,
+      pixels.subarray(i * inputBytes(preprocessing), (i + 1) * inputBytes(preprocessing)),
+    );
   }
   const features = Float64Array.from(await encoder.features(pixels, batch));
   const expected = probe.scores(matrix(batch, featureSize, features)).data;
@@ -120,7 +125,10 @@ async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, b
   const classifier = await ExportedClassifier.open(graph);
   const found = await classifier.logits(images).finally(() => classifier.release());
   const range = Math.max(...expected) - Math.min(...expected);
-  const largest = expected.reduce((most, score, i) => Math.max(most, Math.abs(score - found[i] * temperature)), 0);
+  const largest = expected.reduce(
+    (most, score, i) => Math.max(most, Math.abs(score - found[i] * temperature)),
+    0,
+  );
   if (largest <= tolerance * range || (range === 0 && largest < 1e-6)) return;
   throw new ModelError(
     `The encoder ${encoder.provenance.id} cannot be exported: the classifier's scores of a picture differ by ` +
@@ -131,8 +139,8 @@ async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, b
 
 /** A picture of smooth colors and noise, larger than the encoder's input. */
 function madePicture({ resize, crop }: Preprocessing, seed: number): RgbImage {
-  const [height, width] = (typeof resize === "number" ? [resize, resize] : (resize ?? crop)).map((side, axis) =>
-    Math.round(side * (1.5 + 0.2 * axis)),
+  const [height, width] = (typeof resize === "number" ? [resize, resize] : (resize ?? crop)).map(
+    (side, axis) => Math.round(side * (1.5 + 0.2 * axis)),
   );
   const random = seededRandom(seed, "a picture to try an export on");
   const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
@@ -163,7 +171,8 @@ async function measuredLosses(
   const count = Math.min(images.length, mostImages);
   const classifiers: ExportedClassifier[] = [];
   try {
-    for (const dtype of ["fp32", ...others] as const) classifiers.push(await ExportedClassifier.open(stored(graph, dtype)));
+    for (const dtype of ["fp32", ...others] as const)
+      classifiers.push(await ExportedClassifier.open(stored(graph, dtype)));
     const same = new Int32Array(classifiers.length);
     const right = new Int32Array(classifiers.length);
     let read = 0;
@@ -181,7 +190,8 @@ async function measuredLosses(
         if (label === item.label) right[k]++;
       }
     }
-    if (read === 0) throw new DataError(`None of ${formatMany(count, "test image")} of ${source.name} could be read.`);
+    if (read === 0)
+      throw new DataError(`None of ${formatMany(count, "test image")} of ${source.name} could be read.`);
     return others.map((dtype, k) => ({
       dtype,
       images: read,

@@ -15,7 +15,13 @@ beforeAll(async () => {
   data = await dataFolder();
   const train = await makeEmojiFolder(join(data.path, "emoji"), 6);
   const set = join(data.path, "set");
-  const common = { cacheFolder: join(data.path, "cache"), size: 128, resize: 144, baselines: false, edits: false };
+  const common = {
+    cacheFolder: join(data.path, "cache"),
+    size: 128,
+    resize: 144,
+    baselines: false,
+    edits: false,
+  };
   await baseline({ kind: "full", data: train, out: set, ...common });
   model = join(data.path, "model");
   await exportClassifier(set, { out: model });
@@ -29,9 +35,12 @@ afterAll(() => data.remove());
 
 /** Shares of 30 pictures are coarse: one that is not the same is 3 %. */
 function expectAgreement(labels: readonly string[], scores: readonly number[]): void {
-  const different = own.flatMap(({ label }, i) => (label === labels[i] ? [] : [`${basename(pictures[i])}: ${label}, ${labels[i]}`]));
+  const different = own.flatMap(({ label }, i) =>
+    label === labels[i] ? [] : [`${basename(pictures[i])}: ${label}, ${labels[i]}`],
+  );
   expect(different.length / own.length, different.join("; ")).toBeLessThanOrEqual(0.01);
-  for (const [i, { probability }] of own.entries()) expect(Math.abs(scores[i] - probability)).toBeLessThan(0.05);
+  for (const [i, { probability }] of own.entries())
+    expect(Math.abs(scores[i] - probability)).toBeLessThan(0.05);
 }
 
 it("transformers.js in Node names the classes that classify names, for pictures of 64 to 4,000 px", async () => {

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Page } from "playwright-core";
@@ -40,14 +40,18 @@ async function serve(
 ): Promise<{ server: Server; url: string }> {
   const page = `<!doctype html><script type="importmap">${JSON.stringify({ imports })}</script>`;
   const server = createServer(async (request, response) => {
-    const [, name, ...rest] = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname).split("/");
+    const [, name, ...rest] = decodeURIComponent(
+      new URL(request.url ?? "/", "http://localhost").pathname,
+    ).split("/");
     // Threads of WebAssembly need a page of its own.
     response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
     response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
     if (name === "") return response.setHeader("Content-Type", "text/html").end(page);
     const root = folders[name ?? ""];
     const path = root === undefined ? undefined : resolve(root, ...rest);
-    const bytes = path?.startsWith(resolve(root!) + sep) ? await readFile(path).catch(() => undefined) : undefined;
+    const bytes = path?.startsWith(resolve(root!) + sep)
+      ? await readFile(path).catch(() => undefined)
+      : undefined;
     if (bytes === undefined) return response.writeHead(404).end();
     response.setHeader("Content-Type", types[extname(path!)] ?? "application/octet-stream").end(bytes);
   });
@@ -119,7 +123,10 @@ export function classifyInChromium(
   model: string,
   folder: string,
   pictures: readonly string[],
-  { device = "wasm", args = [] }: { readonly device?: "wasm" | "webgpu"; readonly args?: readonly string[] } = {},
+  {
+    device = "wasm",
+    args = [],
+  }: { readonly device?: "wasm" | "webgpu"; readonly args?: readonly string[] } = {},
 ): Promise<PageClassification> {
   const task = { model: basename(model), pictures, device };
   const support = fileURLToPath(new URL(".", import.meta.url));

@@ -54,7 +54,9 @@ export async function makePictures(folder: string, count: number, usual = most):
     const picture = isNoise
       ? noisePhoto(width, height, random.uniform)
       : await drawing(images.at((i * 101) % images.length), width, height, i % 4 === 0, random.uniform);
-    const format = picture.isTransparent ? (["png", "webp"] as const)[i % 8 < 4 ? 0 : 1] : (["jpg", "png"] as const)[i % 8 < 6 ? 0 : 1];
+    const format = picture.isTransparent
+      ? (["png", "webp"] as const)[i % 8 < 4 ? 0 : 1]
+      : (["jpg", "png"] as const)[i % 8 < 6 ? 0 : 1];
     const path = join(folder, `${i}.${format}`);
     const image = sharp(picture.data, { raw: picture.raw, limitInputPixels: false });
     if (format === "jpg") await image.jpeg({ quality: 90 }).toFile(path);
@@ -85,7 +87,10 @@ async function drawing(
   const input = await drawEmoji(item, side);
   const canvas = sharp({ create: { width, height, channels: 4, background } }).composite([{ input }]);
   const channels = isTransparent ? 4 : 3;
-  const data = await (isTransparent ? sharp(await canvas.png({ compressionLevel: 0 }).toBuffer()) : canvas.removeAlpha())
+  const data = await (isTransparent
+    ? sharp(await canvas.png({ compressionLevel: 0 }).toBuffer())
+    : canvas.removeAlpha()
+  )
     .raw()
     .toBuffer();
   return { data, raw: { width, height, channels }, isTransparent };
