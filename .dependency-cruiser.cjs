@@ -25,6 +25,7 @@ const layers = [
   "src/features/",
   "src/artifact/",
   "src/export/",
+  "src/explain/",
   "src/evaluate/",
   "src/distill/",
   "src/jobs/[^/]+$",

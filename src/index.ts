@@ -30,6 +30,7 @@ export {
   type ProfileRequest,
   profile,
 } from "./api/commands.ts";
+export { type ExplainOptions, explain } from "./api/explain.ts";
 export {
   type LoadEncoderOptions,
   type LoadedEncoder,
@@ -49,6 +50,7 @@ export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/cl
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";
 export type { FetchedEncoder, ListedEncoder } from "./jobs/encoders.ts";
+export type { Explanation } from "./jobs/explain.ts";
 export type { ExportSummary } from "./jobs/export.ts";
 export type { FeaturesResult } from "./jobs/features.ts";
 export type { Inspection } from "./jobs/inspection.ts";

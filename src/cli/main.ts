@@ -44,6 +44,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./classify.ts")).addClassify,
   },
   {
+    name: "explain",
+    summary: "show what in photos speaks for their class",
+    load: async () => (await import("./explain.ts")).addExplain,
+  },
+  {
     name: "export",
     summary: "write a set as an ONNX classifier for transformers.js and other runtimes",
     load: async () => (await import("./export.ts")).addExport,

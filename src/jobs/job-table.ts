@@ -6,6 +6,7 @@ import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
 import { describedEvaluation, runEvaluation } from "./evaluate.ts";
+import { explainImages } from "./explain.ts";
 import { exportClassifier } from "./export.ts";
 import { runFeatures } from "./features.ts";
 import { inspectModel } from "./inspect.ts";
@@ -32,6 +33,7 @@ export const jobs = {
   inspect: inspectModel,
   check: checkDataSet,
   classify: classifyImages,
+  explain: explainImages,
   export: exportClassifier,
   fetch: fetchEncoders,
   profile: profileStep,

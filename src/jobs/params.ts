@@ -103,6 +103,16 @@ export interface ClassifyParams extends SetEncoderOptions {
   readonly runnersUp?: number | undefined;
 }
 
+export interface ExplainParams extends SetEncoderOptions {
+  /** Folder of a set. */
+  readonly set: string;
+  readonly images: readonly ImageLike[];
+  /** The class to explain (default: the likeliest of each image). */
+  readonly class?: string | undefined;
+  /** The encoder's tensor that Grad-CAM looks at (default: its last map of the image). */
+  readonly tensor?: string | undefined;
+}
+
 export interface ExportParams extends SetEncoderOptions {
   /** Folder of a set. */
   readonly set: string;

@@ -10,7 +10,7 @@ let made: EmojiClassifier;
 // The 500 pictures of all sizes are in test/slow (`npm run test:export`).
 beforeAll(async () => {
   data = await dataFolder();
-  made = await makeEmojiClassifier(data.path, 30, 1000);
+  made = await makeEmojiClassifier(data.path, 30, { usual: 1000 });
 }, 240_000);
 afterAll(() => data.remove());
 

@@ -6,11 +6,12 @@ import { comparison, type EmojiClassifier, makeEmojiClassifier } from "../suppor
 import { chromiumPath, classifyInChromium, withoutChromium } from "../support/in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
 
-// `npm run test:export`: docs/export.md has its numbers. `PICTURES=100 npm run test:export` makes fewer.
+// `npm run test:export`: docs/export.md has its numbers. `FIRST=100 PICTURES=100 npm run test:export` is one of five parts.
 
+const first = Number(process.env.FIRST ?? 0);
 const count = Number(process.env.PICTURES ?? 500);
 /** Software rendering takes half a minute per picture. */
-const onWebgpu = 6;
+const onWebgpu = Number(process.env.WEBGPU ?? 6);
 /** Chromium's own Vulkan on the CPU, so that no GPU is needed. */
 const softwareGpu = [
   "--enable-unsafe-webgpu",
@@ -23,7 +24,7 @@ let folder: string;
 let made: EmojiClassifier;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "clp-dd-agreement-"));
-  made = await makeEmojiClassifier(folder, count);
+  made = await makeEmojiClassifier(folder, count, { first });
 }, 3_600_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { baseline, type Classification, classify, exportClassifier } from "../../src/index.ts";
-import { makeEmojiFolder, makePictures } from "./pictures.ts";
+import { makeEmojiFolder, makePictures, type PictureOptions } from "./pictures.ts";
 
 /** What a picture is called, and how surely. */
 export interface Named {
@@ -18,18 +18,18 @@ export interface EmojiClassifier {
   readonly named: readonly Named[];
 }
 
-/** @param largest side of most pictures, see `makePictures` */
+/** Makes all of that in a folder. */
 export async function makeEmojiClassifier(
   path: string,
   count: number,
-  largest?: number,
+  options: PictureOptions = {},
 ): Promise<EmojiClassifier> {
   const train = await makeEmojiFolder(join(path, "emoji"), 6);
   const [set, model, folder] = ["set", "model", "pictures"].map((name) => join(path, name));
   const common = { cacheFolder: join(path, "cache"), baselines: false, edits: false };
   await baseline({ kind: "full", data: train, out: set, size: 128, resize: 144, ...common });
   await exportClassifier(set, { out: model });
-  const pictures = await makePictures(folder, count, largest);
+  const pictures = await makePictures(folder, count, options);
   return { set, model, folder, pictures, named: (await classify(set, pictures)).map(nameOf) };
 }
 

@@ -33,16 +33,26 @@ export async function makeEmojiFolder(folder: string, each: number): Promise<str
   return folder;
 }
 
+export interface PictureOptions {
+  /** Number of the first picture: many can be made in parts. */
+  readonly first?: number;
+  /** The largest side of all pictures but number 1, which has the largest that there is. */
+  readonly usual?: number;
+}
+
 /**
  * Makes pictures of 64 to 4,000 pixels, as many of each size on a logarithmic scale: drawings of emojis, transparent or on a
  * color, and noise photographs, as PNG, JPEG and WebP. Returns their paths.
- * @param usual the largest side of all pictures but the second, which has the largest that there is
  */
-export async function makePictures(folder: string, count: number, usual = most): Promise<string[]> {
+export async function makePictures(
+  folder: string,
+  count: number,
+  { usual = most, first = 0 }: PictureOptions = {},
+): Promise<string[]> {
   await mkdir(folder, { recursive: true });
   const images = (await openEmoji()).images("test");
   const paths: string[] = [];
-  for (let i = 0; i < count; i++) {
+  for (let i = first; i < first + count; i++) {
     const random = seededRandom(i, "a picture");
     // The first and the last have the extreme sizes; others lie between them, in no order.
     const place = i === 0 ? 0 : i === 1 ? 1 : (i * 0.618034) % 1;
