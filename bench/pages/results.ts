@@ -253,7 +253,7 @@ const acrossEncoders: Section = {
         augmented("clp"),
         recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
         recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
-        recipe("clp", { augment: 1, augmentation: "lgm" }, "clp, 1 draw with noise a step"),
+        recipe("clp", { augment: 1, augmentation: "lgm" }, "clp, 1 draw with noise per step"),
         augmented("lgm"),
         ...["random", "centroid", "full"],
       ],
@@ -384,7 +384,7 @@ async function cellsOf({ grids }: Section, out: string): Promise<CellResult[]> {
   return cells;
 }
 
-/** A folder of its own for each state of the compiled code: no figure outlives the code that made it. */
+/** A separate folder for each state of the compiled code: no figure outlives the code that made it. */
 async function ownFolder(): Promise<string> {
   const root = fileURLToPath(new URL("../../src", import.meta.url));
   const files = (await readdir(root, { recursive: true })).filter((name) => name.endsWith(".js")).sort();

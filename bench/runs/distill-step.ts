@@ -87,7 +87,7 @@ try {
   }
   const lgm = sides.get(lgmPeer);
   if (lgm !== undefined) {
-    // Its memory grows with the images: where that is too much, the other sides go on.
+    // Its memory grows with the images: where that is too much, the other sides continue.
     try {
       await lgm.ask("run");
     } catch (error) {

@@ -77,7 +77,13 @@ const { images, plan } = await openImages(runtime, encoder, config, totalmem() /
   reload: async () => start,
   cut: options.activations ? { activations: options.activations as Activations } : {},
 });
-const { parts } = await createStep({ config, classes, real, images });
+const { parts } = await createStep({
+  runtime: nodeRuntime({ threads: 1 }),
+  config,
+  classes,
+  real,
+  images,
+});
 const state = initialState(config, classes, count, start);
 
 const calls: Readonly<Record<string, () => Promise<unknown>>> = {

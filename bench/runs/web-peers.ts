@@ -178,7 +178,7 @@ async function loadPeers(
 }
 
 /**
- * The peer's answer. A peer that fails or is late is ended, since its workers may go on; the next batch starts it anew.
+ * The peer's answer. A peer that fails or is late is ended, since its workers may continue; the next batch starts it anew.
  */
 async function ask<T>(side: Side, peer: Peer, call: string, args: object): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -11,7 +11,7 @@ type Comparable = Pick<Encoder, "provenance" | "preprocessing" | "form"> & {
 };
 
 /** The parameters that open the encoder a set was made with, at the commit and with the preprocessing recorded. */
-export function encoderParamsOf({
+function encoderParamsOf({
   encoder,
   imageSize,
 }: Manifest): Required<Pick<EncoderParams, "encoder" | "size" | "feature" | "pool">> &

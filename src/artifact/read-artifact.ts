@@ -3,11 +3,10 @@ import { basename, dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
-import { featureMap } from "../probe/feature-map.ts";
-import { matrix } from "../probe/matrix.ts";
-import { type Probe, probeOf } from "../probe/probe.ts";
+import type { Probe } from "../probe/probe.ts";
 import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
+import { probeOfTensors } from "./tensors.ts";
 
 /** An artifact read back; its tensors are read when asked for. */
 export interface Artifact {
@@ -56,7 +55,6 @@ export async function readArtifact(path: string): Promise<Artifact> {
 }
 
 async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
-  const { classes, encoder, probe } = manifest;
   if (!Object.hasOwn(manifest.files, basename(path))) {
     throw new DataError(
       `${dirname(path)} records no probe. Make the set again with \`clp-dd distill\` or \`clp-dd baseline\`, which record the ` +
@@ -65,26 +63,7 @@ async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
   }
   const file = await openSafetensors(path);
   try {
-    const vector = async (name: "mean" | "std") =>
-      file.tensors.has(name) ? { [name]: await file.float64(name) } : {};
-    const solved = {
-      weight: matrix(encoder.featureSize, classes.length, await file.float64("weight")),
-      lambda: probe.lambda,
-      map: featureMap({
-        normalization: probe.normalization,
-        ...(await vector("mean")),
-        ...(await vector("std")),
-      }),
-    };
-    return probeOf(solved, probe.calibration);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new DataError(
-      `${path} does not fit the manifest beside it: ${error.message}. Copy the artifact again.`,
-      {
-        cause: error,
-      },
-    );
+    return await probeOfTensors(file, manifest, path);
   } finally {
     await file.close();
   }

@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolders } from "../files/disk.ts";
-import { type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
-import type { ClosedFormProbe } from "../probe/closed-form.ts";
+import { writeSafetensors } from "../files/safetensors.ts";
 import { classFolderNames } from "./class-folders.ts";
-import type { ArtifactContent, ImageChunk } from "./content.ts";
+import type { ArtifactContent } from "./content.ts";
 import { writeImages } from "./image-files.ts";
 import { Manifest } from "./manifest.ts";
 import { replaceFolder, requireWritableOut } from "./out-folder.ts";
 import { dataSetCard } from "./pages/readme.ts";
+import { probeTensors, setTensors, type TensorFile } from "./tensors.ts";
 
 /** How an artifact is written. */
 export interface WriteArtifactOptions {
@@ -43,30 +43,16 @@ function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactCo
 }
 
 async function writeFiles(folder: string, content: ArtifactContent): Promise<Manifest> {
-  const { classes, imageSize: size } = content.manifest;
-  const folders = classFolderNames(classes);
+  const folders = classFolderNames(content.manifest.classes);
   // Loaded when needed: the chart and sharp together take 40 MB.
   const { reportHtml } = await import("./pages/report.ts");
   await makeFolders(folder);
   const { files, thumbnails, edited } = await writeImages(folder, content, folders);
   const m = content.labels.length;
-  const tensors: TensorToWrite[] = [
-    { name: "images", dtype: "F32", shape: [m, 3, size, size], data: () => floatsOf(content.images()) },
-    { name: "labels", dtype: "F32", shape: [m, classes.length], data: content.softLabels },
-    { name: "classes", dtype: "I32", shape: [m], data: content.labels },
-    ...(content.levels ?? []).map(
-      ({ side, values }): TensorToWrite => ({
-        name: `level/${side}`,
-        dtype: "F32",
-        shape: [m, 3, side, side],
-        data: values,
-      }),
-    ),
-  ];
-  files["distilled.safetensors"] = await writeSafetensors(join(folder, "distilled.safetensors"), tensors, {
-    format: "clp-dd",
-  });
-  files["probe.safetensors"] = await writeProbe(join(folder, "probe.safetensors"), content.probe);
+  const writeTensors = (name: string, { tensors, metadata }: TensorFile) =>
+    writeSafetensors(join(folder, name), tensors, metadata);
+  files["distilled.safetensors"] = await writeTensors("distilled.safetensors", setTensors(content));
+  files["probe.safetensors"] = await writeTensors("probe.safetensors", probeTensors(content.probe));
 
   const manifest: Manifest = { ...content.manifest, folders, files };
   const texts = {
@@ -82,27 +68,4 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   const checked = Manifest.parse(manifest);
   await writeFile(join(folder, "manifest.json"), `${JSON.stringify(checked, null, 2)}\n`, { flush: true });
   return checked;
-}
-
-async function* floatsOf(chunks: AsyncIterable<ImageChunk>): AsyncGenerator<Float32Array> {
-  for await (const { images } of chunks) yield images;
-}
-
-/** The probe's weight (F64, d × C) and feature map. */
-function writeProbe(path: string, { weight, map, lambda }: ClosedFormProbe): Promise<string> {
-  const vector = (name: string, data: Float64Array): TensorToWrite => ({
-    name,
-    dtype: "F64",
-    shape: [data.length],
-    data,
-  });
-  return writeSafetensors(
-    path,
-    [
-      { name: "weight", dtype: "F64", shape: [weight.rows, weight.cols], data: weight.data },
-      ...(map.mean ? [vector("mean", map.mean)] : []),
-      ...(map.std ? [vector("std", map.std)] : []),
-    ],
-    { format: "clp-dd probe", normalization: map.normalization, lambda: String(lambda) },
-  );
 }

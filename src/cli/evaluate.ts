@@ -165,7 +165,7 @@ function requireRoomFor(
   const asked = options[option];
   if (asked === undefined || specs.length === 0 || specs.some((spec) => spec[option] === undefined)) return;
   throw new UsageError(
-    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has a ${option} of its own. Leave ` +
+    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has its own ${option}. Leave ` +
       "one of the two out.",
   );
 }

@@ -15,7 +15,7 @@ export interface ImageFiles {
 
 /**
  * The files that arguments name: files, folders (every image in them), patterns such as "photos/**\/*.jpg", and "-" for a
- * list on standard input, one a line. A file that is not there is named all the same: reading it says why not.
+ * list on standard input, one per line. A file that is not there is named all the same: reading it says why not.
  */
 export async function imageFiles(
   given: readonly string[],

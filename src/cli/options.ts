@@ -206,7 +206,7 @@ export type RunOptions = CommonOptions & HubOptions & Values<(typeof runNames)[n
 export type EncoderOptions = RunOptions & Values<"encoder" | (typeof dataNames)[number]>;
 
 /** Options that every command has. */
-export const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
+const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
 /** Which files of a hub repository are taken, and where they are kept. */
 export const hubNames = ["revision", "dtype", "hubCache"] as const satisfies readonly Name[];
 /** What a model's file may leave unsaid. */

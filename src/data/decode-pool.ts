@@ -46,7 +46,7 @@ export interface BatchOptions {
 }
 
 /**
- * Decodes and preprocesses images on a thread of its own and yields them in order, `ahead` batches ahead of the
+ * Decodes and preprocesses images on a separate thread and yields them in order, `ahead` batches ahead of the
  * caller, in memory that does not grow with the data set.
  *
  * Unreadable images are counted, named in their batch's `bad` and skipped; beyond `maxBad` of them it throws

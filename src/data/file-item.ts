@@ -28,7 +28,7 @@ async function readImage(id: string, path: string): Promise<Uint8Array> {
   }
 }
 
-/** Feeds ids, labels, groups and file sizes of images that are files of their own into a fingerprint. */
+/** Feeds ids, labels, groups and file sizes of images that are separate files into a fingerprint. */
 export async function digestFiles(digest: Hash, list: ImageList): Promise<void> {
   const together = 64;
   for (let start = 0; start < list.length; start += together) {

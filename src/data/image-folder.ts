@@ -5,8 +5,8 @@ import { DataError, messageOf } from "../errors.ts";
 import { digestFiles, fileItem } from "./file-item.ts";
 import { holdsImage, imageExtensions, scanFolder, subfolders, systemFoldersIn } from "./folder-scan.ts";
 import { type ImageSource, listed, type Split } from "./image-source.ts";
-import { imageList, type ListedSplit, listedSource } from "./sets/listed-source.ts";
-import { splitFolders } from "./sets/split-name.ts";
+import { imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { splitFolders } from "./split-name.ts";
 
 /** How `openImageFolder` reads a folder. */
 export interface ImageFolderOptions {

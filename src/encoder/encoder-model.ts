@@ -13,12 +13,12 @@ export interface Provenance {
   /** SHA-256 of the weights file, hexadecimal. */
   readonly sha256: string;
   /** SPDX identifier, or undefined where it is not known. */
-  readonly licence?: string;
+  readonly license?: string;
   readonly source?: string;
   readonly revision?: string;
 }
 
-/** A frozen encoder as it was read: its graph takes normalised images. */
+/** A frozen encoder as it was read: its graph takes normalized images. */
 export interface EncoderModel extends ModelForm {
   readonly provenance: Provenance;
   readonly graph: Graph;

@@ -21,7 +21,7 @@ export interface EncoderParams extends ModelForm {
   /** Shorter edge that images are resized to before the crop to `size` (default: the encoder's own ratio). */
   readonly resize?: number | undefined;
   readonly device?: Device | undefined;
-  /** What products are computed in (default: float32); float16 on a card alone. */
+  /** What matrix products are computed in (default: float32); float16 on a GPU only. */
   readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
 }

@@ -83,7 +83,14 @@ export const featureName = ({
 export async function createEncoder(
   runtime: Runtime,
   model: EncoderModel,
-  { precision = "float32" }: { readonly precision?: Precision } = {},
+  {
+    precision = "float32",
+    batch,
+  }: {
+    readonly precision?: Precision;
+    /** Images in one call, where the model's file does not fix them; by default as many as are quickest. */
+    readonly batch?: number;
+  } = {},
 ): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
@@ -97,7 +104,7 @@ export async function createEncoder(
     bytes: bytesPerImage(traced),
     refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
   }));
-  const sessionBatch = fixedBatch ?? imagesACall(runtime, bytes);
+  const sessionBatch = fixedBatch ?? batch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {

@@ -6,11 +6,10 @@ import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { type Metrics, MetricsAccumulator, meanStd } from "../probe/metrics.ts";
-import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
+import { type FeatureRows, type LabeledFeatures, sequentialBatches } from "../probe/rows.ts";
 import { splitOf } from "../probe/split.ts";
 import {
   headScores,
-  type LabeledFeatures,
   type LinearHead,
   type TunedHead,
   tunedLearningRates,

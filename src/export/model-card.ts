@@ -1,4 +1,4 @@
-import { cardLicences, cell, inline, rounded } from "../artifact/pages/markdown.ts";
+import { cardLicenses, cell, inline, rounded } from "../artifact/pages/markdown.ts";
 import { formatBytes, formatCount, formatPercent } from "../format.ts";
 import { type ExportedSet, unknownLogit } from "./config-files.ts";
 import type { OnnxFiles } from "./onnx-files.ts";
@@ -37,16 +37,16 @@ export function modelCard(set: ExportedSet, { files, batch, losses, measuredOn }
   const name = inline(data.name);
   const main = `onnx/${files[0].name}`;
   const unknown = unknownLogit(set);
-  const licences = [
+  const licenses = [
     ...new Set([
-      ...(encoder.licence ? [encoder.licence.toLowerCase()] : ["unknown"]),
-      ...cardLicences(data.licences),
+      ...(encoder.license ? [encoder.license.toLowerCase()] : ["unknown"]),
+      ...cardLicenses(data.licenses),
     ]),
   ];
   const top1 = metrics.closedForm?.top1;
   return `---
 license:
-${licences.map((licence) => `  - ${licence}`).join("\n")}
+${licenses.map((license) => `  - ${license}`).join("\n")}
 pipeline_tag: image-classification
 library_name: transformers.js
 tags:
@@ -127,15 +127,15 @@ Opacity laid on white; ${resizeText(set)}; center crop ${encoder.preprocessing.c
 
 ## Where it comes from
 - Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, license ${
-    encoder.licence ? inline(encoder.licence) : "not known"
+    encoder.license ? inline(encoder.license) : "not known"
   }, sha256 \`${encoder.sha256}\`
 - Data set: ${name}${data.counts.train === undefined ? "" : `, ${formatCount(data.counts.train)} training images`}
 ${Object.entries(data.fingerprints)
   .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
   .join("")}${
-  data.licences.length === 0
+  data.licenses.length === 0
     ? "- Images: their license is not known to clp-dd; a probe made from them may be bound by it. Fill it in before passing this on.\n"
-    : data.licences
+    : data.licenses
         .map(
           ({ name: title, author, spdx, url }) =>
             `- Images: ${inline(title)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,

@@ -60,10 +60,10 @@ export async function onDisk<T>(folder: string, write: () => Promise<T>, paramet
   } catch (cause) {
     const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
-      : `Writing ${folder} failed: ${messageOf(cause)}. Mend that`;
+      : `Writing ${folder} failed: ${messageOf(cause)}. Fix that`;
     const elsewhere = parameter === undefined ? "" : `, or choose another folder with \`${parameter}\``;
     throw new DataError(
-      `${what}${elsewhere}, then run the same command again; it goes on where this one stopped.`,
+      `${what}${elsewhere}, then run the same command again; it resumes where this one stopped.`,
       {
         cause,
       },

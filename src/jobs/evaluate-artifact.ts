@@ -16,11 +16,12 @@ import {
   type TrainingSet,
   validationOf,
 } from "../evaluate/protocol.ts";
-import { fitFeatureMaps, type RunContext } from "../features/run-context.ts";
+import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { encoderLabel } from "./evaluate-columns.ts";
 import type { EvaluateParams } from "./params.ts";

@@ -149,7 +149,7 @@ export interface VjpParams {
 export interface ProfileParams extends EncoderParams {
   /** Synthetic images, m. */
   readonly images: number;
-  /** Classes that they are of (default: one an image). */
+  /** Classes that they are of (default: one per image). */
   readonly classes?: number | undefined;
   /** Steps that are measured, after one that is not. */
   readonly steps: number;

@@ -9,7 +9,7 @@ import { planReached, prepareFunction, type Shapes } from "./shapes.ts";
 import { nodesWithoutRule } from "./vjp/derive.ts";
 import { rules } from "./vjp/rules.ts";
 
-/** How an operator is differentiated: by a rule of its own, or after it is rewritten into operators that have rules. */
+/** How an operator is differentiated: by its own rule, or after it is rewritten into operators that have rules. */
 export type RuleKind = "rule" | "rewritten";
 
 /** Every operator that can be differentiated, by name; those of other domains as `domain.op`. */

@@ -244,7 +244,7 @@ function remembered<T>(known: Map<string, Promise<T>>, shapes: Shapes, make: () 
 }
 
 /** @throws UsageError for outputs that have no gradient */
-export function requireFloats(types: ReadonlyMap<string, TensorType>, outputs: readonly string[]): void {
+function requireFloats(types: ReadonlyMap<string, TensorType>, outputs: readonly string[]): void {
   const other = outputs.find((name) => !isFloat(types.get(name)!.dtype));
   if (other === undefined) return;
   throw new UsageError(

@@ -4,38 +4,7 @@ import { crossEntropy } from "./cross-entropy.ts";
 import { type Gemm, jsGemm } from "./gemm.ts";
 import { accuracyOf } from "./labels.ts";
 import { type Matrix, matrix } from "./matrix.ts";
-
-/** Labelled features, read by rows: in memory, or from a cache that is never held whole. */
-export interface LabeledFeatures {
-  readonly count: number;
-  readonly featureSize: number;
-  /** Class index of each row. */
-  readonly labels: Int32Array;
-  /**
-   * Writes the features of `indices` to `out` (indices.length × d). `epoch` counts from 0 while training, so
-   * that features can be made anew each epoch (evaluation augmentation).
-   */
-  rows(indices: Int32Array, out: Float32Array, epoch?: number): Promise<void>;
-}
-
-/** Features in memory (n × d, row-major) with their labels (n). */
-export function featuresInMemory(features: Float32Array, labels: Int32Array): LabeledFeatures {
-  const count = labels.length;
-  const d = features.length / count;
-  if (!Number.isInteger(d)) {
-    throw new RangeError(`${features.length} numbers are not features of ${count} images`);
-  }
-  return {
-    count,
-    featureSize: d,
-    labels,
-    async rows(indices, out) {
-      for (let i = 0; i < indices.length; i++) {
-        out.set(features.subarray(indices[i] * d, (indices[i] + 1) * d), i * d);
-      }
-    },
-  };
-}
+import type { LabeledFeatures } from "./rows.ts";
 
 /** A linear classifier: scores of features Z (n × d) are Z · weight + bias. */
 export interface LinearHead {

@@ -59,7 +59,7 @@ describe("clp-dd distill", () => {
     expect((await bytes("other")).equals(await bytes("first"))).toBe(false);
   });
 
-  it("stops at an interrupt with a checkpoint and goes on bit for bit", async () => {
+  it("stops at an interrupt with a checkpoint and resumes bit for bit", async () => {
     const args = ["distill", photos, ...common, "--steps", "60", "--level-every", "9"].filter(
       (a) => a !== "--quiet",
     );

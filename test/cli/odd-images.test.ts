@@ -26,7 +26,7 @@ it("16-bit, CMYK and animated images are read; truncated ones are skipped and na
   await sharp([frame, frame], { join: { animated: true } })
     .gif()
     .toFile(red("moving.gif"));
-  // A flat colour could be told from half of its bytes: noise cannot.
+  // A flat color could be told from half of its bytes: noise cannot.
   const noise = sharp({
     create: {
       width: 64,

@@ -96,7 +96,7 @@ describe("the icon sets", () => {
     license: z.object({ spdx: z.string(), url: z.string() }),
   });
   it.each(iconSets.map((set) => [set.id, set]))(
-    "name author and licence as %s's package does",
+    "name author and license as %s's package does",
     async (id, set) => {
       const info = await readPackageJson(`@iconify-json/${id}/info.json`, Info);
       const { name, author, license, licenseUrl, url } = set;

@@ -120,7 +120,7 @@ describe("an image folder", () => {
     const source = await open({ holdout: 0 });
     expect(source.classes).toEqual(["Testing", "Training", "cooking"]);
     expect(source.notes.join()).toMatch(/Training and Testing were read as classes, since Training holds no/);
-    // What is beside them holds no images, and so is no class.
+    // What is beside them holds no images, and so is not a class.
     await rm(join(root, "cooking/1.png"));
     await expect(open()).rejects.toThrow(/Training holds 1 images but no folders/);
   });

@@ -82,7 +82,7 @@ describe("the layout of a model's images", () => {
   it("has to be said where nothing tells", () => {
     const b = newBuilder();
     b.output(b.op("Flatten", [b.input("x", ["a", "b", "c", "d"])]), { dims: [] });
-    expect(() => imageInputOf(b.graph)).toThrow(/does not tell which axis.*inputLayout: 'nhwc'/s);
+    expect(() => imageInputOf(b.graph)).toThrow(/does not say which axis.*inputLayout: 'nhwc'/s);
     expect(imageInputOf(b.graph, { inputLayout: "nhwc" })).toMatchObject({ layout: "nhwc", channels: 3 });
   });
 

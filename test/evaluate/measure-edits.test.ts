@@ -4,7 +4,7 @@ import { edits } from "../../src/images/edits.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 
 const map = featureMap({ normalization: "l2" });
 const lambda = 1;

@@ -5,7 +5,7 @@ import { judged, testMirror } from "../../src/evaluate/mirror.ts";
 import type { Item } from "../../src/images/types.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const size = 4;

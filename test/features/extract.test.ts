@@ -69,7 +69,7 @@ const context: JobContext = {
   note: () => undefined,
 };
 
-describe("an extraction that goes on", () => {
+describe("an extraction that resumes", () => {
   it("counts the images skipped before it was interrupted, and says the limit that was given", async () => {
     const controller = new AbortController();
     const progress: JobContext["progress"] = ({ done }) => {

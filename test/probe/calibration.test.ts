@@ -5,7 +5,7 @@ import { jsGemm } from "../../src/probe/gemm.ts";
 import { matrix } from "../../src/probe/matrix.ts";
 import { CalibrationError, softmaxRows } from "../../src/probe/probabilities.ts";
 import { probeOf } from "../../src/probe/probe.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { randomMatrix } from "../support/matrices.ts";
 

@@ -6,8 +6,8 @@ import { jsGemm } from "../../src/probe/gemm.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { matrix } from "../../src/probe/matrix.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { splitOf } from "../../src/probe/split.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
 import { seededRandom } from "../../src/random.ts";
 import { relativeError } from "../support/check-rule.ts";
 

@@ -6,7 +6,7 @@ import { centeredOneHot } from "../../src/probe/labels.ts";
 import { accumulated, leaveOneOut, leftOutRows } from "../../src/probe/leave-one-out.ts";
 import { type Matrix, matrix } from "../../src/probe/matrix.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { randomMatrix } from "../support/matrices.ts";
 
 const without = ({ rows, cols, data }: Matrix, row: number): Matrix =>

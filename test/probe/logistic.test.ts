@@ -5,7 +5,7 @@ import { jsGemm } from "../../src/probe/gemm.ts";
 import { accuracyOf } from "../../src/probe/labels.ts";
 import { fitFullLogistic, fitLogistic, mostLogisticWork } from "../../src/probe/logistic.ts";
 import { matrix } from "../../src/probe/matrix.ts";
-import { featuresInMemory } from "../../src/probe/trained-head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const [n, d, classes] = [300, 6, 3];

@@ -4,12 +4,12 @@ import type { Manifest } from "../manifest.ts";
 export const rounded = (values: readonly number[]): string =>
   values.map((value) => Number(value.toPrecision(6))).join(", ");
 
-/** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
-export function cardLicences(licences: Manifest["data"]["licences"]): string[] {
-  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))];
+/** The hub's identifiers. A share-alike license among the sources binds what is made of them all. */
+export function cardLicenses(licenses: Manifest["data"]["licenses"]): string[] {
+  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))];
   if (all.length === 0) return ["unknown"];
   const shareAlike = all.filter((id) => /-sa-/.test(id));
-  // Newer versions of a share-alike licence may be used for older ones, not the other way.
+  // Newer versions of a share-alike license may be used for older ones, not the other way.
   return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
 }
 

@@ -8,9 +8,9 @@ import {
 } from "../../format.ts";
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
-import { cardLicences, cell, inline, rounded } from "./markdown.ts";
+import { cardLicenses, cell, inline, rounded } from "./markdown.ts";
 
-/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
+/** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
   const { encoder, data, metrics, kind, probe } = manifest;
   const m = imageCount(manifest);
@@ -22,8 +22,8 @@ export function dataSetCard(manifest: Manifest): string {
   );
   return `---
 license:
-${cardLicences(data.licences)
-  .map((licence) => `  - ${licence}`)
+${cardLicenses(data.licenses)
+  .map((license) => `  - ${license}`)
   .join("\n")}
 task_categories:
   - image-classification
@@ -69,7 +69,7 @@ It uses statistics of the real training features (${probe.normalization.startsWi
       : `
 On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
   }
-Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
+Made in ${formatSeconds(manifest.seconds)}${memoryText(manifest)} (${inline(manifest.machine.browser ?? manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
 ${editsText(manifest)}## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
@@ -89,15 +89,15 @@ Resize: ${
   }
 
 ## Where it comes from
-- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, licence ${
-    encoder.licence ? inline(encoder.licence) : "not known"
+- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, license ${
+    encoder.license ? inline(encoder.license) : "not known"
   }, sha256 \`${encoder.sha256}\`
 ${Object.entries(data.fingerprints)
   .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
   .join("")}${
-  data.licences.length === 0
-    ? "- Images: their licence is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
-    : data.licences
+  data.licenses.length === 0
+    ? "- Images: their license is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
+    : data.licenses
         .map(
           ({ name, author, spdx, url }) =>
             `- Images: ${inline(name)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
@@ -105,6 +105,10 @@ ${Object.entries(data.fingerprints)
         .join("")
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
+
+/** Browsers do not say what was used. */
+const memoryText = ({ peakMemoryBytes }: Manifest): string =>
+  peakMemoryBytes > 0 ? ` with at most ${formatBytes(peakMemoryBytes)} of memory` : "";
 
 /** What a loader's handling costs, for who does not keep the pixels. */
 function editsText({ metrics: { edits, closedForm } }: Manifest): string {

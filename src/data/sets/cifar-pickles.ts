@@ -7,7 +7,7 @@ import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../image-source.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 
 /** An image of either set, as all versions of its files have it. */
 export const cifarEncoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };

@@ -6,8 +6,8 @@ import { DataError, messageOf } from "../../errors.ts";
 import { readLines } from "../../files/text-files.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { cifarEncoding, cifarPickles, cifarPixelBytes, openCifarPickles } from "./cifar-pickles.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
 
 interface Format {
   readonly folder: string;
@@ -88,7 +88,7 @@ async function readLabels(
     const { size } = await stat(path);
     if (size === 0 || size % record !== 0) {
       throw new DataError(
-        `${path} has ${size} bytes, which is no whole number of records of ${record}: it is truncated or no file ` +
+        `${path} has ${size} bytes, which is not a whole number of records of ${record}: it is truncated or not a file ` +
           "of the binary version. Download it again.",
       );
     }

@@ -4,7 +4,7 @@ import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readLines, readText, safePath, shown } from "../../files/text-files.ts";
 import { type ImageSource, listed, type Split } from "../image-source.ts";
-import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
+import { FileRecords, fileSplit, type ListedSplit, listedSource } from "../listed-source.ts";
 
 const ByClass = z.record(z.string(), z.array(z.string()));
 

@@ -13,8 +13,8 @@ import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
 import type { ImageSource } from "../image-source.ts";
+import { splitOfName } from "../split-name.ts";
 import { openParquet } from "./parquet.ts";
-import { splitOfName } from "./split-name.ts";
 
 /** A data set's id, a folder in it and a revision, as in "owner/name/folder@revision". */
 export interface HubDataSet {

@@ -4,7 +4,7 @@ import { DataError } from "../../errors.ts";
 import { readLines, shown } from "../../files/text-files.ts";
 import { scanFolder, subfolders } from "../folder-scan.ts";
 import { type ImageSource, listed } from "../image-source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 
 /** Classes of the whole set. */
 const allClasses = 200;

@@ -11,9 +11,9 @@ import { inHubCache } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { shardsOf } from "../vit/weight-shards.ts";
 import { chooseOnnx, type Dtype, weightFiles } from "./choose-onnx.ts";
 import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit.ts";
-import { shardsOf } from "./weight-shards.ts";
 
 /** A model of the hub. */
 export interface HubModel {
@@ -24,7 +24,7 @@ export interface HubModel {
   readonly dtype?: Dtype | undefined;
 }
 
-/** Where a model's files lie, complete. */
+/** Where a model's files are, complete. */
 export interface HubFolder {
   readonly folder: string;
   /** The commit they are of: 40 hexadecimal digits. */
@@ -169,7 +169,7 @@ function byHand({ id, revision }: HubModel, { hubUrl, cacheDir }: HubAccess): st
   const files = `${hubUrl}/${id}/tree/${revision ?? "main"}`;
   return (
     `On a machine with a network, download config.json, preprocessor_config.json and model.safetensors (or the ONNX ` +
-    `file) from ${files} into a folder of their own and give that folder as \`encoder\`; or copy the folder ` +
+    `file) from ${files} into a separate folder and give that folder as \`encoder\`; or copy the folder ` +
     `${getRepoFolderName({ type: "model", name: id })} of another machine's hub cache into ${cacheDir}.`
   );
 }

@@ -2,7 +2,8 @@ import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
-import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
+import { jsonOf, parsed, triple } from "../vit/preprocessor-json.ts";
+import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import {
   commonKeys,
   idleKeys,
@@ -11,7 +12,6 @@ import {
   processorClasses,
   processorOfModel,
 } from "./processors.ts";
-import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
 const count = z.int().positive();
 const flag = z.boolean().nullish();

@@ -32,9 +32,9 @@ export interface ProcessorClass {
   /** What a size of one number means. */
   readonly number: "shortest edge" | "square";
   readonly size: Sides;
-  /** Side of the center crop that it makes by default; undefined where it makes none unless told to. */
+  /** Side of the center crop that it makes by default; undefined where it makes none unless asked to. */
   readonly crop?: number;
-  /** Side of the crop where it is asked for one but not told its size. */
+  /** Side of the crop where it is asked for one without a size. */
   readonly cropWhenAsked?: number;
   /** Pillow's number of the filter. */
   readonly resample: number;

@@ -45,7 +45,7 @@ export interface Family {
   /** What a configuration's further keys switch. */
   readonly read?: (config: Sizes & Extras, modelType: string) => Partial<VisionTransformer>;
   readonly names: NameMap;
-  /** The reference's preprocessing where no preprocessor_config.json is at hand, for images of `side` pixels. */
+  /** The reference's preprocessing where there is no preprocessor_config.json, for images of `side` pixels. */
   readonly preprocessing: (side: number) => Preprocessing;
   /** What differs where the file is that of a classifier (…ForImageClassification): the feature is what that sees. */
   readonly classifier?: Partial<VisionTransformer>;
@@ -53,7 +53,7 @@ export interface Family {
 
 const { imagenet, openai, halves } = imageStatistics;
 
-/** Shorter edge to `ratio` of the side, then the centre. */
+/** Shorter edge to `ratio` of the side, then the center. */
 function cropped(
   side: number,
   ratio: number,
@@ -187,7 +187,7 @@ export const families: readonly Family[] = [
       outBias: config.proj_bias ?? true,
       mlpBias: config.mlp_bias ?? true,
       mlp: config.use_gated_mlp ? "gated" : "plain",
-      rotary: { coordinates: "centred", base: config.rope_theta ?? 100, pairs: "halves" },
+      rotary: { coordinates: "centered", base: config.rope_theta ?? 100, pairs: "halves" },
     }),
     names: dinov3Names,
     preprocessing: (side) => squeezed(side, "bilinear", imagenet),

@@ -7,10 +7,10 @@ import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.t
 import type { SafetensorsEntry } from "../../files/safetensors-header.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import type { EncoderModel, Pool } from "../encoder-model.ts";
-import { shardsOf } from "../load/weight-shards.ts";
 import { buildTransformer } from "./build.ts";
 import { configFile, indexFile, weightsFile } from "./folder-files.ts";
 import { readTransformerConfig, requireFewPatches } from "./vit-config.ts";
+import { shardsOf } from "./weight-shards.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
 
 /** How a folder of weights is to be loaded. */

@@ -1,12 +1,12 @@
 import * as z from "zod";
 import { ModelError, messageOf } from "../../errors.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
-import { TimmPretrained, timmPreprocessing } from "../load/timm-preprocessing.ts";
 import { activationOf, gridOf, type Size, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
 import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
 import { requireKnownArguments } from "./timm-arguments.ts";
+import { TimmPretrained, timmPreprocessing } from "./timm-preprocessing.ts";
 
 /** What a config.json says: the model, the names of its tensors, and the preprocessing where nothing else says it. */
 export interface TransformerConfig {
@@ -116,7 +116,7 @@ export function readTransformerConfig(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(`${where} is no JSON (${messageOf(error)}). Download or copy it again.`, {
+    throw new ModelError(`${where} is not valid JSON (${messageOf(error)}). Download or copy it again.`, {
       cause: error,
     });
   }

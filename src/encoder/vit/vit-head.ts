@@ -56,7 +56,7 @@ export async function tokensFeature(
     const normed = v.finalNorm === "tokens" ? await norm(rows) : rows;
     return { value: await attentionPool(layers, normed, tokens), width: d, pooled: "attention pooling" };
   }
-  // The mean of the patches, or of the class and distillation tokens, normalised before or after as the family has it.
+  // The mean of the patches, or of the class and distillation tokens, normalized before or after as the family has it.
   const prefix = prefixTokens(v);
   if (pooling === "cls and mean") {
     const normed = v.finalNorm === "tokens" ? await norm(last) : last;

@@ -35,10 +35,10 @@ export const readableOpsets = { from: 7, to: 24 } as const;
 const layoutDomains: ReadonlySet<string> = new Set(["com.microsoft.nchwc", "com.ms.internal.nhwc"]);
 
 /**
- * Reads an ONNX file. Constants are copies of their bytes as stored: a file seldom has them where their numbers may lie,
+ * Reads an ONNX file. Constants are copies of their bytes as stored: a file seldom has them where their numbers may be,
  * and its own bytes can go. Nothing is decoded. Calls of functions that the file defines are replaced by the functions'
  * nodes; outputs that are not tensors are left out, and a ZipMap's input takes the place of its output.
- * Throws ModelError for a file that is no ONNX model, is truncated, or whose external data is missing.
+ * Throws ModelError for a file that is not an ONNX model, is truncated, or whose external data is missing.
  * @param name how the file is called in messages
  */
 export async function readOnnx(bytes: Uint8Array, name: string, readExternal?: ReadExternal): Promise<Graph> {
@@ -157,7 +157,7 @@ class Reader {
     return {
       name: proto.name || "graph",
       opset: this.opset,
-      // Old exporters list initialisers among the inputs.
+      // Old exporters list initializers among the inputs.
       inputs: proto.input
         .map((input) => valueInfoFrom(input, name, scope))
         .filter((input) => !parts.constants.has(input.name)),

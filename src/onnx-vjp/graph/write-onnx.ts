@@ -54,7 +54,7 @@ export interface ExternalPlace {
   readonly offset: number;
 }
 
-/** Serialises a graph as an ONNX ModelProto. Protobuf ends at 2 GB: larger graphs need external data. */
+/** Serializes a graph as an ONNX ModelProto. Protobuf ends at 2 GB: larger graphs need external data. */
 export function writeOnnx(graph: Graph, options: WriteOptions = {}): WrittenModel {
   const external: ExternalConstant[] = [];
   const from = options.externalFrom ?? Number.POSITIVE_INFINITY;

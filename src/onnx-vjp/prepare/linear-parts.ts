@@ -15,9 +15,9 @@ export interface Linear {
   readonly weight: Constant;
   /** The output channel that each weight belongs to, by its index along the first two axes. */
   readonly channelOf: (first: number, second: number) => number;
-  /** One number a channel; zeros where the node has none. */
+  /** One number per channel; zeros where the node has none. */
   readonly bias: Float64Array;
-  /** The output's axis that the channels lie on. */
+  /** The output's channel axis. */
   readonly axis: number;
 }
 

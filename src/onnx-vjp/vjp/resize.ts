@@ -64,7 +64,7 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
     given === undefined
       ? [eye, roi, "", b.ints([1, 1, to, from])]
       : [eye, roi, b.floats([4], [1, 1, given, 1])],
-    // What lies beside the image is a constant.
+    // What is beside the image is a constant.
     region === undefined ? attributes : { ...attributes, extrapolation_value: float(0) },
   );
   const flat = b.reshape(matrix, [to, from]);

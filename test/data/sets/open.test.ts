@@ -9,7 +9,7 @@ import { dataSets } from "../../../src/data/sets/catalogue.ts";
 import { parseHubId } from "../../../src/data/sets/hub-data.ts";
 import { imagenetSubsets } from "../../../src/data/sets/imagenet-subsets.ts";
 import { folderOf } from "../../../src/data/sets/open-named.ts";
-import { splitOfPath } from "../../../src/data/sets/split-name.ts";
+import { splitOfPath } from "../../../src/data/split-name.ts";
 import { DataError, DownloadError, UsageError } from "../../../src/errors.ts";
 import { type HubAccess, hubAccess } from "../../../src/files/hub/settings.ts";
 import { safePath, wholeNumber } from "../../../src/files/text-files.ts";

@@ -35,7 +35,7 @@ describe("Vision Transformers built from safetensors agree with their own librar
 
     const model = await loadTransformerFolder(join(folder, name), {
       pool: meta.pool,
-      // The fixture's images are normalised already.
+      // The fixture's images are normalized already.
       preprocessing: { crop: meta.crop, resize: null, mean: [0, 0, 0], std: [1, 1, 1] },
     });
     const runtime = nodeRuntime({ threads: 1 });

@@ -44,8 +44,8 @@ async function transformer(): Promise<DerivedPlan> {
     b.op("Add", [b.op("MatMul", [x, weight(from, to)]), weight(to)]);
   const norm = (x: string) =>
     b.op("LayerNormalization", [x, weight(width), weight(width)], { epsilon: float(1e-6) });
-  const normalised = b.op("Div", [b.op("Sub", [b.input("image", imageDims), b.scalar(0.4)]), b.scalar(0.2)]);
-  const patches = b.op("Conv", [normalised, weight(width, 3, 4, 4), weight(width)], {
+  const normalized = b.op("Div", [b.op("Sub", [b.input("image", imageDims), b.scalar(0.4)]), b.scalar(0.2)]);
+  const patches = b.op("Conv", [normalized, weight(width, 3, 4, 4), weight(width)], {
     strides: ints([4, 4]),
   });
   const tokens = b.transpose(b.reshape(patches, [2, width, 4]), [0, 2, 1]);

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
-import { DataError } from "../../errors.ts";
-import type { Item } from "../../images/types.ts";
-import { digestFiles, fileItem } from "../file-item.ts";
-import { type ImageList, type ImageSource, requireSplit, type Split } from "../image-source.ts";
+import { DataError } from "../errors.ts";
+import type { Item } from "../images/types.ts";
+import { digestFiles, fileItem } from "./file-item.ts";
+import { type ImageList, type ImageSource, requireSplit, type Split } from "./image-source.ts";
 
 /** A split: its images, and what beside their ids, labels and groups distinguishes them from others. */
 export interface ListedSplit {

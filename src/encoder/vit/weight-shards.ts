@@ -5,7 +5,7 @@ const Index = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
  * The names of the files that a `model.safetensors.index.json` spreads the weights over, in order.
- * @throws ModelError for a text that is no index, or that names a file outside of its folder
+ * @throws ModelError for a text that is not an index, or that names a file outside of its folder
  */
 export function shardsOf(text: string, where: string): string[] {
   let json: unknown;
@@ -17,7 +17,9 @@ export function shardsOf(text: string, where: string): string[] {
   const index = Index.safeParse(json);
   const shards = index.success ? [...new Set(Object.values(index.data.weight_map))].sort() : [];
   if (shards.length === 0) {
-    throw new ModelError(`${where} is no index of shards (no weight_map). Download or copy it again.`);
+    throw new ModelError(
+      `${where} is not an index of shards (it has no weight_map). Download or copy it again.`,
+    );
   }
   const strange = shards.find((shard) => !/^[\w.-]+\.safetensors$/.test(shard));
   if (strange !== undefined) {

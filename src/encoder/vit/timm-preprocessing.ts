@@ -71,7 +71,7 @@ export function timmPreprocessing(
 
 /**
  * The preprocessing of a timm config.json: of its `pretrained_cfg` or, as timm once wrote it, of its own keys; undefined
- * where the text is no configuration of timm's.
+ * where the text is not a configuration of timm's.
  */
 export function readTimmPreprocessing(
   text: string,

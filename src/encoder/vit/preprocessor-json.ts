@@ -6,7 +6,7 @@ export function jsonOf(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ModelError(`${where} is no JSON (${messageOf(error)}). Download or copy it again.`, {
+    throw new ModelError(`${where} is not valid JSON (${messageOf(error)}). Download or copy it again.`, {
       cause: error,
     });
   }

@@ -1,4 +1,4 @@
-import type { Split } from "../image-source.ts";
+import type { Split } from "./image-source.ts";
 
 /** What splits are called, in lower case. */
 const names: Readonly<Record<string, Split>> = {
