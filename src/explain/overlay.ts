@@ -27,9 +27,7 @@ export async function overlay(
   const { default: sharp } = await import("sharp");
   const scale = Math.max(1, Math.ceil(leastSide / Math.min(height, width)));
   const [h, w] = [height * scale, width * scale];
-  const area = height * width;
-  const bytes = Uint8Array.from({ length: 3 * area }, (_, i) => pixels[(i % 3) * area + Math.floor(i / 3)]);
-  const gray = await sharp(bytes, { raw: { width, height, channels: 3 } })
+  const gray = await sharp(interleaved(pixels), { raw: { width, height, channels: 3 } })
     .resize(w, h, { kernel: "cubic" })
     .greyscale()
     .raw()
@@ -48,6 +46,22 @@ export async function overlay(
   return sharp(out, { raw: { width: w, height: h, channels: 3 } })
     .png()
     .toBuffer();
+}
+
+/** Planar 8-bit RGB as a PNG. */
+export async function pngOf(
+  pixels: Uint8Array,
+  [height, width]: readonly [number, number],
+): Promise<Uint8Array> {
+  const { default: sharp } = await import("sharp");
+  return sharp(interleaved(pixels), { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+function interleaved(planar: Uint8Array): Uint8Array {
+  const area = planar.length / 3;
+  return Uint8Array.from(planar, (_, i) => planar[(i % 3) * area + Math.floor(i / 3)]);
 }
 
 /** Sizes of a heat map's values in [0, 1], at another size. */

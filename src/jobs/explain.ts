@@ -10,7 +10,7 @@ import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError, messageOf, UsageError } from "../errors.ts";
 import { deltaInput, explainGraph, scoresOutput } from "../explain/explain-graph.ts";
 import { gradCam, gradientTimesInput, type HeatMap } from "../explain/heat.ts";
-import { overlay } from "../explain/overlay.ts";
+import { overlay, pngOf } from "../explain/overlay.ts";
 import { type SpatialTensor, spatialTensor } from "../explain/spatial-tensor.ts";
 import { encoderInput } from "../images/input.ts";
 import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/differentiable.ts";
@@ -37,7 +37,9 @@ export interface Explanation {
   readonly gradCam: HeatMap & { readonly tensor: string };
   /** Over the pixels that the encoder sees; positive where they speak for the class, negative where against it. */
   readonly gradientTimesInput: HeatMap;
-  /** PNGs: heat laid over the part of the image that the encoder sees; and that part itself, in its own size. */
+  /** The part of the image that the encoder sees, a PNG. */
+  readonly view: Uint8Array;
+  /** PNGs: heat laid over that part, enlarged. */
   readonly overlays: { readonly gradCam: Uint8Array; readonly gradientTimesInput: Uint8Array };
 }
 
@@ -163,6 +165,7 @@ async function openExplainer(
           : {}),
         gradCam: { tensor: tensor.name, ...cam },
         gradientTimesInput: input,
+        view: await pngOf(pixels, crop),
         overlays: {
           gradCam: await overlay(pixels, crop, cam),
           gradientTimesInput: await overlay(pixels, crop, input, smoothing * Math.min(height, width)),
