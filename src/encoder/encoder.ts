@@ -12,7 +12,14 @@ import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
 import type { EncoderModel, Pool, Provenance } from "./encoder-model.ts";
-import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
+import {
+  type Cut,
+  cutToFeature,
+  type ImageInput,
+  imageDims,
+  writeInput,
+  writeResize,
+} from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import { givenForm, type ModelForm } from "./model-form.ts";
 import { poolFeature } from "./pool-feature.ts";
@@ -61,8 +68,12 @@ export interface Encoder {
   tracedGraph(batch: number): Promise<TracedGraph>;
   /** The same as this machine runs it fastest, for other processes to run. */
   forwardGraph(batch: number): Promise<Graph>;
-  /** The pullback's plan at a static batch, for callers that drive memory themselves. */
-  plan(batch: number): Promise<DerivedPlan>;
+  /**
+   * The pullback's plan at a static batch, for callers that drive memory themselves.
+   * @param side of square images that are resized to the encoder's input first, as part of the plan (default: they have
+   * that size)
+   */
+  plan(batch: number, side?: number): Promise<DerivedPlan>;
   /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
   release(): Promise<void>;
 }
@@ -146,10 +157,10 @@ export async function createEncoder(
       return forwardGraph(runtime, traced, precision);
     },
     requirePullback,
-    async plan(batch) {
+    async plan(batch, side) {
       requirePullback();
       return advised(
-        traceAt(batch).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
+        traceAt(batch, side).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
       );
     },
     async release() {
@@ -166,18 +177,21 @@ interface Traced {
   readonly pool: string;
 }
 
-/** Traces the graph from images in [0, 1] to features [batch, d] at any batch; by default at `ownBatch`. */
+/**
+ * Traces the graph from images in [0, 1] to features [batch, d] at any batch, by default at `ownBatch`; from images of
+ * another size where `side` is given.
+ */
 function tracer(
   runtime: Runtime,
   model: EncoderModel,
   { graph, image }: Cut,
   feature: string,
   ownBatch: number,
-): (batch?: number) => Promise<Traced> {
+): (batch?: number, side?: number) => Promise<Traced> {
   const dims = imageDims(image, ownBatch, model.preprocessing.crop);
   const prepared = prepareBatches(runtime, graph, { [image.name]: dims });
-  return async (batch = ownBatch) => {
-    const { traced, pool } = withEnds(await prepared(batch), model, image, feature, batch);
+  return async (batch = ownBatch, side = undefined) => {
+    const { traced, pool } = withEnds(await prepared(batch), model, image, feature, batch, side);
     // Images that are laid out anew are mostly laid out back in the next node.
     const simple = image.layout === "nhwc" ? simplify(traced) : traced;
     // The pooling may have left most tokens without use.
@@ -185,13 +199,14 @@ function tracer(
   };
 }
 
-/** The normalization of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
+/** Resizing and normalization of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
 function withEnds(
   traced: TracedGraph,
   model: EncoderModel,
   image: ImageInput,
   feature: string,
   batch: number,
+  side: number | undefined,
 ): Traced {
   const type = traced.types.get(feature)!;
   const types = new Map(traced.types);
@@ -203,9 +218,11 @@ function withEnds(
     types.set(name, { dtype: "float32", dims: shape });
     return name;
   };
-  const dims = [batch, 3, ...model.preprocessing.crop];
+  const { crop } = model.preprocessing;
+  const dims = [batch, 3, ...(side === undefined ? crop : [side, side])];
   b.input(note(imagesInput, dims), dims);
-  writeInput(b, model, image, batch, note);
+  const images = side === undefined ? imagesInput : writeResize(b, model.preprocessing, batch, side, note);
+  writeInput(b, model, image, images, batch, note);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { Tensor } from "onnxruntime-common";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { recordedName, requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { nameOfInput } from "../data/given-images.ts";
@@ -62,17 +62,17 @@ export async function explainImages(params: ExplainParams, context: JobContext):
   const { set, images, tensor: asked, class: className, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
   const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const probe = await artifact.probe();
   const given = className === undefined ? undefined : manifest.classes.indexOf(className);
   if (given === -1) {
     throw new UsageError(
       `The set has no class "${className}". Its classes are ${manifest.classes.slice(0, 20).join(", ")}${manifest.classes.length > 20 ? ", …" : ""}.`,
     );
   }
-  const encoderParams = setEncoderParams(manifest, options);
+  const { made, params: encoderParams } = setEncoderParams(manifest, options);
+  const probe = await artifact.probe(recordedName(made.encoder));
   const { encoder, runtime } = await openEncoder(encoderParams, context);
   try {
-    requireSetEncoder(encoder, manifest, folder, encoderParams.encoder);
+    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
     encoder.requirePullback();
     const explainer = await openExplainer(runtime, encoder, probe, asked);
     try {

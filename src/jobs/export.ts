@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { recordedName, requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { decoded, withBytes } from "../data/decode-item.ts";
@@ -51,17 +51,18 @@ export async function exportClassifier(params: ExportParams, context: JobContext
   const out = resolve(params.out);
   await requireExportOut(out, overwrite);
   const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const probe = await artifact.probe();
+  const { made, params: recordedParams } = setEncoderParams(manifest, options);
+  const probe = await artifact.probe(recordedName(made.encoder));
   if (probe.calibration === undefined) {
     context.note(`${set} records no temperature: the probabilities of the classifier are not calibrated.`);
   }
-  const encoderParams = { ...setEncoderParams(manifest, options), precision: "float32" } as const;
+  const encoderParams = { ...recordedParams, precision: "float32" } as const;
   const { encoder } = await openEncoder(encoderParams, context);
   try {
-    requireSetEncoder(encoder, manifest, folder, encoderParams.encoder);
+    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
     const traced = await anyBatch(encoder);
     const { batch } = traced;
-    const graph = classifierGraph({ encoder: traced, preprocessing: manifest.encoder.preprocessing, probe });
+    const graph = classifierGraph({ encoder: traced, preprocessing: made.encoder.preprocessing, probe });
     if (batch !== undefined) {
       const images = batch === 1 ? "one image" : `${batch} images`;
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
@@ -74,10 +75,11 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       const [lower, exact] = [top1, exactTop1].map((share) => formatPercent(share));
       context.note(`${dtype} classifies ${lower} of ${images} test images rightly, float32 ${exact}.`);
     }
-    const metadata = modelMetadata(manifest);
+    const described = { ...manifest, ...made };
+    const metadata = modelMetadata(described);
     const files = dtypes.map((dtype) => onnxFiles(graph, dtype, metadata, externalAbove));
     const card = { files: files as [OnnxFiles, ...OnnxFiles[]], batch, losses, measuredOn: data };
-    await writeExport(out, manifest, card, overwrite);
+    await writeExport(out, described, card, overwrite);
     return {
       out,
       files: files.map(({ dtype, name, bytes }) => ({ dtype, path: `onnx/${name}`, bytes })),
