@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, expect, it } from "vitest";
 import { parseManifest } from "../src/artifact/manifest.ts";
+import { sha256OfText } from "../src/files/hash.ts";
 import { randomNumbers } from "./support/check-rule.ts";
 import { clpdd } from "./support/command.ts";
 
@@ -56,7 +57,7 @@ it.skipIf(!canRun)(
     const made = await clpdd(["distill", photos, ...places, ...options, "--no-baselines"]);
     expect(made.code, made.stderr).toBe(0);
     const path = join(out, "manifest.json");
-    const { metrics } = parseManifest(await readFile(path, "utf8"), path);
+    const { metrics } = await parseManifest(await readFile(path, "utf8"), path, sha256OfText);
     const { top1 } = metrics.closedForm!;
     // Neither guessing nor all right: the comparison says something.
     expect(top1).toBeGreaterThan(0.5);

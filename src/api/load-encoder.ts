@@ -70,7 +70,7 @@ export async function loadEncoder(
   if (typeof what === "string")
     return handleOf(await run("encoder.open", { ...options, hub, encoder: what }));
   const { manifest, folder } = what;
-  const { made, params } = setEncoderParams(manifest, { ...options, hub });
+  const { made, params } = setEncoderParams(manifest, folder, { ...options, hub });
   const opened = await run("encoder.open", params);
   const loaded = handleOf(opened);
   try {

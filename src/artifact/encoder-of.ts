@@ -1,5 +1,6 @@
 import type { Encoder } from "../encoder/encoder.ts";
 import type { EncoderParams } from "../encoder/encoder-params.ts";
+import { isPath } from "../encoder/load/place.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
 import { ModelError, UsageError } from "../errors.ts";
 import type { Manifest, OtherRecord } from "./manifest.ts";
@@ -62,15 +63,36 @@ function encoderParamsOf(
 }
 
 /**
- * The encoder of a set that the options mean, and the parameters that open it where and as they say. A name that is none of
- * the set's encoders says where the first one is now.
+ * Throws ModelError for a set in `folder` that names an encoder by a path: the set may be somebody else's, and a model
+ * can do anything that ONNX Runtime does with it.
+ * @param parameter the parameter by which the caller is asked to name it
+ */
+export function requireNamedEncoder(
+  { encoder }: Pick<OtherRecord, "encoder">,
+  folder: string,
+  parameter: string,
+): void {
+  if (!isPath(encoder.id)) return;
+  throw new ModelError(
+    `${folder} was made with the encoder ${encoder.id}, which is a path and not a known name. A set may come from ` +
+      `anywhere, so a path in it is not opened unless you ask for it. Give it as \`${parameter}: '${encoder.id}'\` ` +
+      "if you trust it; its sha256 is compared with the recorded one.",
+  );
+}
+
+/**
+ * The encoder of the set in `folder` that the options mean, and the parameters that open it where and as they say. A name
+ * that is none of the set's encoders says where the first one is now.
+ * @throws ModelError where the set names it by a path and the options do not
  */
 export function setEncoderParams(
   manifest: Manifest,
+  folder: string,
   options: SetEncoderOptions,
 ): { readonly made: OtherRecord; readonly params: EncoderParams } {
   const named = options.encoder === undefined ? undefined : encoderOf(manifest, options.encoder);
   const made = named ?? encodersOf(manifest)[0];
+  if (options.encoder === undefined) requireNamedEncoder(made, folder, "encoder");
   const recorded = encoderParamsOf(made.encoder);
   const { device = "cpu" } = options;
   const encoder = named === undefined ? (options.encoder ?? recorded.encoder) : recorded.encoder;

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { listed } from "../data/image-source.ts";
 import { pools } from "../encoder/encoder-model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
@@ -209,8 +210,38 @@ export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "c
   return kind === "full" ? 0 : classes.length * config.ipc;
 }
 
-/** Reads a manifest's text. Throws DataError for another version or a damaged one, naming what is wrong. */
-export function parseManifest(text: string, where: string): Manifest {
+/**
+ * Throws DataError for a manifest that gives no hash of a file which its artifact cannot be read without.
+ * @param where what errors call the manifest
+ */
+export function requireHashes(manifest: Manifest, where: string): void {
+  const perClass = imageCount(manifest) / manifest.classes.length;
+  const needed = ["distilled.safetensors", "probe.safetensors"];
+  for (const folder of manifest.folders) {
+    for (let i = 0; i < perClass; i++) needed.push(`images/${folder}/${i}.png`);
+  }
+  const missing = needed.filter((name) => !Object.hasOwn(manifest.files, name));
+  if (missing.length === 0) return;
+  throw new DataError(
+    `${where} gives no hash of ${listed(missing)}, so that it could not be checked. Copy the artifact again, or make it again.`,
+  );
+}
+
+/** The sha256 of a text in hexadecimal: browsers have another function for it. */
+export type HashOfText = (text: string) => string | Promise<string>;
+
+/** `manifest.json`'s text: the manifest and, under `sha256`, the hash of all the rest of it as JSON without spaces. */
+export async function sealManifest(manifest: Manifest, hashOf: HashOfText): Promise<string> {
+  const sealed = { ...manifest, sha256: await hashOf(JSON.stringify(manifest)) };
+  return `${JSON.stringify(sealed, null, 2)}\n`;
+}
+
+/**
+ * Reads a manifest's text and compares it with the hash in it. Those of earlier versions have none; they may say
+ * nothing that is not known, so that a hash whose name was damaged is not taken for a missing one.
+ * @throws DataError for another version or a damaged one, naming what is wrong
+ */
+export async function parseManifest(text: string, where: string, hashOf: HashOfText): Promise<Manifest> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -224,7 +255,13 @@ export function parseManifest(text: string, where: string): Manifest {
         "Use the version of clp-dd that wrote it.",
     );
   }
-  const parsed = Manifest.safeParse(value);
+  const { sha256: recorded, ...content } = value as Record<string, unknown>;
+  if (recorded !== undefined && recorded !== (await hashOf(JSON.stringify(content)))) {
+    throw new DataError(
+      `${where} was changed or damaged since it was written (its hash differs). Copy the artifact again, or make it again.`,
+    );
+  }
+  const parsed = (recorded === undefined ? Manifest.strict() : Manifest).safeParse(content);
   if (!parsed.success) throw new DataError(`${where} is damaged: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

@@ -3,7 +3,7 @@ import { readdir, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, messageOf, UsageError } from "../errors.ts";
 import { isDiskFull } from "../files/disk.ts";
-import { processRuns } from "../files/lock.ts";
+import { processRuns } from "../files/processes.ts";
 import { formatBytes } from "../format.ts";
 
 /** What a folder of this program's holds, so that nobody's own folder is replaced. */

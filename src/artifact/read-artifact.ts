@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
-import { sha256OfFiles } from "../files/hash.ts";
+import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import type { Probe } from "../probe/probe.ts";
 import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
-import { imageCount, type Manifest, type OtherRecord, parseManifest } from "./manifest.ts";
+import { imageCount, type Manifest, type OtherRecord, parseManifest, requireHashes } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
 import { probeOfTensors } from "./tensors.ts";
 
@@ -38,7 +38,8 @@ export async function readArtifact(path: string): Promise<Artifact> {
   if (text === undefined) {
     throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
   }
-  const manifest = parseManifest(text, join(folder, "manifest.json"));
+  const manifest = await parseManifest(text, join(folder, "manifest.json"), sha256OfText);
+  requireHashes(manifest, join(folder, "manifest.json"));
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);

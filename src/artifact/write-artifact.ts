@@ -2,11 +2,12 @@ import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolders } from "../files/disk.ts";
+import { sha256OfText } from "../files/hash.ts";
 import { writeSafetensors } from "../files/safetensors.ts";
 import { classFolderNames } from "./class-folders.ts";
 import type { ArtifactContent } from "./content.ts";
 import { writeImages } from "./image-files.ts";
-import { Manifest } from "./manifest.ts";
+import { Manifest, sealManifest } from "./manifest.ts";
 import { replaceFolder, requireWritableOut } from "./out-folder.ts";
 import { dataSetCard } from "./pages/readme.ts";
 import { probeTensors, setTensors, type TensorFile } from "./tensors.ts";
@@ -70,6 +71,6 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
   }
   // Last, and checked: what is written here can be read again.
   const checked = Manifest.parse(manifest);
-  await writeFile(join(folder, "manifest.json"), `${JSON.stringify(checked, null, 2)}\n`, { flush: true });
+  await writeFile(join(folder, "manifest.json"), await sealManifest(checked, sha256OfText), { flush: true });
   return checked;
 }

@@ -1,13 +1,13 @@
 import { classFolderNames } from "../artifact/class-folders.ts";
 import type { ArtifactContent } from "../artifact/content.ts";
-import { imageCount, Manifest, parseManifest } from "../artifact/manifest.ts";
+import { imageCount, Manifest, parseManifest, requireHashes, sealManifest } from "../artifact/manifest.ts";
 import { dataSetCard } from "../artifact/pages/readme.ts";
 import { probeOfTensors, probeTensors, setTensors, type TensorFile } from "../artifact/tensors.ts";
 import { DataError } from "../errors.ts";
 import { readSafetensors, safetensorsBytes, type TensorInMemory } from "../files/safetensors-bytes.ts";
 import type { Probe } from "../probe/probe.ts";
 import { pngOf } from "./png.ts";
-import { sha256 } from "./sha256.ts";
+import { sha256, sha256OfText } from "./sha256.ts";
 
 /** Files of an artifact by their paths in its folder. */
 export type ArtifactFiles = Readonly<Record<string, Uint8Array>>;
@@ -48,7 +48,7 @@ export async function artifactFiles(content: ArtifactContent): Promise<ArtifactF
   files["README.md"] = encoder.encode(dataSetCard(manifest));
   // Checked: what is written here can be read again.
   const checked = Manifest.parse({ ...manifest, files: await hashes() });
-  files["manifest.json"] = encoder.encode(`${JSON.stringify(checked, null, 2)}\n`);
+  files["manifest.json"] = encoder.encode(await sealManifest(checked, sha256OfText));
   return files;
 }
 
@@ -108,7 +108,12 @@ export async function readArtifactFiles(files: ArtifactFiles, where: string): Pr
     );
   }
   const root = place.slice(0, -"manifest.json".length);
-  const manifest = parseManifest(new TextDecoder().decode(files[place]), `${where}: manifest.json`);
+  const manifest = await parseManifest(
+    new TextDecoder().decode(files[place]),
+    `${where}: manifest.json`,
+    sha256OfText,
+  );
+  requireHashes(manifest, `${where}: manifest.json`);
   for (const [name, hash] of Object.entries(manifest.files)) {
     const bytes = files[root + name];
     if (bytes === undefined) throw new DataError(`${name} is missing from ${where}. Copy it again.`);

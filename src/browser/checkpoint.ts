@@ -1,4 +1,10 @@
-import { type Checkpoint, checkpointFormat, restoredRun, savedRun } from "../distill/run-state.ts";
+import {
+  type Checkpoint,
+  checkpointFormat,
+  checkpointHead,
+  restoredRun,
+  savedRun,
+} from "../distill/run-state.ts";
 import { DataError } from "../errors.ts";
 import { readSafetensors, safetensorsBytes } from "../files/safetensors-bytes.ts";
 import { sha256 } from "./sha256.ts";
@@ -13,7 +19,10 @@ export async function checkpointBytes(checkpoint: Checkpoint): Promise<Uint8Arra
     data,
   }));
   const hash = await hashOf(
-    text,
+    checkpointHead(
+      text,
+      tensors.map((tensor) => [tensor.name, tensor] as const),
+    ),
     arrays.map(([, data]) => data),
   );
   return safetensorsBytes(tensors, { format: checkpointFormat, meta: text, sha256: hash });
@@ -29,7 +38,7 @@ export async function readCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
   const text = file.metadata.meta ?? "";
   const arrays = new Map<string, Float32Array>();
   for (const name of file.tensors.keys()) arrays.set(name, await file.float32(name));
-  if ((await hashOf(text, [...arrays.values()])) !== file.metadata.sha256) {
+  if ((await hashOf(checkpointHead(text, file.tensors), [...arrays.values()])) !== file.metadata.sha256) {
     throw new DataError(`${where} is damaged (cut short or changed). Start it again.`);
   }
   return restoredRun(text, arrays);

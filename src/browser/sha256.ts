@@ -3,3 +3,6 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/** The same of a text in UTF-8. */
+export const sha256OfText = (text: string): Promise<string> => sha256(new TextEncoder().encode(text));

@@ -6,6 +6,7 @@ const flags: Readonly<Record<string, string>> = {
   device: "--device",
   dtype: "--dtype",
   encoder: "--encoder",
+  encoders: "--encoder",
   feature: "--feature",
   featureLayout: "--feature-layout",
   gray: "--gray",

@@ -9,6 +9,7 @@ import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/
 import {
   type Checkpoint,
   checkpointFormat,
+  checkpointHead,
   describeMismatch,
   type RunIdentity,
   restoredRun,
@@ -21,11 +22,12 @@ const temporaryName = `${fileName}.tmp`;
 /**
  * Locks the folder of a run's checkpoint, made where it is not there, against another run that would write the same;
  * the release removes it where it is empty.
+ * @param note hears that a process which is ending is waited for
  * @throws DataError naming the process that has it
  */
-export async function lockCheckpoints(folder: string): Promise<FolderLock> {
+export async function lockCheckpoints(folder: string, note?: (message: string) => void): Promise<FolderLock> {
   await onDisk(folder, () => makeFolders(folder));
-  const lock = await lockFolder(folder);
+  const lock = await lockFolder(folder, note);
   return {
     async release() {
       await lock.release();
@@ -52,11 +54,14 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
   const { text, arrays } = savedRun(checkpoint);
-  const hash = createHash("sha256").update(text);
-  const tensors = arrays.map(([name, data]): TensorToWrite => {
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    return { name, dtype: "F32", shape: [data.length], data };
-  });
+  const tensors = arrays.map(
+    ([name, data]): TensorToWrite => ({ name, dtype: "F32", shape: [data.length], data }),
+  );
+  const head = tensors.map((tensor) => [tensor.name, tensor] as const);
+  const hash = createHash("sha256").update(checkpointHead(text, head));
+  for (const [, { buffer, byteOffset, byteLength }] of arrays) {
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
   const path = join(folder, fileName);
   const temporary = join(folder, temporaryName);
   await onDisk(folder, async () => {
@@ -107,10 +112,12 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
       );
     }
     const text = file.metadata.meta ?? "";
-    const hash = createHash("sha256").update(text);
+    const hash = createHash("sha256").update(checkpointHead(text, file.tensors));
     const blocks = new Map<string, Float32Array>();
     for (const name of file.tensors.keys()) {
-      const values = await file.float32(name);
+      const values = await file.float32(name).catch((error: unknown) => {
+        throw damaged(error);
+      });
       hash.update(new Uint8Array(values.buffer));
       blocks.set(name, values);
     }

@@ -50,9 +50,9 @@ export async function imagesInProcess(
     ...([runtime, encoders, count, viewCount(config), memoryBytes, given] as const),
   );
   const compiled: ChunkedEncoder[] = [];
-  for (const { encoder, plan: own, derived } of planned) {
+  for (const { encoder, plan: own, derive } of planned) {
     const { precision, provenance } = encoder;
-    const derivative = await compileDerivative(runtime, derived, plan.activations, { precision });
+    const derivative = await compileDerivative(runtime, await derive(), plan.activations, { precision });
     compiled.push(chunkedEncoder(derivative, own, provenance.id));
   }
   const setup: ShardSetup = {

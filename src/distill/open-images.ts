@@ -45,10 +45,13 @@ export async function openImages(
   const { path, remove } = await temporaryFolder("graphs");
   try {
     const stored: ShardSetup["encoders"][number][] = [];
-    for (const [k, { encoder, plan: own, derived }] of planned.entries()) {
+    for (const [k, { encoder, plan: own, derive }] of planned.entries()) {
       const folder = join(path, String(k));
       await makeFolders(folder);
-      await storeDerivative(folder, await derivativeGraphs(runtime, derived, plan.activations));
+      const graphs = { what: "derivative", batch: plan.batch, side: size, activations: plan.activations };
+      await encoder.kept.files(graphs, folder, async () =>
+        storeDerivative(folder, await derivativeGraphs(runtime, await derive(), plan.activations)),
+      );
       stored.push({ folder, plan: own, id: encoder.provenance.id });
     }
     const setup: ShardSetup = { config, size, encoders: stored };

@@ -25,7 +25,7 @@ export const RunIdentity = z.object({
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-export const checkpointFormat = "5";
+export const checkpointFormat = "6";
 
 /** How the images are cut into shards, which decides on bits: a run keeps it. */
 export const ShardCut = z.object({
@@ -61,6 +61,18 @@ export interface Checkpoint {
 }
 
 const targetsName = "targets";
+
+/**
+ * What a checkpoint's hash begins with: all that its header says, what the run is of and which tensors follow, as they are
+ * named and shaped. The bytes of these come next, in the same order.
+ */
+export function checkpointHead(
+  text: string,
+  tensors: Iterable<readonly [name: string, { readonly dtype: string; readonly shape: readonly number[] }]>,
+): string {
+  const named = Array.from(tensors, ([name, { dtype, shape }]) => [name, dtype, shape]);
+  return JSON.stringify([checkpointFormat, text, named]);
+}
 
 /** A run as a text, JSON, and arrays by their names: what a checkpoint's file holds. */
 export function savedRun(checkpoint: Checkpoint): {

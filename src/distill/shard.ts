@@ -15,7 +15,21 @@ export interface ShardParts {
   readonly renderer: Renderer;
   /** Between rendering and encoder, when the configuration augments. */
   readonly augmenter: Augmenter | undefined;
+  /** Where the gradients of one shard's images are added up. */
+  scratch?: Scratch | undefined;
 }
+
+interface Scratch {
+  /** A total for each encoder. */
+  readonly totals: readonly Float32Array[];
+  /** Where a call's gradient goes. */
+  readonly into: Float32Array;
+}
+
+const scratchOf = (length: number, encoders: number): Scratch => ({
+  totals: Array.from({ length: encoders }, () => new Float32Array(length)),
+  into: new Float32Array(length),
+});
 
 /**
  * A fixed group of consecutive synthetic images with all that is only theirs: parameters, Adam's moments, rendering,
@@ -31,9 +45,14 @@ export class Shard {
   readonly #featureSize: number;
   /** The step of the latest features. */
   #step = 0;
-  /** What the latest features are of, kept where the encoders' far larger intermediates are kept too. */
+  /**
+   * What the latest features are of, where the encoders' far larger intermediates are kept too. The arrays are used again
+   * in every step: making them anew costs a tenth of it.
+   */
   #rendered: Float32Array | undefined;
   #seen: Float32Array[] = [];
+  /** Whether they are those of the latest features. */
+  #current = false;
 
   /** @param place of the shard among those of its process */
   constructor(parts: ShardParts, place: number, parameters: SyntheticParameters) {
@@ -53,8 +72,7 @@ export class Shard {
     const length = this.parameters.count * this.#featureSize;
     const features = new Float32Array(views * length);
     this.#step = step;
-    this.#rendered = undefined;
-    this.#seen = [];
+    this.#current = false;
     const images = await this.#images();
     if (keep) this.#rendered = images;
     for (let view = 0; view < views; view++) {
@@ -62,6 +80,7 @@ export class Shard {
       if (keep) this.#seen[view] = input;
       features.set(await this.#featuresOf(this.#slot + view, input), view * length);
     }
+    this.#current = keep;
     return features;
   }
 
@@ -72,37 +91,39 @@ export class Shard {
     const images = await this.#images();
     const gradients: Float32Array[] = [];
     const own = splitColumns(cotangents, this.#sizes);
-    for (const [k, encoder] of encoders.entries())
-      gradients.push(await this.#gradientOf(encoder, images, own[k]));
+    this.#parts.scratch ??= scratchOf(images.length, encoders.length);
+    for (const k of encoders.keys())
+      gradients.push(await this.#gradientOf(k, images, own[k], this.#parts.scratch));
     const total = balancedSum(gradients, count, 3 * size * size);
     await renderer.update(this.parameters, 0, images, total, learningRate);
     this.parameters.adamSteps++;
-    this.#rendered = undefined;
-    this.#seen = [];
+    this.#current = false;
   }
 
   /**
    * What the cotangents of one encoder's features say of the images, over all views.
+   * @param k its place among the encoders
    * @param cotangents views · n × d of that encoder
    */
   async #gradientOf(
-    encoder: ChunkedEncoder,
+    k: number,
     images: Float32Array,
     cotangents: Float32Array,
+    scratch: Scratch,
   ): Promise<Float32Array> {
     const { config, augmenter } = this.#parts;
+    const encoder = this.#parts.encoders[k];
     const { count, first } = this.parameters;
     const d = encoder.featureSize;
-    const total = new Float32Array(images.length);
+    const total = scratch.totals[k];
+    total.fill(0);
     const cotangent = new Float32Array(encoder.plan.batch * d);
-    /** What the encoder's last pullback was written to; free again once it is added to the images' total. */
-    let into: Float32Array | undefined;
     for (let view = 0; view < viewCount(config); view++) {
       cotangent.set(cotangents.subarray(view * count * d, (view + 1) * count * d));
       const input = await this.#inputOf(images, view);
-      into = await encoder.pullback(this.#slot + view, input, cotangent, into);
+      const own = await encoder.pullback(this.#slot + view, input, cotangent, scratch.into);
       const draw = drawOf(config, view);
-      const back = draw === undefined ? into : await augmenter!.pullback(into, this.#step, draw, first);
+      const back = draw === undefined ? own : await augmenter!.pullback(own, this.#step, draw, first);
       for (let i = 0; i < total.length; i++) total[i] += back[i];
     }
     return total;
@@ -138,13 +159,15 @@ export class Shard {
   }
 
   async #images(): Promise<Float32Array> {
-    return this.#rendered ?? (await this.#parts.renderer.render(this.parameters, 0));
+    if (this.#current) return this.#rendered!;
+    return this.#parts.renderer.render(this.parameters, 0, this.#rendered);
   }
 
   async #inputOf(images: Float32Array, view: number): Promise<Float32Array> {
     const draw = drawOf(this.#parts.config, view);
     if (draw === undefined) return images;
+    if (this.#current) return this.#seen[view];
     const { augmenter } = this.#parts;
-    return this.#seen[view] ?? (await augmenter!.apply(images, this.#step, draw, this.parameters.first));
+    return augmenter!.apply(images, this.#step, draw, this.parameters.first, this.#seen[view]);
   }
 }

@@ -61,28 +61,37 @@ export async function planChunks(
   views: number,
   memoryBytes: number,
   given?: Cut,
-): Promise<{ plan: ChunkPlan; derived: DerivedPlan }> {
+): Promise<{ plan: ChunkPlan; derive: () => Promise<DerivedPlan> }> {
   let batch = encoder.fixedBatch ?? given?.batch ?? chunkSize(count, encoder.imagesACall);
   const side = given?.side;
-  let derived: DerivedPlan = await encoder.plan(batch, side);
-  while (derived.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
-    batch = Math.max(1, Math.floor(batch / Math.ceil(derived.savedBytes / memoryBytes)));
-    derived = await encoder.plan(batch, side);
+  /** The latest plan, where one was made. */
+  let derived: DerivedPlan | undefined;
+  const callBytesAt = (images: number) => {
+    derived = undefined;
+    return encoder.kept.value({ what: "bytes of intermediates", batch: images, side }, async () => {
+      derived = await encoder.plan(images, side);
+      return derived.savedBytes;
+    });
+  };
+  let callBytes = await callBytesAt(batch);
+  while (callBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
+    batch = Math.max(1, Math.floor(batch / Math.ceil(callBytes / memoryBytes)));
+    callBytes = await callBytesAt(batch);
   }
   const chunks = Math.ceil(count / batch);
-  const callBytes = derived.savedBytes;
   const activations =
     given?.activations ??
     (runtime.handsOver && callBytes * chunks * views <= memoryBytes ? "save" : "recompute");
   const activationBytes = callBytes * (activations === "save" ? chunks * views : 1);
-  return { plan: { batch, chunks, activations, callBytes, activationBytes }, derived };
+  const plan = { batch, chunks, activations, callBytes, activationBytes };
+  return { plan, derive: async () => derived ?? encoder.plan(batch, side) };
 }
 
 /** One encoder's part of a plan for several. */
 export interface PlannedEncoder {
   readonly encoder: Encoder;
   readonly plan: ChunkPlan;
-  readonly derived: DerivedPlan;
+  derive(): Promise<DerivedPlan>;
 }
 
 /**
@@ -154,9 +163,9 @@ export async function createChunkedEncoder(
   memoryBytes: number,
   given?: Cut,
 ): Promise<ChunkedEncoder> {
-  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
+  const { plan, derive } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const { precision } = encoder;
-  const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
+  const compiled = await compileDerivative(runtime, await derive(), plan.activations, { precision });
   return chunkedEncoder(compiled, plan, encoder.provenance.id);
 }
 

@@ -1,4 +1,5 @@
 import { ModelError } from "../errors.ts";
+import { type Kept, keepNothing } from "../files/kept.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
@@ -74,6 +75,8 @@ export interface Encoder {
    * that size)
    */
   plan(batch: number, side?: number): Promise<DerivedPlan>;
+  /** What was computed from this encoder earlier. */
+  readonly kept: Kept;
   /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
   release(): Promise<void>;
 }
@@ -96,9 +99,12 @@ export async function createEncoder(
   model: EncoderModel,
   {
     precision = "float32",
+    kept = keepNothing,
     batch,
   }: {
     readonly precision?: Precision;
+    /** What was computed from this encoder earlier (`encoderKey`). */
+    readonly kept?: Kept;
     /** Images in one call, where the model's file does not fix them; by default as many as are quickest. */
     readonly batch?: number;
   } = {},
@@ -109,17 +115,19 @@ export async function createEncoder(
   const fixedBatch = cut.image.batch;
   const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
-    pool,
-    featureSize: traced.types.get(featuresOutput)!.dims[1],
-    bytes: bytesPerImage(traced),
-    refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
-  }));
+  const { pool, featureSize, refused, bytes } = await kept.value({ what: "outline" }, () =>
+    advised(traceAt()).then(({ traced, pool }) => ({
+      pool,
+      featureSize: traced.types.get(featuresOutput)!.dims[1]!,
+      bytes: bytesPerImage(traced),
+      refused: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value)?.message,
+    })),
+  );
   const sessionBatch = fixedBatch ?? batch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {
-    if (refusal) throw refusal;
+    if (refused !== undefined) throw new ModelError(refused);
   };
 
   return {
@@ -163,6 +171,7 @@ export async function createEncoder(
         traceAt(batch, side).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
       );
     },
+    kept,
     async release() {
       const made = session;
       session = undefined;

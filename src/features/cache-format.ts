@@ -5,8 +5,9 @@
  *     features.bin   rows × d, float32 or float16
  *     rows.bin       rows × 4 int32: index of the image in its split, class, group (−1 for none), check
  *
- * little-endian, rows in the order of the images. While it is written the folder's name ends in ".partial" and
- * `bad.jsonl` lists the images passed over; the folder is renamed once complete. A part of a sharded cache is a
+ * little-endian, rows in the order of the images. While it is written the folder's name ends in ".partial",
+ * `bad.jsonl` lists the images passed over and `hashes.jsonl` what features.bin hashes to after each stretch of rows;
+ * the folder is renamed once complete. A part of a sharded cache is a
  * cache of a range of the images, under its own name.
  */
 import { hash } from "node:crypto";
@@ -80,6 +81,11 @@ export const headerFile = "header.json";
 export const featuresFile = "features.bin";
 export const rowsFile = "rows.bin";
 export const badFile = "bad.jsonl";
+export const hashesFile = "hashes.jsonl";
+
+/** A line of `hashes.jsonl`: the hash of the features of the first `rows` rows. */
+export const HashLine = z.strictObject({ rows: z.int().positive(), features: sha256 });
+export type HashLine = z.infer<typeof HashLine>;
 
 /** Numbers and bytes of a record of `rows.bin`. */
 export const recordNumbers = 4;

@@ -39,12 +39,13 @@ export async function mergeFeatureCaches(
   root: string,
   spec: Omit<FeatureCacheSpec, "part">,
   count: number,
+  note?: (message: string) => void,
 ): Promise<string> {
   const path = featureCachePath(root, spec);
   const parts = await completeParts(root, spec, count);
   const merging = `${path}.merging`;
   await onDisk(merging, () => makeFolders(merging), "cacheFolder");
-  const lock = await lockFolder(merging);
+  const lock = await lockFolder(merging, note);
   try {
     const complete = {
       rows: parts.reduce((sum, part) => sum + part.complete.rows, 0),

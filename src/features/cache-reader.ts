@@ -1,8 +1,8 @@
 import { closeSync, openSync, read, readSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, messageOf } from "../errors.ts";
-import { sha256OfFiles } from "../files/hash.ts";
+import { DataError, InterruptedError, messageOf } from "../errors.ts";
+import { hashOf } from "../files/verified.ts";
 import { fromHalf } from "../onnx-vjp/graph/half.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 import {
@@ -12,6 +12,7 @@ import {
   featuresFile,
   readHeader,
   recordBytes,
+  recordCheck,
   rowBytes,
   rowsFile,
 } from "./cache-format.ts";
@@ -34,16 +35,21 @@ export interface OpenFeatureCacheOptions {
   readonly expected?: FeatureCacheSpec;
   /** Features of at most this many bytes are read into memory at once. By default none are. */
   readonly memoryBytes?: number;
-  /** Whether to read all of the cache and compare its hashes. By default sizes and the header are checked. */
-  readonly verify?: boolean;
+  /** Stops the comparison of the hashes. */
+  readonly signal?: AbortSignal;
+  /** Called with how many bytes of how many were compared with their hashes. */
+  readonly onChecked?: (done: number, total: number) => void;
 }
 
 /** Largest piece read at once: Node reads at most 2 GiB, and a buffer of the whole may be larger. */
 const blockBytes = 64 * 2 ** 20;
 
 /**
- * Opens a complete feature cache. Throws DataError when it is not there, not complete, truncated or otherwise
- * damaged, or when it is not of what `expected` says, naming each difference.
+ * Opens a complete feature cache. All of it is compared with its hashes when it is first opened in a process, and
+ * again when its files have changed since; the number of each record always.
+ *
+ * @throws DataError when it is not there, not complete, truncated or otherwise damaged, or when it is not of what
+ *   `expected` says, naming each difference; InterruptedError when the signal was given
  */
 export async function openFeatureCache(
   path: string,
@@ -55,19 +61,20 @@ export async function openFeatureCache(
   }
   if (options.expected !== undefined) requireSame(path, header, options.expected);
   const { rows: count, sha256 } = header.complete;
-  await requireSize(path, featuresFile, count * rowBytes(header));
-  await requireSize(path, rowsFile, count * recordBytes);
-  if (options.verify) {
-    await requireHash(path, featuresFile, sha256.features);
-    await requireHash(path, rowsFile, sha256.rows);
-  }
-  const records = await readFile(join(path, rowsFile));
-  const { indices, labels, groups } = columnsOf(records, count);
-  for (const [row, label] of labels.entries()) {
-    if (label < 0 || label >= header.classes.length) {
-      throw damaged(path, `row ${row} has class ${label}, but there are ${header.classes.length} classes`);
-    }
-  }
+  const [featureBytes, recordsBytes] = [count * rowBytes(header), count * recordBytes];
+  await requireSize(path, featuresFile, featureBytes);
+  await requireSize(path, rowsFile, recordsBytes);
+  const total = featureBytes + recordsBytes;
+  const { signal, onChecked } = options;
+  await requireHash(path, rowsFile, sha256.rows, (done) => onChecked?.(done, total), signal);
+  await requireHash(
+    path,
+    featuresFile,
+    sha256.features,
+    (done) => onChecked?.(recordsBytes + done, total),
+    signal,
+  );
+  const { indices, labels, groups } = columnsOf(path, header, await readFile(join(path, rowsFile)), count);
   const store = new RowStore(join(path, featuresFile), header, count, options.memoryBytes ?? 0);
   return {
     path,
@@ -233,12 +240,23 @@ class RowStore {
   }
 }
 
-function columnsOf(records: Buffer, count: number) {
+/** The columns of the records. Throws DataError for a record that is not as it was written. */
+function columnsOf(path: string, header: FeatureCacheHeader, records: Buffer, count: number) {
   const [indices, labels, groups] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
   for (let row = 0; row < count; row++) {
-    indices[row] = records.readInt32LE(row * recordBytes);
-    labels[row] = records.readInt32LE(row * recordBytes + 4);
-    groups[row] = records.readInt32LE(row * recordBytes + 8);
+    const at = row * recordBytes;
+    const index = records.readInt32LE(at);
+    const label = records.readInt32LE(at + 4);
+    const group = records.readInt32LE(at + 8);
+    if (records.readInt32LE(at + 12) !== recordCheck(index, label, group)) {
+      throw damaged(path, `record ${row} of ${rowsFile} was changed since it was written`);
+    }
+    if (label < 0 || label >= header.classes.length) {
+      throw damaged(path, `row ${row} has class ${label}, but there are ${header.classes.length} classes`);
+    }
+    indices[row] = index;
+    labels[row] = label;
+    groups[row] = group;
   }
   return { indices, labels, groups };
 }
@@ -281,7 +299,19 @@ async function requireSize(path: string, file: string, bytes: number): Promise<v
   throw damaged(path, size === undefined ? `${file} is missing` : `${file} has ${size} bytes, not ${bytes}`);
 }
 
-async function requireHash(path: string, file: string, sha256: string): Promise<void> {
-  if ((await sha256OfFiles(join(path, file))) !== sha256)
-    throw damaged(path, `the contents of ${file} have changed`);
+async function requireHash(
+  path: string,
+  file: string,
+  sha256: string,
+  onBytes: (done: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let found: string;
+  try {
+    found = await hashOf(join(path, file), { onBytes, signal });
+  } catch (cause) {
+    if (signal?.aborted) throw new InterruptedError("Stopped while features were checked.", { cause });
+    throw damaged(path, `${file} cannot be read (${messageOf(cause)})`, cause);
+  }
+  if (found !== sha256) throw damaged(path, `the contents of ${file} have changed since they were written`);
 }

@@ -11,6 +11,7 @@ import {
   type FeatureCacheHeader,
   type FeatureCacheSpec,
   featureCachePath,
+  hashesFile,
   headerFile,
   headerOf,
   recordBytes,
@@ -19,7 +20,7 @@ import {
   rowBytes,
   sealHeader,
 } from "./cache-format.ts";
-import { badLine, type Recovered, recover } from "./cache-recover.ts";
+import { badLine, hashLine, type Recovered, recover } from "./cache-recover.ts";
 
 /** Features of the next images. */
 export interface FeatureBatch {
@@ -41,7 +42,8 @@ const checkpointBytes = 32 * 2 ** 20;
 
 /**
  * Writes a feature cache, images in order. However the process ends, a writer opened again for the same spec
- * resumes at `nextIndex`: a row's record is only written once its features are on the disk.
+ * resumes at `nextIndex`: a row's record is only written once its features are on the disk, and is only kept where
+ * these still have the hash that was recorded with them.
  */
 export class FeatureCacheWriter {
   /** The folder that the cache will have. */
@@ -55,11 +57,13 @@ export class FeatureCacheWriter {
   readonly #rows: FileHandle;
   readonly #digests: { readonly features: Hash; readonly rows: Hash };
   readonly #bad: BadImage[];
+  /** What the person should know of an earlier run's files that are resumed. */
+  readonly note: string | undefined;
   #nextIndex: number;
   #rowCount: number;
   #open = true;
   /** Records and bad images of features that may not be on the disk yet. */
-  #pending = { records: [] as Buffer[], bad: [] as BadImage[], bytes: 0, since: Date.now() };
+  #pending = { records: [] as Buffer[], bad: [] as BadImage[], bytes: 0, since: performance.now() };
 
   private constructor(path: string, header: FeatureCacheHeader, lock: FolderLock, kept: Recovered) {
     this.path = path;
@@ -71,6 +75,7 @@ export class FeatureCacheWriter {
     this.#rows = kept.rows;
     this.#digests = kept.digests;
     this.#bad = kept.bad;
+    this.note = kept.note;
     this.#nextIndex = kept.nextIndex;
     this.#rowCount = kept.rowCount;
   }
@@ -79,12 +84,16 @@ export class FeatureCacheWriter {
    * Opens the cache of `spec` under the folder `root` for writing, new or where an earlier run left it.
    * Throws DataError when another process is writing it or the disk cannot be written.
    */
-  static async open(root: string, spec: FeatureCacheSpec): Promise<FeatureCacheWriter> {
+  static async open(
+    root: string,
+    spec: FeatureCacheSpec,
+    note?: (message: string) => void,
+  ): Promise<FeatureCacheWriter> {
     const path = featureCachePath(root, spec);
     const partial = partialOf(path);
     const header = headerOf(spec);
     await onDisk(partial, () => makeFolders(partial), "cacheFolder");
-    const lock = await lockFolder(partial);
+    const lock = await lockFolder(partial, note);
     try {
       await onDisk(partial, () => replaceFile(join(partial, headerFile), sealHeader(header)));
       const kept = await onDisk(partial, () => recover(partial, header));
@@ -123,7 +132,7 @@ export class FeatureCacheWriter {
     this.#bad.push(...bad);
     this.#rowCount += batch.indices.length;
     this.#nextIndex += covered;
-    const due = Date.now() - this.#pending.since > checkpointMilliseconds;
+    const due = performance.now() - this.#pending.since > checkpointMilliseconds;
     if (due || this.#pending.bytes > checkpointBytes) await this.#checkpoint();
   }
 
@@ -209,14 +218,17 @@ export class FeatureCacheWriter {
     const bytes = Buffer.concat(records);
     await onDisk(this.#partial, async () => {
       await this.#features.datasync();
-      // Before the rows: a gap in the rows must always be explained.
+      // Before the rows: a gap in the rows must always be explained, and rows without a hash are not kept.
       if (bad.length > 0) {
         await writeFile(join(this.#partial, badFile), bad.map(badLine).join(""), { flag: "a", flush: true });
       }
+      const features = this.#digests.features.copy().digest("hex");
+      const line = hashLine({ rows: this.#rowCount, features });
+      await writeFile(join(this.#partial, hashesFile), line, { flag: "a", flush: true });
       await writeAll(this.#rows, bytes, this.#rowCount * recordBytes - bytes.length);
     });
     this.#digests.rows.update(bytes);
-    this.#pending = { records: [], bad: [], bytes: 0, since: Date.now() };
+    this.#pending = { records: [], bad: [], bytes: 0, since: performance.now() };
   }
 
   async #closeFiles(): Promise<void> {
@@ -233,7 +245,7 @@ export function partialOf(path: string): string {
 
 /** Gives a complete folder its name. Where another process was faster, its equal cache stays. */
 export async function publish(partial: string, path: string): Promise<void> {
-  await rm(join(partial, badFile), { force: true });
+  for (const name of [badFile, hashesFile]) await rm(join(partial, name), { force: true });
   const published = await stat(join(path, headerFile)).catch(() => undefined);
   if (published === undefined) await rename(partial, path);
   else await rm(partial, { recursive: true });

@@ -75,8 +75,14 @@ export async function openExtracted(
   { maxBad, memoryBytes = 2 ** 30 }: Pick<ExtractOptions, "maxBad" | "memoryBytes">,
   context: JobContext,
 ): Promise<FeatureCache> {
-  const cache = await openFeatureCache(path, { expected: spec, memoryBytes });
   const { data, split } = spec.identity;
+  const cache = await openFeatureCache(path, {
+    expected: spec,
+    memoryBytes,
+    signal: context.signal,
+    onChecked: (done, total) =>
+      context.progress({ stage: `Checking features of ${split}`, done, total, unit: "bytes" }),
+  });
   const bad = cache.header.complete?.bad ?? [];
   if (bad.length > maxBad) {
     cache.close();
@@ -101,7 +107,8 @@ async function writeCache(
   options: ExtractOptions,
   context: JobContext,
 ): Promise<void> {
-  const writer = await FeatureCacheWriter.open(options.cacheFolder, spec);
+  const writer = await FeatureCacheWriter.open(options.cacheFolder, spec, context.note);
+  if (writer.note !== undefined) context.note(writer.note);
   const stage = `Features of ${split}`;
   const first = writer.nextIndex;
   const indices = Int32Array.from({ length: writer.end - first }, (_, i) => first + i);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, hash as hashOnce } from "node:crypto";
 import { createReadStream } from "node:fs";
 
 /** The hexadecimal sha256 of the contents of files, one after the other. Throws the system's error. */
@@ -9,3 +9,6 @@ export async function sha256OfFiles(...paths: readonly string[]): Promise<string
   }
   return hash.digest("hex");
 }
+
+/** The hexadecimal sha256 of a text in UTF-8. */
+export const sha256OfText = (text: string): string => hashOnce("sha256", text);

@@ -1,11 +1,14 @@
 import { hash, randomUUID } from "node:crypto";
-import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import * as z from "zod";
 import { DataError } from "../errors.ts";
 import { onDisk } from "./disk.ts";
+import { beat, heartbeatSeconds } from "./heartbeat.ts";
+import { endsWith, stillRuns, thisMachine, thisProcess } from "./processes.ts";
 
 /** The right to write in a folder, until released. */
 export interface FolderLock {
@@ -18,6 +21,12 @@ const Owner = z.object({
   thread: z.number(),
   /** Of this one lock: a later one of the same thread has another. */
   id: z.string().optional(),
+  /** Where its process number means something; absent in locks of earlier versions. */
+  machine: z.string().optional(),
+  /** When its process began: another that was given its number later is not the owner. */
+  start: z.string().optional(),
+  /** The process with which the owner ends. */
+  endsWith: z.object({ pid: z.number(), start: z.string().optional() }).optional(),
 });
 type Owner = z.infer<typeof Owner>;
 
@@ -28,40 +37,45 @@ interface Found {
   readonly owner: Owner | undefined;
 }
 
-const heartbeatSeconds = 5;
 /** An owner that cannot be looked at and was not heard of for this long is taken for dead. */
 const silenceSeconds = 60;
+/** How long a lock that is dated in the future is watched for a sign of life. */
+const watchSeconds = 1.6 * heartbeatSeconds;
+/** How long an owner that ends with a process which is gone is waited for. */
+const dyingSeconds = 15;
 
 /** Ids of the locks of this thread. */
 const heldHere = new Set<string>();
 
 /**
- * Locks `folder` against another process, thread or machine that would write the same files. A lock whose owner
- * has died is taken over: at once where its process is seen to be gone, else after a minute of silence.
+ * Locks `folder` against another process, thread or machine that would write the same files. Of an owner on this machine
+ * the process is looked at: while it runs the lock is its own, however busy it is and whatever the clock says, and once it
+ * is gone the lock is taken over. One whose parent was killed, with which it ends in a moment, is waited for. An owner
+ * elsewhere is taken for dead after a minute of silence by the disk's own clock.
  *
- * Throws DataError naming the owner when the folder is locked, or saying why the disk cannot be written.
+ * @param note hears that an owner is waited for
+ * @throws DataError naming the owner when the folder is locked, or saying why the disk cannot be written
  */
-export async function lockFolder(folder: string): Promise<FolderLock> {
+export async function lockFolder(folder: string, note?: (message: string) => void): Promise<FolderLock> {
   const file = join(folder, "lock.json");
   const id = randomUUID();
-  const text = JSON.stringify({ host: hostname(), pid: process.pid, thread: threadId, id } satisfies Owner);
+  const text = JSON.stringify({
+    ...{ host: hostname(), thread: threadId, id, machine: thisMachine, endsWith: endsWith() },
+    ...thisProcess,
+  } satisfies Owner);
   // First, so that whoever finds the lock in this thread finds it held.
   heldHere.add(id);
   try {
-    const holder = await onDisk(folder, () => take(file, text));
+    const holder = await onDisk(folder, () => takeInTime(file, text, note));
     if (holder !== undefined) throw isLocked(folder, file, holder);
   } catch (error) {
     heldHere.delete(id);
     throw error;
   }
-  const heartbeat = setInterval(() => {
-    const now = new Date();
-    utimes(file, now, now).catch(() => undefined);
-  }, heartbeatSeconds * 1000);
-  heartbeat.unref();
+  const end = beat(file);
   return {
     async release() {
-      clearInterval(heartbeat);
+      end();
       try {
         await onDisk(folder, () => leave(file, text));
       } finally {
@@ -69,6 +83,28 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       }
     },
   };
+}
+
+/** Takes a lock, waiting for an owner that is about to end; else returns the living one. */
+async function takeInTime(
+  file: string,
+  text: string,
+  note: ((message: string) => void) | undefined,
+): Promise<Found | undefined> {
+  const end = performance.now() + 1000 * dyingSeconds;
+  for (let noted = false; ; noted = true) {
+    const holder = await take(file, text);
+    if (holder?.owner === undefined || !isDying(holder.owner) || performance.now() > end) return holder;
+    if (!noted) {
+      note?.(`Waiting for process ${holder.owner.pid} to end: the command that it worked for was killed.`);
+    }
+    await sleep(100);
+  }
+}
+
+/** Whether an owner on this machine ends with a process that is gone. */
+function isDying({ machine, endsWith: parent }: Owner): boolean {
+  return machine === thisMachine && parent !== undefined && stillRuns(parent) === false;
 }
 
 /**
@@ -139,23 +175,45 @@ async function find(file: string): Promise<Found | undefined> {
   }
 }
 
-async function isAlive({ owner }: Found, file: string): Promise<boolean> {
-  if (owner?.host === hostname()) {
-    // A restarted container often has the process id of the one that died.
-    if (owner.pid === process.pid && owner.thread === threadId) return heldHere.has(owner.id ?? "");
-    if (!processRuns(owner.pid)) return false;
+async function isAlive({ owner, text }: Found, file: string): Promise<boolean> {
+  const isHere =
+    owner !== undefined &&
+    (owner.machine === undefined ? owner.host === hostname() : owner.machine === thisMachine);
+  if (!isHere) return isHeard(file, text);
+  const runs = stillRuns(owner);
+  if (runs === false) return false;
+  if (owner.pid === process.pid) {
+    // A restarted container often has the process id of the one that died. A thread may have ended without its process.
+    return owner.thread === threadId ? heldHere.has(owner.id ?? "") : isHeard(file, text);
   }
-  const heard = await stat(file).catch(() => undefined);
-  return heard !== undefined && Date.now() - heard.mtimeMs < silenceSeconds * 1000;
+  return runs === true || isHeard(file, text);
 }
 
-/** Whether a process of this machine runs. */
-export function processRuns(pid: number): boolean {
+/** Whether the owner of a lock gave a sign of life lately. A lock that is dated in the future is watched for one. */
+async function isHeard(file: string, text: string): Promise<boolean> {
+  const age = async () => {
+    const heard = await stat(file).catch(() => undefined);
+    return heard === undefined ? Number.POSITIVE_INFINITY : ((await diskTime(file)) - heard.mtimeMs) / 1000;
+  };
+  const first = await age();
+  if (first > -heartbeatSeconds) return first < silenceSeconds;
+  for (const end = performance.now() + 1000 * watchSeconds; performance.now() < end; ) {
+    await sleep(500);
+    if ((await find(file))?.text !== text || (await age()) > -heartbeatSeconds) return true;
+  }
+  return false;
+}
+
+/** The time by the clock that dates the files beside `file`, which may be another machine's. */
+async function diskTime(file: string): Promise<number> {
+  const probe = `${file}.${randomUUID()}`;
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    await writeFile(probe, "", { flag: "wx" });
+    return (await stat(probe)).mtimeMs;
+  } catch {
+    return Date.now();
+  } finally {
+    await rm(probe, { force: true }).catch(() => {});
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { processRuns } from "./processes.ts";
 
 /** A folder for files of this process alone, and what removes it. */
 export interface TemporaryFolder {
@@ -13,19 +14,9 @@ export async function temporaryFolder(kind: string): Promise<TemporaryFolder> {
   const prefix = `clp-dd-${kind}-`;
   for (const name of await readdir(tmpdir())) {
     const pid = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN;
-    if (pid > 0 && !runs(pid))
+    if (pid > 0 && !processRuns(pid))
       await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
   }
   const path = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
-}
-
-/** Whether a process runs; one of another user does, too. */
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { declareEndsWithParent } from "../files/processes.ts";
 
 /** How often a process looks whether its parent is alive, milliseconds. */
 const every = 500;
@@ -9,6 +10,7 @@ const every = 500;
  * parent's to say.
  */
 export function endWithParent(): void {
+  declareEndsWithParent();
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => {});
   process.on("disconnect", () => process.exit(0));

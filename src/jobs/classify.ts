@@ -65,7 +65,7 @@ export async function classifyImages(params: ClassifyParams, context: JobContext
   const { set, images, runnersUp = 2, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
   const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const { made, params: encoderParams } = setEncoderParams(manifest, options);
+  const { made, params: encoderParams } = setEncoderParams(manifest, folder, options);
   const probe = await artifact.probe(recordedName(made.encoder));
   const { encoder } = await openEncoder(encoderParams, context);
   try {

@@ -48,7 +48,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = resolve(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
-  const lock = await lockCheckpoints(checkpoints);
+  const lock = await lockCheckpoints(checkpoints, context.note);
   try {
     await requireWritableOut(out, mayReplace(params));
     if (!mayReplace(params)) requireNoCheckpoint(checkpoints);
@@ -200,7 +200,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const tested = await testMirror(place, map);
+  const tested = await place.kept.value({ what: "mirror test", map: map.normalization }, () =>
+    testMirror(place, map),
+  );
   if (tested === undefined) return config;
   const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(

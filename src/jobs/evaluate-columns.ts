@@ -1,4 +1,4 @@
-import { encodersOf } from "../artifact/encoder-of.ts";
+import { encodersOf, requireNamedEncoder } from "../artifact/encoder-of.ts";
 import type { Manifest } from "../artifact/manifest.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
 import type { Encoder } from "../encoder/encoder.ts";
@@ -15,7 +15,10 @@ export interface Column extends EncoderSpec, ModelForm {
   readonly artifacts: Artifact[];
 }
 
-/** Each encoder asked for with all artifacts, or each that an artifact was distilled with, with those that were. */
+/**
+ * Each encoder asked for with all artifacts, or each that an artifact was distilled with, with those that were.
+ * @throws ModelError for an artifact that names an encoder by a path, where none is asked for
+ */
 export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
     return params.encoders.map((text) => {
@@ -37,7 +40,9 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
   }
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
-    for (const { encoder } of encodersOf(artifact.manifest)) {
+    for (const made of encodersOf(artifact.manifest)) {
+      requireNamedEncoder(made, artifact.folder, "encoders");
+      const { encoder } = made;
       const { sha256, feature, pool, preprocessing, form } = encoder;
       const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
       const known = columns.get(key);
@@ -76,6 +81,21 @@ function recordedFor(
     .flatMap(({ manifest }) => encodersOf(manifest).map((made) => made.encoder))
     .filter(({ id }) => id === encoder);
   return named.find((made) => sideOf(made) === (own ?? size)) ?? named[0];
+}
+
+/**
+ * What to say of an encoder that goes by the name of one that an artifact was distilled with and has other weights;
+ * undefined where it has the same, or another name.
+ */
+export function otherWeights({ provenance }: Encoder, { manifest, folder }: Artifact): string | undefined {
+  const named = encodersOf(manifest).filter(({ encoder }) => encoder.id === provenance.id);
+  const [first] = named;
+  if (first === undefined || named.some(({ encoder }) => encoder.sha256 === provenance.sha256))
+    return undefined;
+  return (
+    `${provenance.id} is not the encoder that ${folder} was distilled with: its weights have the sha256 ` +
+    `${provenance.sha256}, recorded is ${first.encoder.sha256}. The recorded probe does not hold for it; probes are solved anew.`
+  );
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Evaluation } from "../evaluate/evaluation.ts";
 import { openRunContext } from "../features/run-context.ts";
 import { requireSameClasses } from "./baseline.ts";
 import { evaluateArtifact, settingOf } from "./evaluate-artifact.ts";
-import { columnsOf, newLabel, resizeOf } from "./evaluate-columns.ts";
+import { columnsOf, newLabel, otherWeights, resizeOf } from "./evaluate-columns.ts";
 import type { EvaluateParams } from "./params.ts";
 
 /**
@@ -61,6 +61,8 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
         augmenter = await createFeatureAugmenter(place.runtime, place.encoder);
       const setting = await settingOf(place, augmenter, params, context);
       for (const artifact of own) {
+        const note = otherWeights(place.encoder, artifact);
+        if (note !== undefined) context.note(note);
         const known = results.get(artifact) ?? [];
         results.set(artifact, [...known, await evaluateArtifact(artifact, label, setting)]);
       }

@@ -36,7 +36,7 @@ export async function runFeatures(params: FeaturesParams, context: JobContext): 
       const whole = await featureSpec(source, split, encoder, storage ? { storage } : {});
       const path = featureCachePath(cacheFolder, whole);
       if (merge !== undefined) {
-        if (!existsSync(path)) await mergeFeatureCaches(cacheFolder, whole, merge);
+        if (!existsSync(path)) await mergeFeatureCaches(cacheFolder, whole, merge, context.note);
         results.push(summary(split, await openExtracted(path, whole, opening, context)));
         continue;
       }
@@ -64,7 +64,7 @@ async function mergeIfLast(
   context: JobContext,
 ): Promise<void> {
   try {
-    const path = await mergeFeatureCaches(root, spec, count);
+    const path = await mergeFeatureCaches(root, spec, count, context.note);
     context.note(`All ${count} parts of ${split} are there: merged into ${path}. The parts may be deleted.`);
   } catch (error) {
     if (!(error instanceof ClpError)) throw error;

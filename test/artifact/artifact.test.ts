@@ -251,3 +251,21 @@ test("a changed, missing or foreign file is named", async () => {
   await rename(join(out, "manifest.json"), join(out, "other.json"));
   await expect(readArtifact(out)).rejects.toThrow(DataError);
 });
+
+test("a manifest that lists no files, or not all that are needed, does not switch the checks off", async () => {
+  const path = join(out, "manifest.json");
+  await writeArtifact(out, sampleContent());
+  const { sha256: _, ...manifest } = JSON.parse(await readFile(path, "utf8"));
+  for (const kept of [
+    [],
+    ["probe.safetensors"],
+    Object.keys(manifest.files).filter((name) => !/owl/.test(name)),
+  ]) {
+    const files = Object.fromEntries(kept.map((name) => [name, manifest.files[name]]));
+    await writeFile(path, JSON.stringify({ ...manifest, files }));
+    await expect(readArtifact(out)).rejects.toThrow(/gives no hash of (distilled\.safetensors|images\/owl)/);
+  }
+  // As written by a version that had no hash in the manifest.
+  await writeFile(path, JSON.stringify(manifest));
+  expect((await readArtifact(out)).manifest).toEqual(manifest);
+});

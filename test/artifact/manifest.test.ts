@@ -1,24 +1,26 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { classFolderNames } from "../../src/artifact/class-folders.ts";
-import { Manifest, parseManifest } from "../../src/artifact/manifest.ts";
+import { Manifest, parseManifest, sealManifest } from "../../src/artifact/manifest.ts";
 import { DataError } from "../../src/errors.ts";
+import { sha256OfText } from "../../src/files/hash.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
 
 const whole = { ...sampleManifest(), folders: ["cat", "dog", "owl"], files: { "README.md": "0".repeat(64) } };
-const parse = (value: unknown) => parseManifest(JSON.stringify(value), "out/manifest.json");
+const read = (text: string) => parseManifest(text, "out/manifest.json", sha256OfText);
+const parse = (value: unknown) => read(JSON.stringify(value));
 
-test("a manifest survives JSON", () => {
-  expect(parse(whole)).toEqual(whole);
+test("a manifest survives JSON", async () => {
+  expect(await parse(whole)).toEqual(whole);
   expect(Manifest.parse(whole)).toEqual(whole);
 });
 
-test("a manifest of a version that fitted no temperature is read", () => {
+test("a manifest of a version that fitted no temperature is read", async () => {
   const { calibration: _, ...probe } = whole.probe;
-  expect(parse({ ...whole, probe }).probe).toEqual(probe);
+  expect((await parse({ ...whole, probe })).probe).toEqual(probe);
 });
 
-test("a manifest that spells the license as earlier versions did is read", () => {
+test("a manifest that spells the license as earlier versions did is read", async () => {
   const { license, ...encoder } = { ...whole.encoder, license: "Apache-2.0" };
   const { licenses, ...data } = whole.data;
   const former = {
@@ -26,28 +28,53 @@ test("a manifest that spells the license as earlier versions did is read", () =>
     encoder: { ...encoder, licence: license },
     data: { ...data, licences: licenses },
   };
-  expect(parse(former)).toEqual({ ...whole, encoder: { ...encoder, license } });
+  expect(await parse(former)).toEqual({ ...whole, encoder: { ...encoder, license } });
 });
 
-test("another version and a damaged manifest are refused with the file and the reason", () => {
-  expect(() => parse({ ...whole, schemaVersion: 2 })).toThrow(
+test("another version and a damaged manifest are refused with the file and the reason", async () => {
+  await expect(parse({ ...whole, schemaVersion: 2 })).rejects.toThrow(
     /out\/manifest\.json has schema version 2; this version of clp-dd reads 1/,
   );
-  expect(() => parse([])).toThrow(/schema version undefined/);
-  expect(() => parse(null)).toThrow(DataError);
-  expect(() => parseManifest('{"schemaVersion": 1', "out/manifest.json")).toThrow(/is not JSON/);
-  expect(() => parse({ ...whole, seconds: "long" })).toThrow(/out\/manifest\.json is damaged: .*\n.*seconds/);
+  await expect(parse([])).rejects.toThrow(/schema version undefined/);
+  await expect(parse(null)).rejects.toThrow(DataError);
+  await expect(read('{"schemaVersion": 1')).rejects.toThrow(/is not JSON/);
+  await expect(parse({ ...whole, seconds: "long" })).rejects.toThrow(
+    /out\/manifest\.json is damaged: .*\n.*seconds/,
+  );
 });
 
 test.each(["../x", "a/../../x", "/etc/passwd", "..", "a/..", "./x", "C:/x", "a\\b", "a\0b", ""])(
   "the path %j, which could leave the folder, is refused",
-  (path) => {
-    expect(() => parse({ ...whole, files: { [path]: "0".repeat(64) } })).toThrow(DataError);
-    expect(() => parse({ ...whole, folders: [path, "b", "c"] })).toThrow(DataError);
+  async (path) => {
+    await expect(parse({ ...whole, files: { [path]: "0".repeat(64) } })).rejects.toThrow(DataError);
+    await expect(parse({ ...whole, folders: [path, "b", "c"] })).rejects.toThrow(DataError);
   },
 );
 
-test("class names become folder names that any file system takes", () => {
+test("a manifest is covered by the hash in it: no bit of its content can change unnoticed", async () => {
+  const text = await sealManifest(whole, sha256OfText);
+  expect(await read(text)).toEqual(whole);
+  const spaces = /[ \t\r\n]+/g;
+  const bytes = Buffer.from(text);
+  for (let bit = 0; bit < 8 * bytes.length; bit += 5) {
+    const changed = Buffer.from(bytes);
+    changed[bit >> 3]! ^= 1 << (bit & 7);
+    const reading = read(changed.toString("utf8"));
+    // Spaces between are no content.
+    if (changed.toString("utf8").replace(spaces, "") === text.replace(spaces, ""))
+      expect(await reading).toEqual(whole);
+    else await expect(reading, `bit ${bit}`).rejects.toThrow(DataError);
+  }
+  const slower = text.replace('"seconds": 45.6', '"seconds": 45.7');
+  await expect(read(slower)).rejects.toThrow(/its hash differs/);
+});
+
+test("a manifest without a hash is read, unless it says something that earlier versions do not", async () => {
+  expect(await parse(whole)).toEqual(whole);
+  await expect(parse({ ...whole, sha25: "0".repeat(64) })).rejects.toThrow(/sha25/);
+});
+
+test("class names become folder names that any file system takes", async () => {
   expect(classFolderNames(["Smileys & Emotion", "a/b", "a\\b", "..", "", "CON", "Tea.", "文字"])).toEqual([
     "Smileys & Emotion",
     "a_b",
@@ -60,14 +87,14 @@ test("class names become folder names that any file system takes", () => {
   ]);
 });
 
-test("folder names never collide, leave the folder or grow too long", () => {
+test("folder names never collide, leave the folder or grow too long", async () => {
   const name = fc.oneof(
     fc.string({ unit: "grapheme", maxLength: 300 }),
     fc.string({ unit: fc.constantFrom("a", "A", "/", ".", " ", "é", "e\u0301", "文", "🐈"), maxLength: 4 }),
     fc.constantFrom("nul", "NUL", "a (2)", "a", "A"),
   );
-  fc.assert(
-    fc.property(fc.uniqueArray(name, { minLength: 1, maxLength: 12 }), (classes) => {
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(name, { minLength: 1, maxLength: 12 }), async (classes) => {
       const folders = classFolderNames(classes);
       expect(new Set(folders.map((folder) => folder.normalize("NFC").toLowerCase())).size).toBe(
         classes.length,
@@ -76,7 +103,7 @@ test("folder names never collide, leave the folder or grow too long", () => {
         expect(folder).not.toMatch(/[/\\\p{Cc}:*?"<>|]|^\.|[. ]$/u);
         expect(Buffer.byteLength(folder)).toBeLessThan(240);
       }
-      expect(parse({ ...whole, classes, folders }).folders).toEqual(folders);
+      expect((await parse({ ...whole, classes, folders })).folders).toEqual(folders);
     }),
   );
 });

@@ -73,13 +73,13 @@ test("a probe of a further encoder that was changed is found", async () => {
 test("options name an encoder of the set, or where the first one is now", async () => {
   const { manifest } = twoEncoders();
   const whole = { ...manifest, folders: [], files: {} };
-  expect(setEncoderParams(whole, {}).params).toMatchObject({ encoder: "tiny", size: 8, resize: 10 });
-  expect(setEncoderParams(whole, { encoder: "wide@6" }).params).toMatchObject({
+  expect(setEncoderParams(whole, out, {}).params).toMatchObject({ encoder: "tiny", size: 8, resize: 10 });
+  expect(setEncoderParams(whole, out, { encoder: "wide@6" }).params).toMatchObject({
     encoder: "wide",
     size: 6,
     resize: 7,
   });
-  const moved = setEncoderParams(whole, { encoder: "elsewhere/tiny.onnx" });
+  const moved = setEncoderParams(whole, out, { encoder: "elsewhere/tiny.onnx" });
   expect(moved.params).toMatchObject({ encoder: "elsewhere/tiny.onnx", size: 8 });
   expect(moved.made.encoder.id).toBe("tiny");
 });

@@ -183,10 +183,37 @@ test("a checkpoint that was cut short or changed anywhere is recognised and name
   }
 });
 
+test("a checkpoint with one bit changed, in the names and the header too, is refused", async () => {
+  await saveCheckpoint(folder, sampleCheckpoint(3));
+  const path = join(folder, "checkpoint.safetensors");
+  const whole = await readFile(path);
+  const header = 8 + Number(whole.readBigUint64LE(0));
+  const end = whole.lastIndexOf("}", header - 1) + 1;
+  const refused = async (bytes: Buffer) => {
+    await writeFile(path, bytes);
+    await expect(loadCheckpoint(folder)).rejects.toThrow(DataError);
+  };
+  for (let bit = 0; bit < 8 * end; bit += 97) {
+    const changed = Buffer.from(whole);
+    changed[bit >> 3] ^= 1 << (bit & 7);
+    await refused(changed);
+  }
+  // Two names of the same length exchanged: every tensor is there, under another name.
+  const text = whole.toString("latin1");
+  for (const [one, another] of [
+    ['"targets"', '"uargets"'],
+    ['"labels/first"', '"logTau/first"'],
+  ] as const) {
+    const exchanged = text.replace(one, '"?"').replace(another, one).replace('"?"', another);
+    expect(exchanged).not.toBe(text);
+    await refused(Buffer.from(exchanged, "latin1"));
+  }
+});
+
 test("a checkpoint of another format is refused as such", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"5"', '"format":"4"');
+  const text = (await readFile(path)).toString("latin1").replace('"format":"6"', '"format":"5"');
   await writeFile(path, text, "latin1");
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
 });

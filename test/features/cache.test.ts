@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { hash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,12 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DataError, NumericalError } from "../../src/errors.ts";
-import { type FeatureCacheSpec, featureCachePath, partRange } from "../../src/features/cache-format.ts";
+import {
+  type FeatureCacheSpec,
+  featureCachePath,
+  partRange,
+  sealHeader,
+} from "../../src/features/cache-format.ts";
 import { mergeFeatureCaches } from "../../src/features/cache-merge.ts";
 import { openFeatureCache } from "../../src/features/cache-reader.ts";
 import { FeatureCacheWriter } from "../../src/features/cache-writer.ts";
@@ -84,7 +90,7 @@ async function extract(of: FeatureCacheSpec = spec, until = Number.POSITIVE_INFI
 }
 
 async function expectWhole(path: string, of: FeatureCacheSpec = spec): Promise<void> {
-  const cache = await openFeatureCache(path, { expected: of, verify: true });
+  const cache = await openFeatureCache(path, { expected: of });
   expect([...cache.indices]).toEqual(readable);
   expect([...cache.labels]).toEqual(readable.map(labelOf));
   expect([...cache.groups!]).toEqual(readable.map(groupOf));
@@ -207,7 +213,7 @@ describe("a feature cache", () => {
 
 describe("an interrupted extraction", () => {
   it("resumes wherever its files were cut, and ends with the same cache", async () => {
-    const names = ["features.bin", "rows.bin", "bad.jsonl"];
+    const names = ["features.bin", "rows.bin", "bad.jsonl", "hashes.jsonl"];
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: images - 1 }),
@@ -238,6 +244,41 @@ describe("an interrupted extraction", () => {
     const writer = await FeatureCacheWriter.open(root, spec);
     expect(writer.nextIndex).toBe(16);
     expect(writer.bad.map(({ id }) => id)).toEqual(["7.png", "8.png"]);
+    await writer.close();
+  });
+
+  it("keeps the features before damage, and says from which image on it extracts again", async () => {
+    for (const until of [4, 9, 16]) await extract(spec, until);
+    const partial = `${featureCachePath(root, spec)}.partial`;
+    const file = join(partial, "features.bin");
+    const bytes = await readFile(file);
+    // Image 9 is row 7, the first after the second stop.
+    const damage = Buffer.from(bytes);
+    damage[7 * 4 * featureSize] ^= 0x40;
+    await writeFile(file, damage);
+    const writer = await FeatureCacheWriter.open(root, spec);
+    expect(writer.nextIndex).toBe(7);
+    expect(writer.note).toMatch(/do not match their hashes from image 7 on/);
+    await writer.close();
+    await expectWhole(await extract());
+  });
+
+  it("keeps no features whose hashes are gone, and says so", async () => {
+    await extract(spec, 16);
+    await rm(join(`${featureCachePath(root, spec)}.partial`, "hashes.jsonl"));
+    const writer = await FeatureCacheWriter.open(root, spec);
+    expect(writer.nextIndex).toBe(0);
+    expect(writer.note).toMatch(/have no hashes from image 0 on/);
+    await writer.close();
+    await expectWhole(await extract());
+  });
+
+  it("says nothing of damage where it was only cut short", async () => {
+    await extract(spec, 9);
+    await extract(spec, 16);
+    await truncate(join(`${featureCachePath(root, spec)}.partial`, "rows.bin"), 10 * 16);
+    const writer = await FeatureCacheWriter.open(root, spec);
+    expect([writer.nextIndex, writer.note]).toEqual([7, undefined]);
     await writer.close();
   });
 
@@ -378,16 +419,51 @@ describe("a cache that must not be used", () => {
     await expect(openFeatureCache(path)).rejects.toThrow(/is not a feature cache/);
   });
 
-  it("is refused on verification when a byte has changed", async () => {
+  it.each(["features.bin", "rows.bin"])("is refused when a bit of %s has changed", async (name) => {
     const path = await extract();
-    const file = join(path, "features.bin");
+    const file = join(path, name);
     const bytes = await readFile(file);
-    bytes[101] ^= 1;
-    await writeFile(file, bytes);
-    (await openFeatureCache(path)).close();
-    await expect(openFeatureCache(path, { verify: true })).rejects.toThrow(
-      /contents of features\.bin have changed/,
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: 8 * bytes.length - 1 }), async (bit) => {
+        const changed = Buffer.from(bytes);
+        changed[bit >> 3] ^= 1 << (bit & 7);
+        await writeFile(file, changed);
+        await expect(openFeatureCache(path)).rejects.toThrow(`the contents of ${name} have changed`);
+      }),
+      { numRuns: 20 },
     );
+    await writeFile(file, bytes);
+    await expectWhole(path);
+  });
+
+  it("is compared with its hashes once, and again when a file has changed since", async () => {
+    const path = await extract();
+    const checked: number[] = [];
+    const open = async () =>
+      (await openFeatureCache(path, { onChecked: (done) => checked.push(done) })).close();
+    await open();
+    const bytes =
+      (await readFile(join(path, "features.bin"))).length + (await readFile(join(path, "rows.bin"))).length;
+    expect(checked.at(-1)).toBe(bytes);
+    checked.length = 0;
+    await open();
+    expect(checked).toEqual([]);
+    const file = join(path, "features.bin");
+    await writeFile(file, (await readFile(file)).fill(1, 40, 41));
+    await expect(open()).rejects.toThrow(DataError);
+  });
+
+  it("is refused for a record that was written wrongly, whatever its hash says", async () => {
+    const path = await extract();
+    const rows = join(path, "rows.bin");
+    const bytes = await readFile(rows);
+    bytes.writeInt32LE(1 - bytes.readInt32LE(4), 4);
+    await writeFile(rows, bytes);
+    const file = join(path, "header.json");
+    const { header } = JSON.parse(await readFile(file, "utf8"));
+    header.complete.sha256.rows = hash("sha256", bytes);
+    await writeFile(file, sealHeader(header));
+    await expect(openFeatureCache(path)).rejects.toThrow(/record 0 of rows\.bin was changed/);
   });
 });
 

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DataError } from "../../src/errors.ts";
 import { type FolderLock, lockFolder } from "../../src/files/lock.ts";
+import { processAt, thisMachine } from "../../src/files/processes.ts";
 
 const system = vi.hoisted(() => ({ links: true, renames: true }));
 vi.mock("node:fs/promises", async (original) => {
@@ -82,6 +83,13 @@ function locker(): ChildProcess {
     process.on("message", async (folder) => {
       try {
         if (folder === null) await lock?.release();
+        if (folder?.busySeconds) {
+          await lockFolder(folder.folder);
+          process.send("held", () => {
+            for (const end = Date.now() + 1000 * folder.busySeconds; Date.now() < end; );
+          });
+          return;
+        }
         lock = folder === null ? undefined : await lockFolder(folder);
         process.send("held");
       } catch (error) {
@@ -126,6 +134,113 @@ describe("a folder's lock", () => {
     const longAgo = new Date(Date.now() - 61_000);
     await utimes(lockFile(folder), longAgo, longAgo);
     await (await lockFolder(folder)).release();
+  });
+
+  it("dated in the future expires, and so does one whose owner gives no more signs of life", async () => {
+    const folder = await freshFolder();
+    const elsewhere = JSON.stringify({ host: "elsewhere", machine: "another", pid: 1, thread: 0, id: "x" });
+    const future = new Date(Date.now() + 3600_000);
+    await writeFile(lockFile(folder), elsewhere);
+    await utimes(lockFile(folder), future, future);
+    await (await lockFolder(folder)).release();
+  }, 30_000);
+
+  it("dated in the future is left to an owner elsewhere that gives signs of life", async () => {
+    const folder = await freshFolder();
+    await writeFile(
+      lockFile(folder),
+      JSON.stringify({ host: "elsewhere", machine: "another", pid: 1, thread: 0 }),
+    );
+    const future = new Date(Date.now() + 3600_000);
+    await utimes(lockFile(folder), future, future);
+    const trying = lockFolder(folder);
+    setTimeout(
+      () =>
+        writeFile(
+          lockFile(folder),
+          JSON.stringify({ host: "elsewhere", machine: "another", pid: 1, thread: 0 }),
+        ),
+      700,
+    );
+    await expect(trying).rejects.toThrow(/is being written by process 1 on elsewhere/);
+  }, 30_000);
+
+  it("of another machine is given up after a minute of silence, and not before", async () => {
+    const folder = await freshFolder();
+    await writeFile(
+      lockFile(folder),
+      JSON.stringify({ host: "elsewhere", machine: "another", pid: deadPid, thread: 0 }),
+    );
+    const before = new Date(Date.now() - 55_000);
+    await utimes(lockFile(folder), before, before);
+    await expect(lockFolder(folder)).rejects.toThrow(/on elsewhere/);
+    const longAgo = new Date(Date.now() - 61_000);
+    await utimes(lockFile(folder), longAgo, longAgo);
+    await (await lockFolder(folder)).release();
+  });
+
+  it("is not taken from a living process of this machine, however busy it is and whatever the lock's date", async () => {
+    const folder = await freshFolder();
+    const holder = locker();
+    try {
+      await reply(holder);
+      holder.send({ folder, busySeconds: 20 } as never);
+      expect(await reply(holder)).toBe("held");
+      const begun = Date.now();
+      for (const date of [new Date(0), new Date(Date.now() + 86_400_000)]) {
+        await utimes(lockFile(folder), date, date);
+        await expect(lockFolder(folder)).rejects.toThrow(`being written by process ${holder.pid}`);
+      }
+      // Its own thread is busy all the while: another gives the sign of life, by the disk's clock.
+      await utimes(lockFile(folder), new Date(0), new Date(0));
+      await vi.waitFor(async () => expect((await stat(lockFile(folder))).mtimeMs).toBeGreaterThan(begun), {
+        timeout: 12_000,
+        interval: 200,
+      });
+      expect(Date.now() - begun).toBeLessThan(18_000);
+    } finally {
+      holder.kill("SIGKILL");
+    }
+  }, 40_000);
+
+  it("is taken at once from a process whose number another has now", async () => {
+    const folder = await freshFolder();
+    const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    try {
+      const owner = { host: hostname(), machine: thisMachine, pid: other.pid, thread: 0, id: "x" };
+      const { start } = processAt(other.pid!)!;
+      await writeFile(lockFile(folder), JSON.stringify({ ...owner, start }));
+      await expect(lockFolder(folder)).rejects.toThrow(`process ${other.pid}`);
+      if (start === undefined) return;
+      await writeFile(lockFile(folder), JSON.stringify({ ...owner, start: `${start}0` }));
+      await (await lockFolder(folder)).release();
+    } finally {
+      other.kill();
+    }
+  });
+
+  it("is waited for where its owner ends with a process that was killed, and the person hears why", async () => {
+    const folder = await freshFolder();
+    const owner = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"]);
+    const here = {
+      host: hostname(),
+      machine: thisMachine,
+      pid: owner.pid,
+      start: processAt(owner.pid!)?.start,
+      thread: 0,
+    };
+    const of = (parent: number) => JSON.stringify({ ...here, id: "x", endsWith: { pid: parent } });
+    const notes: string[] = [];
+    // A parent that lives: the command is at work.
+    await writeFile(lockFile(folder), of(process.pid));
+    await expect(lockFolder(folder, (note) => notes.push(note))).rejects.toThrow(`process ${owner.pid}`);
+    expect(notes).toEqual([]);
+    await writeFile(lockFile(folder), of(deadPid));
+    setTimeout(() => owner.kill("SIGKILL"), 700);
+    await (await lockFolder(folder, (note) => notes.push(note))).release();
+    expect(notes).toEqual([
+      `Waiting for process ${owner.pid} to end: the command that it worked for was killed.`,
+    ]);
   });
 
   it("is left to the one who has taken it over", async () => {

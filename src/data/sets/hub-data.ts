@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { datasetInfo, getRepoFolderName, listFiles } from "@huggingface/hub";
 import * as z from "zod";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
 import { makeFolders, onDisk, replaceFile } from "../../files/disk.ts";
-import { hubFetch, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
-import type { HubAccess } from "../../files/hub/settings.ts";
-import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
+import { cacheName, HubApi } from "../../files/hub/api.ts";
+import { notUnderstood, UnreachableError } from "../../files/hub/request.ts";
+import { type HubAccess, withoutCredentials } from "../../files/hub/settings.ts";
+import { damageOf, type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
 import type { ImageSource } from "../image-source.ts";
@@ -48,17 +48,19 @@ export function parseHubId(text: string): HubDataSet {
 /**
  * A data set of the Hugging Face hub that is, or was converted to, parquet: its files are downloaded into the hub's
  * own cache once, resumed where a transfer was cut and checked against their hashes, then read as `openParquet` does.
- * What is there is used without asking the network again.
+ * What is there is used without asking the network again; a file is compared with its hash once per process, when the
+ * first of its images is read.
  *
  * @throws DownloadError when it cannot be fetched; DataError when it has no parquet file there
  */
 export async function openHubDataSet(
   text: string,
-  access: HubAccess,
+  given: HubAccess,
   context: PartialContext = {},
 ): Promise<ImageSource> {
+  const access = withoutCredentials(given);
   const wanted = parseHubId(text);
-  const repository = join(access.cacheDir, getRepoFolderName({ type: "dataset", name: wanted.id }));
+  const repository = join(access.cacheDir, cacheName({ type: "dataset", id: wanted.id }));
   const record = join(
     repository,
     "clp-dd",
@@ -67,7 +69,14 @@ export async function openHubDataSet(
   const { commit, paths } =
     (await downloaded(record, repository)) ??
     (await download(text, wanted, repository, record, access, context));
-  return openParquet(join(repository, "snapshots", commit), `hf:${text}`, paths);
+  return openParquet(join(repository, "snapshots", commit), `hf:${text}`, paths, async (path) => {
+    const damage = await damageOf(path, context.signal);
+    if (damage === undefined) return;
+    throw new DataError(
+      `${path} was changed or damaged since it was fetched (${damage}). Delete it and ${await realpath(path)}; the next ` +
+        "run fetches it again.",
+    );
+  });
 }
 
 async function downloaded(record: string, repository: string): Promise<Downloaded | undefined> {
@@ -103,7 +112,7 @@ async function download(
       throw error instanceof ClpError ? error : notUnderstood(`hf:${text}`, access, error);
     });
     await onDisk(repository, () => makeFolders(join(repository, "clp-dd")));
-    const lock = await lockFolder(repository);
+    const lock = await lockFolder(repository, context.note);
     try {
       const total = files.reduce((sum, { size }) => sum + size, 0);
       let before = 0;
@@ -138,36 +147,22 @@ async function parquetFiles(
   access: HubAccess,
   context: PartialContext,
 ): Promise<{ commit: string; files: HubFile[] }> {
-  const request = {
-    hubUrl: access.hubUrl,
-    fetch: hubFetch(`datasets/${id}`, access, context),
-    ...(access.accessToken ? { accessToken: access.accessToken } : {}),
-  };
-  const repo = { type: "dataset", name: id } as const;
+  const api = new HubApi({ type: "dataset", id }, access, context);
   // A data set without parquet files of its own has converted ones on their own branch.
   for (const candidate of revision === undefined ? ["main", converted] : [revision]) {
     const files: HubFile[] = [];
     let commit: string;
     try {
-      ({ sha: commit } = await datasetInfo({
-        ...request,
-        name: id,
-        revision: candidate,
-        additionalFields: ["sha"],
-      }));
+      commit = await api.commitOf(candidate);
     } catch (error) {
       const gone = error instanceof DownloadError && !(error instanceof UnreachableError);
       if (candidate === converted && gone) continue;
       throw error;
     }
-    for await (const entry of listFiles({ ...request, repo, recursive: true, revision: commit })) {
+    for await (const entry of api.list(commit, "", true)) {
       const inside = folder === "" || entry.path.startsWith(`${folder}/`);
       if (!inside || entry.type !== "file" || !entry.path.endsWith(".parquet")) continue;
-      const { size, oid = "", lfs, xetHash } = entry;
-      const path = safePath(entry.path, `hf:${id}`);
-      files.push(
-        hubFile({ type: "file", path, size, oid, ...(lfs ? { lfs } : {}), ...(xetHash ? { xetHash } : {}) }),
-      );
+      files.push(hubFile({ ...entry, path: safePath(entry.path, `hf:${id}`) }));
     }
     if (files.length === 0) continue;
     requireOneConfiguration(

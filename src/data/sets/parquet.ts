@@ -82,11 +82,13 @@ interface ClassNames {
  * numbers are read by its own class names, and the classes are in the order of the first file that names them.
  *
  * @param files the files' paths under `root`
+ * @param check looks at a file before the first of its images is read
  */
 export async function openParquet(
   root: string,
   name: string,
   files: readonly string[],
+  check?: (path: string) => Promise<void>,
 ): Promise<ImageSource> {
   const { splits: byName, notes } = bySplit(files);
   const opened = new Map<Split, { files: ParquetFile[]; labels: (string | number)[] }>();
@@ -121,7 +123,7 @@ export async function openParquet(
     named?.names,
   );
   const numbers = new Map<string | number, number>(classes.map((label, i) => [label, i]));
-  const groups = new RowGroups(root);
+  const groups = new RowGroups(root, check);
   const splits = new Map<Split, ListedSplit>();
   for (const [split, content] of opened) {
     const labels = Int32Array.from(content.labels, (label) =>
@@ -332,8 +334,11 @@ class RowGroups {
   readonly #root: string;
   readonly #held = new Map<string, Promise<readonly unknown[]>>();
 
-  constructor(root: string) {
+  readonly #check: ((path: string) => Promise<void>) | undefined;
+
+  constructor(root: string, check: ((path: string) => Promise<void>) | undefined) {
     this.#root = root;
+    this.#check = check;
   }
 
   async image(file: ParquetFile, row: number, id: string): Promise<Uint8Array> {
@@ -359,7 +364,8 @@ class RowGroups {
     return bytes.slice();
   }
 
-  async #read({ file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
+  async #read({ path, file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
+    await this.#check?.(join(this.#root, path));
     const rows = await parquetReadObjects({
       file,
       metadata,

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { listFiles, modelInfo, pathsInfo } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
-import { DownloadError, ModelError, messageOf } from "../../errors.ts";
-import { hubFetch, UnreachableError } from "../../files/hub/request.ts";
+import { DownloadError, ModelError } from "../../errors.ts";
+import { HubApi, isMissing } from "../../files/hub/api.ts";
+import { UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { safePath } from "../../files/text-files.ts";
@@ -35,14 +35,10 @@ export async function openCommit(
   access: HubAccess,
   context: PartialContext,
 ): Promise<Commit> {
-  const request = { hubUrl: access.hubUrl, fetch: hubFetch(id, access, context) };
-  const repo = { type: "model", name: id } as const;
-  const { sha: commit } = await modelInfo({ ...request, name: id, revision, additionalFields: ["sha"] });
-  if (!/^[0-9a-f]{40}$/.test(commit))
-    throw new DownloadError(`The hub gives no commit for ${id} at ${revision}.`);
-  const at = { ...request, repo, revision: commit };
+  const api = new HubApi({ type: "model", id }, access, context);
+  const commit = await api.commitOf(revision);
   const files = async (paths: readonly string[]): Promise<HubFile[]> =>
-    (await pathsInfo({ ...at, paths: [...paths] }))
+    (await api.entriesOf(commit, paths))
       .filter(({ type }) => type === "file")
       .map((info) => hubFile({ ...info, path: safePath(info.path, id) }));
   const get = (wanted: readonly HubFile[]) => transferAll(id, commit, wanted, repository, access, context);
@@ -50,12 +46,12 @@ export async function openCommit(
     const found: string[] = [];
     for (const path of ["onnx", ""]) {
       try {
-        for await (const entry of listFiles({ ...at, ...(path ? { path } : {}) })) {
+        for await (const entry of api.list(commit, path, false)) {
           if (entry.type === "file") found.push(safePath(entry.path, id));
         }
       } catch (error) {
         // A repository without that folder.
-        if (path === "" || !/\(404\)/.test(messageOf(error))) throw error;
+        if (path === "" || !isMissing(error)) throw error;
       }
     }
     return found;
@@ -107,23 +103,14 @@ export async function conversion(
   access: HubAccess,
   context: PartialContext,
 ): Promise<string | undefined> {
-  const url = `${access.hubUrl}/api/models/${id}/discussions?type=pull_request&status=open&author=SFconvertbot`;
-  const response = await hubFetch(
-    id,
-    access,
-    context,
-  )(url).catch((error: unknown) => {
+  try {
+    const number = await new HubApi({ type: "model", id }, access, context).conversion();
+    return number === undefined ? undefined : `refs/pr/${number}`;
+  } catch (error) {
+    // A mirror that knows no discussions has none.
     if (error instanceof DownloadError && !(error instanceof UnreachableError)) return undefined;
     throw error;
-  });
-  const body = (await response?.json().catch(() => undefined)) as
-    | { discussions?: { num?: unknown; isPullRequest?: boolean; author?: { name?: string } }[] }
-    | undefined;
-  const found = body?.discussions?.find(
-    ({ num, isPullRequest, author }) =>
-      isPullRequest === true && author?.name === "SFconvertbot" && Number.isInteger(num),
-  );
-  return found && `refs/pr/${found.num}`;
+  }
 }
 
 async function transferAll(

@@ -1,18 +1,18 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { getRepoFolderName } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DownloadError, ModelError } from "../../errors.ts";
 import { makeFolders } from "../../files/disk.ts";
+import { cacheName } from "../../files/hub/api.ts";
 import { notUnderstood, UnreachableError } from "../../files/hub/request.ts";
-import type { HubAccess } from "../../files/hub/settings.ts";
-import { inHubCache } from "../../files/hub/transfer.ts";
+import { type HubAccess, withoutCredentials } from "../../files/hub/settings.ts";
+import { damageOf, inHubCache } from "../../files/hub/transfer.ts";
 import { lockFolder } from "../../files/lock.ts";
 import { safePath } from "../../files/text-files.ts";
 import { isKnownConfig } from "../vit/supported.ts";
 import { shardsOf } from "../vit/weight-shards.ts";
-import { chooseOnnx, type Dtype, weightFiles } from "./choose-onnx.ts";
+import { chooseOnnx, type Dtype, sideFiles, weightFiles } from "./choose-onnx.ts";
 import { bringOnnx, bringSafetensors, conversion, openCommit } from "./hub-commit.ts";
 
 /** A model of the hub. */
@@ -32,27 +32,36 @@ export interface HubFolder {
 }
 
 /**
- * The files of a model that are needed, in the hub's cache: from there where they are complete, else downloaded.
- * Only `refresh` looks for newer ones of a branch whose files are there: runs repeat, and work without a network.
+ * The files of a model that are needed, in the hub's cache: from there where they are complete and hash to their names,
+ * else downloaded. Only `refresh` looks for newer ones of a branch whose files are there: runs repeat, and work without a
+ * network.
  *
  * @throws DownloadError when they cannot be had; the message names the files and where to put them
  * @throws ModelError when the repository has nothing that can be read here
  */
 export async function fetchModel(
   model: HubModel,
-  access: HubAccess,
+  given: HubAccess,
   context: PartialContext = {},
   refresh = false,
 ): Promise<HubFolder> {
-  const cached = await cachedModel(model, access);
+  const access = withoutCredentials(given);
+  const found = await cachedModel(model, access);
+  const damage = found && (await damageIn(found.folder, model, context));
+  const cached = damage === undefined ? found : undefined;
   if (cached !== undefined && (!refresh || access.offline)) return cached;
   if (access.offline) {
     throw new DownloadError(
-      `${model.id} is not in ${access.cacheDir}, and HF_HUB_OFFLINE forbids to fetch it. ${byHand(model, access)}`,
+      damage === undefined
+        ? `${model.id} is not in ${access.cacheDir}, and HF_HUB_OFFLINE forbids to fetch it. ${byHand(model, access)}`
+        : `${damage}, and HF_HUB_OFFLINE forbids to fetch it again. ${byHand(model, access)}`,
     );
   }
+  if (damage !== undefined) context.note?.(`${damage}: it is fetched again.`);
+  // What is damaged is made whole as it was, though a branch may have moved on.
+  const wanted = damage === undefined || refresh ? model : { ...model, revision: found?.commit };
   try {
-    return await inHubCache(repositoryFolder(model.id, access), () => download(model, access, context));
+    return await inHubCache(repositoryFolder(model.id, access), () => download(wanted, access, context));
   } catch (error) {
     if (!(error instanceof ClpError)) throw notUnderstood(model.id, access, error);
     if (!(error instanceof UnreachableError)) throw error;
@@ -64,6 +73,20 @@ export async function fetchModel(
   }
 }
 
+/** What is wrong with a file of a model in the cache; undefined where all that are read hash to their names. */
+async function damageIn(
+  folder: string,
+  { dtype }: HubModel,
+  { signal }: PartialContext,
+): Promise<string | undefined> {
+  const needed = (await neededFiles(folder, dtype ?? "fp32")) ?? [];
+  for (const path of [...sideFiles, ...needed].map((name) => join(folder, name))) {
+    const damage = existsSync(path) ? await damageOf(path, signal) : undefined;
+    if (damage !== undefined) return `${path} was changed or damaged since it was fetched (${damage})`;
+  }
+  return undefined;
+}
+
 /** The model's files in the cache, where all that are needed are there. Asks no network. */
 export async function cachedModel(model: HubModel, access: HubAccess): Promise<HubFolder | undefined> {
   const repository = repositoryFolder(model.id, access);
@@ -71,7 +94,7 @@ export async function cachedModel(model: HubModel, access: HubAccess): Promise<H
     const commit = await commitInCache(repository, revision);
     if (commit === undefined) continue;
     const folder = join(repository, "snapshots", commit);
-    if (await isComplete(folder, model.dtype ?? "fp32")) return { folder, commit };
+    if ((await neededFiles(folder, model.dtype ?? "fp32")) !== undefined) return { folder, commit };
   }
   return undefined;
 }
@@ -80,7 +103,7 @@ export async function cachedModel(model: HubModel, access: HubAccess): Promise<H
 const convertedReference = "clp-dd/safetensors-of-main";
 
 function repositoryFolder(id: string, { cacheDir }: HubAccess): string {
-  return join(cacheDir, getRepoFolderName({ type: "model", name: id }));
+  return join(cacheDir, cacheName({ type: "model", id }));
 }
 
 const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
@@ -95,18 +118,23 @@ function safeRevision(revision: string): string[] {
   return safePath(revision, "--revision").split("/");
 }
 
-async function isComplete(folder: string, dtype: Dtype): Promise<boolean> {
+/** The files with a model's weights in a folder of the cache; undefined where some are missing. */
+async function neededFiles(folder: string, dtype: Dtype): Promise<string[] | undefined> {
   const has = (path: string) => existsSync(join(folder, path));
   const config = await readFile(join(folder, "config.json"), "utf8").catch(() => undefined);
   if (isKnownConfig(config)) {
-    if (has(weightFiles[0])) return true;
-    const index = await readFile(join(folder, weightFiles[1]), "utf8").catch(() => undefined);
-    if (index !== undefined) return shardsOf(index, join(folder, weightFiles[1])).every(has);
+    const [whole, index] = weightFiles;
+    if (has(whole)) return [whole];
+    const text = await readFile(join(folder, index), "utf8").catch(() => undefined);
+    if (text !== undefined) {
+      const shards = shardsOf(text, join(folder, index));
+      return shards.every(has) ? [index, ...shards] : undefined;
+    }
   }
   const paths = await localOnnx(folder);
   const onnx = paths.length === 0 ? undefined : chooseOrNone(paths, dtype);
   // A transfer writes the model last, behind the files that hold its weights.
-  return onnx !== undefined;
+  return onnx && [onnx.model, ...onnx.data];
 }
 
 function chooseOrNone(paths: readonly string[], dtype: Dtype): ReturnType<typeof chooseOnnx> {
@@ -128,7 +156,7 @@ async function download(model: HubModel, access: HubAccess, context: PartialCont
   const { id, revision, dtype = "fp32" } = model;
   const repository = repositoryFolder(id, access);
   await makeFolders(repository);
-  const lock = await lockFolder(repository);
+  const lock = await lockFolder(repository, context.note);
   try {
     const main = await openCommit(id, revision ?? "main", repository, access, context);
     const found = (await bringSafetensors(main)) || (await bringOnnx(main, dtype));
@@ -159,8 +187,9 @@ async function keepReference(repository: string, revision: string, commit: strin
   if (isCommit(revision)) return;
   const path = join(repository, "refs", ...safeRevision(revision));
   await makeFolders(dirname(path));
-  // Written beside and renamed: another process may be reading it.
-  await writeFile(`${path}.incomplete`, commit);
+  // Written beside and renamed: another process may be reading it. A link that is there is not written through.
+  await rm(`${path}.incomplete`, { force: true });
+  await writeFile(`${path}.incomplete`, commit, { flag: "wx" });
   await rename(`${path}.incomplete`, path);
 }
 
@@ -170,6 +199,6 @@ function byHand({ id, revision }: HubModel, { hubUrl, cacheDir }: HubAccess): st
   return (
     `On a machine with a network, download config.json, preprocessor_config.json and model.safetensors (or the ONNX ` +
     `file) from ${files} into a separate folder and give that folder as \`encoder\`; or copy the folder ` +
-    `${getRepoFolderName({ type: "model", name: id })} of another machine's hub cache into ${cacheDir}.`
+    `${cacheName({ type: "model", id })} of another machine's hub cache into ${cacheDir}.`
   );
 }

@@ -1,6 +1,6 @@
 import type { PartialContext } from "../../context.ts";
 import { UsageError } from "../../errors.ts";
-import { type HubAccess, userHub } from "../../files/hub/settings.ts";
+import { type HubAccess, userHub, withoutCredentials } from "../../files/hub/settings.ts";
 import type { EncoderModel } from "../encoder-model.ts";
 import { unknownLicense } from "../registry.ts";
 import { loadFolder, loadOnnx, type ModelOptions } from "./folder.ts";
@@ -32,7 +32,7 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   }
   if (place.kind === "folder") return loadFolder(place.path, text, own);
   if (place.kind !== "hub") return loadOnnx(place.path, text, own);
-  const access = hub ?? userHub();
+  const access = withoutCredentials(hub ?? userHub());
   const { folder, commit } = await fetchModel({ id: place.id, revision, dtype: own.dtype }, access, context);
   const model = await loadFolder(folder, text, own);
   // A model card may have been corrected since the table was made.

@@ -34,3 +34,9 @@ export function placeOf(text: string): EncoderPlace {
       `(${knownEncoders.map(({ name }) => name).join(", ")}) and no hub id (owner/name).`,
   );
 }
+
+/** Whether a text stands for something on this machine's disk rather than for an encoder's name or a hub id. */
+export function isPath(text: string): boolean {
+  const named = knownEncoder(text) !== undefined || isHubId(text);
+  return !named || statSync(text, { throwIfNoEntry: false }) !== undefined;
+}

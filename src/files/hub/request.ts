@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, InterruptedError, messageOf } from "../../errors.ts";
-import type { HubAccess } from "./settings.ts";
+import { limitsOf, TooSlow } from "./limits.ts";
+import { authorizationOf, type HubAccess, withoutCredentials } from "./settings.ts";
 
 /** The hub could not be spoken to at all: no network, no such host, a broken connection. */
 export class UnreachableError extends DownloadError {
@@ -14,32 +15,39 @@ const attempts = 4;
 const longestWait = 60;
 const firstWait = 0.5;
 
+/** What is asked of a hub. */
+export interface HubRequest {
+  readonly method?: "GET" | "POST";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Whether a redirect may lead to another origin: a file's storage, whose bytes are checked against a hash. */
+  readonly elsewhere?: boolean;
+}
+
+/** Asks the hub of one repository for one address. */
+export type HubFetch = (address: string, request?: HubRequest) => Promise<Response>;
+
 /**
- * A `fetch` for one repository: sends the token to the hub alone, waits and asks again where the hub is busy (429, with its Retry-After) or broken
- * (5xx), and turns every other failure into an error that says what to do.
+ * A `fetch` for one repository: waits and asks again where the hub is busy (429, with its Retry-After) or broken (5xx),
+ * and turns every other failure into an error that says what to do. What identifies the user is sent to the origin of the
+ * hub's address and nowhere else, and nothing but a file is taken from another origin. The answer's body is the caller's
+ * to read, with `piecesOf`.
  *
  * @throws UnreachableError where no answer came; DownloadError for an answer that ends the matter;
- *   InterruptedError when the signal was given
+ *   InterruptedError when the signal was given; UsageError for settings that cannot be used
  */
-export function hubFetch(id: string, access: HubAccess, context: PartialContext): typeof fetch {
-  const authorization = access.accessToken ? `Bearer ${access.accessToken}` : undefined;
-  return async (input, init) => {
-    const headers = new Headers(init?.headers);
-    // Redirects leave it behind: the storage is of another origin.
-    if (authorization && String(input).startsWith(`${access.hubUrl}/`)) {
-      headers.set("authorization", authorization);
-    }
+export function hubFetch(id: string, given: HubAccess, context: PartialContext): HubFetch {
+  const access = withoutCredentials(given);
+  const authorization = authorizationOf(access);
+  return async (address, request = {}) => {
     for (let attempt = 1; ; attempt++) {
       let response: Response | undefined;
       let failure: unknown;
       try {
-        response = await fetch(input, {
-          ...init,
-          headers,
-          ...(context.signal ? { signal: context.signal } : {}),
-        });
+        response = await follow(id, access, address, request, authorization, context.signal);
       } catch (error) {
         if (context.signal?.aborted) throw interrupted(id);
+        if (error instanceof DownloadError) throw error;
         failure = error;
       }
       if (response !== undefined && (response.ok || response.status === 416)) return response;
@@ -49,15 +57,96 @@ export function hubFetch(id: string, access: HubAccess, context: PartialContext)
       // Without an answer a second try is enough to distinguish a hiccup from a missing network.
       const last = response === undefined ? 2 : attempts;
       if (!busy || attempt >= last || wait > longestWait) {
-        await response?.body?.cancel().catch(() => undefined);
+        await dropped(response);
         if (response === undefined) throw unreachable(id, access, failure);
-        throw refused(id, access, response, asked);
+        throw refused(id, access, address, response, asked);
       }
-      await response?.body?.cancel().catch(() => undefined);
+      await dropped(response);
       if (wait >= 2) context.note?.(`The hub asks to wait ${Math.ceil(wait)} s for ${id}.`);
       await pause(wait, id, context.signal);
     }
   };
+}
+
+/** One request with its redirects, each of which begins its answer within the deadline. */
+async function follow(
+  id: string,
+  access: HubAccess,
+  address: string,
+  { method = "GET", headers, body, elsewhere = false }: HubRequest,
+  authorization: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  const { answerSeconds, redirects } = limitsOf(access.limits);
+  const { origin, protocol } = new URL(access.hubUrl);
+  const seen = new Set<string>();
+  for (let url = new URL(address); ; ) {
+    if (seen.has(url.href) || seen.size > redirects) {
+      throw new DownloadError(
+        `${access.hubUrl} sends requests for ${id} in a circle, or on and on (${seen.size} redirects). Is it a hub? ` +
+          "Check HF_ENDPOINT.",
+      );
+    }
+    seen.add(url.href);
+    const known = url.origin === origin && authorization !== undefined;
+    const response = await begun(
+      url,
+      {
+        method,
+        redirect: "manual",
+        headers: { accept: "*/*", ...headers, ...(known ? { authorization } : {}) },
+        ...(body === undefined ? {} : { body }),
+      },
+      answerSeconds,
+      signal,
+    );
+    const location = response.headers.get("location");
+    if (!redirecting.has(response.status) || location === null) return response;
+    await dropped(response);
+    const next = URL.canParse(location, url.href) ? new URL(location, url.href) : undefined;
+    const isWeb = next !== undefined && ["http:", "https:"].includes(next.protocol);
+    if (!isWeb || next.username !== "" || next.password !== "") {
+      throw new DownloadError(
+        `${access.hubUrl} redirects ${id} to what is not a web address. Check HF_ENDPOINT.`,
+      );
+    }
+    const downgraded = protocol === "https:" && next.protocol === "http:";
+    if (next.origin !== origin && (!elsewhere || downgraded)) {
+      throw new DownloadError(
+        `${access.hubUrl} redirects requests for ${id} to ${next.origin}, which is not asked in its place. If that is the ` +
+          `hub that you mean, set HF_ENDPOINT to it.`,
+      );
+    }
+    url = next;
+  }
+}
+
+const redirecting = new Set([301, 302, 303, 307, 308]);
+
+/** An answer whose status and headers have come. */
+async function begun(
+  url: URL,
+  init: RequestInit,
+  seconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  const deadline = new AbortController();
+  const timer = setTimeout(
+    () => deadline.abort(new TooSlow(`no answer came within ${seconds} s`)),
+    1000 * seconds,
+  );
+  try {
+    return await fetch(url, {
+      ...init,
+      signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal,
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function dropped(response: Response | undefined): Promise<void> {
+  await response?.body?.cancel().catch(() => undefined);
 }
 
 async function pause(seconds: number, id: string, signal: AbortSignal | undefined): Promise<void> {
@@ -104,13 +193,21 @@ function unreachable(id: string, { hubUrl }: HubAccess, error: unknown): Unreach
   });
 }
 
-function refused(id: string, access: HubAccess, response: Response, wait?: number): DownloadError {
+function refused(
+  id: string,
+  access: HubAccess,
+  address: string,
+  response: Response,
+  wait?: number,
+): DownloadError {
   const { status } = response;
   const page = `${access.hubUrl}/${id}`;
   const code = response.headers.get("x-error-code");
-  const token = access.accessToken
-    ? "the token that was sent (HF_TOKEN) has no access"
-    : "no token was sent (set HF_TOKEN, or log in with `hf auth login`)";
+  const token = access.credentials
+    ? "the user and password in HF_ENDPOINT have no access"
+    : access.accessToken
+      ? "the token that was sent (HF_TOKEN) has no access"
+      : "no token was sent (set HF_TOKEN, or log in with `hf auth login`)";
   if (status === 401 || status === 403) {
     return new DownloadError(
       code === "RepoNotFound"
@@ -123,7 +220,7 @@ function refused(id: string, access: HubAccess, response: Response, wait?: numbe
     return new DownloadError(
       code === "RevisionNotFound"
         ? `${id} has no such revision (404). Expected a branch, a tag or a commit: see ${page}/commits.`
-        : `The hub has no ${new URL(response.url).pathname} (404). Check the name ${id} and \`revision\`.`,
+        : `The hub has no ${new URL(address).pathname} (404). Check the name ${id} and \`revision\`.`,
     );
   }
   if (status === 429) {

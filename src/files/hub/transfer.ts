@@ -1,11 +1,22 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { copyFile, lstat, open, rename, rm, stat, symlink } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
-import type { PathInfo } from "@huggingface/hub";
+import { constants } from "node:fs";
+import {
+  copyFile,
+  type FileHandle,
+  lstat,
+  open,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, messageOf } from "../../errors.ts";
 import { makeFolders } from "../disk.ts";
+import { hashOf } from "../verified.ts";
+import type { HubEntry } from "./api.ts";
+import { limitsOf, piecesOf, TooSlow } from "./limits.ts";
 import { causesOf, hubFetch, interrupted, UnreachableError } from "./request.ts";
 import type { HubAccess } from "./settings.ts";
 
@@ -18,17 +29,35 @@ export interface HubFile {
   readonly hash: "sha256" | "git";
 }
 
-/** Reads what the hub says of a file. Throws DownloadError where it gives no hash to check against. */
-export function hubFile({ path, size, lfs, oid, xetHash }: PathInfo): HubFile {
+/** Reads what the hub says of a file. Throws DownloadError where it gives no size, or no hash to check against. */
+export function hubFile({ path, size, lfs, oid, xetHash }: HubEntry): HubFile {
   const found = lfs
     ? { size: lfs.size, etag: lfs.oid.replace(/^sha256:/, ""), hash: "sha256" as const }
-    : { size, etag: xetHash ? "" : (oid ?? ""), hash: "git" as const };
-  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(found.etag)) {
+    : { size: size ?? -1, etag: xetHash ? "" : (oid ?? ""), hash: "git" as const };
+  if (found.size < 0 || !(lfs ? isSha256 : isGitHash)(found.etag)) {
     throw new DownloadError(
-      `The hub gives no hash for ${path}, so that it could not be checked. Download it by other means.`,
+      `The hub gives no ${found.size < 0 ? "size" : "hash"} for ${path}, so that it could not be checked. Download it by other means.`,
     );
   }
   return { path, ...found };
+}
+
+const isSha256 = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+const isGitHash = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
+
+/**
+ * Throws nothing where a file in the cache is as it was fetched; else says what it hashes to. The name of the blob that it
+ * leads to is the hash of its content; a file that is not a link to one has none to be compared with. Each blob is read
+ * once per process.
+ *
+ * @returns undefined where it is sound
+ */
+export async function damageOf(path: string, signal?: AbortSignal): Promise<string | undefined> {
+  const blob = await realpath(path);
+  const name = basename(blob);
+  if (basename(dirname(blob)) !== "blobs" || !(isSha256(name) || isGitHash(name))) return undefined;
+  const found = await hashOf(blob, { kind: isSha256(name) ? "sha256" : "git", signal });
+  return found === name ? undefined : `its hash is ${found}, its name in the cache says ${name}`;
 }
 
 /** Transfers that end without a byte more, one after another, before giving up. */
@@ -53,8 +82,18 @@ export async function transferFile(
 ): Promise<void> {
   const blob = join(repository, "blobs", file.etag);
   const link = join(repository, "snapshots", commit, ...file.path.split("/"));
-  if (await isThere(link)) return onBytes(file.size);
   await inHubCache(repository, async () => {
+    for (const path of [link, blob]) {
+      if (!(await isThere(path))) continue;
+      if ((await hashOf(path, { kind: file.hash, signal: context.signal })) === file.etag) {
+        if (path === link) return onBytes(file.size);
+        continue;
+      }
+      context.note?.(
+        `${file.path} of ${id} was changed or damaged since it was fetched, and is fetched again.`,
+      );
+      await rm(path, { force: true });
+    }
     await makeFolders(dirname(blob));
     await makeFolders(dirname(link));
     if (!(await isThere(blob))) await download(id, commit, file, blob, access, context, onBytes);
@@ -64,7 +103,8 @@ export async function transferFile(
       await symlink(relative(dirname(link), blob), link);
     } catch {
       // A system without links: a second copy, as huggingface_hub makes it.
-      await copyFile(blob, `${link}.incomplete`);
+      await rm(`${link}.incomplete`, { force: true });
+      await copyFile(blob, `${link}.incomplete`, constants.COPYFILE_EXCL);
       await rename(`${link}.incomplete`, link);
     }
   });
@@ -102,6 +142,7 @@ async function download(
   const address = file.path.split("/").map(encodeURIComponent).join("/");
   const url = `${access.hubUrl}/${id}/resolve/${commit}/${address}`;
   const get = hubFetch(id, access, context);
+  await removeUnlessOwn(partial);
   let arrived = await sizeOf(partial);
   if (arrived > file.size) arrived = 0;
   for (let fruitless = 0; arrived < file.size || file.size === 0; ) {
@@ -112,18 +153,20 @@ async function download(
         // What is stored compressed would not be what was hashed.
         "accept-encoding": "identity",
       },
+      elsewhere: true,
     });
     const from = startOf(response, arrived);
     const before = arrived;
     try {
-      arrived = await append(response, partial, from, file.size, onBytes);
+      arrived = await append(response, partial, from, file.size, access, onBytes);
       if (file.size === 0) break;
       if (arrived < file.size) throw new Error("the connection ended early");
     } catch (error) {
       if (context.signal?.aborted) throw interrupted(id);
       if (isDiskError(error)) throw error;
       arrived = await sizeOf(partial);
-      fruitless = arrived > before ? 0 : fruitless + 1;
+      // A drip is no progress either: it would go on for days.
+      fruitless = arrived > before && !(error instanceof TooSlow) ? 0 : fruitless + 1;
       if (fruitless >= fruitlessTransfers) {
         throw new UnreachableError(
           `The transfer of ${file.path} of ${id} breaks off at ${arrived} of ${file.size} bytes ` +
@@ -133,7 +176,7 @@ async function download(
       }
     }
   }
-  const found = await hashOf(partial, file);
+  const found = await hashOf(partial, { kind: file.hash, signal: context.signal });
   if (found !== file.etag) {
     await rm(partial, { force: true });
     throw new DownloadError(
@@ -143,6 +186,14 @@ async function download(
     );
   }
   await rename(partial, blob);
+}
+
+/** Removes what is not a file of its own: bytes would be written where a link leads. */
+async function removeUnlessOwn(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found !== undefined && !found.isDirectory() && !(found.isFile() && found.nlink === 1)) {
+    await rm(path, { force: true });
+  }
 }
 
 /** Where in the file an answer's bytes belong: a server that does not know ranges sends all of it. */
@@ -158,15 +209,18 @@ async function append(
   path: string,
   from: number,
   size: number,
+  access: HubAccess,
   onBytes: (arrived: number) => void,
 ): Promise<number> {
-  const file = await open(path, from === 0 ? "w" : "r+");
+  const { idleSeconds, leastSpeed, speedSeconds } = limitsOf(access.limits);
+  const file = await openOwn(path);
   let arrived = from;
+  let measured = { bytes: from, since: performance.now() };
   try {
     await file.truncate(from);
     // 416: what is here is past the end of what is there.
-    if (response.status === 416 || response.body === null) return arrived;
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    if (response.status === 416) return arrived;
+    for await (const chunk of piecesOf(response, idleSeconds)) {
       if (arrived + chunk.length > size) throw new Error("more bytes came than the file has");
       for (let written = 0; written < chunk.length; ) {
         const { bytesWritten } = await file.write(chunk, written, chunk.length - written, arrived);
@@ -174,6 +228,12 @@ async function append(
         arrived += bytesWritten;
       }
       onBytes(arrived);
+      const seconds = (performance.now() - measured.since) / 1000;
+      if (seconds < speedSeconds) continue;
+      if (arrived - measured.bytes < leastSpeed * seconds) {
+        throw new TooSlow(`${arrived - measured.bytes} bytes came in ${Math.round(seconds)} s`);
+      }
+      measured = { bytes: arrived, since: performance.now() };
     }
     await file.sync();
     return arrived;
@@ -182,11 +242,11 @@ async function append(
   }
 }
 
-async function hashOf(path: string, { size, hash }: HubFile): Promise<string> {
-  const digest = createHash(hash === "git" ? "sha1" : "sha256");
-  if (hash === "git") digest.update(`blob ${size}\0`);
-  for await (const chunk of createReadStream(path)) digest.update(chunk as Uint8Array);
-  return digest.digest("hex");
+/** A file for reading and writing, made where it is not there; a link is not followed. */
+function openOwn(path: string): Promise<FileHandle> {
+  // Windows has no such flag, and asks for a privilege to make links.
+  const { O_RDWR, O_CREAT, O_NOFOLLOW = 0 } = constants;
+  return open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o666);
 }
 
 const sizeOf = (path: string): Promise<number> =>

@@ -40,7 +40,13 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
     }
     used.add(path);
     try {
-      const { size } = await file.stat();
+      const found = await file.stat();
+      const { size } = found;
+      if (!found.isFile()) {
+        throw new ModelError(
+          `${model} keeps its weights in "${location}", which is not a file. Put that file into ${folder}.`,
+        );
+      }
       const wanted = length ?? size - offset;
       if (![offset, wanted].every((n) => Number.isSafeInteger(n) && n >= 0) || offset + wanted > size) {
         throw new ModelError(

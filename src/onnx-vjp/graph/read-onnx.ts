@@ -206,7 +206,7 @@ class Reader {
     }
     const defaults: [string, Attribute][] = [];
     for (const proto of called.attributeProto) {
-      defaults.push([proto.name, await this.attribute(proto, ownScope)]);
+      defaults.push([proto.name, await this.attribute(proto, ownScope, `function ${called.name}`)]);
     }
     const bound = new Map<string, string>();
     for (const [i, input] of called.input.entries()) bound.set(input, call.inputs[i] ?? "");
@@ -237,7 +237,7 @@ class Reader {
     const attributes: Record<string, Attribute> = {};
     for (const proto of node.attribute) {
       if (proto.refAttrName === "") {
-        attributes[proto.name] = await this.attribute(proto, scope);
+        attributes[proto.name] = await this.attribute(proto, scope, nodeLabel(node));
         continue;
       }
       // What the call does not give, the node does not have.
@@ -247,7 +247,12 @@ class Reader {
     return attributes;
   }
 
-  private async attribute(proto: AttributeProto, scope: Scope): Promise<Attribute> {
+  private async attribute(proto: AttributeProto, scope: Scope, of: string): Promise<Attribute> {
+    const without = (what: string) =>
+      new ModelError(
+        `${this.name}: the attribute "${proto.name}" of ${of} is said to be a ${what} and holds none. ` +
+          "The file is damaged: fetch or export it again.",
+      );
     switch (proto.type) {
       case AttributeType.INT:
         return { kind: "int", value: Number(proto.i) };
@@ -262,23 +267,32 @@ class Reader {
       case AttributeType.STRINGS:
         return { kind: "strings", value: proto.strings.map((s) => decoder.decode(s)) };
       case AttributeType.TENSOR:
-        return { kind: "tensor", value: await constantFrom(proto.t!, this.name, this.readExternal) };
+        if (proto.t === undefined) throw without("tensor");
+        return { kind: "tensor", value: await constantFrom(proto.t, this.name, this.readExternal) };
       case AttributeType.GRAPH:
-        return { kind: "graph", value: await this.graph(proto.g!, scope) };
+        if (proto.g === undefined) throw without("graph");
+        return { kind: "graph", value: await this.graph(proto.g, scope) };
       default:
         throw new ModelError(
-          `${this.name}: attribute "${proto.name}" has type ${proto.type}, which is not read.`,
+          `${this.name}: the attribute "${proto.name}" of ${of} has type ${proto.type}, which is not read.`,
         );
     }
   }
 }
+
+/** How a node is called in messages. */
+const nodeLabel = ({ name, opType, output }: NodeProto): string =>
+  name === "" ? `the ${opType} that makes "${output[0] ?? ""}"` : `"${name}" (${opType})`;
 
 const decoder = new TextDecoder();
 
 const functionKey = (domain: string, name: string, overload: string): string =>
   `${domain === "ai.onnx" ? "" : domain}:${name}:${overload}`;
 
-/** A declared tensor, or a sequence of tensors in a body. A size of 0 or less says no more than an open one. */
+/**
+ * A declared tensor, or a sequence of tensors in a body. Exporters write 0 and −1 for a size that is open.
+ * @throws ModelError for sizes below that, or beyond 2⁵³
+ */
 function valueInfoFrom(info: ValueInfoProto, name: string, scope: Scope): ValueInfo {
   const own = scope.value(info.name);
   const type = info.type?.value;
@@ -296,7 +310,14 @@ function valueInfoFrom(info: ValueInfoProto, name: string, scope: Scope): ValueI
   if (shape === undefined) return { name: own, dtype, dims: [], ranked: false };
   const dims = shape.dim.map((d) => {
     if (d.value.case === "dimParam") return d.value.value;
-    return d.value.case === "dimValue" && d.value.value > 0n ? Number(d.value.value) : "";
+    if (d.value.case !== "dimValue") return "";
+    const size = d.value.value;
+    if (size < -1n || size > BigInt(Number.MAX_SAFE_INTEGER)) {
+      throw new ModelError(
+        `${name}: "${info.name}" is declared with a side of ${size}, which no tensor has. Export the model again.`,
+      );
+    }
+    return size > 0n ? Number(size) : "";
   });
   return { name: own, dtype, dims };
 }

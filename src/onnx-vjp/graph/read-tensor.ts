@@ -31,7 +31,7 @@ export async function constantFrom(
   readExternal?: ReadExternal,
 ): Promise<Constant> {
   const dtype = dtypeFrom(tensor.dataType, tensor.name, name);
-  const dims = tensor.dims.map(Number);
+  const dims = dimsOf(tensor, bytesPerElement[dtype], name);
   const expected = sizeOf(dims) * bytesPerElement[dtype];
   let bytes: Uint8Array;
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
@@ -44,11 +44,16 @@ export async function constantFrom(
       );
     }
     const length = entries.get("length");
-    bytes = await readExternal(
-      location,
-      Number(entries.get("offset") ?? 0),
-      length ? Number(length) : expected,
-    );
+    try {
+      bytes = await readExternal(
+        location,
+        Number(entries.get("offset") ?? 0),
+        length ? Number(length) : expected,
+      );
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+      throw new ModelError(`${error.message} The weight is "${tensor.name}".`, { cause: error });
+    }
   } else if (dtype === "string") {
     return { dtype, dims, bytes: new Uint8Array() };
   } else if (tensor.rawData.byteLength > 0 || expected === 0) {
@@ -63,6 +68,23 @@ export async function constantFrom(
     );
   }
   return { dtype, dims, bytes };
+}
+
+/** A tensor's shape. Throws ModelError for sizes below 0, or of more bytes than can be counted. */
+function dimsOf({ dims, name: tensor }: TensorProto, elementBytes: number, name: string): number[] {
+  const most = BigInt(Number.MAX_SAFE_INTEGER);
+  let bytes = BigInt(Math.max(1, elementBytes));
+  // Zeros do not excuse the others: each size is used by itself as well.
+  for (const size of dims) {
+    if (size > 0n) bytes *= size;
+    if (size < 0n || size > most || bytes > most) {
+      throw new ModelError(
+        `${name}: the weight "${tensor}" has the shape [${dims}], which no tensor has. ` +
+          "The file is damaged: fetch it again.",
+      );
+    }
+  }
+  return dims.map(Number);
 }
 
 /** Bytes of a tensor that is stored in the typed fields (float_data, int32_data, …) instead of raw_data. */

@@ -252,7 +252,7 @@ describe("data sets of the hub", () => {
       const opened = openDataSet("hf:owner/set", { access: { ...reach.access, hubUrl } });
       await expect(opened).rejects.toThrow(DownloadError);
       await expect(opened).rejects.toThrow(
-        /hf:owner\/set cannot be understood.*Is it a hub\? Check HF_ENDPOINT/,
+        /owner\/set cannot be understood.*Is it a hub\? Check HF_ENDPOINT/,
       );
     } finally {
       page.closeAllConnections();
