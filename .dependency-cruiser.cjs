@@ -24,6 +24,8 @@ const layers = [
   "src/encoder/",
   "src/features/",
   "src/artifact/",
+  "src/export/",
+  "src/explain/",
   "src/evaluate/",
   "src/distill/",
   "src/machines/",

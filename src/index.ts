@@ -20,9 +20,11 @@ export {
   datasets,
   distill,
   type EvaluateRequest,
+  type ExportRequest,
   type ExtractRequest,
   encoders,
   evaluate,
+  exportClassifier,
   extract,
   fetchEncoders,
   type InspectRequest,
@@ -33,6 +35,7 @@ export {
   push,
   runs,
 } from "./api/commands.ts";
+export { type ExplainOptions, explain } from "./api/explain.ts";
 export {
   type LoadEncoderOptions,
   type LoadedEncoder,
@@ -55,6 +58,8 @@ export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/cl
 export type { Comparison } from "./jobs/compare.ts";
 export type { Grid } from "./jobs/compare-config.ts";
 export type { FetchedEncoder, ListedEncoder } from "./jobs/encoders.ts";
+export type { Explanation } from "./jobs/explain.ts";
+export type { ExportSummary } from "./jobs/export.ts";
 export type { FeaturesResult } from "./jobs/features.ts";
 export type { Inspection } from "./jobs/inspection.ts";
 export type { StepProfile } from "./jobs/step-profile.ts";

@@ -1,4 +1,5 @@
 import { totalmem } from "node:os";
+import type { Artifact } from "../artifact/read-artifact.ts";
 import type { CallOptions } from "../context.ts";
 import { defaultMaxBad } from "../data/data-params.ts";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
@@ -12,6 +13,7 @@ import type { EncoderAlignment } from "../jobs/align-encoders.ts";
 import type { Comparison } from "../jobs/compare.ts";
 import type { Grid } from "../jobs/compare-config.ts";
 import { type FetchedEncoder, type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
+import type { ExportSummary } from "../jobs/export.ts";
 import type { FeaturesResult } from "../jobs/features.ts";
 import type { Inspection } from "../jobs/inspection.ts";
 import type {
@@ -21,6 +23,7 @@ import type {
   CompareParams,
   DistillParams,
   EvaluateParams,
+  ExportParams,
   FeaturesParams,
   FetchParams,
   InspectParams,
@@ -53,6 +56,7 @@ export type EvaluateRequest = WithDefaults<Omit<EvaluateParams, "artifacts">>;
 export type CompareRequest = WithDefaults<Omit<CompareParams, "config">>;
 export type CheckRequest = WithDefaults<CheckParams>;
 export type AlignRequest = WithDefaults<Omit<AlignParams, "encoders">>;
+export type ExportRequest = Omit<ExportParams, "set">;
 export type ExtractRequest = WithDefaults<FeaturesParams>;
 export type InspectRequest = Omit<InspectParams, "encoder">;
 export type PushRequest = Partial<Omit<PushParams, "folder" | "repository">>;
@@ -124,6 +128,25 @@ export function alignEncoders(
   options?: CallOptions,
 ): Promise<EncoderAlignment> {
   return run("align", { ...machineDefaults(), ...request, encoders }, options);
+}
+
+/**
+ * Writes preprocessing, encoder and probe of a set as one ONNX classifier in the layout of the Hugging Face hub, as
+ * `clp-dd export` does.
+ * @param set a folder that `distill` or `baseline` wrote, or one that was read
+ * @throws DataError for a set without a probe, or an `out` that is not empty; ModelError when the encoder is not there or
+ *   is another one than the set's
+ */
+export function exportClassifier(
+  set: Artifact | string,
+  request: ExportRequest,
+  options?: CallOptions,
+): Promise<ExportSummary> {
+  return run(
+    "export",
+    { hub: userHub(), ...request, set: typeof set === "string" ? set : set.folder },
+    options,
+  );
 }
 
 /** Computes and caches the features of a data set, as `clp-dd features` does. */

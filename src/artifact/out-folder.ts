@@ -6,9 +6,26 @@ import { isDiskFull } from "../files/disk.ts";
 import { processRuns } from "../files/processes.ts";
 import { formatBytes } from "../format.ts";
 
-/** Throws DataError when `out` holds something that is not an artifact, or one that may not be overwritten. */
-export async function requireWritableOut(out: string, overwrite: boolean): Promise<void> {
-  await restoreReplaced(out);
+/** What a folder of this program's holds, so that nobody's own folder is replaced. */
+export interface FolderKind {
+  /** What errors call it. */
+  readonly name: string;
+  /** Files that are in every one of them; the first is looked for where a replacement was cut short. */
+  readonly marks: readonly [string, ...string[]];
+}
+
+const distilledSet: FolderKind = {
+  name: "a distilled set",
+  marks: ["manifest.json", "distilled.safetensors"],
+};
+
+/** Throws DataError when `out` holds something else than an artifact, or one that may not be overwritten. */
+export async function requireWritableOut(
+  out: string,
+  overwrite: boolean,
+  kind: FolderKind = distilledSet,
+): Promise<void> {
+  await restoreReplaced(out, kind);
   let entries: string[];
   try {
     entries = await readdir(out);
@@ -20,13 +37,13 @@ export async function requireWritableOut(out: string, overwrite: boolean): Promi
     throw error;
   }
   if (entries.length === 0) return;
-  const ours = entries.includes("manifest.json") && entries.includes("distilled.safetensors");
+  const ours = kind.marks.every((mark) => existsSync(join(out, mark)));
   if (ours && overwrite) return;
   const shown = entries.slice(0, 3).join(", ");
   throw new DataError(
     ours
-      ? `${out} already holds a distilled set. Choose another \`out\`, or replace it with \`overwrite: true\`.`
-      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is not a distilled set. Choose another \`out\`.`,
+      ? `${out} already holds ${kind.name}. Choose another \`out\`, or replace it with \`overwrite: true\`.`
+      : `${out} is not empty (${shown}${entries.length > 3 ? ", …" : ""}) and is not ${kind.name}. Choose another \`out\`.`,
   );
 }
 
@@ -78,15 +95,15 @@ export async function replaceFolder<Result>(
 const replacedOf = (out: string): string => `${resolve(out)}.replaced-by-clp-dd`;
 
 /** Repairs what a kill between the two renames of a replacement left. */
-async function restoreReplaced(out: string): Promise<void> {
-  const present = await presentFolder(out);
+async function restoreReplaced(out: string, kind: FolderKind): Promise<void> {
+  const present = await presentFolder(out, kind);
   if (present !== out) await rename(present, out);
 }
 
 /** Where the artifact `out` is: in `out`, or set aside where a replacement was cut short between its renames. */
-export async function presentFolder(out: string): Promise<string> {
+export async function presentFolder(out: string, { marks }: FolderKind = distilledSet): Promise<string> {
   const replaced = replacedOf(out);
-  return !existsSync(out) && existsSync(join(replaced, "manifest.json")) ? replaced : out;
+  return !existsSync(out) && existsSync(join(replaced, marks[0])) ? replaced : out;
 }
 
 /** Removes what killed processes left half written. */

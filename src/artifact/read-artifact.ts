@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
 import { openSafetensors } from "../files/safetensors.ts";
@@ -67,9 +67,15 @@ export async function readArtifact(path: string): Promise<Artifact> {
 
 async function readProbe(
   path: string,
-  { classes }: Manifest,
+  { classes, files }: Manifest,
   { encoder, probe }: OtherRecord,
 ): Promise<Probe> {
+  if (!Object.hasOwn(files, basename(path))) {
+    throw new DataError(
+      `${dirname(path)} records no probe. Make the set again with \`clp-dd distill\` or \`clp-dd baseline\`, which record the ` +
+        "probe that they measure.",
+    );
+  }
   const file = await openSafetensors(path);
   try {
     return await probeOfTensors(file, { classes, encoder, probe }, path);

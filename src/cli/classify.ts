@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import { DataError, messageOf, UsageError } from "../errors.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Classification, Classifications, ClassifiedImage, RankedClass } from "../jobs/classify.ts";
+import { writeClassificationPage } from "./classify-page.ts";
 import { csv } from "./csv.ts";
 import { imageFiles } from "./given-files.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
-import { makeFolder } from "./output-file.ts";
+import { makeFolder, requireWritableFile } from "./output-file.ts";
 import { integer } from "./parse.ts";
 import { hubParams, printJson, runJob } from "./run.ts";
 import { sortFiles } from "./sort-files.ts";
@@ -16,6 +17,7 @@ type ClassifyOptions = CommonOptions &
     readonly encoder?: string;
     readonly top: number;
     readonly csv?: boolean;
+    readonly html?: string;
     readonly moveTo?: string;
     readonly copyTo?: string;
   };
@@ -36,6 +38,13 @@ export function addClassify(command: Command): void {
     )
     .addOption(
       ownOption("--csv", "print comma-separated values instead of a table", "Output:").conflicts("json"),
+    )
+    .addOption(
+      ownOption(
+        "--html <file>",
+        "write a page with the photos, their classes and what in them speaks for these (see `clp-dd explain`)",
+        "Output:",
+      ),
     )
     .addOption(
       ownOption("--move-to <dir>", "move the files into a folder per class; nothing is overwritten", sorting),
@@ -60,23 +69,14 @@ export function addClassify(command: Command): void {
         "No image was given. Name files, folders or patterns, or list files on standard input.",
       );
     }
+    if (options.html !== undefined) await requireWritableFile("--html", options.html);
     const root = options.moveTo ?? options.copyTo;
     if (root !== undefined) await makeFolder(options.moveTo ? "--move-to" : "--copy-to", root);
-    const { encoder, device, precision, threads } = options;
-    const found = await runJob(
-      "classify",
-      {
-        set,
-        images: files,
-        runnersUp: options.top - 1,
-        encoder,
-        device,
-        precision,
-        threads,
-        ...hubParams(options),
-      },
-      options,
-    );
+    const { encoder, device, precision, threads, top } = options;
+    const run = { set, encoder, device, precision, threads, ...hubParams(options) };
+    const found = await runJob("classify", { ...run, images: files, runnersUp: top - 1 }, options);
+    // Before files are moved.
+    if (options.html !== undefined) await writeClassificationPage(options.html, found, run, options);
     const places = root === undefined ? new Map<string, string>() : await sorted(found, root, options);
     print(found, places, options);
     const unreadable = found.images.flatMap((image) => ("unreadable" in image ? [image] : []));

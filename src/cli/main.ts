@@ -55,6 +55,16 @@ const entries: readonly Entry[] = [
     load: async () => (await import("./push.ts")).addPush,
   },
   {
+    name: "explain",
+    summary: "show what in photos speaks for their class",
+    load: async () => (await import("./explain.ts")).addExplain,
+  },
+  {
+    name: "export",
+    summary: "write a set as an ONNX classifier for transformers.js and other runtimes",
+    load: async () => (await import("./export.ts")).addExport,
+  },
+  {
     name: "compare",
     summary: "run a grid of methods, encoders, data sets and seeds, and write its tables",
     load: async () => (await import("./compare.ts")).addCompare,

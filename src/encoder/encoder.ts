@@ -65,7 +65,9 @@ export interface Encoder {
   ): Promise<Float32Array>;
   /** @throws ModelError naming every node that has no pullback rule, and a feature tensor that would work */
   requirePullback(): void;
-  /** The graph of features alone at a static batch, for other processes to run. */
+  /** The graph from images in [0, 1] to features at a static batch, in standard operators. */
+  tracedGraph(batch: number): Promise<TracedGraph>;
+  /** The same as this machine runs it fastest, for other processes to run. */
   forwardGraph(batch: number): Promise<Graph>;
   /**
    * The pullback's plan at a static batch, for callers that drive memory themselves.
@@ -154,6 +156,9 @@ export async function createEncoder(
       const { id } = model.provenance;
       const shape = { batch: sessionBatch, crop: [height, width], featureSize, id } as const;
       return batchedFeatures(await session, shape, images, count, nameOf);
+    },
+    async tracedGraph(batch) {
+      return (await traceAt(batch)).traced;
     },
     async forwardGraph(batch) {
       const { traced } = await traceAt(batch);

@@ -7,6 +7,8 @@ import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
 import { describedEvaluation, runEvaluation } from "./evaluate.ts";
+import { explainImages } from "./explain.ts";
+import { exportClassifier } from "./export.ts";
 import { runFeatures } from "./features.ts";
 import { inspectModel } from "./inspect.ts";
 import {
@@ -34,6 +36,8 @@ export const jobs = {
   check: checkDataSet,
   "check.described": describedCheck,
   classify: classifyImages,
+  explain: explainImages,
+  export: exportClassifier,
   fetch: fetchEncoders,
   align: alignEncoders,
   profile: profileStep,

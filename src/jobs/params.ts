@@ -5,6 +5,7 @@ import type { EncoderParams } from "../encoder/encoder-params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
+import type { ExportDtype } from "../export/storage.ts";
 import type { HubAccess } from "../files/hub/settings.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
@@ -113,6 +114,30 @@ export interface AlignParams
   readonly neighbors?: number | undefined;
   /** Training images that take part, drawn at random; all where there are fewer. Default: 2,000. */
   readonly images?: number | undefined;
+}
+
+export interface ExplainParams extends SetEncoderOptions {
+  /** Folder of a set. */
+  readonly set: string;
+  readonly images: readonly ImageLike[];
+  /** The class to explain (default: the likeliest of each image). */
+  readonly class?: string | undefined;
+  /** The encoder's tensor that Grad-CAM looks at (default: its last map of the image). */
+  readonly tensor?: string | undefined;
+}
+
+export interface ExportParams extends SetEncoderOptions {
+  /** Folder of a set. */
+  readonly set: string;
+  /** Folder of the export. */
+  readonly out: string;
+  /** How weights are stored, a file for each; transformers.js takes the first by default. Default: fp32. */
+  readonly dtypes?: readonly ExportDtype[] | undefined;
+  /** Data set on whose test images other types than fp32 are compared with it (default: none). */
+  readonly data?: string | undefined;
+  readonly overwrite?: boolean | undefined;
+  /** Bytes of weights from which on they go into files beside the model (default: 1.9 GB, near what an ONNX file can hold). */
+  readonly externalAbove?: number | undefined;
 }
 
 /** Which encoders to bring into the cache: known names or hub ids. */

@@ -59,6 +59,7 @@ const encoder: Encoder = {
   features: async (_, n) => new Float32Array(n * smallFeatures),
   kept: keepNothing,
   requirePullback: () => undefined,
+  tracedGraph: () => Promise.reject(new Error("not to be called")),
   forwardGraph: () => Promise.reject(new Error("not to be called")),
   plan: () => Promise.reject(new Error("not to be called")),
   release: async () => undefined,

@@ -9,6 +9,7 @@ import {
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 import { encodersOf, sizedName } from "../recorded-encoders.ts";
+import { cardLicenses, cell, inline, rounded } from "./markdown.ts";
 
 /** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
@@ -222,32 +223,9 @@ await encoder.release();
 \`\`\``;
 }
 
-const rounded = (values: readonly number[]): string =>
-  values.map((value) => Number(value.toPrecision(6))).join(", ");
-
-/** The hub's identifiers. A share-alike license among the sources binds what is made of them all. */
-function cardLicenses(licenses: Manifest["data"]["licenses"]): string[] {
-  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))];
-  if (all.length === 0) return ["unknown"];
-  const shareAlike = all.filter((id) => /-sa-/.test(id));
-  // Newer versions of a share-alike license may be used for older ones, not the other way.
-  return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
-}
-
 /** The hub's classes of size. */
 function sizeCategory(m: number): string {
   if (m < 1000) return "n<1K";
   if (m < 10_000) return "1K<n<10K";
   return m < 100_000 ? "10K<n<100K" : "100K<n<1M";
 }
-
-/** Text from elsewhere on one line, without its own Markdown. */
-function inline(text: string): string {
-  return text
-    .replace(/\s+/g, " ")
-    .replace(/[\\`*_[\]<>#]/g, (character) =>
-      character === "<" ? "&lt;" : character === ">" ? "&gt;" : character === "_" ? "_" : `\\${character}`,
-    );
-}
-
-const cell = (text: string): string => inline(text).replaceAll("|", "\\|");

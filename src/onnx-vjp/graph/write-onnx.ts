@@ -44,6 +44,8 @@ export interface WriteOptions {
   readonly placeOf?: (data: Uint8Array) => ExternalPlace;
   /** Values to fetch before the graph's outputs; their types are left to ONNX Runtime. */
   readonly extraOutputs?: readonly string[];
+  /** What else the file says of itself, by key. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** A stretch of a file, named relative to the model's folder. */
@@ -72,6 +74,9 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): WrittenMode
       ...[...domains].map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
     ],
     graph: graphProto(graph, place, options.extraOutputs),
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value }),
+    ),
   });
   return { model: toBinary(ModelProtoSchema, model), external };
 }

@@ -1,0 +1,177 @@
+import { resolve } from "node:path";
+import { Tensor } from "onnxruntime-common";
+import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { readArtifact } from "../artifact/read-artifact.ts";
+import { recordedName } from "../artifact/recorded-encoders.ts";
+import type { JobContext } from "../context.ts";
+import { nameOfInput } from "../data/given-images.ts";
+import { featuresOutput, imagesInput } from "../encoder/batched-features.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
+import { InterruptedError, messageOf, UsageError } from "../errors.ts";
+import { deltaInput, explainGraph, scoresOutput } from "../explain/explain-graph.ts";
+import { gradCam, gradientTimesInput, type HeatMap } from "../explain/heat.ts";
+import { overlay, pngOf } from "../explain/overlay.ts";
+import { type SpatialTensor, spatialTensor } from "../explain/spatial-tensor.ts";
+import { encoderInput } from "../images/input.ts";
+import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/differentiable.ts";
+import { planDerivative } from "../onnx-vjp/compile/plan.ts";
+import { sizeOf } from "../onnx-vjp/graph/ir.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { matrix } from "../probe/matrix.ts";
+import { softmaxRows } from "../probe/probabilities.ts";
+import type { Probe } from "../probe/probe.ts";
+import type { UnreadableImage } from "./classify.ts";
+import type { ExplainParams } from "./params.ts";
+
+/** Why an image is of a class. */
+export interface Explanation {
+  /** Its path, or "image 3" for one that was given without. */
+  readonly image: string;
+  /** The class that is explained: the likeliest, unless another was asked for. */
+  readonly class: string;
+  readonly index: number;
+  readonly score: number;
+  /** Absent for sets of earlier versions, which record no temperature. */
+  readonly probability?: number;
+  /** Over the places of `tensor`; from 0. */
+  readonly gradCam: HeatMap & { readonly tensor: string };
+  /** Over the pixels that the encoder sees; positive where they speak for the class, negative where against it. */
+  readonly gradientTimesInput: HeatMap;
+  /** The part of the image that the encoder sees, a PNG. */
+  readonly view: Uint8Array;
+  /** PNGs: heat laid over that part, enlarged. */
+  readonly overlays: { readonly gradCam: Uint8Array; readonly gradientTimesInput: Uint8Array };
+}
+
+/** What the job gives back, image by image in the order given. */
+export interface Explanations {
+  readonly images: readonly (Explanation | UnreadableImage)[];
+  /** The tensor of Grad-CAM, and what it is: "map [1280, 7, 7]". */
+  readonly tensor: { readonly name: string; readonly shown: string };
+}
+
+/** Smoothing of gradient × input in overlays, as a share of the shorter side. */
+const smoothing = 0.015;
+
+/**
+ * Explains what a set's probe makes of images: Grad-CAM at a tensor of the encoder, and gradient × input, of the class's score.
+ * @throws UsageError without images, for an unknown class or tensor; ModelError when the encoder is another one than the set's,
+ *   has no gradient, or no map of the image
+ */
+export async function explainImages(params: ExplainParams, context: JobContext): Promise<Explanations> {
+  const { set, images, tensor: asked, class: className, ...options } = params;
+  if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
+  const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
+  const given = className === undefined ? undefined : manifest.classes.indexOf(className);
+  if (given === -1) {
+    throw new UsageError(
+      `The set has no class "${className}". Its classes are ${manifest.classes.slice(0, 20).join(", ")}${manifest.classes.length > 20 ? ", …" : ""}.`,
+    );
+  }
+  const { made, params: encoderParams } = setEncoderParams(manifest, folder, options);
+  const probe = await artifact.probe(recordedName(made.encoder));
+  const { encoder, runtime } = await openEncoder(encoderParams, context);
+  try {
+    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
+    encoder.requirePullback();
+    const explainer = await openExplainer(runtime, encoder, probe, asked);
+    try {
+      const found: (Explanation | UnreadableImage)[] = [];
+      for (const [i, image] of images.entries()) {
+        if (context.signal.aborted) throw new InterruptedError("Stopped while explaining images.");
+        context.progress({ stage: "Explaining", done: i, total: images.length, unit: "images" });
+        const name = nameOfInput(image, i);
+        const pixels = await encoderInput([image], encoder.preprocessing).catch((error: unknown) =>
+          messageOf(error),
+        );
+        if (typeof pixels === "string") {
+          found.push({ image: name, unreadable: pixels });
+          continue;
+        }
+        found.push({ image: name, ...(await explainer.explain(pixels, manifest.classes, given)) });
+      }
+      context.progress({ stage: "Explaining", done: images.length, total: images.length, unit: "images" });
+      const { name, shown } = explainer.tensor;
+      return { images: found, tensor: { name, shown } };
+    } finally {
+      await explainer.release();
+    }
+  } finally {
+    await encoder.release();
+  }
+}
+
+interface Explainer {
+  readonly tensor: SpatialTensor;
+  /** @param pixels planar 8-bit RGB; @param index the class, or the likeliest */
+  explain(
+    pixels: Uint8Array,
+    classes: readonly string[],
+    index?: number,
+  ): Promise<Omit<Explanation, "image">>;
+  release(): Promise<void>;
+}
+
+async function openExplainer(
+  runtime: Runtime,
+  encoder: Encoder,
+  probe: Probe,
+  asked: string | undefined,
+): Promise<Explainer> {
+  const batch = encoder.fixedBatch ?? 1;
+  const { crop, mean } = encoder.preprocessing;
+  const [height, width] = crop;
+  const graph = await encoder.tracedGraph(batch);
+  const tensor = spatialTensor(graph, featuresOutput, { name: imagesInput, batch, height, width }, asked);
+  const plan = planDerivative(
+    explainGraph(graph, tensor.name, probe),
+    [imagesInput, deltaInput],
+    [scoresOutput, tensor.name],
+  );
+  const f: Differentiable = await compileDerivative(runtime, plan, "recompute", {
+    precision: encoder.precision,
+  });
+  const zeros = new Float32Array(sizeOf(tensor.dims));
+  const each = zeros.length / batch;
+  const classCount = probe.weight.cols;
+  return {
+    tensor,
+    release: () => f.release(),
+    async explain(pixels, classes, given) {
+      // A file that fixes the batch gets the same image in every place; the first is looked at.
+      const image = Float32Array.from(pixels, (byte) => byte / 255);
+      const all = new Float32Array(batch * image.length);
+      for (let k = 0; k < batch; k++) all.set(image, k * image.length);
+      const feeds = {
+        [imagesInput]: new Tensor("float32", all, [batch, 3, height, width]),
+        [deltaInput]: new Tensor("float32", zeros, [...tensor.dims]),
+      };
+      const { values, saved } = await f.forward(feeds);
+      const scores = Float64Array.from((values[scoresOutput].data as Float32Array).subarray(0, classCount));
+      const index = given ?? scores.indexOf(scores.reduce((a, b) => Math.max(a, b)));
+      const cotangent = new Float32Array(batch * classCount);
+      cotangent[index] = 1;
+      const gradients = await f.pullback(feeds, saved, { [scoresOutput]: cotangent });
+      const activations = (values[tensor.name].data as Float32Array).subarray(0, each);
+      const cam = gradCam(tensor, activations, gradients[deltaInput].subarray(0, each));
+      const input = gradientTimesInput(image, gradients[imagesInput].subarray(0, image.length), mean, crop);
+      const { calibration } = probe;
+      return {
+        class: classes[index],
+        index,
+        score: scores[index],
+        ...(calibration
+          ? { probability: softmaxRows(matrix(1, classCount, scores), calibration.temperature).data[index] }
+          : {}),
+        gradCam: { tensor: tensor.name, ...cam },
+        gradientTimesInput: input,
+        view: await pngOf(pixels, crop),
+        overlays: {
+          gradCam: await overlay(pixels, crop, cam),
+          gradientTimesInput: await overlay(pixels, crop, input, smoothing * Math.min(height, width)),
+        },
+      };
+    },
+  };
+}

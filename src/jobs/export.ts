@@ -1,0 +1,210 @@
+import { resolve } from "node:path";
+import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { readArtifact } from "../artifact/read-artifact.ts";
+import { recordedName } from "../artifact/recorded-encoders.ts";
+import type { JobContext } from "../context.ts";
+import { decoded, withBytes } from "../data/decode-item.ts";
+import { listed, requireSplit } from "../data/image-source.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
+import { imagesInput } from "../encoder/batched-features.ts";
+import type { Encoder } from "../encoder/encoder.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
+import { DataError, InterruptedError, ModelError } from "../errors.ts";
+import { classifierGraph, type EncoderGraph } from "../export/classifier-graph.ts";
+import { modelMetadata } from "../export/config-files.ts";
+import type { StorageLoss } from "../export/model-card.ts";
+import { type OnnxFiles, onnxFiles } from "../export/onnx-files.ts";
+import { withOpenBatch } from "../export/open-batch.ts";
+import { type ExportDtype, stored } from "../export/storage.ts";
+import { requireExportOut, writeExport } from "../export/write-export.ts";
+import { formatMany, formatPercent } from "../format.ts";
+import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
+import type { RgbImage } from "../images/types.ts";
+import type { Graph } from "../onnx-vjp/graph/ir.ts";
+import { matrix } from "../probe/matrix.ts";
+import type { Probe } from "../probe/probe.ts";
+import { seededRandom } from "../random.ts";
+import { ExportedClassifier } from "./exported-classifier.ts";
+import type { ExportParams } from "./params.ts";
+
+/** What `export` wrote. */
+export interface ExportSummary {
+  readonly out: string;
+  /** Files of the model, relative to `out`, with their sizes; weights beside a model count to it. */
+  readonly files: readonly { readonly dtype: ExportDtype; readonly path: string; readonly bytes: number }[];
+  /** The only number of pictures that it takes at once; absent where it takes any. */
+  readonly batch?: number;
+  /** What other types than fp32 cost, where a data set was given. */
+  readonly losses: readonly StorageLoss[];
+}
+
+/** Test images that types are compared on, at most. */
+const mostImages = 500;
+
+/**
+ * Writes a set as one ONNX classifier in the layout of the Hugging Face hub. What is written is run on a picture first, and
+ * must give the scores of the encoder and the probe.
+ * @throws DataError for a folder that holds no set or no probe, or an `out` that is not empty; ModelError when the encoder
+ *   is another one, or cannot be exported
+ */
+export async function exportClassifier(params: ExportParams, context: JobContext): Promise<ExportSummary> {
+  const { set, dtypes = ["fp32"], data, overwrite = false, externalAbove, ...options } = params;
+  const out = resolve(params.out);
+  await requireExportOut(out, overwrite);
+  const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
+  const { made, params: recordedParams } = setEncoderParams(manifest, folder, options);
+  const probe = await artifact.probe(recordedName(made.encoder));
+  if (probe.calibration === undefined) {
+    context.note(`${set} records no temperature: the probabilities of the classifier are not calibrated.`);
+  }
+  const encoderParams = { ...recordedParams, precision: "float32" } as const;
+  const { encoder } = await openEncoder(encoderParams, context);
+  try {
+    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
+    const traced = await anyBatch(encoder);
+    const { batch } = traced;
+    const graph = classifierGraph({ encoder: traced, preprocessing: made.encoder.preprocessing, probe });
+    if (batch !== undefined) {
+      const images = batch === 1 ? "one image" : `${batch} images`;
+      context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
+    }
+    await requireSameScores(graph, encoder, probe, batch ?? 2);
+    const losses =
+      data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
+    for (const { dtype, top1, exactTop1, images } of losses) {
+      if (exactTop1 - top1 <= noteworthyLoss) continue;
+      const [lower, exact] = [top1, exactTop1].map((share) => formatPercent(share));
+      context.note(`${dtype} classifies ${lower} of ${images} test images rightly, float32 ${exact}.`);
+    }
+    const described = { ...manifest, ...made };
+    const metadata = modelMetadata(described);
+    const files = dtypes.map((dtype) => onnxFiles(graph, dtype, metadata, externalAbove));
+    const card = { files: files as [OnnxFiles, ...OnnxFiles[]], batch, losses, measuredOn: data };
+    await writeExport(out, described, card, overwrite);
+    return {
+      out,
+      files: files.map(({ dtype, name, bytes }) => ({ dtype, path: `onnx/${name}`, bytes })),
+      ...(batch === undefined ? {} : { batch }),
+      losses,
+    };
+  } finally {
+    await encoder.release();
+  }
+}
+
+/** A loss of accuracy from which on it is noted, too. */
+const noteworthyLoss = 0.005;
+
+/** The encoder's graph for any batch; for the one that its file fixes, or else for one image, where it has to be. */
+async function anyBatch({ fixedBatch, tracedGraph }: Encoder): Promise<EncoderGraph> {
+  if (fixedBatch !== undefined) return { graph: await tracedGraph(fixedBatch), batch: fixedBatch };
+  const at = async (batch: number) => ({ batch, graph: await tracedGraph(batch) });
+  // At a batch of 1 graphs may be simpler than at others.
+  const open = withOpenBatch(await at(2), await at(3), imagesInput);
+  return open ? { graph: open, batch: undefined } : at(1);
+}
+
+/** Scores may differ by this share of their range: pixels are rounded from sums in float32 instead of in fixed point. */
+const tolerance = 0.02;
+
+/**
+ * Runs the classifier on made pictures before it is written.
+ * @throws ModelError where it gives other scores than the encoder and the probe
+ */
+async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, batch: number): Promise<void> {
+  const { preprocessing, featureSize } = encoder;
+  const images = Array.from({ length: batch }, (_, i) => madePicture(preprocessing, i));
+  const pixels = new Uint8Array(batch * inputBytes(preprocessing));
+  for (const [i, image] of images.entries()) {
+    preprocess(
+      image,
+      preprocessing,
+      pixels.subarray(i * inputBytes(preprocessing), (i + 1) * inputBytes(preprocessing)),
+    );
+  }
+  const features = Float64Array.from(await encoder.features(pixels, batch));
+  const expected = probe.scores(matrix(batch, featureSize, features)).data;
+  const temperature = probe.calibration?.temperature ?? 1;
+  const classifier = await ExportedClassifier.open(graph);
+  const found = await classifier.logits(images).finally(() => classifier.release());
+  const range = Math.max(...expected) - Math.min(...expected);
+  const largest = expected.reduce(
+    (most, score, i) => Math.max(most, Math.abs(score - found[i] * temperature)),
+    0,
+  );
+  if (largest <= tolerance * range || (range === 0 && largest < 1e-6)) return;
+  throw new ModelError(
+    `The encoder ${encoder.provenance.id} cannot be exported: the classifier's scores of a picture differ by ` +
+      `${formatPercent(largest / range)} of their range from those of the encoder and the probe. Nothing was written. ` +
+      "Classify with `clp-dd classify`, or use another encoder.",
+  );
+}
+
+/** A picture of smooth colors and noise, larger than the encoder's input. */
+function madePicture({ resize, crop }: Preprocessing, seed: number): RgbImage {
+  const [height, width] = (typeof resize === "number" ? [resize, resize] : (resize ?? crop)).map(
+    (side, axis) => Math.round(side * (1.5 + 0.2 * axis)),
+  );
+  const random = seededRandom(seed, "a picture to try an export on");
+  const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
+    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
+    const wave = Math.sin(((1 + (i % 3)) * x) / 37 + seed) + Math.cos(y / (23 + 5 * (i % 3)));
+    return Math.max(0, Math.min(255, 128 + 50 * wave + 40 * (random.uniform() - 0.5)));
+  });
+  return { width, height, data };
+}
+
+/** How other types than fp32 classify test images of a data set, beside it. */
+async function measuredLosses(
+  graph: Graph,
+  { dtypes = [], data, hub }: ExportParams & { readonly data: string },
+  classes: readonly string[],
+  context: JobContext,
+): Promise<StorageLoss[]> {
+  const others = dtypes.filter((dtype) => dtype !== "fp32");
+  const source = await openDataSet(data, hubReach(hub, context));
+  if (String(source.classes) !== String(classes)) {
+    throw new DataError(
+      `${source.name} has the classes ${listed(source.classes)}, the set ${listed(classes)}. Give the data set that the ` +
+        "set was made from, or leave `data` out.",
+    );
+  }
+  requireSplit(source, "test");
+  const images = source.images("test");
+  const count = Math.min(images.length, mostImages);
+  const classifiers: ExportedClassifier[] = [];
+  try {
+    for (const dtype of ["fp32", ...others] as const)
+      classifiers.push(await ExportedClassifier.open(stored(graph, dtype)));
+    const same = new Int32Array(classifiers.length);
+    const right = new Int32Array(classifiers.length);
+    let read = 0;
+    for (let i = 0; i < count; i++) {
+      if (context.signal.aborted) throw new InterruptedError("Stopped while comparing types of weights.");
+      context.progress({ stage: "Comparing types", done: i, total: count, unit: "images" });
+      const item = images.at(Math.floor((i * images.length) / count));
+      const image = await decoded(await withBytes(item), {});
+      if ("failed" in image) continue;
+      read++;
+      const best: number[] = [];
+      for (const classifier of classifiers) best.push(argmax(await classifier.logits([image])));
+      for (const [k, label] of best.entries()) {
+        if (label === best[0]) same[k]++;
+        if (label === item.label) right[k]++;
+      }
+    }
+    if (read === 0)
+      throw new DataError(`None of ${formatMany(count, "test image")} of ${source.name} could be read.`);
+    return others.map((dtype, k) => ({
+      dtype,
+      images: read,
+      agreement: same[k + 1] / read,
+      top1: right[k + 1] / read,
+      exactTop1: right[0] / read,
+    }));
+  } finally {
+    for (const classifier of classifiers) await classifier.release();
+  }
+}
+
+const argmax = (values: Float32Array): number => values.indexOf(values.reduce((a, b) => Math.max(a, b)));
