@@ -153,6 +153,7 @@ const commonKeys = {
   device: true,
   precision: true,
   threads: true,
+  memoryBytes: true,
   data: true,
   cacheFolder: true,
   maxBad: true,
@@ -162,7 +163,7 @@ const commonKeys = {
   edits: true,
   command: true,
 } as const;
-const distillKeys: KeysOf<DistillParams> = { ...commonKeys, preset: true, memoryBytes: true, resume: true };
+const distillKeys: KeysOf<DistillParams> = { ...commonKeys, preset: true, resume: true };
 const baselineKeys: KeysOf<BaselineParams> = { ...commonKeys, kind: true, of: true };
 
 /** A flat request as a job takes it: what is not a parameter of the run is a setting, and checked as one. */

@@ -20,16 +20,25 @@ export function addInspect(command: Command): void {
       "Lists a model's inputs, the tensors that can serve as features, and its operators with their rules.",
     )
     .argument("<model>", encoderForms);
-  addOptions(command, ["size", ...formNames, ...hubNames], {
+  addOptions(command, ["size", ...formNames, "memory", ...hubNames], {
     size: { text: "side of the input where the model leaves it open" },
   });
   addCommonOptions(command);
   command.action(
-    async (encoder: string, options: CommonOptions & HubOptions & FormOptions & { size?: number }) => {
+    async (
+      encoder: string,
+      options: CommonOptions & HubOptions & FormOptions & { size?: number; memory?: number },
+    ) => {
       requireEffect([encoder], options);
       const found = await runJob(
         "inspect",
-        { encoder, size: options.size, ...givenForm(options), ...hubParams(options) },
+        {
+          encoder,
+          size: options.size,
+          memoryBytes: options.memory,
+          ...givenForm(options),
+          ...hubParams(options),
+        },
         options,
       );
       const inputs = found.inputs.map(

@@ -19,9 +19,9 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
  */
 export function encoderParams(options: EncoderOptions, encoders: readonly string[] = [options.encoder]) {
   requireEffect(encoders, options);
-  const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
+  const { encoder, feature, pool, size, resize, device, precision, threads, memory, maxBad } = options;
   const cacheFolder = options.cacheDir ?? userCache();
-  const run = { device, precision, threads, maxBad, cacheFolder };
+  const run = { device, precision, threads, memoryBytes: memory, maxBad, cacheFolder };
   return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
 

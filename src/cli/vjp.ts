@@ -12,6 +12,7 @@ interface VjpOptions extends CommonOptions {
   readonly of?: readonly string[];
   readonly shape?: Readonly<Record<string, readonly number[]>>;
   readonly overwrite?: boolean;
+  readonly memory?: number;
 }
 
 export function addVjp(command: Command): void {
@@ -45,15 +46,15 @@ export function addVjp(command: Command): void {
         gradient,
       ).argParser(shape),
     );
-  addOptions(command, ["out", "overwrite"], {
+  addOptions(command, ["memory", "out", "overwrite"], {
     out: { required: true, text: "folder for the files" },
     overwrite: { text: "replace files that are there" },
   });
   addCommonOptions(command);
   command.action(async (model: string, options: VjpOptions) => {
     await makeFolder("--out", options.out);
-    const { out, wrt, of, shape: shapes, overwrite } = options;
-    const written = await runJob("vjp", { model, out, wrt, of, shapes, overwrite }, options);
+    const { out, wrt, of, shape: shapes, overwrite, memory: memoryBytes } = options;
+    const written = await runJob("vjp", { model, out, wrt, of, shapes, overwrite, memoryBytes }, options);
     const { forward, pullback } = written;
     const rows = (file: string, kind: string, tensors: readonly TensorInfo[]) =>
       tensors.map(({ name, dtype, dims }) => [file, kind, name, `${dtype} [${dims.join(", ")}]`]);

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
-import { Preprocessing } from "../../images/preprocess.ts";
+import { mostSide, Preprocessing } from "../../images/preprocess.ts";
 import { externalReader } from "../../onnx-vjp/graph/external.ts";
 import { readOnnx } from "../../onnx-vjp/graph/read.ts";
 import { declaredSize } from "../image-input.ts";
@@ -34,6 +34,12 @@ export async function readOnnxFile(path: string, id: string, form: ModelForm = {
   const graph = await readOnnx(bytes, basename(path), externalReader(path, external));
   const sha256 = await sha256OfFiles(path, ...[...external].sort());
   const { height = openSize, width = openSize } = declaredSize(graph, form);
+  if (height > mostSide || width > mostSide) {
+    throw new ModelError(
+      `${path} takes images of ${height} × ${width} pixels. Expected at most ${mostSide} on a side: the file is damaged, or ` +
+        "no model of images.",
+    );
+  }
   return {
     provenance: { id, sha256 },
     graph,
