@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles } from "../files/hash.ts";
+import { readRegular } from "../files/regular-file.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
@@ -102,7 +102,7 @@ async function requireUnchanged(path: string, expected: string): Promise<void> {
 
 /** The text of a file, or undefined when it is not there. */
 async function textOf(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  return readRegular(path).then(String, (error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
     throw error;
   });

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ModelError, messageOf, UsageError } from "./errors.ts";
@@ -6,6 +5,7 @@ import { externalReader } from "./graph/external.ts";
 import type { Graph, ValueInfo } from "./graph/ir.ts";
 import { capturedNames, withoutDeadNodes } from "./graph/live.ts";
 import { readOnnx } from "./graph/read.ts";
+import { readRegular } from "./regular-file.ts";
 import { isFloat } from "./tensors.ts";
 
 /** Which function of a model is differentiated. */
@@ -56,7 +56,7 @@ async function readModel(model: string | URL | Uint8Array): Promise<{ name: stri
   const path = model instanceof URL ? fileURLToPath(model) : model;
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegular(path);
   } catch (error) {
     throw new ModelError(`${path} cannot be read (${messageOf(error)}). Expected an .onnx file.`, {
       cause: error,

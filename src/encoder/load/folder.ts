@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
+import { readRegular } from "../../files/regular-file.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
 import type { EncoderModel, Pool } from "../model.ts";
 import type { ModelForm } from "../model-form.ts";
@@ -95,7 +95,7 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
 }
 
 async function cardBeside(path: string): Promise<z.infer<typeof Beside> | undefined> {
-  const text = await readFile(path.replace(/\.onnx$/i, ".json"), "utf8").catch(() => undefined);
+  const text = await readRegular(path.replace(/\.onnx$/i, ".json")).then(String, () => undefined);
   try {
     // Another program's file of that name is none of ours.
     return text === undefined ? undefined : Beside.safeParse(JSON.parse(text)).data;
@@ -146,4 +146,6 @@ async function withLicence(model: EncoderModel, folder: string): Promise<Encoder
 }
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>
-  readFile(join(folder, name), "utf8").catch(() => undefined);
+  readRegular(join(folder, name))
+    .then(String)
+    .catch(() => undefined);

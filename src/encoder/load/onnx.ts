@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
+import { readRegular } from "../../files/regular-file.ts";
 import { mostSide, Preprocessing } from "../../images/preprocess.ts";
 import { externalReader } from "../../onnx-vjp/graph/external.ts";
 import { readOnnx } from "../../onnx-vjp/graph/read.ts";
@@ -24,7 +24,7 @@ const openSize = 224;
 export async function readOnnxFile(path: string, id: string, form: ModelForm = {}): Promise<EncoderModel> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegular(path);
   } catch (error) {
     throw new ModelError(`${path} cannot be read (${messageOf(error)}). Expected an .onnx file.`, {
       cause: error,

@@ -3,6 +3,7 @@ import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
 import { readExactly } from "../read-exactly.ts";
+import { requireRegular } from "../regular-file.ts";
 import type { ReadExternal } from "./read.ts";
 
 /**
@@ -29,6 +30,7 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
       const roots = await rootsOf(folder);
       const real = await realpath(path);
       if (!roots.some((root) => real.startsWith(root + sep))) throw outside("a link that leads out");
+      await requireRegular(real);
       file = await open(real, "r");
     } catch (error) {
       if (error instanceof ModelError) throw error;

@@ -48,7 +48,7 @@ export function measure(
     if (missing.length === 0) return;
     // Element types are known without running.
     if (inferred === undefined) {
-      inferred = await inferredTypes(runtime, graph, values);
+      inferred = await inferredTypes(runtime, { ...graph, inputs: [...inputs] }, values);
       requireRoom(inferred);
     }
     // Sequences have no shape.
