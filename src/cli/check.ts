@@ -11,8 +11,9 @@ import {
   ownOption,
 } from "./options.ts";
 import { fraction, integer } from "./parse.ts";
-import { encoderParams, printJson, runJob } from "./run.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 type CheckOptions = EncoderOptions & {
   readonly similarity?: number;
@@ -50,10 +51,10 @@ export function addCheck(command: Command): void {
     const { similarity } = options;
     const found = await runJob("check", { ...encoderParams(options), data, similarity }, options);
     if (options.csv) {
-      process.stdout.write(csv(findings(found)));
+      print(csv(findings(found)));
       return;
     }
-    process.stdout.write(`${tables(found, options.most).join("\n\n")}\n`);
+    print(`${tables(found, options.most).join("\n\n")}\n`);
     if (options.json) printJson(found);
   });
 }

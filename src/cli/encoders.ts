@@ -2,8 +2,9 @@ import type { Command } from "commander";
 import { userHub } from "../files/hub/settings.ts";
 import { type ListedEncoder, listEncoders } from "../jobs/encoders.ts";
 import { addCommonOptions, addOptions, type CommonOptions, type HubOptions, hubNames } from "./options.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 export function addEncoders(command: Command): void {
   command.description(
@@ -14,7 +15,7 @@ export function addEncoders(command: Command): void {
   addOptions(command, ["hubCache", "json"]);
   command.action(async (options: { json?: boolean; hubCache?: string }) => {
     const listed = await listEncoders(userHub(options.hubCache));
-    process.stdout.write(`${tableOf(listed)}\n`);
+    print(`${tableOf(listed)}\n`);
     if (options.json) printJson(listed);
   });
   const fetch = command
@@ -31,7 +32,7 @@ export function addEncoders(command: Command): void {
     const options = self.optsWithGlobals<CommonOptions & HubOptions>();
     const fetched = await runJob("fetch", { encoders, ...hubParams(options) }, options);
     for (const { name, commit, folder } of fetched) {
-      process.stdout.write(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
+      print(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
     }
     if (options.json) printJson(fetched);
   });

@@ -11,8 +11,9 @@ import {
   type HubOptions,
   hubNames,
 } from "./options.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 export function addInspect(command: Command): void {
   command
@@ -51,7 +52,7 @@ export function addInspect(command: Command): void {
         c.missing.length === 0 ? "yes" : `no: ${c.missing.join(", ")}`,
       ]);
       const ops = found.ops.map(({ op, count, rule }) => [op, String(count), rule ? "yes" : "no"]);
-      process.stdout.write(
+      print(
         `${[
           `${found.id}: opset ${found.opset}, ${(found.parameters / 1e6).toFixed(2)} million parameters`,
           `inputs: ${inputs.join("; ")}`,

@@ -3,8 +3,9 @@ import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds }
 import type { DistillSummary } from "../jobs/summary.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { CommonOptions } from "./options.ts";
-import { printJson } from "./run.ts";
+
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 import { wrapText } from "./width.ts";
 
 /** The command line, as it is recorded in a set. */
@@ -50,7 +51,7 @@ function printResult({ manifest, out }: DistillSummary): void {
     `  report.html shows it, images/ holds the PNGs, README.md says how to use it.`,
     "",
   ];
-  process.stdout.write(text.join("\n"));
+  print(text.join("\n"));
 }
 
 /** How uncertain the set's accuracy is for the number of test images. */

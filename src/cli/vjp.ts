@@ -3,8 +3,9 @@ import { type Command, InvalidArgumentError } from "commander";
 import type { TensorInfo } from "../onnx-vjp/write-vjp.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
-import { printJson, runJob } from "./run.ts";
+import { runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface VjpOptions extends CommonOptions {
   readonly out: string;
@@ -77,7 +78,7 @@ export function addVjp(command: Command): void {
       ],
     );
     const count = forward.saved.length;
-    process.stdout.write(
+    print(
       `${table}\n${count} intermediate value${count === 1 ? "" : "s"} of ${forward.file} go to ${pullback.file} ` +
         `under the same name; ${join(out, "vjp.json")} lists them.\n`,
     );

@@ -74,7 +74,8 @@ const targetsName = "targets";
  * @throws DataError naming the process that has it
  */
 export async function lockCheckpoints(folder: string): Promise<FolderLock> {
-  await onDisk(folder, () => makeFolders(folder));
+  const again = "run the same command again";
+  await onDisk(folder, () => makeFolders(folder), "out", again);
   const lock = await lockFolder(folder);
   return {
     async release() {
@@ -135,7 +136,11 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
   });
   const path = join(folder, fileName);
   const temporary = join(folder, temporaryName);
-  await onDisk(folder, async () => {
+  // Before the first checkpoint there is nothing to resume from.
+  const goOn = existsSync(path)
+    ? "resume with `resume: true` from the checkpoint that is there"
+    : "run the same command again; it starts anew, as no step was saved";
+  const save = async () => {
     await makeFolders(folder);
     try {
       await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
@@ -146,7 +151,8 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
     }
     await rename(temporary, path);
     await syncFolder(folder);
-  });
+  };
+  await onDisk(folder, save, "out", goOn);
 }
 
 /** Makes a rename outlast a power cut, where the system lets a folder be synced. */

@@ -11,6 +11,7 @@ const every = 500;
 export function endWithParent(): void {
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => {});
+  process.on("SIGHUP", () => {});
   process.on("disconnect", () => process.exit(0));
   const watch = `setInterval(() => {
     if (process.ppid !== ${process.ppid}) process.kill(process.pid, "SIGKILL");

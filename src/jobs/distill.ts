@@ -1,7 +1,6 @@
 import { totalmem } from "node:os";
-import { resolve } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
-import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
+import { outFolder, requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { writeArtifact } from "../artifact/write.ts";
 import type { JobContext } from "../context.ts";
 import { dataFolder } from "../data/open.ts";
@@ -46,7 +45,7 @@ const checkpointSeconds = 15;
  */
 export async function runDistillation(params: DistillParams, context: JobContext): Promise<DistillSummary> {
   const config = parseConfig(withPreset(params.preset, params.config));
-  const out = resolve(params.out);
+  const out = await outFolder(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
   const lock = await lockCheckpoints(checkpoints);

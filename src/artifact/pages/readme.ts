@@ -6,6 +6,7 @@ import {
   formatPercent,
   formatSeconds,
 } from "../../format.ts";
+import { codeMarkdown as code, inlineMarkdown as inline, printableJson } from "../../printable.ts";
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
@@ -17,7 +18,7 @@ export function dataSetCard(manifest: Manifest): string {
   const { preprocessing } = encoder;
   const rows = metrics.rows.map(
     (row) =>
-      `| ${cell(row.name)} | ${cell(row.protocol)} | ${formatCount(row.images)} | ${formatMeanStd(row.top1, row.std)} |`,
+      `| ${inline(row.name)} | ${inline(row.protocol)} | ${formatCount(row.images)} | ${formatMeanStd(row.top1, row.std)} |`,
   );
   return `---
 license:
@@ -31,7 +32,7 @@ size_categories:
 tags:
   - dataset-distillation
   - clp-dd
-pretty_name: ${JSON.stringify(`${data.name}, ${kind}`)}
+pretty_name: ${printableJson(`${data.name}, ${kind}`)}
 configs:
   - config_name: default
     data_files: images/**/*.png
@@ -88,11 +89,11 @@ Resize: ${
   }
 
 ## Where it comes from
-- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, licence ${
+- Encoder: ${code(encoder.id)}${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature ${code(encoder.feature)}, pooling ${inline(encoder.pool)}, licence ${
     encoder.licence ? inline(encoder.licence) : "not known"
   }, sha256 \`${encoder.sha256}\`
 ${Object.entries(data.fingerprints)
-  .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
+  .map(([split, fingerprint]) => `- Fingerprint of the ${inline(split)} images: ${code(fingerprint)}\n`)
   .join("")}${
   data.licences.length === 0
     ? "- Images: their licence is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
@@ -128,7 +129,7 @@ function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: M
     kind === "distilled" ? "distilled" : `chosen (${kind})`
   } by clp-dd ${tool.version}
 from ${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images. They are made for one purpose:
-a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
+a linear probe of the frozen encoder ${code(encoder.id)} that is trained on them, in closed form, is to classify
 real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
 }
 
@@ -147,7 +148,7 @@ of ${edits.each.length} edits ${formatPercent(edits.mean)} on average, after the
 }
 
 function fullText({ tool, data, encoder }: Manifest): string {
-  return `The closed-form linear probe of the frozen encoder \`${inline(encoder.id)}\` on all ${
+  return `The closed-form linear probe of the frozen encoder ${code(encoder.id)} on all ${
     data.counts.train === undefined ? "" : `${formatCount(data.counts.train)} `
   }training images, solved by clp-dd ${tool.version}:
 what sets of few images are compared with. It holds no images.`;
@@ -201,7 +202,10 @@ const rounded = (values: readonly number[]): string =>
 
 /** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
 function cardLicences(licences: Manifest["data"]["licences"]): string[] {
-  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))];
+  // Anything else would be YAML of its own.
+  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))].map((id) =>
+    /^[a-z0-9][a-z0-9.+-]*$/.test(id) ? id : "other",
+  );
   if (all.length === 0) return ["unknown"];
   const shareAlike = all.filter((id) => /-sa-/.test(id));
   // Newer versions of a share-alike licence may be used for older ones, not the other way.
@@ -214,14 +218,3 @@ function sizeCategory(m: number): string {
   if (m < 10_000) return "1K<n<10K";
   return m < 100_000 ? "10K<n<100K" : "100K<n<1M";
 }
-
-/** Text from elsewhere on one line, without its own Markdown. */
-function inline(text: string): string {
-  return text
-    .replace(/\s+/g, " ")
-    .replace(/[\\`*_[\]<>#]/g, (character) =>
-      character === "<" ? "&lt;" : character === ">" ? "&gt;" : character === "_" ? "_" : `\\${character}`,
-    );
-}
-
-const cell = (text: string): string => inline(text).replaceAll("|", "\\|");
