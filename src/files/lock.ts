@@ -48,7 +48,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   // First, so that whoever finds the lock in this thread finds it held.
   heldHere.add(id);
   try {
-    const holder = await onDisk(folder, () => take(file, text));
+    const holder = await onDisk(folder, () => take(file, text), undefined, "run the same command again");
     if (holder !== undefined) throw isLocked(folder, file, holder);
   } catch (error) {
     heldHere.delete(id);
@@ -63,7 +63,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     async release() {
       clearInterval(heartbeat);
       try {
-        await onDisk(folder, () => leave(file, text));
+        await onDisk(folder, () => leave(file, text), undefined, "run the same command again");
       } finally {
         heldHere.delete(id);
       }
