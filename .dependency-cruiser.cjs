@@ -27,6 +27,7 @@ const layers = [
   "src/evaluate/",
   "src/distill/",
   "src/jobs/[^/]+$",
+  "src/browser/",
   "src/jobs/worker/",
   "src/api/",
   "src/index.ts",
@@ -56,6 +57,20 @@ module.exports = {
       severity: "error",
       from: {},
       to: { circular: true },
+    },
+    {
+      name: "transformers are read without the loader",
+      comment: "src/encoder/load chooses among the formats, of which src/encoder/vit is one.",
+      severity: "error",
+      from: { path: "^src/encoder/vit/" },
+      to: { path: "^src/encoder/load/" },
+    },
+    {
+      name: "data sets are opened at one place",
+      comment: "src/data holds what its data sets build on; src/data/open-data-set.ts alone knows them.",
+      severity: "error",
+      from: { path: "^src/data/[^/]+$", pathNot: "/open-data-set\\.ts$" },
+      to: { path: "^src/data/sets/" },
     },
     {
       name: "every file has a layer",

@@ -6,7 +6,7 @@ export interface Progress {
   readonly total: number;
   /** What is counted: "images", "steps", "bytes". */
   readonly unit: string;
-  /** The current loss or the like, one short phrase. */
+  /** A short phrase, such as the current loss. */
   readonly detail?: string;
 }
 

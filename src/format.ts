@@ -28,7 +28,7 @@ export function formatPercent(fraction: number, digits = 1): string {
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : "–";
 }
 
-/** Mean and deviation of fractions: "20.1 ± 1.3 %"; the mean alone without a deviation. */
+/** Mean and standard deviation of fractions: "20.1 ± 1.3 %"; the mean alone without a deviation. */
 export function formatMeanStd(mean: number, std: number | undefined, digits = 1): string {
   if (std === undefined) return formatPercent(mean, digits);
   return `${(100 * mean).toFixed(digits)} ± ${(100 * std).toFixed(digits)} %`;

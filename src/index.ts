@@ -34,13 +34,14 @@ export {
   loadEncoder,
 } from "./api/load-encoder.ts";
 export type { Manifest } from "./artifact/manifest.ts";
-export { type Artifact, readArtifact } from "./artifact/read.ts";
+export { type Artifact, readArtifact } from "./artifact/read-artifact.ts";
 export type { SetEncoderOptions } from "./artifact/set-encoder-options.ts";
 export type { CallOptions, Progress } from "./context.ts";
 export * from "./errors.ts";
 export type { Evaluation } from "./evaluate/evaluation.ts";
 export type { HubAccess } from "./files/hub/settings.ts";
-export type { ImageLike, PixelImage } from "./images/input.ts";
+export type { ImageLike } from "./images/input.ts";
+export type { PixelImage } from "./images/pixels.ts";
 export type { Preprocessing } from "./images/preprocess.ts";
 export type { CheckedImage, DataCheck } from "./jobs/check.ts";
 export type { Classification, ClassifiedImage, UnreadableImage } from "./jobs/classify.ts";

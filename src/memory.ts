@@ -18,7 +18,7 @@ const running = new Set<{ peak: number }>();
 /**
  * Runs `work` and measures it. The peak is the resident memory (`peakMemoryBytes`), all threads together: on Linux that of
  * this stage alone (the kernel's high-water mark is reset before), elsewhere the highest since the process began.
- * A stage may lie inside of another, whose peak is then not forgotten.
+ * A stage may be inside another, whose peak is then not forgotten.
  */
 export async function measureStage<T>(name: string, work: () => Promise<T>): Promise<Measured<T>> {
   await notePeak();

@@ -12,7 +12,7 @@ export interface Random {
   below(n: number): number;
 }
 
-/** A stream of its own for each (seed, purpose), so that drawing more of one thing changes no other. */
+/** A separate stream for each (seed, purpose), so that drawing more of one thing changes no other. */
 export function seededRandom(seed: number, purpose: string): Random {
   // FNV-1a of the purpose; xoroshiro's own seeding spreads the bits.
   let hash = 0x811c9dc5;

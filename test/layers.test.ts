@@ -59,6 +59,22 @@ describe("the check of the layers", () => {
       },
       "src/jobs/distill.ts → src/cli/options.ts",
     ],
+    [
+      "between two folders of a layer",
+      {
+        "src/encoder/vit/build.ts": 'import { n } from "../load/folder.ts";\nexport const m = n;\n',
+        "src/encoder/load/folder.ts": "export const n = 1;\n",
+      },
+      "src/encoder/vit/build.ts → src/encoder/load/folder.ts",
+    ],
+    [
+      "of one data set from what all build on",
+      {
+        "src/data/image-folder.ts": 'import { n } from "./sets/idx.ts";\nexport const m = n;\n',
+        "src/data/sets/idx.ts": "export const n = 1;\n",
+      },
+      "src/data/image-folder.ts → src/data/sets/idx.ts",
+    ],
   ])("fails on an upward import %s", async (_, files, arrow) => {
     const { status, stdout } = await check(files as unknown as Record<string, string>);
     expect(stdout).toContain(arrow);

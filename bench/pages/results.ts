@@ -223,7 +223,9 @@ const experiment = (
     "them by s scales W by s, which is a temperature τ/s.",
   grids: [
     {
-      ...{ ...small, seeds: seedsOf(`experiment-${name}`), data: [data] },
+      ...small,
+      seeds: seedsOf(`experiment-${name}`),
+      data: [data],
       methods: [
         ...[...crossed, ...changed.map(({ name, config }) => recipe("clp", config, name))].map((method) => ({
           ...method,
@@ -251,7 +253,7 @@ const acrossEncoders: Section = {
         augmented("clp"),
         recipe("clp", { parametrization: "pixels" }, "clp, pixels instead of the pyramid"),
         recipe("clp", { parametrization: "pixels", augment: 1 }, "clp, pixels, 1 draw a step"),
-        recipe("clp", { augment: 1, augmentation: "lgm" }, "clp, 1 draw with noise a step"),
+        recipe("clp", { augment: 1, augmentation: "lgm" }, "clp, 1 draw with noise per step"),
         augmented("lgm"),
         ...["random", "centroid", "full"],
       ],
@@ -311,10 +313,8 @@ const fashionSet = `fashion-mnist:${fashion}`;
 const sections: readonly (Section & { readonly needs?: string })[] = [
   main("emoji", "Emoji, 8 Unicode groups", "emoji", { variants }),
   main("emoji-subgroups", "Emoji, 56 Unicode subgroups", "emoji-subgroups", {
-    ...{
-      steps: 200,
-      beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
-    },
+    steps: 200,
+    beside: [strongerRidge({ steps: 200 }), recipe("clp", {}, "clp, 500 steps (the default)")],
     variants: [recipe("exact"), recipe("long", {}, "long, 1,500 steps")],
   }),
   {
@@ -349,7 +349,8 @@ const quick: Section = {
       ...common,
       data: ["emoji"],
       seeds: seedsOf("quick"),
-      ...{ methods: ["random"], evaluate: { ...common.evaluate, draws: quickDraws } },
+      methods: ["random"],
+      evaluate: { ...common.evaluate, draws: quickDraws },
     },
   ],
 };
@@ -383,7 +384,7 @@ async function cellsOf({ grids }: Section, out: string): Promise<CellResult[]> {
   return cells;
 }
 
-/** A folder of its own for each state of the compiled code: no figure outlives the code that made it. */
+/** A separate folder for each state of the compiled code: no figure outlives the code that made it. */
 async function ownFolder(): Promise<string> {
   const root = fileURLToPath(new URL("../../src", import.meta.url));
   const files = (await readdir(root, { recursive: true })).filter((name) => name.endsWith(".js")).sort();

@@ -184,7 +184,7 @@ export function gpu({ device, quick, threads }: BenchOptions): Report {
   const torch = results.map((e) => e.versions.torch).find((name) => name !== undefined);
   return {
     text: [
-      `${card ?? "The GPU has no name here"}${torch ? `, PyTorch ${torch}` : ""}. ${gpuText}`,
+      `${card ?? "The GPU's name is not known here"}${torch ? `, PyTorch ${torch}` : ""}. ${gpuText}`,
       ...(results.length > 0 ? [cardRows(results), cardDetails(results)] : []),
       ...(steps.results.length > 0 ? [stepText, cardSteps(steps.results)] : []),
       noted([...notes, ...steps.notes, ...new Set(results.flatMap((e) => e.notes))]),

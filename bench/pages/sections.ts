@@ -29,7 +29,7 @@ export const sections: readonly Section[] = [
     id: "encoder",
     title: "Encoder step: features and pixel gradient",
     about:
-      "Random weights, the same on both sides; frozen; images in [0, 1], normalisation included. Ours: forward and pullback, intermediates kept, as many images a call as a distillation takes. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to, and the same products by PyTorch in the same rounds; kept: for the pullback, an image. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
+      "Random weights, the same on both sides; frozen; images in [0, 1], normalization included. Ours: forward and pullback, intermediates kept, as many images per call as a distillation takes. PyTorch: the whole batch in one call, gradient for the image alone, channels_last for convolutional nets; eager, and torch.compile at batch 8. Share of peak: FLOP of products and convolutions (pullback: one product for each factor that depends on the image) over time, over the rate of 1024³ products by ONNX Runtime in the same rounds. Ratio: PyTorch's better time over ours. Δ: relative norm of the difference, the gradient's in the image where it is least (in others a unit at a kink of ReLU may fall to either side); GFLOP/s: the products that shares refer to, and the same products by PyTorch in the same rounds; kept: for the pullback, an image. Features: the forward alone; step: features and pixel gradient. Milliseconds.",
     run: encoderStep,
   },
   {
@@ -50,14 +50,14 @@ export const sections: readonly Section[] = [
     id: "extraction",
     title: "Features from JPEG files",
     about:
-      "Made photographs of 500 × 375 px. Whole: read, decode, resize, encode, write the cache. Alone: the encoder on the same pixels from memory. Both in images a second. Encode, decode (read too), resize: milliseconds of one core for an image. Bound: what the ratio would be if no core ever idled, encode over the sum of the three; the encoder uses every core by itself, so that decoding takes from it what it costs.",
+      "Made photographs of 500 × 375 px. Whole: read, decode, resize, encode, write the cache. Alone: the encoder on the same pixels from memory. Both in images per second. Encode, decode (read too), resize: milliseconds of one core for an image. Bound: what the ratio would be if no core ever idled, encode over the sum of the three; the encoder uses every core by itself, so that decoding takes from it what it costs.",
     run: extraction,
   },
   {
     id: "probe",
     title: "Closed-form probe of cached features",
     about:
-      "Made features (class mean and noise), 768 a row, float32 on disk; accuracy on 10,000 rows held out. Ours reads them in blocks of 4,096 rows; RidgeClassifier (the same penalty) holds them; SGDClassifier takes one pass of the same blocks. Each of those two is stopped when its time (`--peer-seconds`, 10 minutes by default) or the free memory is used up, and its row is then of the rows that it has learned from.",
+      "Made features (class mean and noise), 768 per row, float32 on disk; accuracy on 10,000 rows held out. Ours reads them in blocks of 4,096 rows; RidgeClassifier (the same penalty) holds them; SGDClassifier takes one pass of the same blocks. Each of those two is stopped when its time (`--peer-seconds`, 10 minutes by default) or the free memory is used up, and its row is then of the rows that it has learned from.",
     run: probe,
   },
   {

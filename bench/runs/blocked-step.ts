@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../../src/cli/table.ts";
 import { imagesInput } from "../../src/encoder/batched-features.ts";
-import { openEncoder } from "../../src/encoder/open.ts";
+import { openEncoder } from "../../src/encoder/open-encoder.ts";
 import { compileDerivative, type Saved } from "../../src/onnx-vjp/compile/differentiable.ts";
 import { seededRandom } from "../../src/random.ts";
 import { median, relativeError } from "../lib/measure.ts";

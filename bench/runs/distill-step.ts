@@ -87,7 +87,7 @@ try {
   }
   const lgm = sides.get(lgmPeer);
   if (lgm !== undefined) {
-    // Its memory grows with the images: where that is too much, the other sides go on.
+    // Its memory grows with the images: where that is too much, the other sides continue.
     try {
       await lgm.ask("run");
     } catch (error) {
@@ -108,16 +108,14 @@ try {
   const ours = measured[0];
   const theirs = measured.find(({ name }) => name === lgmPeer);
   const result: DistillSteps = {
-    ...{
-      model: options.model,
-      size,
-      m,
-      classes,
-      device: options.device,
-      precision: options.precision,
-      notes,
-      sides: measured,
-    },
+    model: options.model,
+    size,
+    m,
+    classes,
+    device: options.device,
+    precision: options.precision,
+    notes,
+    sides: measured,
     rounds: times["CLP-DD"].length,
     ...(theirs
       ? {

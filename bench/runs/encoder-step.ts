@@ -155,16 +155,14 @@ try {
   let copiesMs: number | undefined;
   const print = (): void => {
     const result: EncoderStep = {
-      ...{
-        model: options.model,
-        size,
-        device,
-        dtype: options.dtype,
-        precision,
-        activations,
-        versions,
-        savedBytesAnImage,
-      },
+      model: options.model,
+      size,
+      device,
+      dtype: options.dtype,
+      precision,
+      activations,
+      versions,
+      savedBytesAnImage,
       ...(copiesMs === undefined ? {} : { copiesMs }),
       ...(agreement ? { agreement } : {}),
       ...(compileSeconds === undefined ? {} : { compileSeconds }),

@@ -21,8 +21,9 @@ import {
   plainFeatures,
 } from "../../src/evaluate/augmented-features.ts";
 import { evaluateSet, type Protocol } from "../../src/evaluate/protocol.ts";
-import { fitFeatureMaps, openRunContext, type RunContext } from "../../src/features/run-context.ts";
+import { openRunContext, type RunContext } from "../../src/features/run-context.ts";
 import { userCache } from "../../src/files/cache-location.ts";
+import { fitFeatureMaps } from "../../src/probe/fit-feature-maps.ts";
 import { sequentialBatches } from "../../src/probe/rows.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
 import { withPreset } from "../../src/recipe/presets.ts";
@@ -176,7 +177,8 @@ async function trainLgm(name: string, recipe: object, judge: Judge): Promise<Sna
       mean: encoder.preprocessing.mean,
       std: encoder.preprocessing.std,
       batch: defaults.batchSize,
-      ...{ classes: source.classes.length, recipe: { ...recipe, seconds } },
+      classes: source.classes.length,
+      recipe: { ...recipe, seconds },
     });
     const snapshots: Snapshot[] = [];
     for (const share of shares) {

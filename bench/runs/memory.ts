@@ -1,17 +1,19 @@
 /**
  * Peak memory and time per step of one distillation of `--m` images of 64 px (EfficientNet-Lite0, one class an
- * image, at most 100 classes) against random real features. A process of its own, so that peaks do not mix.
+ * image, at most 100 classes) against random real features. A separate process, so that peaks do not mix.
  *
  *   node memory.js --m 100 [--steps 2] [--size 64]
  *
  * Prints one line: {m, peakMemoryBytes, parameterBytes, activationBytes, secondsPerStep}.
  */
+
 import { parseArgs } from "node:util";
 import { createStep } from "../../src/distill/create-step.ts";
 import { distillStep, initialState } from "../../src/distill/loop.ts";
 import { openImages } from "../../src/distill/open-images.ts";
-import { openEncoder } from "../../src/encoder/open.ts";
+import { openEncoder } from "../../src/encoder/open-encoder.ts";
 import { peakMemoryBytes } from "../../src/memory.ts";
+import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { randomFeatures } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
@@ -43,7 +45,13 @@ const { images, plan } = await openImages(runtime, encoder, config, 2 ** 40, {
   reload: async () => parameters,
   cut: { activations: "recompute" },
 });
-const { parts } = await createStep({ config, classes, real, images });
+const { parts } = await createStep({
+  runtime: nodeRuntime({ threads: 1 }),
+  config,
+  classes,
+  real,
+  images,
+});
 const state = initialState(config, classes, count, parameters);
 await distillStep(parts, state); // Warms up: sessions are made at their first use.
 await images.settled();

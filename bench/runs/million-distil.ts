@@ -1,19 +1,19 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { createStep } from "../../src/distill/create-step.ts";
+import { imagesOf } from "../../src/distill/images-in-process.ts";
 import { distillStep, initialState, syntheticLabels } from "../../src/distill/loop.ts";
-import { imagesOf } from "../../src/distill/open-images.ts";
 import { createChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { createEncoder } from "../../src/encoder/encoder.ts";
-import type { EncoderModel } from "../../src/encoder/model.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { featuresFile } from "../../src/features/cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "../../src/features/cache-reader.ts";
 import { requireEveryClass } from "../../src/features/extract.ts";
-import { fitFeatureMaps } from "../../src/features/run-context.ts";
 import { type MeasuredStage, stageCollector } from "../../src/memory.ts";
 import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { crossEntropy } from "../../src/probe/cross-entropy.ts";
+import { fitFeatureMaps } from "../../src/probe/fit-feature-maps.ts";
 import { chooseGemm, jsGemm } from "../../src/probe/gemm.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { ortGemm } from "../../src/probe/ort-gemm.ts";
@@ -57,7 +57,7 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     return opened;
   });
   const config = DistillConfig.parse({ ipc: 1, steps: steps + 1 });
-  await staged("mean and deviation", () => fitFeatureMaps(config.normalize, cache));
+  await staged("mean and standard deviation", () => fitFeatureMaps(config.normalize, cache));
   const runtime = nodeRuntime({ threads: 2 });
   const encoder = await createEncoder(runtime, smallEncoder());
   const chunked = await createChunkedEncoder(runtime, encoder, classes, 1, 2 ** 30);
@@ -84,7 +84,13 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     },
     parameters,
   );
-  const { parts, release } = await createStep({ config, classes, real, images });
+  const { parts, release } = await createStep({
+    runtime: nodeRuntime({ threads: 1 }),
+    config,
+    classes,
+    real,
+    images,
+  });
   const maps = parts.maps;
   const state = initialState(config, classes, cache.count, parameters);
   await distillStep(parts, state); // Sessions are made at their first use.

@@ -13,8 +13,8 @@ import { createStep } from "../../src/distill/create-step.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../../src/distill/loop.ts";
 import { openImages } from "../../src/distill/open-images.ts";
 import { createEncoder } from "../../src/encoder/encoder.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { loadEncoderModel } from "../../src/encoder/load/load.ts";
-import type { EncoderModel } from "../../src/encoder/model.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { messageOf } from "../../src/errors.ts";
 import { peakMemoryBytes } from "../../src/memory.ts";
@@ -77,7 +77,13 @@ const { images, plan } = await openImages(runtime, encoder, config, totalmem() /
   reload: async () => start,
   cut: options.activations ? { activations: options.activations as Activations } : {},
 });
-const { parts } = await createStep({ config, classes, real, images });
+const { parts } = await createStep({
+  runtime: nodeRuntime({ threads: 1 }),
+  config,
+  classes,
+  real,
+  images,
+});
 const state = initialState(config, classes, count, start);
 
 const calls: Readonly<Record<string, () => Promise<unknown>>> = {

@@ -14,22 +14,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Tensor } from "onnxruntime-common";
 import { formatTable } from "../../src/cli/table.ts";
-import type { Pool } from "../../src/encoder/model.ts";
+import type { Pool } from "../../src/encoder/encoder-model.ts";
 import { featureOutput, pixelsInput } from "../../src/encoder/vit/build.ts";
 import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
 import { messageOf, UsageError } from "../../src/errors.ts";
-import { openSafetensors } from "../../src/files/safetensors.ts";
-import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
-import { planDerivative } from "../../src/onnx-vjp/compile/plan.ts";
-import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../src/onnx-vjp/graph/read-onnx.ts";
 import type { Device } from "../../src/onnx-vjp/graph/runtime.ts";
-import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
-import { relativeError } from "../lib/measure.ts";
+import { type DerivativeErrors, derivativeErrors } from "../lib/derivative-errors.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -43,6 +36,7 @@ const { values: options } = parseArgs({
 const runtime = nodeRuntime({ threads: Number(options.threads), device: deviceNamed(options.device) });
 const activations = runtime.handsOver ? "save" : "recompute";
 const precision = options.precision === "float16" ? "float16" : "float32";
+const settings = { activations, precision } as const;
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/", import.meta.url));
 
 /** The device of that name. Throws UsageError for any other. */
@@ -54,35 +48,7 @@ function deviceNamed(name: string): Device {
 /** Whether a fixture is to be checked: `--only` is a part of its name. */
 const wanted = (name: string): boolean => name.includes(options.only);
 
-interface Errors {
-  readonly features: number;
-  readonly gradient: number;
-}
-
-/** Errors of a graph on the tensors `input`, `features`, `cotangent` and `pixel_gradient` of a file. */
-async function errorsOf(graph: Graph, input: string, feature: string, tensors: string): Promise<Errors> {
-  const file = await openSafetensors(tensors);
-  const dims = file.tensors.get("input")!.shape;
-  const [images, features, cotangent, gradient] = (await Promise.all(
-    ["input", "features", "cotangent", "pixel_gradient"].map((name) => file.float32(name)),
-  )) as [Float32Array, Float32Array, Float32Array, Float32Array];
-  await file.close();
-  const cut = withoutDeadNodes({ ...graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
-  const traced = await prepareGraph(runtime, cut, { [input]: dims });
-  const compiled = await compileDerivative(runtime, planDerivative(traced, [input], feature), activations, {
-    precision,
-  });
-  const feeds = { [input]: new Tensor("float32", images, [...dims]) };
-  const { value, saved } = await compiled.forward(feeds);
-  const pulled = await compiled.pullback(feeds, saved, cotangent);
-  await compiled.release();
-  return {
-    features: relativeError(value, features),
-    gradient: relativeError(pulled[input], gradient),
-  };
-}
-
-const families = new Map<string, Errors>();
+const families = new Map<string, DerivativeErrors>();
 /** Fixtures that could not be run, with what was said. */
 const failures: string[] = [];
 async function attempt(name: string, check: () => Promise<void>): Promise<void> {
@@ -94,7 +60,7 @@ async function attempt(name: string, check: () => Promise<void>): Promise<void> 
 }
 
 /** Keeps the larger errors of a family. */
-function note(family: string, errors: Errors): void {
+function note(family: string, errors: DerivativeErrors): void {
   const before = families.get(family) ?? { features: 0, gradient: 0 };
   families.set(family, {
     features: Math.max(before.features, errors.features),
@@ -109,7 +75,14 @@ async function checkTransformer(name: string): Promise<void> {
     crop: [number, number];
   };
   const model = await loadTransformerFolder(folder, { pool: meta.pool, preprocessing: { crop: meta.crop } });
-  const errors = await errorsOf(model.graph, pixelsInput, featureOutput, join(folder, "fixture.safetensors"));
+  const errors = await derivativeErrors(
+    runtime,
+    model.graph,
+    pixelsInput,
+    featureOutput,
+    join(folder, "fixture.safetensors"),
+    settings,
+  );
   // timm-eva02-base, dinov2-resized: the family is the first word that names one.
   note(name.replace(/^timm-/, "").split("-")[0], errors);
 }
@@ -122,7 +95,10 @@ async function checkOnnx(name: string): Promise<void> {
   };
   const graph = await readOnnx(await readFile(join(folder, "model.onnx")), name);
   const tensors = join(folder, "tensors.safetensors");
-  note(`onnx:${meta.family}`, await errorsOf(graph, meta.input, meta.feature, tensors));
+  note(
+    `onnx:${meta.family}`,
+    await derivativeErrors(runtime, graph, meta.input, meta.feature, tensors, settings),
+  );
 }
 for (const name of readdirSync(join(fixtures, "encoders")).filter(wanted)) {
   await attempt(name, () => checkTransformer(name));

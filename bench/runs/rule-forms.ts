@@ -53,10 +53,10 @@ const forms: readonly Form[] = [
     name: "LayerNormalization, chain",
     dims: [394, 384],
     write: (b, x) => {
-      const centred = b.op("Sub", [x, mean(b, x)]);
-      const variance = mean(b, b.op("Pow", [centred, b.scalar(2)]));
+      const centered = b.op("Sub", [x, mean(b, x)]);
+      const variance = mean(b, b.op("Pow", [centered, b.scalar(2)]));
       const normalized = b.op("Div", [
-        centred,
+        centered,
         b.op("Sqrt", [b.op("Add", [variance, b.scalar(1e-6, "float32")])]),
       ]);
       return b.op("Add", [b.op("Mul", [normalized, row(b)]), row(b)]);

@@ -19,7 +19,7 @@ import { createChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { createEncoder, type Encoder } from "../../src/encoder/encoder.ts";
 import { loadEncoderModel } from "../../src/encoder/load/load.ts";
 import { messageOf } from "../../src/errors.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { seededRandom } from "../../src/random.ts";
 import { featuresSession } from "../lib/features-session.ts";
@@ -178,7 +178,7 @@ async function loadPeers(
 }
 
 /**
- * The peer's answer. A peer that fails or is late is ended, since its workers may go on; the next batch starts it anew.
+ * The peer's answer. A peer that fails or is late is ended, since its workers may continue; the next batch starts it anew.
  */
 async function ask<T>(side: Side, peer: Peer, call: string, args: object): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

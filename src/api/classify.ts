@@ -1,4 +1,4 @@
-import type { Artifact } from "../artifact/read.ts";
+import type { Artifact } from "../artifact/read-artifact.ts";
 import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
 import type { CallOptions } from "../context.ts";
 import { userHub } from "../files/hub/settings.ts";

@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import type { CallOptions } from "../context.ts";
-import { defaultMaxBad } from "../data/params.ts";
+import { defaultMaxBad } from "../data/data-params.ts";
 import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";

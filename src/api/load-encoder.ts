@@ -1,10 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
-import type { Artifact } from "../artifact/read.ts";
+import type { Artifact } from "../artifact/read-artifact.ts";
 import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
 import type { CallOptions } from "../context.ts";
-import type { Provenance } from "../encoder/model.ts";
-import type { EncoderParams } from "../encoder/params.ts";
+import type { Provenance } from "../encoder/encoder-model.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
 import { userHub } from "../files/hub/settings.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Preprocessing } from "../images/preprocess.ts";

@@ -1,6 +1,6 @@
 import type { Encoder } from "../encoder/encoder.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
 import { givenForm, type ModelForm } from "../encoder/model-form.ts";
-import type { EncoderParams } from "../encoder/params.ts";
 import { ModelError } from "../errors.ts";
 import type { Manifest } from "./manifest.ts";
 import type { SetEncoderOptions } from "./set-encoder-options.ts";
@@ -11,7 +11,7 @@ type Comparable = Pick<Encoder, "provenance" | "preprocessing" | "form"> & {
 };
 
 /** The parameters that open the encoder a set was made with, at the commit and with the preprocessing recorded. */
-export function encoderParamsOf({
+function encoderParamsOf({
   encoder,
   imageSize,
 }: Manifest): Required<Pick<EncoderParams, "encoder" | "size" | "feature" | "pool">> &

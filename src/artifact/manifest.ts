@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { pools } from "../encoder/model.ts";
+import { pools } from "../encoder/encoder-model.ts";
 import { grays, layouts } from "../encoder/model-form.ts";
 import { DataError } from "../errors.ts";
 import { Preprocessing } from "../images/preprocess.ts";
@@ -43,6 +43,15 @@ const InnerPath = z
   );
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected a sha256 in hexadecimal");
 
+/** Reads what earlier versions called by another name. */
+function renamed<Shape extends z.ZodType>(former: string, now: string, shape: Shape) {
+  return z.preprocess((value) => {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, former)) return value;
+    const { [former]: found, ...rest } = value as Record<string, unknown>;
+    return { [now]: found, ...rest };
+  }, shape);
+}
+
 /** `manifest.json`: what an artifact is, how it was made and how well it does. */
 export const Manifest = z.object({
   schemaVersion: z.literal(1),
@@ -57,36 +66,46 @@ export const Manifest = z.object({
   /** Folder of each class under images/, in the order of the classes. */
   folders: z.array(InnerPath),
   imageSize: z.int().positive(),
-  encoder: z.object({
-    id: z.string(),
-    sha256: z.string(),
-    licence: z.string().optional(),
-    source: z.string().optional(),
-    revision: z.string().optional(),
-    feature: z.string(),
-    pool: z.string(),
-    /** What `pool` was: an encoder that is to give the same features is loaded with it. */
-    askedPool: z.enum(pools).default("auto"),
-    featureSize: z.int().positive(),
-    /** What its products were computed in. */
-    precision: z.enum(precisions).default("float32"),
-    preprocessing: Preprocessing,
-    /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
-    form: z
-      .strictObject({
-        inputLayout: z.enum(layouts).optional(),
-        featureLayout: z.enum(layouts).optional(),
-        gray: z.enum(grays).optional(),
-      })
-      .optional(),
-  }),
-  data: z.object({
-    name: z.string(),
-    counts: z.record(z.string(), z.int()),
-    fingerprints: z.record(z.string(), z.string()),
-    notes: z.array(z.string()),
-    licences: z.array(z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() })),
-  }),
+  encoder: renamed(
+    "licence",
+    "license",
+    z.object({
+      id: z.string(),
+      sha256: z.string(),
+      license: z.string().optional(),
+      source: z.string().optional(),
+      revision: z.string().optional(),
+      feature: z.string(),
+      pool: z.string(),
+      /** What `pool` was: an encoder that is to give the same features is loaded with it. */
+      askedPool: z.enum(pools).default("auto"),
+      featureSize: z.int().positive(),
+      /** What its products were computed in. */
+      precision: z.enum(precisions).default("float32"),
+      preprocessing: Preprocessing,
+      /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
+      form: z
+        .strictObject({
+          inputLayout: z.enum(layouts).optional(),
+          featureLayout: z.enum(layouts).optional(),
+          gray: z.enum(grays).optional(),
+        })
+        .optional(),
+    }),
+  ),
+  data: renamed(
+    "licences",
+    "licenses",
+    z.object({
+      name: z.string(),
+      counts: z.record(z.string(), z.int()),
+      fingerprints: z.record(z.string(), z.string()),
+      notes: z.array(z.string()),
+      licenses: z.array(
+        z.object({ name: z.string(), author: z.string(), spdx: z.string(), url: z.string() }),
+      ),
+    }),
+  ),
   probe: z.object({
     normalization: normalizationName,
     lambda: z.number().positive(),
@@ -135,11 +154,15 @@ export const Manifest = z.object({
   }),
   stages: z.array(Stage),
   seconds: z.number().min(0),
+  /** 0 where it is not known, as in browsers. */
   peakMemoryBytes: z.number().min(0),
   machine: z.object({
     cpu: z.string(),
     cores: z.int(),
-    node: z.string(),
+    /** Its version; absent for a run in a browser. */
+    node: z.string().optional(),
+    /** The browser that the run was in, by its own name. */
+    browser: z.string().optional(),
     onnxruntime: z.string().optional(),
     threads: z.int(),
   }),

@@ -101,7 +101,7 @@ export async function replaceFolder<Result>(
 /** Where an artifact is while it is replaced: a name that no person gives their folder. */
 const replacedOf = (out: string): string => `${resolve(out)}.replaced-by-clp-dd`;
 
-/** Mends what a kill between the two renames of a replacement left. */
+/** Repairs what a kill between the two renames of a replacement left. */
 async function restoreReplaced(out: string): Promise<void> {
   const present = await presentFolder(out);
   if (present !== out) await rename(present, out);

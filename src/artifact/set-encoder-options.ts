@@ -1,4 +1,4 @@
-import type { EncoderParams } from "../encoder/params.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
 
 /** How the encoder of a set runs; size, feature and preprocessing are the set's. */
 export interface SetEncoderOptions

@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError } from "commander";
-import { listed } from "../data/source.ts";
+import { listed } from "../data/image-source.ts";
 import { UsageError } from "../errors.ts";
 import { normalizations } from "../probe/feature-map.ts";
 import { type BaselineKind, baselineKinds } from "../recipe/baseline-kinds.ts";

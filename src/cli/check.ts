@@ -26,7 +26,7 @@ export function addCheck(command: Command): void {
     .usage("<data> [options]")
     .description(
       "Checks a data set before anything is distilled, by leave-one-out predictions of the closed-form probe of all its " +
-        "training images: how well the encoder tells the classes apart, labels that look wrong, images that are nearly the " +
+        "training images: how well the encoder separates the classes, labels that look wrong, images that are nearly the " +
         "same (across train and test, too), outliers, and classes that are taken for one another.",
     )
     .argument("<data>", dataForms)
@@ -120,7 +120,7 @@ function tables(found: DataCheck, most: number): string[] {
     ),
     ...part(
       confused.length,
-      "Classes that the encoder does not tell apart",
+      "Classes that the encoder cannot separate",
       ["class", "class", "confused"],
       confused.map(({ classes: [a, b], share }) => [a, b, formatPercent(share)]),
     ),

@@ -3,7 +3,7 @@ import { DataError, messageOf, UsageError } from "../errors.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Classification, Classifications, ClassifiedImage, RankedClass } from "../jobs/classify.ts";
 import { csv } from "./csv.ts";
-import { imageFiles } from "./image-files.ts";
+import { imageFiles } from "./given-files.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
 import { integer } from "./parse.ts";

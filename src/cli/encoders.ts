@@ -39,8 +39,8 @@ export function addEncoders(command: Command): void {
 }
 
 function tableOf(encoders: readonly ListedEncoder[]): string {
-  const rows = encoders.map(({ name, featureSize, input, licence, present, hub }) => [
-    ...[name, String(featureSize), String(input), licence],
+  const rows = encoders.map(({ name, featureSize, input, license, present, hub }) => [
+    ...[name, String(featureSize), String(input), license],
     hub === undefined ? "in the package" : present ? "yes" : "no",
   ]);
   const table = formatTable(["name", "feature", "input", "license", "present"], rows, {

@@ -28,7 +28,7 @@ interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
   readonly probes?: readonly ProbeName[];
   readonly seeds: number;
   readonly epochs: number;
-  readonly augmentation: boolean | "only";
+  readonly augmentation: boolean;
   readonly evalDraws: number | "each epoch";
   readonly references: boolean;
   readonly fullEpochs?: number;
@@ -166,7 +166,7 @@ function requireRoomFor(
   const asked = options[option];
   if (asked === undefined || specs.length === 0 || specs.some((spec) => spec[option] === undefined)) return;
   throw new UsageError(
-    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has a ${option} of its own. Leave ` +
+    `--${option} ${asked} was given, but each encoder of --encoder ${options.encoder} has its own ${option}. Leave ` +
       "one of the two out.",
   );
 }

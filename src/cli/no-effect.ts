@@ -12,13 +12,13 @@ interface EncoderChoices {
 }
 
 /**
- * Throws UsageError for an option that none of the encoders has a use for, as far as their files say without being
+ * Throws UsageError for an option, other than its default, that none of the encoders has a use for, as far as their files say without being
  * read: what is on the hub is not looked at.
  */
 export function requireEffect(encoders: readonly string[], { dtype, pool }: EncoderChoices): void {
   if (encoders.length === 0) return;
   const given = encoders.map((encoder) => `"${encoder}"`).join(", ");
-  if (dtype !== undefined && encoders.every(hasOneFile)) {
+  if (dtype !== undefined && dtype !== "fp32" && encoders.every(hasOneFile)) {
     throw new UsageError(
       `--dtype ${dtype} was given with ${given}, whose weights have one type. Leave it out, or give a repository ` +
         "or folder with ONNX files of several types.",

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
-import { defaultMaxBad } from "../data/params.ts";
+import { defaultMaxBad } from "../data/data-params.ts";
+import { type Pool, pools } from "../encoder/encoder-model.ts";
 import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
-import { type Pool, pools } from "../encoder/model.ts";
 import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/device.ts";
@@ -206,7 +206,7 @@ export type RunOptions = CommonOptions & HubOptions & Values<(typeof runNames)[n
 export type EncoderOptions = RunOptions & Values<"encoder" | (typeof dataNames)[number]>;
 
 /** Options that every command has. */
-export const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
+const commonNames = ["json", "quiet", "debug"] as const satisfies readonly Name[];
 /** Which files of a hub repository are taken, and where they are kept. */
 export const hubNames = ["revision", "dtype", "hubCache"] as const satisfies readonly Name[];
 /** What a model's file may leave unsaid. */

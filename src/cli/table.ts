@@ -29,7 +29,7 @@ const leastWidth = 8;
 /**
  * Rows of text as an aligned table with a line under the head. What is too wide is wrapped between words; where that
  * does not do, columns go into further tables below, each with the names of the rows: the first columns, as many as
- * tell the rows apart. Only long words are broken. Every character is kept. Lines have no trailing spaces and there is
+ * identify the rows. Only long words are broken. Every character is kept. Lines have no trailing spaces and there is
  * no newline at the end.
  */
 export function formatTable(
@@ -87,7 +87,7 @@ function parts(columns: readonly Column[], { width = 80, section = () => 0 }: Ta
   return found;
 }
 
-/** How many of the first columns tell the rows apart; one where none do. */
+/** How many of the first columns identify the rows; one where none do. */
 function columnsThatName(columns: readonly Column[]): number {
   const rows = columns[0]?.cells.length ?? 0;
   for (let count = 1; count < columns.length; count++) {

@@ -6,7 +6,7 @@ import { inputBytes, type Preprocessing } from "../images/preprocess.ts";
 import type { Item } from "../images/types.ts";
 import { withBytes } from "./decode-item.ts";
 import type { DecodeMessage, DecodeResult, DecodeSetup, DecodeTask } from "./decode-worker.ts";
-import type { ImageSource, Split } from "./source.ts";
+import type { ImageSource, Split } from "./image-source.ts";
 
 /** An image that could not be read. */
 export interface BadImage {
@@ -40,17 +40,13 @@ export interface BatchOptions {
   readonly maxBad?: number;
   /** Unreadable images that were skipped before these: they count, too. By default none. */
   readonly skipped?: readonly BadImage[];
-  /** Decoding threads. By default 1. */
-  readonly workers?: number;
   /** Batches that are decoded, or on their way, while the caller works on one. By default 2. */
   readonly ahead?: number;
-  /** Lets the decoder shrink large images itself: fast, not exact. By default it does not. */
-  readonly fast?: boolean;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Decodes and preprocesses images on threads of their own and yields them in order, `ahead` batches ahead of the
+ * Decodes and preprocesses images on a separate thread and yields them in order, `ahead` batches ahead of the
  * caller, in memory that does not grow with the data set.
  *
  * Unreadable images are counted, named in their batch's `bad` and skipped; beyond `maxBad` of them it throws
@@ -63,8 +59,8 @@ export async function* imageBatches(
   options: BatchOptions = {},
 ): AsyncGenerator<ImageBatch, void, undefined> {
   const { batchSize = 32, indices, maxBad = 0, skipped = [] } = options;
-  const { workers = 1, ahead = 2, fast = false, signal } = options;
-  for (const [name, value] of Object.entries({ batchSize, workers, ahead })) {
+  const { ahead = 2, signal } = options;
+  for (const [name, value] of Object.entries({ batchSize, ahead })) {
     if (!Number.isInteger(value) || value < 1)
       throw new RangeError(`${name} must be 1 or more, got ${value}`);
   }
@@ -80,24 +76,20 @@ export async function* imageBatches(
   const size = inputBytes(preprocessing);
   const slotCount = Math.min(ahead + 1, batchCount);
   const slots = Array.from({ length: slotCount }, () => new SharedArrayBuffer(batchSize * size));
-  const crew = new Crew(Math.min(workers, slotCount), {
-    preprocessing,
-    decode: decodeOptionsFor(preprocessing, fast),
-    slots,
-  });
-  const cancel = () => crew.fail(signal!.reason);
+  const decoder = new DecodingThread({ preprocessing, decode: decodeOptionsFor(preprocessing), slots });
+  const cancel = () => decoder.fail(signal!.reason);
   signal?.addEventListener("abort", cancel);
   try {
     const under: Promise<DecodeResult>[] = [];
     const start = (batch: number) => {
       if (batch >= batchCount) return;
       const items = Array.from(indicesOf(batch), (index) => images.at(index));
-      const result = crew.run(batch, batch % slotCount, items);
+      const result = decoder.run(batch, batch % slotCount, items);
       // Awaited when its turn comes; failing before that is not an unhandled rejection.
       result.catch(() => undefined);
       under.push(result);
     };
-    // A slot is free again when the batch that lay in it is given up, so batch k + slotCount follows batch k.
+    // A slot is free again when the caller is done with its batch, so batch k + slotCount follows batch k.
     for (let batch = 0; batch < slotCount; batch++) start(batch);
     const bad = [...skipped];
     for (let batch = 0; batch < batchCount; batch++) {
@@ -120,7 +112,7 @@ export async function* imageBatches(
     }
   } finally {
     signal?.removeEventListener("abort", cancel);
-    await crew.end();
+    await decoder.end();
   }
 }
 
@@ -134,43 +126,40 @@ export function tooManyBad(name: string, bad: readonly BadImage[], maxBad: numbe
   );
 }
 
-/** The worker threads and the tasks they are at. */
-class Crew {
-  readonly #workers: { readonly thread: Worker; readonly exit: Promise<void>; tasks: number }[];
+/** The thread that decodes, and the batches that are waited for. */
+class DecodingThread {
+  readonly #thread: Worker;
+  readonly #exit: Promise<void>;
   readonly #waiting = new Map<number, Deferred>();
   #failure: { readonly reason: unknown } | undefined;
   #ending = false;
 
-  constructor(count: number, setup: DecodeSetup) {
-    const url = workerUrl(import.meta.url, "./decode-worker.ts");
-    this.#workers = Array.from({ length: count }, () => {
-      // No flags of the parent: test runners and debuggers start it with some that a thread cannot take.
-      const thread = new Worker(url, { workerData: setup, execArgv: [] });
-      const exit = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
-      const worker = { thread, exit, tasks: 0 };
-      thread.on("message", (result: DecodeResult) => {
-        worker.tasks--;
-        this.#waiting.get(result.batch)?.resolve(result);
-        this.#waiting.delete(result.batch);
-      });
-      thread.on("error", (error) => this.fail(error));
-      thread.on("exit", (code) => {
-        if (!this.#ending) this.fail(new Error(`a decoding thread ended early (exit code ${code})`));
-      });
-      return worker;
+  constructor(setup: DecodeSetup) {
+    // No flags of the parent: test runners and debuggers start it with some that a thread cannot take.
+    const thread = new Worker(workerUrl(import.meta.url, "./decode-worker.ts"), {
+      workerData: setup,
+      execArgv: [],
+    });
+    this.#thread = thread;
+    this.#exit = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
+    thread.on("message", (result: DecodeResult) => {
+      this.#waiting.get(result.batch)?.resolve(result);
+      this.#waiting.delete(result.batch);
+    });
+    thread.on("error", (error) => this.fail(error));
+    thread.on("exit", (code) => {
+      if (!this.#ending) this.fail(new Error(`the decoding thread ended early (exit code ${code})`));
     });
   }
 
-  /** Decodes a batch into a slot, on the worker with the least to do. */
+  /** Decodes a batch into a slot. */
   async run(batch: number, slot: number, items: readonly Item[]): Promise<DecodeResult> {
     const waiting = deferred();
     waiting.promise.catch(() => undefined);
     this.#waiting.set(batch, waiting);
     if (this.#failure !== undefined) this.fail(this.#failure.reason);
-    const worker = this.#workers.reduce((least, other) => (other.tasks < least.tasks ? other : least));
-    worker.tasks++;
     const task: DecodeTask = { batch, slot, items: await Promise.all(items.map(withBytes)) };
-    if (this.#failure === undefined && !this.#ending) worker.thread.postMessage(task satisfies DecodeMessage);
+    if (this.#failure === undefined && !this.#ending) this.#thread.postMessage(task satisfies DecodeMessage);
     return waiting.promise;
   }
 
@@ -181,11 +170,11 @@ class Crew {
     this.#waiting.clear();
   }
 
-  /** Lets the threads end by themselves: one that is killed while libvips works takes the process with it. */
+  /** Lets the thread end by itself: one that is killed while libvips works takes the process with it. */
   async end(): Promise<void> {
     this.#ending = true;
-    for (const { thread } of this.#workers) thread.postMessage(null satisfies DecodeMessage);
-    await Promise.all(this.#workers.map(({ exit }) => exit));
+    this.#thread.postMessage(null satisfies DecodeMessage);
+    await this.#exit;
   }
 }
 

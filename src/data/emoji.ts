@@ -4,7 +4,13 @@ import { readEmojiArchive } from "./emoji-archive.ts";
 import { type EmojiIcons, emojiIconsOfPackages, emojiSize, type Icon } from "./emoji-icons.ts";
 import type { Emoji } from "./emoji-names.ts";
 import { iconSets } from "./icon-sets.ts";
-import { type ImageList, type ImageSource, requireSplit, type SourceLicense, type Split } from "./source.ts";
+import {
+  type ImageList,
+  type ImageSource,
+  requireSplit,
+  type SourceLicense,
+  type Split,
+} from "./image-source.ts";
 
 /** What an emoji's class is: its Unicode group, or its subgroup. */
 export type EmojiGranularity = "groups" | "subgroups";
@@ -15,7 +21,7 @@ const leastTrainingImages = 40;
 /**
  * The embedded data set: emoji as six icon sets draw them, four for training and two, by other hands, for test.
  * Classes are Unicode's 8 groups (all but "component" and "flags") or the 56 subgroups of these with 40 training
- * images or more. One icon per set and emoji; skin-tone variants and what is no Unicode emoji are left out.
+ * images or more. One icon per set and emoji; skin-tone variants and symbols that are not Unicode emojis are left out.
  *
  * The fingerprint covers class names, ids, labels, the icon sets' package versions and the size drawn at.
  * @param icons the drawings; by default those in the package or, in a clone, those of the installed icon sets

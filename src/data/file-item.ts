@@ -5,13 +5,17 @@ import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
 import { mostImageBytes } from "../images/decode.ts";
 import type { Encoding, FileRange, Item } from "../images/types.ts";
-import type { ImageList } from "./source.ts";
+import type { ImageList } from "./image-source.ts";
 
 /** The image that is the whole of the file at `path`. */
 export function fileItem(id: string, path: string, label: number, group?: number): Item {
   const encoding: Encoding = /\.svg$/i.test(path) ? { kind: "svg", fixed: false } : { kind: "raster" };
   return {
-    ...{ id, label, encoding, file: { path }, open: () => readImage(id, path) },
+    id,
+    label,
+    encoding,
+    file: { path },
+    open: () => readImage(id, path),
     ...(group === undefined ? {} : { group }),
   };
 }
@@ -24,7 +28,7 @@ async function readImage(id: string, path: string): Promise<Uint8Array> {
   }
 }
 
-/** Feeds ids, labels, groups and file sizes of images that are files of their own into a fingerprint. */
+/** Feeds ids, labels, groups and file sizes of images that are separate files into a fingerprint. */
 export async function digestFiles(digest: Hash, list: ImageList): Promise<void> {
   const together = 64;
   for (let start = 0; start < list.length; start += together) {

@@ -1,8 +1,9 @@
-import { type ImageLike, isMarkup, rgbOfPixels } from "../images/input.ts";
+import { type ImageLike, isMarkup } from "../images/input.ts";
+import { rgbOfPixels } from "../images/pixels.ts";
 import type { Item } from "../images/types.ts";
 import { fileItem } from "./file-item.ts";
-import { imageList } from "./sets/listed-source.ts";
-import type { ImageSource } from "./source.ts";
+import type { ImageSource } from "./image-source.ts";
+import { imageList } from "./listed-source.ts";
 
 /**
  * Images as a program has them, as a data set without labels: its one split is "test", every label 0. Whatever reads a

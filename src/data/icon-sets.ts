@@ -1,4 +1,4 @@
-import type { Split } from "./source.ts";
+import type { Split } from "./image-source.ts";
 
 /** An icon set of the embedded data set: who drew it, and under which license it may be passed on. */
 export interface IconSet {

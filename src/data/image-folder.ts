@@ -4,9 +4,9 @@ import { basename, join, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
 import { digestFiles, fileItem } from "./file-item.ts";
 import { holdsImage, imageExtensions, scanFolder, subfolders, systemFoldersIn } from "./folder-scan.ts";
-import { imageList, type ListedSplit, listedSource } from "./sets/listed-source.ts";
-import { splitFolders } from "./sets/split-name.ts";
-import { type ImageSource, listed, type Split } from "./source.ts";
+import { type ImageSource, listed, type Split } from "./image-source.ts";
+import { imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { splitFolders } from "./split-name.ts";
 
 /** How `openImageFolder` reads a folder. */
 export interface ImageFolderOptions {

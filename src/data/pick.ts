@@ -1,6 +1,6 @@
 import { decodeImage, decodeOptionsFor } from "../images/decode.ts";
 import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
-import type { ImageSource, Split } from "./source.ts";
+import type { ImageSource, Split } from "./image-source.ts";
 
 /**
  * The given images of a split as an encoder sees them, [n, 3, H, W] in [0, 1]: real images that become part of

@@ -2,71 +2,21 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { open, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import * as z from "zod";
-import { CurvePoint } from "../artifact/manifest.ts";
 import { DataError, UsageError } from "../errors.ts";
-import { BatchSampler, BatchSamplerState } from "../features/batch-sampler.ts";
 import { makeFolders, onDisk } from "../files/disk.ts";
 import { type FolderLock, lockFolder } from "../files/lock.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../files/safetensors.ts";
-import { Preprocessing } from "../images/preprocess.ts";
-import { DistillConfig } from "../recipe/config.ts";
-import type { AdamBlock } from "../synthetic/adam.ts";
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import type { DistillState } from "./state.ts";
-
-/** What a run is of: a checkpoint is only taken up by the same. */
-export const RunIdentity = z.object({
-  config: DistillConfig,
-  /** The encoder's sha256. */
-  encoder: z.string(),
-  /** The tensor that features are of, and how it is pooled. */
-  feature: z.string(),
-  preprocessing: Preprocessing,
-  /** Fingerprint of the training images. */
-  data: z.string(),
-});
-export type RunIdentity = z.infer<typeof RunIdentity>;
-
-/** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-const format = "5";
-
-/** How the images are cut into shards, which decides on bits: a run keeps it. */
-export const ShardCut = z.object({
-  /** Images in a shard. */
-  batch: z.int().positive(),
-  activations: z.enum(["save", "recompute"]),
-});
-export type ShardCut = z.infer<typeof ShardCut>;
-
-const Meta = z.object({
-  identity: RunIdentity,
-  step: z.int().nonnegative(),
-  adamSteps: z.int().nonnegative(),
-  parametrization: z.enum(["pyramid", "pixels"]),
-  count: z.int().positive(),
-  size: z.int().positive(),
-  sides: z.array(z.int().positive()),
-  cut: ShardCut,
-  sampler: BatchSamplerState,
-  curve: z.array(CurvePoint),
-  seconds: z.number(),
-});
-
-/** A run as it stood at some step. */
-export interface Checkpoint {
-  readonly identity: RunIdentity;
-  readonly state: DistillState;
-  readonly parameters: SyntheticParameters;
-  readonly cut: ShardCut;
-  readonly curve: readonly CurvePoint[];
-  /** Seconds spent distilling so far. */
-  readonly seconds: number;
-}
+import {
+  type Checkpoint,
+  checkpointFormat,
+  describeMismatch,
+  type RunIdentity,
+  restoredRun,
+  savedRun,
+} from "./run-state.ts";
 
 const fileName = "checkpoint.safetensors";
 const temporaryName = `${fileName}.tmp`;
-const targetsName = "targets";
 
 /**
  * Locks the folder of a run's checkpoint, made where it is not there, against another run that would write the same;
@@ -80,13 +30,13 @@ export async function lockCheckpoints(folder: string): Promise<FolderLock> {
   return {
     async release() {
       await lock.release();
-      // Not where a checkpoint lies in it, or where another run has already made it its own.
+      // Not where a checkpoint is in it, or where another run has already made it its own.
       await rmdir(folder).catch(() => {});
     },
   };
 }
 
-/** Throws UsageError for a checkpoint that a run would write over without having been told to. */
+/** Throws UsageError for a checkpoint that a run would write over without having been asked to. */
 export function requireNoCheckpoint(folder: string): void {
   if (!existsSync(join(folder, fileName))) return;
   throw new UsageError(
@@ -102,34 +52,8 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 
 /** Writes a checkpoint under a temporary name and renames it: a kill leaves the old one or the new one. */
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
-  const { identity, state, parameters, cut, curve, seconds } = checkpoint;
-  const meta: z.input<typeof Meta> = {
-    identity,
-    step: state.step,
-    adamSteps: parameters.adamSteps,
-    parametrization: parameters.parametrization,
-    count: parameters.count,
-    size: parameters.size,
-    sides: parameters.levels.map((level) => level.side),
-    cut,
-    sampler: state.sampler.state,
-    curve: [...curve],
-    seconds,
-  };
-  const blocks: [string, AdamBlock][] = [
-    ...parameters.levels.map((level): [string, AdamBlock] => [`level/${level.side}`, level]),
-    ["labels", state.labels],
-    ["logTau", state.logTau],
-  ];
-  const text = JSON.stringify(meta);
+  const { text, arrays } = savedRun(checkpoint);
   const hash = createHash("sha256").update(text);
-  const arrays = blocks.flatMap(([name, block]) =>
-    (["values", "first", "second"] as const).map((part): [string, Float32Array] => [
-      `${name}/${part}`,
-      block[part],
-    ]),
-  );
-  if (state.targets) arrays.push([targetsName, state.targets]);
   const tensors = arrays.map(([name, data]): TensorToWrite => {
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return { name, dtype: "F32", shape: [data.length], data };
@@ -143,7 +67,11 @@ export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Pr
   const save = async () => {
     await makeFolders(folder);
     try {
-      await writeSafetensors(temporary, tensors, { format, meta: text, sha256: hash.digest("hex") });
+      await writeSafetensors(temporary, tensors, {
+        format: checkpointFormat,
+        meta: text,
+        sha256: hash.digest("hex"),
+      });
     } catch (error) {
       // Half a checkpoint would fill a full disk further.
       await rm(temporary, { force: true }).catch(() => {});
@@ -178,7 +106,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
     throw damaged(error);
   });
   try {
-    if (file.metadata.format !== format) {
+    if (file.metadata.format !== checkpointFormat) {
       throw new DataError(
         `The checkpoint ${path} was written by another version of clp-dd. Finish the run with that version, ` +
           `or delete ${folder} and start again without \`resume: true\`.`,
@@ -193,25 +121,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint | undef
       blocks.set(name, values);
     }
     if (hash.digest("hex") !== file.metadata.sha256) throw damaged();
-    // What follows can only fail where the checkpoint was written wrongly.
-    const { identity, sampler, curve, seconds, step, sides, cut, ...rest } = Meta.parse(JSON.parse(text));
-    const block = (name: string): AdamBlock => ({
-      values: blocks.get(`${name}/values`)!,
-      first: blocks.get(`${name}/first`)!,
-      second: blocks.get(`${name}/second`)!,
-    });
-    const levels = sides.map((side) => ({ side, ...block(`level/${side}`) }));
-    const parameters = { ...rest, first: 0, levels };
-    const state: DistillState = {
-      step,
-      levels: sides.length,
-      adamSteps: rest.adamSteps,
-      sampler: BatchSampler.from(sampler),
-      labels: block("labels"),
-      logTau: block("logTau"),
-      targets: blocks.get(targetsName),
-    };
-    return { identity, state, parameters, cut, curve, seconds };
+    return restoredRun(text, blocks);
   } finally {
     await file.close();
   }
@@ -228,26 +138,4 @@ export function requireSameRun(saved: RunIdentity, now: RunIdentity, folder: str
     `The checkpoint in ${folder} is of another run. What differs: ${difference}. ` +
       "Resume with the settings it was started with, or start again with `overwrite: true` instead of `resume: true`.",
   );
-}
-
-/** What differs between the run that left a checkpoint and the one that would take it up; undefined if nothing. */
-export function describeMismatch(saved: RunIdentity, now: RunIdentity): string | undefined {
-  const differences = [
-    ...(saved.encoder === now.encoder ? [] : ["the encoder"]),
-    ...(saved.data === now.data ? [] : ["the data set"]),
-    ...changes({ feature: saved.feature }, { feature: now.feature }),
-    ...changes(saved.preprocessing, now.preprocessing),
-    // Of runs from before it was recorded, it is not known.
-    ...changes({ ...saved.config, mirror: saved.config.mirror ?? now.config.mirror }, now.config),
-  ];
-  return differences.length === 0 ? undefined : differences.join(", ");
-}
-
-/** "resize (32 then, 64 now)" of every key with another value. */
-function changes<Settings extends object>(before: Settings, after: Settings): string[] {
-  const keys = Object.keys({ ...before, ...after }) as (keyof Settings & string)[];
-  const shown = (value: unknown) => JSON.stringify(value) ?? "nothing";
-  return keys
-    .filter((key) => shown(before[key]) !== shown(after[key]))
-    .map((key) => `${key} (${shown(before[key])} then, ${shown(after[key])} now)`);
 }

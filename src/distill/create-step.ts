@@ -1,6 +1,6 @@
-import { fitFeatureMaps } from "../features/run-context.ts";
 import { objectives } from "../objective/objectives.ts";
-import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { chooseGemm, jsGemm } from "../probe/gemm.ts";
 import { ortFeatureProduct } from "../probe/ort-feature-product.ts";
 import { ortGemm } from "../probe/ort-gemm.ts";
@@ -14,6 +14,11 @@ import { targetBasis } from "./target-features.ts";
 
 /** What a step is made of. */
 export interface StepInputs {
+  /**
+   * Computes products, on the CPU. Runs that are to repeat bit by bit have one thread here: how ONNX Runtime cuts a product
+   * up, and so its last bits, depends on their number.
+   */
+  readonly runtime: Runtime;
   readonly config: DistillConfig;
   readonly classes: number;
   readonly real: FeatureRows;
@@ -23,17 +28,16 @@ export interface StepInputs {
 }
 
 /**
- * Everything that steps need beside the images: feature maps, batches of real features and products. Products are
- * computed with one thread: how ONNX Runtime cuts one up, and so its last bits, depends on their number.
+ * Everything that steps need beside the images: feature maps, batches of real features and products.
  */
 export async function createStep({
+  runtime,
   config,
   classes,
   real,
   images,
   choice,
 }: StepInputs): Promise<{ readonly parts: DistillParts; release(): Promise<void> }> {
-  const runtime = nodeRuntime({ threads: 1 });
   const maps = await fitFeatureMaps(config.normalize, real);
   const product = ortFeatureProduct(runtime);
   const large = ortGemm(runtime);

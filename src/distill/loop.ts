@@ -134,7 +134,7 @@ function meanOfViews(features: Float32Array, length: number): Float32Array {
 }
 
 /** The learning rate of step `step` (from 0) of the run. */
-export function learningRateAt(
+function learningRateAt(
   config: Pick<DistillConfig, "learningRate" | "schedule" | "steps">,
   step: number,
 ): number {

@@ -1,45 +1,23 @@
 import { availableParallelism } from "node:os";
-import { type ChunkPlan, chunkedEncoder, planChunks } from "../encoder/chunks.ts";
+import { type ChunkPlan, planChunks } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
-import { compileDerivative, derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
+import { derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-import { augmentationOf } from "../synthetic/augment.ts";
-import { createAugmenter } from "../synthetic/augmenter.ts";
-import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import { createRenderer } from "../synthetic/renderer.ts";
-import type { ShardCut } from "./checkpoint.ts";
-import type { ShardParts } from "./shard.ts";
+import { type ImagesStart, imagesInProcess, type OpenImages } from "./images-in-process.ts";
 import { ShardHost } from "./shard-host.ts";
 import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
 import { openShardParts } from "./shard-service.ts";
 import { ShardedImages } from "./sharded-images.ts";
-import type { Reload, SyntheticImages } from "./synthetic-images.ts";
+import type { SyntheticImages } from "./synthetic-images.ts";
 import { viewCount } from "./views.ts";
 
 /** What a helper process takes beside intermediates: Node, ONNX Runtime and the images. */
 const helperBytes = 80 * 2 ** 20;
-
-/** Where a run starts. */
-export interface ImagesStart {
-  readonly parameters: SyntheticParameters;
-  /** Gives these parameters again, should some be lost. */
-  readonly reload: Reload;
-  /** How a run that is taken up again is cut; or what of it is not to be chosen here. */
-  readonly cut?: Partial<ShardCut> | undefined;
-}
-
-/** The images of a run, and how they are computed. */
-export interface OpenImages {
-  readonly images: SyntheticImages;
-  readonly plan: ChunkPlan;
-  /** Processes that compute them, this one included. */
-  readonly processes: number;
-}
 
 /**
  * Opens the images of a run: shared out among this process and helpers, one for each of the runtime's threads as far
@@ -54,29 +32,10 @@ export async function openImages(
 ): Promise<OpenImages> {
   const { count, size } = parameters;
   const views = viewCount(config);
-  const { precision, featureSize } = encoder;
+  const { featureSize } = encoder;
   const id = encoder.provenance.id;
   if (runtime.device !== "cpu") {
-    const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, cut);
-    const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
-    const setup = { config, size, encoder: { folder: "", plan, id } };
-    const parts = async (): Promise<ShardParts> => ({
-      config,
-      encoder: chunkedEncoder(compiled, plan, id),
-      renderer: createRenderer(runtime, plan.batch, config.weightDecay),
-      augmenter:
-        config.augment > 0
-          ? await createAugmenter(
-              runtime,
-              augmentationOf(config),
-              ...([config.seed, plan.batch, size, size] as const),
-            )
-          : undefined,
-    });
-    const images = await ShardedImages.start(setup, featureSize, parameters, reload, [
-      () => new ShardHost(parts),
-    ]);
-    return { images, plan, processes: 1 };
+    return imagesInProcess(runtime, encoder, config, memoryBytes, { parameters, reload, cut });
   }
   const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
@@ -126,14 +85,4 @@ function releasing(images: ShardedImages, release: () => Promise<void>): Synthet
       await release();
     },
   });
-}
-
-/** Images that are computed in this process with parts that are there already. */
-export async function imagesOf(parts: ShardParts, parameters: SyntheticParameters): Promise<SyntheticImages> {
-  const { config, encoder } = parts;
-  const setup = { config, size: parameters.size, encoder: { folder: "", plan: encoder.plan, id: "" } };
-  const reload = async () => parameters;
-  return ShardedImages.start(setup, encoder.featureSize, parameters, reload, [
-    () => new ShardHost(async () => parts),
-  ]);
 }

@@ -43,7 +43,7 @@ export interface DistillParts {
   readonly real: FeatureRows;
   /** Their rows after each map. */
   readonly batches: RealBatches;
-  /** One fitted map for each of the configuration's normalisations. */
+  /** One fitted map for each of the configuration's normalizations. */
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
   readonly classMeans?: readonly Matrix[];
@@ -55,7 +55,7 @@ export interface DistillParts {
 
 /** How target features are chosen. */
 export interface TargetParts extends TargetBasis {
-  /** A choice is many evaluations of the objective: it tells how far it is, and can be stopped. */
+  /** A choice is many evaluations of the objective: it reports how far it is, and can be stopped. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

@@ -3,13 +3,14 @@ import type { JobContext } from "../context.ts";
 import { pickImages } from "../data/pick.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import type { RunContext } from "../features/run-context.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { centroidImages, randomImages } from "../select/coresets.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
-import type { Checkpoint, ShardCut } from "./checkpoint.ts";
 import { createStep } from "./create-step.ts";
 import { distillStep, initialState } from "./loop.ts";
 import { openImages } from "./open-images.ts";
+import type { Checkpoint, ShardCut } from "./run-state.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import type { Reload } from "./synthetic-images.ts";
 
@@ -70,6 +71,7 @@ export async function startSynthesis(
   }
   try {
     const { parts, release } = await createStep({
+      runtime: nodeRuntime({ threads: 1 }),
       config,
       classes,
       real: train,
@@ -120,7 +122,7 @@ export async function runSteps(
 ): Promise<void> {
   const { parts, state } = synthesis;
   const { steps } = parts.config;
-  // The first step of thousands of images takes a while: what goes on is shown before it.
+  // The first step of thousands of images takes a while: progress is shown before it.
   context.progress({ stage: "Distilling", done: state.step, total: steps, unit: "steps" });
   while (state.step < steps) {
     const report = await distillStep(parts, state);

@@ -4,7 +4,7 @@ import { matrix } from "../probe/matrix.ts";
 import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
 
-/** Where real features lie: target features are kept there. */
+/** Where the real features are: target features are kept there. */
 export interface FeatureRange {
   /** Least and largest value of each feature over the real images (d). */
   readonly low: Float32Array;

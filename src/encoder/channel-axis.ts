@@ -44,7 +44,7 @@ const inPlace: ReadonlySet<string> = new Set([
 
 /**
  * Which axis of `value` holds channels, as the operators that made it have it: the second behind convolutions, the last
- * behind layers that are linear in it. Undefined where nothing tells.
+ * behind layers that are linear in it. Undefined where nothing says so.
  *
  * @param input a value whose channel axis is known: the image
  */

@@ -48,7 +48,7 @@ export interface Cut {
 
 /**
  * Cuts `count` images, each in `views` versions, into calls within about `memoryBytes` of intermediates: the forward's
- * intermediates are saved for the pullback where those of all images fit and need not be copied from a card and back,
+ * intermediates are saved for the pullback where those of all images fit and need not be copied from a GPU and back,
  * and recomputed chunk by chunk elsewhere.
  */
 export async function planChunks(

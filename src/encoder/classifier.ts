@@ -50,7 +50,7 @@ export function classifierOf(graph: Graph, output: string): Classifier | undefin
   return { inputs: [...new Set(inputs)], heads: inputs.length };
 }
 
-/** What lies between the output and the value that is looked at. */
+/** The nodes between the output and the value in question. */
 interface Way {
   /** Whether the output is known to be class scores. */
   readonly scores: boolean;

@@ -11,9 +11,9 @@ import { simplify } from "../onnx-vjp/prepare/simplify.ts";
 import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
+import type { EncoderModel, Pool, Provenance } from "./encoder-model.ts";
 import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
-import type { EncoderModel, Pool, Provenance } from "./model.ts";
 import { givenForm, type ModelForm } from "./model-form.ts";
 import { poolFeature } from "./pool-feature.ts";
 import { pullbackRefusal } from "./pullback-refusal.ts";
@@ -81,7 +81,14 @@ export const featureName = ({
 export async function createEncoder(
   runtime: Runtime,
   model: EncoderModel,
-  { precision = "float32" }: { readonly precision?: Precision } = {},
+  {
+    precision = "float32",
+    batch,
+  }: {
+    readonly precision?: Precision;
+    /** Images in one call, where the model's file does not fix them; by default as many as are quickest. */
+    readonly batch?: number;
+  } = {},
 ): Promise<Encoder> {
   const choice = selectFeature(model.graph, model.feature);
   const [height, width] = model.preprocessing.crop;
@@ -95,7 +102,7 @@ export async function createEncoder(
     bytes: bytesPerImage(traced),
     refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
   }));
-  const sessionBatch = fixedBatch ?? imagesACall(runtime, bytes);
+  const sessionBatch = fixedBatch ?? batch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {

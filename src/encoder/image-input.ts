@@ -12,7 +12,7 @@ import {
 } from "../onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../onnx-vjp/graph/live.ts";
 import { imagesInput } from "./batched-features.ts";
-import type { EncoderModel } from "./model.ts";
+import type { EncoderModel } from "./encoder-model.ts";
 import type { Layout, ModelForm } from "./model-form.ts";
 
 /** A model's image input, and how images are to be laid out for it. */
@@ -55,7 +55,7 @@ export interface Cut {
 /** The graph that computes `feature`, and the image that it reads. Throws ModelError as `imageInputOf`. */
 export function cutToFeature(model: EncoderModel, feature: string): Cut {
   const graph = onlyTowards(model.graph, [feature]);
-  // A feature of constants alone is told with the inputs that there are.
+  // A feature of constants only is reported with the inputs that there are.
   const read = graph.inputs.length > 0 ? graph : { ...graph, inputs: model.graph.inputs };
   return { graph, image: imageInputOf(read, model) };
 }
@@ -77,7 +77,7 @@ export function writeInput(
   const { mean, std, crop } = preprocessing;
   if (image.channels === 1 && gray === undefined) {
     throw new ModelError(
-      `The model takes gray images ("${image.name}"), and its file does not tell how colors become gray. Say it with ` +
+      `The model takes gray images ("${image.name}"), and its file does not say how colors become gray. Say it with ` +
         "`gray: 'luma'` (0.299 R + 0.587 G + 0.114 B, as Pillow and torchvision convert) or `gray: 'average'`.",
     );
   }
@@ -101,7 +101,9 @@ export function writeInput(
       ? []
       : [
           {
-            ...{ op: "Transpose", inputs: [], attributes: { perm: ints([0, 2, 3, 1]) } },
+            op: "Transpose",
+            inputs: [],
+            attributes: { perm: ints([0, 2, 3, 1]) },
             dims: imageDims(image, batch, crop),
           },
         ]),
@@ -128,7 +130,7 @@ const shown = ({ name, dtype, dims, ranked }: ValueInfo): string =>
  * The one image input of a graph: [batch, 3, height, width] or [batch, height, width, 3], with one channel for gray.
  *
  * @param graph cut to the feature: other inputs than those it reads do not matter
- * @throws ModelError for other inputs, and where nothing tells how an image is laid out
+ * @throws ModelError for other inputs, and where the image's layout cannot be determined
  */
 export function imageInputOf(graph: Graph, form: ModelForm = {}): ImageInput {
   const [input, ...others] = graph.inputs;
@@ -152,7 +154,7 @@ export function imageInputOf(graph: Graph, form: ModelForm = {}): ImageInput {
   }
   if (layout === undefined || channels === undefined) {
     throw new ModelError(
-      `The model takes ${shown(input)}, and its graph does not tell which axis holds the colors. Say it with ` +
+      `The model takes ${shown(input)}, and its graph does not say which axis holds the colors. Say it with ` +
         "`inputLayout: 'nchw'` ([batch, 3, height, width]) or `inputLayout: 'nhwc'` ([batch, height, width, 3]).",
     );
   }
@@ -240,7 +242,7 @@ const inPlace: ReadonlySet<string> = new Set([
 
 /**
  * Which axis of the value `name` the graph reads as channels, and how many a convolution expects there; undefined where
- * nothing tells. Follows the value through what keeps its axes or exchanges them.
+ * nothing says so. Follows the value through what keeps its axes or exchanges them.
  */
 function readAs(graph: Graph, name: string): { axis: number; channels?: number } | undefined {
   // For each value that still has the input's axes: which of them is where.

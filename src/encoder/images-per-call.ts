@@ -12,7 +12,7 @@ export function bytesPerImage(traced: TracedGraph): number {
 const fewest = 2;
 const most = 16;
 
-/** A card has thousands of units to keep at work, and a call's cost is that of starting some hundred programs on it. */
+/** A GPU has thousands of units to keep busy, and a call's cost is that of starting some hundred kernels on it. */
 const mostOnCard = 32;
 
 /** What the values of a call's graph take together, for each thread, where a call is quickest. */
@@ -20,7 +20,7 @@ const bytesAThread = 64 * 2 ** 20;
 
 /**
  * How many images go through an encoder in one call. With more, what one operator hands to the next no longer stays
- * in the processor's caches; with fewer, a call's own cost weighs more (docs/notes/performance.md).
+ * in the CPU's caches; with fewer, a call's own cost weighs more (docs/notes/performance.md).
  * @param bytes of one image (`bytesPerImage`)
  */
 export function imagesACall({ device, threads }: Pick<Runtime, "device" | "threads">, bytes: number): number {

@@ -1,7 +1,7 @@
 import { ModelError } from "../errors.ts";
 import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import { int } from "../onnx-vjp/graph/ir.ts";
-import type { EncoderModel } from "./model.ts";
+import type { EncoderModel } from "./encoder-model.ts";
 
 /** A feature tensor as one vector per image. */
 export interface PooledFeature {
@@ -14,7 +14,7 @@ export interface PooledFeature {
 export interface FeatureTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  /** The axis that holds channels; undefined where nothing tells. */
+  /** The axis that holds channels; undefined where nothing says so. */
   readonly channelAxis: number | undefined;
 }
 
@@ -22,7 +22,7 @@ export interface FeatureTensor {
  * Pools a feature map [n, d, h, w] or [n, h, w, d], or tokens [n, t, d] or [n, d, t], to one vector per image.
  *
  * @param note records the shape of a value that is made, and returns its name
- * @throws ModelError for other shapes, and for a map whose channels nothing tells
+ * @throws ModelError for other shapes, and for a map whose channel axis cannot be determined
  */
 export function poolFeature(
   b: GraphBuilder,
@@ -43,7 +43,7 @@ export function poolFeature(
     if (dims.filter((d) => d !== 1).length <= 1 + (n === 1 ? 0 : 1)) return { value: name, pool: "none" };
     if (axis !== 1 && axis !== 3) {
       throw new ModelError(
-        `The tensor "${name}" is a map of shape [${dims.join(", ")}], and the graph does not tell which axis holds its ` +
+        `The tensor "${name}" is a map of shape [${dims.join(", ")}], and the graph does not say which axis holds its ` +
           "channels. Say it with `featureLayout: 'nchw'` or `featureLayout: 'nhwc'`, or choose another tensor with `feature`.",
       );
     }

@@ -8,21 +8,21 @@ export interface KnownEncoder {
   readonly featureSize: number;
   /** Side in pixels of the input by default. */
   readonly input: number;
-  /** SPDX identifier, or the name of the model's own licence, as its card states it. */
-  readonly licence: string;
+  /** SPDX identifier, or the name of the model's own license, as its model card states it. */
+  readonly license: string;
 }
 
-/** What stands for a licence where the card names none. */
-export const unknownLicence = "see its card";
+/** What stands for a license where the model card names none. */
+export const unknownLicense = "see its model card";
 
 /** What is taken where no encoder is named: it comes with the package. */
 export const defaultEncoder = "efficientnet-lite0";
 
-const clip = { family: "CLIP", featureSize: 512, input: 224, licence: unknownLicence } as const;
-const dinov2 = { family: "DINOv2", input: 224, licence: "Apache-2.0" } as const;
-const dinov3 = { family: "DINOv3", input: 224, licence: "DINOv3 License" } as const;
-const eva02 = { family: "EVA-02", input: 224, licence: "MIT" } as const;
-const mocov3 = { family: "MoCo-v3", input: 224, licence: unknownLicence } as const;
+const clip = { family: "CLIP", featureSize: 512, input: 224, license: unknownLicense } as const;
+const dinov2 = { family: "DINOv2", input: 224, license: "Apache-2.0" } as const;
+const dinov3 = { family: "DINOv3", input: 224, license: "DINOv3 License" } as const;
+const eva02 = { family: "EVA-02", input: 224, license: "MIT" } as const;
+const mocov3 = { family: "MoCo-v3", input: 224, license: unknownLicense } as const;
 
 /** Every short name, in the order in which `clp-dd encoders` lists them. */
 export const knownEncoders: readonly KnownEncoder[] = [
@@ -32,7 +32,7 @@ export const knownEncoders: readonly KnownEncoder[] = [
     hub: undefined,
     featureSize: 1280,
     input: 224,
-    licence: "Apache-2.0",
+    license: "Apache-2.0",
   },
   { name: "clip-vit-b-16", hub: "openai/clip-vit-base-patch16", ...clip },
   { name: "clip-vit-b-32", hub: "openai/clip-vit-base-patch32", ...clip },
@@ -52,7 +52,7 @@ export const knownEncoders: readonly KnownEncoder[] = [
     hub: "google/siglip2-base-patch16-224",
     featureSize: 768,
     input: 224,
-    licence: "Apache-2.0",
+    license: "Apache-2.0",
   },
   {
     name: "deit-small",
@@ -60,7 +60,7 @@ export const knownEncoders: readonly KnownEncoder[] = [
     hub: "facebook/deit-small-patch16-224",
     featureSize: 384,
     input: 224,
-    licence: "Apache-2.0",
+    license: "Apache-2.0",
   },
   {
     name: "mae-vit-b",
@@ -68,7 +68,7 @@ export const knownEncoders: readonly KnownEncoder[] = [
     hub: "facebook/vit-mae-base",
     featureSize: 768,
     input: 224,
-    licence: "Apache-2.0",
+    license: "Apache-2.0",
   },
 ];
 

@@ -1,7 +1,7 @@
 import type { Encoder } from "../encoder/encoder.ts";
 import { UsageError } from "../errors.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import { featuresInMemory } from "../probe/head.ts";
+import { featuresInMemory } from "../probe/rows.ts";
 import { seededRandom } from "../random.ts";
 import { geometricAugmentation } from "../synthetic/augment.ts";
 import { type Augmenter, createAugmenter } from "../synthetic/augmenter.ts";

@@ -4,7 +4,7 @@ import { fullDataLambdas } from "../probe/full-data.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { argmaxRows } from "../probe/labels.ts";
 import { accumulated, type FactoredRidge, leftOutRows } from "../probe/leave-one-out.ts";
-import { matrix } from "../probe/matrix.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
 import { softmaxRows } from "../probe/probabilities.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 
@@ -26,16 +26,20 @@ export interface Outlier {
   readonly leverage: number;
 }
 
-/** What leave-one-out predictions of a data set show. */
-export interface LabelCheck {
+/** What predictions of labeled rows by probes that have not seen them show. */
+export interface JudgedLabels {
   /** Leave-one-out accuracy of the ridge probe of all rows, a fraction. */
   readonly accuracy: number;
-  readonly lambda: number;
   readonly temperature: number;
   /** confusion[label][prediction]: numbers of rows. */
   readonly confusion: readonly (readonly number[])[];
   /** The surest first. */
   readonly suspects: readonly SuspectedLabel[];
+}
+
+/** What leave-one-out predictions of a data set show. */
+export interface LabelCheck extends JudgedLabels {
+  readonly lambda: number;
   /** The farthest first. */
   readonly outliers: readonly Outlier[];
   /** The probe of all rows. */
@@ -82,7 +86,16 @@ export async function checkLabels(
     scores.data.set(batch.scores.data, batch.indices[0] * classes);
     leverages.set(batch.leverages, batch.indices[0]);
   }
-  const { labels } = train;
+  const judged = judgedLabels(scores, train.labels);
+  return { ...judged, lambda: ridge.lambda, ridge, outliers: outliersOf(leverages) };
+}
+
+/**
+ * What scores of labeled rows by probes that have not seen them say of the labels.
+ * @param scores n × C; @param labels n
+ */
+export function judgedLabels(scores: Matrix, labels: Int32Array): JudgedLabels {
+  const classes = scores.cols;
   const temperature = fitTemperature(scores, labels);
   const probabilities = softmaxRows(scores, temperature);
   const p = (row: number, c: number): number => probabilities.data[row * classes + c];
@@ -111,13 +124,10 @@ export async function checkLabels(
   }
   const margin = (s: SuspectedLabel): number => s.labelProbability - s.suggestedProbability;
   return {
-    accuracy: right / train.count,
-    lambda: ridge.lambda,
+    accuracy: right / labels.length,
     temperature,
     confusion,
-    ridge,
     suspects: suspects.sort((a, b) => margin(a) - margin(b)),
-    outliers: outliersOf(leverages),
   };
 }
 
@@ -144,10 +154,10 @@ export interface ConfusedPair {
   readonly share: number;
 }
 
-/** From this share on, two classes are not told apart: guessing between them gives a half. */
+/** From this share on, two classes are not separated: guessing between them gives a half. */
 const confusedShare = 0.25;
 
-/** Classes that the encoder does not tell apart: of their rows that get one of the two names, a quarter get the wrong one. */
+/** Classes that the encoder cannot separate: of their rows that get one of the two names, a quarter get the wrong one. */
 export function confusedPairs(confusion: LabelCheck["confusion"]): ConfusedPair[] {
   const pairs: ConfusedPair[] = [];
   for (let a = 0; a < confusion.length; a++) {

@@ -1,4 +1,4 @@
-import type { Artifact } from "../artifact/read.ts";
+import type { Artifact } from "../artifact/read-artifact.ts";
 import type { EditedAccuracy } from "./measure-edits.ts";
 import type { ProbeResult } from "./protocol.ts";
 

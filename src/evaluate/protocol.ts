@@ -3,23 +3,22 @@ import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../prob
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
+import { centeredOneHot } from "../probe/labels.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { type Metrics, MetricsAccumulator, meanStd } from "../probe/metrics.ts";
+import { type FeatureRows, type LabeledFeatures, sequentialBatches } from "../probe/rows.ts";
+import { splitOf } from "../probe/split.ts";
 import {
   headScores,
-  type LabeledFeatures,
   type LinearHead,
   type TunedHead,
   tunedLearningRates,
   tuneHead,
-} from "../probe/head.ts";
-import { centeredOneHot } from "../probe/labels.ts";
-import { type Matrix, matrix } from "../probe/matrix.ts";
-import { type Metrics, MetricsAccumulator, meanStd } from "../probe/metrics.ts";
-import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
-import { splitOf } from "../probe/split.ts";
+} from "../probe/trained-head.ts";
 
 /**
  * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's
- * gradient-trained head on raw features (src/probe/head.ts). `tuned-head`: the same with its learning rate
+ * gradient-trained head on raw features (src/probe/trained-head.ts). `tuned-head`: the same with its learning rate
  * chosen among DD-Ranking's five.
  */
 export const probeNames = ["closed-form", "head", "tuned-head"] as const;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { listed } from "../data/source.ts";
+import { listed } from "../data/image-source.ts";
 import { DataError } from "../errors.ts";
 import { makeFolders, onDisk, replaceFile, sizeOrZero, writeAll } from "../files/disk.ts";
 import { lockFolder } from "../files/lock.ts";

@@ -60,7 +60,7 @@ async function encode(
   { preprocessing, shape }: EncodeSetup,
   items: readonly DecodeItem[],
 ): Promise<EncodeReply> {
-  const options = decodeOptionsFor(preprocessing, false);
+  const options = decodeOptionsFor(preprocessing);
   const size = inputBytes(preprocessing);
   const { batch, featureSize } = shape;
   const features = new Float32Array(items.length * featureSize);

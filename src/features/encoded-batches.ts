@@ -1,6 +1,6 @@
 import { withBytes } from "../data/decode-item.ts";
 import { type BadImage, imageBatches, tooManyBad } from "../data/decode-pool.ts";
-import type { ImageSource, Split } from "../data/source.ts";
+import type { ImageSource, Split } from "../data/image-source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall } from "../encoder/images-per-call.ts";
 import { temporaryFolder } from "../files/temporary.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { JobContext } from "../context.ts";
 import { type BadImage, tooManyBad } from "../data/decode-pool.ts";
-import { type ImageSource, listed, type Split } from "../data/source.ts";
+import { type ImageSource, listed, type Split } from "../data/image-source.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError } from "../errors.ts";
 import { type FeatureCacheSpec, featureCachePath } from "./cache-format.ts";

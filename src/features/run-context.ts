@@ -1,21 +1,14 @@
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
-import type { DataParams } from "../data/params.ts";
-import type { ImageSource, Split } from "../data/source.ts";
+import type { DataParams } from "../data/data-params.ts";
+import type { ImageSource, Split } from "../data/image-source.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open.ts";
-import type { EncoderParams } from "../encoder/params.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-import {
-  type FeatureMap,
-  FeatureStatistics,
-  fitFeatureMap,
-  type Normalization,
-  needsStatistics,
-} from "../probe/feature-map.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 import { ortGemm } from "../probe/ort-gemm.ts";
-import { type FeatureRows, sequentialBatches } from "../probe/rows.ts";
+import type { FeatureRows } from "../probe/rows.ts";
 import type { FeatureCache } from "./cache-reader.ts";
 import { extractFeatures, requireEveryClass } from "./extract.ts";
 
@@ -78,16 +71,4 @@ export async function openRunContext(
     await release();
     throw error;
   }
-}
-
-/** Feature maps fitted on the real training features, in one pass over them where any needs it. */
-export async function fitFeatureMaps(
-  normalizations: readonly Normalization[],
-  train: FeatureRows,
-): Promise<FeatureMap[]> {
-  const statistics = new FeatureStatistics(train.featureSize);
-  if (normalizations.some(needsStatistics)) {
-    for await (const { features } of sequentialBatches(train)) statistics.add(features);
-  }
-  return normalizations.map((normalization) => fitFeatureMap(normalization, statistics));
 }

@@ -303,13 +303,13 @@ class Machine {
 
   #append(values: readonly Value[]): void {
     const list = this.#top();
-    if (!Array.isArray(list)) throw new Error("it appends to what is no list");
+    if (!Array.isArray(list)) throw new Error("it appends to a value that is not a list");
     for (const value of values) list.push(value);
   }
 
   #set(pairs: readonly Value[]): void {
     const dictionary = this.#top();
-    if (!(dictionary instanceof Map)) throw new Error("it sets a key of what is no dictionary");
+    if (!(dictionary instanceof Map)) throw new Error("it sets a key of a value that is not a dictionary");
     this.#dictionary(dictionary, pairs);
   }
 
@@ -350,7 +350,7 @@ function made(name: Value, given: Value): Value {
   const values = Array.isArray(given) ? given : [];
   if (python === "_codecs.encode") {
     const [text] = values;
-    if (typeof text !== "string") throw new Error("it encodes what is no text");
+    if (typeof text !== "string") throw new Error("it encodes a value that is not text");
     return Buffer.from(text, "latin1");
   }
   if (python === "numpy.dtype") return { of: "dtype", value: values[0] ?? null };
@@ -381,7 +381,7 @@ function plain(value: Value, depth: number, seen: { values: number }): Pickled {
   if (value instanceof Map)
     return new Map([...value].map(([key, inner]) => [key, plain(inner, depth + 1, seen)]));
   if ("of" in value && value.of === "array" && Array.isArray(value.value)) return arrayOf(value.value);
-  throw new Error("it holds an object that is no data");
+  throw new Error("it holds an object that is not data");
 }
 
 function arrayOf([shape, type, bytes]: readonly Value[]): ByteArray {

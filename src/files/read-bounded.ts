@@ -3,7 +3,7 @@ import { readExactly } from "./read-exactly.ts";
 
 /**
  * The whole of a file of at most `most` bytes, after a look at its beginning: nothing is read of a file that is longer,
- * or of what is no file (a pipe would never end).
+ * or of what is not a file (a pipe would never end).
  * @param look throws where the first bytes, `headBytes` of them at most, are not those of the wanted format
  * @throws Error saying what is wrong
  */
@@ -15,7 +15,7 @@ export async function readBounded(
 ): Promise<Buffer> {
   // Opening a pipe would wait for its writer.
   const info = await stat(path);
-  if (!info.isFile()) throw new Error("it is no file");
+  if (!info.isFile()) throw new Error("it is not a file");
   let file: FileHandle | undefined;
   try {
     file = await open(path);

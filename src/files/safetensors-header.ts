@@ -97,7 +97,7 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
       );
     }
     const bytes = safetensorsWidths[dtype] * shape.reduce((product, d) => product * d, 1);
-    const where = `the tensor "${name}" does not lie where its header says`;
+    const where = `the tensor "${name}" is not where its header says`;
     if (to - from !== bytes)
       throw damaged(
         path,
@@ -167,4 +167,46 @@ function jsonOrUndefined(text: Uint8Array): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** A tensor to write: its bytes come whole, or piece by piece. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: SafetensorsType;
+  readonly shape: readonly number[];
+  readonly data: ArrayBufferView | AsyncIterable<ArrayBufferView> | (() => AsyncIterable<ArrayBufferView>);
+}
+
+/** What a file begins with: the length of its header, and the header. Tensors are in the order given. */
+export function safetensorsHead(
+  tensors: readonly Pick<TensorToWrite, "name" | "dtype" | "shape">[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  // Without a prototype, so that a tensor may be called "__proto__".
+  const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata });
+  let offset = 0;
+  for (const { name, dtype, shape } of tensors) {
+    const size = safetensorsWidths[dtype] * shape.reduce((product, d) => product * d, 1);
+    header[name] = { dtype, shape: [...shape], data_offsets: [offset, offset + size] };
+    offset += size;
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces up to a multiple of 8, so that every tensor of the file can be viewed in place.
+  const padded = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
+  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
+  padded.set(text, 8);
+  return padded;
+}
+
+/** A safetensors file opened for reading; tensors are read when asked for. */
+export interface SafetensorsFile {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: ReadonlyMap<string, Pick<SafetensorsEntry, "dtype" | "shape">>;
+  /** The values of an F32, F16, BF16 or F64 tensor as float32. */
+  floats(name: string): Promise<Float32Array>;
+  /** The float32 values of an F32 tensor. */
+  float32(name: string): Promise<Float32Array>;
+  /** The float64 values of an F64 tensor. */
+  float64(name: string): Promise<Float64Array>;
+  close(): Promise<void>;
 }

@@ -5,22 +5,16 @@ import { readExactly } from "./read-exactly.ts";
 import { requireRegular } from "./regular-file.ts";
 import {
   parseSafetensorsHeader,
-  type SafetensorsEntry,
+  type SafetensorsFile,
   type SafetensorsType,
   safetensorsFloats,
+  safetensorsHead,
   safetensorsHeaderLength,
+  type TensorToWrite,
   safetensorsWidths as widths,
 } from "./safetensors-header.ts";
 
-export type { SafetensorsType };
-
-/** A tensor to write: its bytes come whole, or piece by piece. */
-export interface TensorToWrite {
-  readonly name: string;
-  readonly dtype: SafetensorsType;
-  readonly shape: readonly number[];
-  readonly data: ArrayBufferView | AsyncIterable<ArrayBufferView> | (() => AsyncIterable<ArrayBufferView>);
-}
+export type { SafetensorsFile, SafetensorsType, TensorToWrite };
 
 /**
  * Writes a safetensors file (https://github.com/huggingface/safetensors), streaming, and syncs it.
@@ -31,23 +25,11 @@ export async function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  // Without a prototype, so that a tensor may be called "__proto__".
-  const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata });
-  let offset = 0;
-  for (const { name, dtype, shape } of tensors) {
-    const size = widths[dtype] * shape.reduce((product, d) => product * d, 1);
-    header[name] = { dtype, shape: [...shape], data_offsets: [offset, offset + size] };
-    offset += size;
-  }
-  const text = new TextEncoder().encode(JSON.stringify(header));
-  // Spaces up to a multiple of 8, so that every tensor of the file can be viewed in place.
-  const padded = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
-  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
-  padded.set(text, 8);
+  const head = safetensorsHead(tensors, metadata);
   const file = await open(path, "w");
   const hash = createHash("sha256");
   try {
-    await append(file, hash, padded);
+    await append(file, hash, head);
     for (const { name, dtype, shape, data } of tensors) {
       let written = 0;
       const pieces = ArrayBuffer.isView(data) ? [data] : typeof data === "function" ? data() : data;
@@ -67,19 +49,6 @@ async function append(file: FileHandle, hash: Hash, view: ArrayBufferView): Prom
   hash.update(bytes);
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
   return bytes.length;
-}
-
-/** A safetensors file opened for reading; tensors are read when asked for. */
-export interface SafetensorsFile {
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly tensors: ReadonlyMap<string, Pick<SafetensorsEntry, "dtype" | "shape">>;
-  /** The values of an F32, F16, BF16 or F64 tensor as float32. */
-  floats(name: string): Promise<Float32Array>;
-  /** The float32 values of an F32 tensor. */
-  float32(name: string): Promise<Float32Array>;
-  /** The float64 values of an F64 tensor. */
-  float64(name: string): Promise<Float64Array>;
-  close(): Promise<void>;
 }
 
 /** Opens a safetensors file. Throws DataError for a header or offsets that do not fit the file. */

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 /**
  * The compiled file of a worker thread or child process, for `new Worker` and `fork`, which run JavaScript alone.
- * From compiled code it is the neighbour; from the sources (tests run those) it is the file in `dist/` that the
+ * From compiled code it is the neighbor; from the sources (tests run those) it is the file in `dist/` that the
  * source compiles to, which must have been built.
  *
  * @param metaUrl the caller's `import.meta.url`

@@ -31,7 +31,7 @@ export const helperProcesses = (): readonly number[] => [...alive];
 /** Who hears that this process has other helpers than before. */
 let onHelpers: (pids: readonly number[]) => void = () => {};
 
-/** Tells `heard` about the helper processes whenever one comes or goes. */
+/** Passes to `heard` the helper processes whenever one comes or goes. */
 export function whenHelpersChange(heard: (pids: readonly number[]) => void): void {
   onHelpers = heard;
 }

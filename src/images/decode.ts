@@ -18,11 +18,6 @@ export const mostImageBytes = 2 ** 30;
 export interface DecodeOptions {
   /** Length in pixels that the shorter edge of an SVG without a fixed size is drawn at. By default its own. */
   readonly svgEdge?: number;
-  /**
-   * Lets the decoder shrink an image while reading it, down to this many pixels of shorter edge. Much faster for
-   * large photographs; the pixels then only resemble those of the exact preprocessing. By default it does not.
-   */
-  readonly shrinkTo?: number;
   /** Images of more pixels are refused, from their header, before memory is taken. By default 128 million. */
   readonly maxPixels?: number;
 }
@@ -65,10 +60,6 @@ export async function decodeImage(
       autoOrient: true,
       limitInputPixels,
     });
-    if (options.shrinkTo !== undefined && encoding.kind === "raster") {
-      const edge = options.shrinkTo;
-      image.resize({ width: edge, height: edge, fit: "outside", withoutEnlargement: true });
-    }
     if (hasInks) {
       image.pipelineColourspace("cmyk").toColourspace("cmyk");
       const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
@@ -134,12 +125,7 @@ function fromPixels(
   return { width, height, data };
 }
 
-/**
- * The decode options that suit a preprocessing: SVGs are drawn at the size it resizes to, and with `fast` large
- * images are shrunk by the decoder to twice that size, so that the exact filter still has pixels to average.
- */
-export function decodeOptionsFor(preprocessing: Preprocessing, fast = false): DecodeOptions {
-  const { resize, crop } = preprocessing;
-  const svgEdge = typeof resize === "number" ? resize : Math.max(...(resize ?? crop));
-  return fast && resize !== null ? { svgEdge, shrinkTo: 2 * svgEdge } : { svgEdge };
+/** The decode options that suit a preprocessing: SVGs are drawn at the size that it resizes to. */
+export function decodeOptionsFor({ resize, crop }: Preprocessing): DecodeOptions {
+  return { svgEdge: typeof resize === "number" ? resize : Math.max(...(resize ?? crop)) };
 }

@@ -1,10 +1,11 @@
 import type { JobContext } from "../context.ts";
-import { classCounts, type Split } from "../data/source.ts";
+import { classCounts, type Split } from "../data/image-source.ts";
 import { InterruptedError } from "../errors.ts";
 import { checkLabels, confusedPairs } from "../evaluate/check-labels.ts";
-import { fitFeatureMaps, openRunContext } from "../features/run-context.ts";
+import { openRunContext } from "../features/run-context.ts";
 import { evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { similarPairs } from "../probe/near-duplicates.ts";
 import type { CheckParams } from "./params.ts";
 
@@ -51,7 +52,7 @@ export interface DataCheck {
   }[];
   /** Training images unlike all others, the farthest first. */
   readonly outliers: readonly (CheckedImage & { readonly leverage: number })[];
-  /** Classes that the encoder does not tell apart. */
+  /** Classes that the encoder cannot separate. */
   readonly confused: readonly { readonly classes: readonly [string, string]; readonly share: number }[];
 }
 

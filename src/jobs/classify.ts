@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
-import { readArtifact } from "../artifact/read.ts";
+import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { givenImages, nameOfInput } from "../data/given-images.ts";
-import { openEncoder } from "../encoder/open.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { encodedBatches } from "../features/encoded-batches.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";

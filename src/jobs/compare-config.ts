@@ -97,7 +97,7 @@ export const CompareConfig = z.strictObject({
         .default([...probeNames]),
       epochs: z.int().positive().default(1000),
       draws: z.union([z.int().positive(), z.literal("each epoch")]).default(20),
-      augmentation: z.enum(["both", "off", "only"]).default("both"),
+      augmentation: z.enum(["both", "off"]).default("both"),
       /** Whether sets are measured after edits too. */
       edits: z.boolean().default(true),
       /**

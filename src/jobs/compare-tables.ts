@@ -295,7 +295,7 @@ function rankingTables(title: string, rows: readonly Row[]): Table[] {
       }),
       notes: [
         "HLR: points below the full data’s row under the same probe (never augmented); IOR: points above that of random " +
-          "real images. The closed form of these two has a feature map and λ of its own.",
+          "real images. The closed form of these two has its own feature map and λ.",
       ],
     },
   ];

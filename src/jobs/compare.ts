@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
 import { ClpError, InterruptedError } from "../errors.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
@@ -124,16 +124,14 @@ async function runCell(
     evaluations.push(
       ...(await runEvaluation(
         {
-          ...{
-            ...machine,
-            artifacts: [set],
-            data: cell.data.data,
-            encoders: [on.text],
-            probes,
-            draws,
-            augmentation,
-            edits,
-          },
+          ...machine,
+          artifacts: [set],
+          data: cell.data.data,
+          encoders: [on.text],
+          probes,
+          draws,
+          augmentation,
+          edits,
           seeds: cell.headSeeds,
           references: false,
           epochs: cell.baseline === "full" ? (fullEpochs ?? epochs) : epochs,
@@ -189,15 +187,13 @@ function identifier(config: CompareConfig, params: CompareParams, context: JobCo
     const { encoder } = cell.encoder;
     const { text: _, ...spec } = encoder;
     const set = hashOf({
-      ...{
-        format,
-        version,
-        spec,
-        resize: config.resize,
-        config: cell.config,
-        ipc: cell.ipc,
-        seed: cell.seed,
-      },
+      format,
+      version,
+      spec,
+      resize: config.resize,
+      config: cell.config,
+      ipc: cell.ipc,
+      seed: cell.seed,
       baseline: cell.baseline,
       preset: cell.preset,
       ...(params.precision === "float16" ? { precision: params.precision } : {}),
@@ -208,13 +204,11 @@ function identifier(config: CompareConfig, params: CompareParams, context: JobCo
     const { seeds: __, fullSeeds: ___, fullEpochs, ...settings } = config.evaluate;
     const epochs = cell.baseline === "full" ? (fullEpochs ?? settings.epochs) : settings.epochs;
     const evaluation = hashOf({
-      ...{
-        format,
-        version,
-        settings: { ...settings, epochs },
-        headSeeds: cell.headSeeds,
-        on: on.map((e) => [e.text, resizeOn(cell, e, config)]),
-      },
+      format,
+      version,
+      settings: { ...settings, epochs },
+      headSeeds: cell.headSeeds,
+      on: on.map((e) => [e.text, resizeOn(cell, e, config)]),
       contents: await Promise.all(on.map(encoderOf)),
     });
     return { set, evaluation };

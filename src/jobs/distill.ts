@@ -1,25 +1,25 @@
 import { totalmem } from "node:os";
 import type { CurvePoint } from "../artifact/manifest.ts";
 import { outFolder, requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
-import { writeArtifact } from "../artifact/write.ts";
+import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
-import { dataFolder } from "../data/open.ts";
+import { dataFolder } from "../data/open-data-set.ts";
 import {
   loadCheckpoint,
   lockCheckpoints,
-  type RunIdentity,
   removeCheckpoint,
   requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
 } from "../distill/checkpoint.ts";
 import { syntheticLabels } from "../distill/loop.ts";
+import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { testMirror } from "../evaluate/mirror.ts";
-import { fitFeatureMaps, openRunContext, type RunContext } from "../features/run-context.ts";
+import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
@@ -28,6 +28,7 @@ import { objectives } from "../objective/objectives.ts";
 import { calibrate } from "../probe/calibration.ts";
 import { fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
@@ -156,12 +157,10 @@ async function distillTo(
               config,
               preset: params.preset,
               command: params.command,
-              ...{
-                threads: params.threads,
-                lambda: config.lambda,
-                calibration,
-                tau: Math.exp(synthesis.state.logTau.values[0]),
-              },
+              threads: params.threads,
+              lambda: config.lambda,
+              calibration,
+              tau: Math.exp(synthesis.state.logTau.values[0]),
               stages,
               ...evaluation,
               seconds: distillSeconds,

@@ -1,5 +1,5 @@
 import type { PartialContext } from "../context.ts";
-import { cachedModel, fetchModel } from "../encoder/load/hub.ts";
+import { cachedModel, fetchModel } from "../encoder/load/hub-model.ts";
 import { placeOf } from "../encoder/load/place.ts";
 import { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 import { UsageError } from "../errors.ts";

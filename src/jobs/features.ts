@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import type { JobContext } from "../context.ts";
-import { hubReach, openDataSet } from "../data/open.ts";
-import type { Split } from "../data/source.ts";
-import { openEncoder } from "../encoder/open.ts";
+import type { Split } from "../data/image-source.ts";
+import { hubReach, openDataSet } from "../data/open-data-set.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import { ClpError } from "../errors.ts";
 import { type FeatureCacheSpec, featureCachePath } from "../features/cache-format.ts";
 import { mergeFeatureCaches } from "../features/cache-merge.ts";

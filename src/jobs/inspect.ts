@@ -1,8 +1,8 @@
 import type { PartialContext } from "../context.ts";
 import { createEncoder } from "../encoder/encoder.ts";
+import type { EncoderModel } from "../encoder/encoder-model.ts";
 import { cutToFeature, type ImageInput, imageDims, onlyTowards } from "../encoder/image-input.ts";
 import { loadEncoderModel } from "../encoder/load/load.ts";
-import type { EncoderModel } from "../encoder/model.ts";
 import { givenForm } from "../encoder/model-form.ts";
 import { featureCandidates, selectFeature } from "../encoder/select-feature.ts";
 import { ModelError } from "../errors.ts";

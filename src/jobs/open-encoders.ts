@@ -1,8 +1,8 @@
 import type { JobContext } from "../context.ts";
 import { createChunkedEncoder } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open.ts";
-import type { EncoderParams } from "../encoder/params.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { encoderInput, type ImageLike } from "../images/input.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";

@@ -1,9 +1,9 @@
 import type { SetEncoderOptions } from "../artifact/set-encoder-options.ts";
-import type { DataParams } from "../data/params.ts";
+import type { DataParams } from "../data/data-params.ts";
+import type { Pool } from "../encoder/encoder-model.ts";
+import type { EncoderParams } from "../encoder/encoder-params.ts";
 import type { Dtype } from "../encoder/load/choose-onnx.ts";
-import type { Pool } from "../encoder/model.ts";
 import type { ModelForm } from "../encoder/model-form.ts";
-import type { EncoderParams } from "../encoder/params.ts";
 import type { ProbeName } from "../evaluate/protocol.ts";
 import type { ImageLike } from "../images/input.ts";
 import type { Device, Precision } from "../onnx-vjp/graph/device.ts";
@@ -33,7 +33,7 @@ export interface EvaluateParams extends DataParams, ModelForm {
   readonly feature?: string | undefined;
   readonly pool?: Pool | undefined;
   readonly size?: number | undefined;
-  /** "own": as each encoder has it; default: as it was for the artifacts (src/evaluate/run-node.ts). */
+  /** "own": as each encoder has it; default: as it was for the artifacts (src/jobs/evaluate-columns.ts). */
   readonly resize?: number | "own" | undefined;
   readonly device?: Device | undefined;
   /** What matrix products are computed in (default: float32); float16 on a GPU only. */
@@ -51,7 +51,7 @@ export interface EvaluateParams extends DataParams, ModelForm {
   /** Augmented draws of each image and seed. */
   readonly draws?: number | "each epoch" | undefined;
   /** Train probes on augmented images, on images as they are, or both ways. Default: both. */
-  readonly augmentation?: "both" | "off" | "only" | undefined;
+  readonly augmentation?: "both" | "off" | undefined;
   /** Measure the full data and random images beside the sets. Default: true. */
   readonly references?: boolean | undefined;
   /** Measure the sets after edits too, by the closed form. Default: true. */
@@ -75,7 +75,7 @@ export interface BaselineParams extends EncoderParams, DataParams {
 }
 
 export interface CompareParams extends Omit<DataParams, "data"> {
-  /** A grid (src/evaluate/compare-config.ts). */
+  /** A grid (src/jobs/compare-config.ts). */
   readonly config: unknown;
   /** Folder of the cells and of the table. */
   readonly out: string;
@@ -129,7 +129,7 @@ export interface VjpParams {
 export interface ProfileParams extends EncoderParams {
   /** Synthetic images, m. */
   readonly images: number;
-  /** Classes that they are of (default: one an image). */
+  /** Classes that they are of (default: one per image). */
   readonly classes?: number | undefined;
   /** Steps that are measured, after one that is not. */
   readonly steps: number;
@@ -139,7 +139,7 @@ export interface ProfileParams extends EncoderParams {
 
 export interface DistillParams extends EncoderParams, DataParams {
   readonly config: Partial<DistillConfig>;
-  /** Name of a recipe whose settings hold where `config` says nothing (src/distill/presets.ts). */
+  /** Name of a recipe whose settings hold where `config` says nothing (src/recipe/presets.ts). */
   readonly preset?: string | undefined;
   /** Folder of the artifact. */
   readonly out: string;

@@ -3,15 +3,16 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JobContext } from "../context.ts";
 import { createStep } from "../distill/create-step.ts";
+import { imagesOf } from "../distill/images-in-process.ts";
 import { choiceSteps, distillStep, initialState, nextTargets } from "../distill/loop.ts";
-import { imagesOf } from "../distill/open-images.ts";
 import type { DistillParts, DistillState } from "../distill/state.ts";
 import { viewCount } from "../distill/views.ts";
 import { type ChunkedEncoder, createChunkedEncoder } from "../encoder/chunks.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
-import { openEncoder } from "../encoder/open.ts";
+import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError } from "../errors.ts";
-import { profilingRuntime, readProfile } from "../onnx-vjp/runtime/profile.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import { profilingRuntime, readProfile } from "../onnx-vjp/runtime/ort-profile.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import { randomFeatures } from "../probe/rows.ts";
@@ -73,7 +74,13 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       },
       parameters,
     );
-    const { parts, release } = await createStep({ config, classes, real, images });
+    const { parts, release } = await createStep({
+      runtime: nodeRuntime({ threads: 1 }),
+      config,
+      classes,
+      real,
+      images,
+    });
     const state = initialState(config, classes, real.count, parameters);
     let stepMs = 0;
     for (let step = 0; step <= steps; step++) {

@@ -1,15 +1,15 @@
 import { messageOf, type NodeName, NoRuleError } from "./errors.ts";
 import { nameOfNode, operatorOf } from "./graph/ir.ts";
 import type { Runtime } from "./graph/runtime.ts";
+import type { ModelFunction } from "./model-function.ts";
 import { lowerings } from "./prepare/lower/index.ts";
 import { quantizedLowerings } from "./prepare/lower/quantized.ts";
 import { writtenOut } from "./prepare/prepare.ts";
 import { planReached, prepareFunction, type Shapes } from "./shapes.ts";
-import type { ModelFunction } from "./source.ts";
 import { nodesWithoutRule } from "./vjp/derive.ts";
 import { rules } from "./vjp/rules.ts";
 
-/** How an operator is differentiated: by a rule of its own, or after it is rewritten into operators that have rules. */
+/** How an operator is differentiated: by its own rule, or after it is rewritten into operators that have rules. */
 export type RuleKind = "rule" | "rewritten";
 
 /** Every operator that can be differentiated, by name; those of other domains as `domain.op`. */

@@ -4,9 +4,9 @@ import { type Coverage, coverageOf } from "./coverage.ts";
 import { UsageError } from "./errors.ts";
 import type { DataType, TensorType } from "./graph/ir.ts";
 import type { Device, Feeds, Precision, Runtime, Session } from "./graph/runtime.ts";
+import { type FunctionOptions, type ModelFunction, readFunction } from "./model-function.ts";
 import { nodeRuntime } from "./runtime/node.ts";
 import { planReached, prepareFunction, requireFit, type Shapes, staticShapes } from "./shapes.ts";
-import { type FunctionOptions, type ModelFunction, readFunction } from "./source.ts";
 import {
   type FloatTensor,
   fromTensor,
@@ -246,7 +246,7 @@ function remembered<T>(known: Map<string, Promise<T>>, shapes: Shapes, make: () 
 }
 
 /** @throws UsageError for outputs that have no gradient */
-export function requireFloats(types: ReadonlyMap<string, TensorType>, outputs: readonly string[]): void {
+function requireFloats(types: ReadonlyMap<string, TensorType>, outputs: readonly string[]): void {
   const other = outputs.find((name) => !isFloat(types.get(name)!.dtype));
   if (other === undefined) return;
   throw new UsageError(

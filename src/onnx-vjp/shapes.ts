@@ -2,9 +2,9 @@ import { type DerivedPlan, planDerivative } from "./compile/plan.ts";
 import { ShapeError, UnreachedInputError, UsageError } from "./errors.ts";
 import { type Constant, type Graph, identity, type Node, type TracedGraph } from "./graph/ir.ts";
 import type { Runtime } from "./graph/runtime.ts";
+import type { ModelFunction } from "./model-function.ts";
 import { inferredTypes } from "./prepare/measure.ts";
 import { prepareGraph } from "./prepare/prepare.ts";
-import type { ModelFunction } from "./source.ts";
 
 /** Static shapes by input name. */
 export type Shapes = Readonly<Record<string, readonly number[]>>;

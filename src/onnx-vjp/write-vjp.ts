@@ -7,14 +7,14 @@ import { type DataType, type Graph, identity, type ValueInfo } from "./graph/ir.
 import { withoutUnreadInputs } from "./graph/live.ts";
 import type { Runtime } from "./graph/runtime.ts";
 import { WeightsFile } from "./graph/weights-file.ts";
-import { writeOnnx } from "./graph/write.ts";
+import { writeOnnx } from "./graph/write-onnx.ts";
+import type { ModelFunction } from "./model-function.ts";
 import { prepareFunction, type Shapes, staticShapes } from "./shapes.ts";
-import type { ModelFunction } from "./source.ts";
 
 export interface WriteVjpOptions {
   /** Static shapes by input name, of inputs whose shape the model leaves open (an open first dimension: 1). */
   readonly shapes?: Shapes | undefined;
-  /** Bytes of weights from which on they go into a file of their own (default: 1 GiB; an ONNX file ends at 2). */
+  /** From this many bytes, weights go into a separate file (default: 1 GiB; an ONNX file ends at 2). */
   readonly externalAbove?: number | undefined;
   /** Replace files that are there. */
   readonly overwrite?: boolean | undefined;
@@ -79,7 +79,7 @@ export async function writeVjp(
   }
   const graph = await prepareFunction(runtime, f, staticShapes(f, options.shapes));
   const plan = planDerivative(graph, f.wrt, f.of);
-  // As the runtime runs them, the graphs would hold operators of its own layout.
+  // As the runtime runs them, the graphs would hold operators of the runtime's own layout.
   const { convolutionBlock: _, ...plain } = runtime;
   const { outline, pullback, ...graphs } = await derivativeGraphs(
     { ...plain, prefersFewNodes: false },

@@ -7,7 +7,7 @@ import { type Matrix, matrix } from "./matrix.ts";
 import { bestOfRows, softmaxRows } from "./probabilities.ts";
 import { type FeatureRows, sequentialBatches } from "./rows.ts";
 
-/** What turns a probe's scores into probabilities, and tells images of none of its classes. */
+/** What turns a probe's scores into probabilities, and recognizes images of none of its classes. */
 export interface Calibration {
   /** Probabilities are softmax(scores / temperature). */
   readonly temperature: number;
@@ -58,13 +58,21 @@ export async function calibrate(
     }
     await replaceSolved(probe, train, solvedOn, rows, scores, gemm);
   }
+  return calibrationOf(scores, labels);
+}
+
+/**
+ * Temperature and threshold of scores of labeled rows by probes that have not seen them.
+ * @param scores n × C; @param labels n
+ */
+export function calibrationOf(scores: Matrix, labels: ArrayLike<number>): Calibration {
   const best = bestOfRows(scores).sort();
   const rejected = Math.floor(askedFalseAlarms * best.length);
   return {
     temperature: fitTemperature(scores, labels),
     unknownBelow: best[rejected],
     falseAlarms: best.indexOf(best[rejected]) / best.length,
-    images: rows.length,
+    images: scores.rows,
   };
 }
 

@@ -1,6 +1,5 @@
 import { DataError } from "../errors.ts";
-import { featuresInMemory } from "./head.ts";
-import type { FeatureRows } from "./rows.ts";
+import { type FeatureRows, featuresInMemory } from "./rows.ts";
 
 /** Bytes of one class's features that are held while its images are chosen; more is read from the cache pass by pass. */
 const classMemory = 256 * 2 ** 20;

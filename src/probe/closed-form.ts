@@ -16,7 +16,7 @@ export interface ClosedFormProbe {
 }
 
 /**
- * Solves the probe of a labelled set of features.
+ * Solves the probe of a labeled set of features.
  * @param features m × d, raw; @param labels m × C, one-hot minus 1/C or learned
  */
 export async function fitClosedForm(
@@ -49,7 +49,7 @@ export async function fitClosedFormOnRows(
   return fitClosedForm(features, labels, map, lambda, gemm);
 }
 
-/** Metrics of a probe on labelled features, streamed; by the rows' own groups where they have some. */
+/** Metrics of a probe on labeled features, streamed; by the rows' own groups where they have some. */
 export async function evaluateClosedForm(
   probe: ClosedFormProbe,
   test: FeatureRows,

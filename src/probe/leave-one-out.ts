@@ -52,7 +52,7 @@ export interface FactoredRidge {
 }
 
 /** Leave-one-out scores of some of the rows that a ridge was solved on: mapped features n × d, labels as class indices. */
-export async function leftOutOf(
+async function leftOutOf(
   { weight, inverse }: FactoredRidge,
   Z: Matrix,
   labels: Int32Array,

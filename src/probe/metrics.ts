@@ -1,5 +1,5 @@
 /**
- * What a probe's predictions on a labelled set amount to. Accuracies are fractions. Of classes with equal scores the
+ * What a probe's predictions on a labeled set amount to. Accuracies are fractions. Of classes with equal scores the
  * first is ahead, and a score that is not finite is behind all others: a true class with one is never right.
  */
 export interface Metrics {

@@ -1,5 +1,36 @@
 import type { Random } from "../random.ts";
-import { featuresInMemory, type LabeledFeatures } from "./head.ts";
+
+/** Labeled features, read by rows: in memory, or from a cache that is never held whole. */
+export interface LabeledFeatures {
+  readonly count: number;
+  readonly featureSize: number;
+  /** Class index of each row. */
+  readonly labels: Int32Array;
+  /**
+   * Writes the features of `indices` to `out` (indices.length × d). `epoch` counts from 0 while training, so
+   * that features can be made anew each epoch (evaluation augmentation).
+   */
+  rows(indices: Int32Array, out: Float32Array, epoch?: number): Promise<void>;
+}
+
+/** Features in memory (n × d, row-major) with their labels (n). */
+export function featuresInMemory(features: Float32Array, labels: Int32Array): LabeledFeatures {
+  const count = labels.length;
+  const d = features.length / count;
+  if (!Number.isInteger(d)) {
+    throw new RangeError(`${features.length} numbers are not features of ${count} images`);
+  }
+  return {
+    count,
+    featureSize: d,
+    labels,
+    async rows(indices, out) {
+      for (let i = 0; i < indices.length; i++) {
+        out.set(features.subarray(indices[i] * d, (indices[i] + 1) * d), i * d);
+      }
+    },
+  };
+}
 
 /** Features of real images, n × d, read by index; nothing assumes that they fit in memory. */
 export interface FeatureRows extends LabeledFeatures {

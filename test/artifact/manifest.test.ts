@@ -18,6 +18,17 @@ test("a manifest of a version that fitted no temperature is read", () => {
   expect(parse({ ...whole, probe }).probe).toEqual(probe);
 });
 
+test("a manifest that spells the license as earlier versions did is read", () => {
+  const { license, ...encoder } = { ...whole.encoder, license: "Apache-2.0" };
+  const { licenses, ...data } = whole.data;
+  const former = {
+    ...whole,
+    encoder: { ...encoder, licence: license },
+    data: { ...data, licences: licenses },
+  };
+  expect(parse(former)).toEqual({ ...whole, encoder: { ...encoder, license } });
+});
+
 test("another version and a damaged manifest are refused with the file and the reason", () => {
   expect(() => parse({ ...whole, schemaVersion: 2 })).toThrow(
     /out\/manifest\.json has schema version 2; this version of clp-dd reads 1/,

@@ -9,24 +9,24 @@ const whole = (changes: Partial<Manifest> = {}): Manifest => ({
   files: {},
   ...changes,
 });
-const licences = (...spdx: string[]): Manifest => {
+const licenses = (...spdx: string[]): Manifest => {
   const { data } = whole();
   const listed = spdx.map((id) => ({ name: id, author: "x", spdx: id, url: "https://example.org" }));
-  return whole({ data: { ...data, licences: listed } });
+  return whole({ data: { ...data, licenses: listed } });
 };
 /** The list under `license:` in the front matter. */
-const licenceOf = (card: string) =>
+const licenseOf = (card: string) =>
   /^---\nlicense:\n((?: {2}- .*\n)+)/
     .exec(card)![1]!
     .trim()
     .split("\n")
     .map((line) => line.trim().slice(2));
 
-test("a share-alike licence among the sources is the set's own; else all are listed", () => {
-  expect(licenceOf(dataSetCard(licences("MIT", "CC-BY-SA-4.0", "Apache-2.0")))).toEqual(["cc-by-sa-4.0"]);
-  expect(licenceOf(dataSetCard(licences("MIT", "CC-BY-4.0", "MIT")))).toEqual(["mit", "cc-by-4.0"]);
-  expect(licenceOf(dataSetCard(licences()))).toEqual(["unknown"]);
-  expect(dataSetCard(licences())).toContain("their licence is not known to clp-dd");
+test("a share-alike license among the sources is the set's own; else all are listed", () => {
+  expect(licenseOf(dataSetCard(licenses("MIT", "CC-BY-SA-4.0", "Apache-2.0")))).toEqual(["cc-by-sa-4.0"]);
+  expect(licenseOf(dataSetCard(licenses("MIT", "CC-BY-4.0", "MIT")))).toEqual(["mit", "cc-by-4.0"]);
+  expect(licenseOf(dataSetCard(licenses()))).toEqual(["unknown"]);
+  expect(dataSetCard(licenses())).toContain("their license is not known to clp-dd");
 });
 
 test("the card has the numbers with their protocol, the use, the preprocessing and the sources", () => {

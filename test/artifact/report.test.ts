@@ -112,7 +112,7 @@ test("every text of the manifest is shown as text, whatever it holds", () => {
   );
 });
 
-test("configuration, command, stages, provenance and licences are in it", () => {
+test("configuration, command, stages, provenance and licenses are in it", () => {
   const document = documentOf(reportHtml(whole(), content()));
   const settings = texts(document.querySelectorAll("details tr"));
   expect(settings).toHaveLength(Object.keys(whole().config).length);
@@ -149,11 +149,11 @@ test("λ and feature map are those of the recorded probe; the full data, which c
   expect(texts(random.querySelectorAll("details th"))).toEqual(["ipc", "lambda", "normalize", "seed"]);
 });
 
-test("a run without test images, curve or licences says so and has no empty tables", () => {
+test("a run without test images, curve or licenses says so and has no empty tables", () => {
   const { data } = whole();
   const bare = whole({
     metrics: { rows: [] },
-    data: { ...data, licences: [], counts: { train: 9 } },
+    data: { ...data, licenses: [], counts: { train: 9 } },
     stages: [],
   });
   const document = documentOf(reportHtml(bare, { thumbnails: [], total: 6, curve: [] }));
@@ -161,7 +161,7 @@ test("a run without test images, curve or licences says so and has no empty tabl
   expect(texts(document.querySelectorAll("h2"))).toEqual(["To repeat it", "Where it comes from"]);
   expect(document.querySelectorAll("svg")).toHaveLength(0);
   expect(document.querySelector("main")!.textContent).toContain(
-    "licence of the training images is not known",
+    "license of the training images is not known",
   );
 });
 

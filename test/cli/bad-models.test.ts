@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { constantOf } from "../../src/onnx-vjp/graph/constant.ts";
 import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { clpdd } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readArtifact } from "../../src/artifact/read.ts";
+import { readArtifact } from "../../src/artifact/read-artifact.ts";
 import { clpdd, type Outcome } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 

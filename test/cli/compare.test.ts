@@ -99,7 +99,7 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
     expect(existsSync(`${before[0]}.tmp`)).toBe(false);
   });
 
-  it("goes on after an interrupt, from the stopped distillation's checkpoint", async () => {
+  it("resumes after an interrupt, from the stopped distillation's checkpoint", async () => {
     const methods = [{ preset: "clp", config: { steps: 60, levelEvery: 9 } }];
     const long = { ...grid, methods, seeds: [0], evaluate: { probes: ["closed-form"], augmentation: "off" } };
     await writeFile(at("long.json"), JSON.stringify(long));
@@ -125,7 +125,7 @@ describe("clp-dd compare", { timeout: 240_000 }, () => {
     expect(existsSync(join(at("long/cells"), cell!, "set.checkpoint"))).toBe(false);
   });
 
-  it("goes on when a cell fails, and tells of it at the end", async () => {
+  it("continues when a cell fails, and reports it at the end", async () => {
     const outcome = await compare("failing", { ...grid, ipc: [1, 99], methods: ["random"] }, "--quiet");
     expect(outcome.code).toBe(1);
     expect(outcome.stderr).toMatch(/2 cells failed/);

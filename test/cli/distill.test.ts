@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readArtifact } from "../../src/artifact/read.ts";
+import { readArtifact } from "../../src/artifact/read-artifact.ts";
 import { clpdd, type Outcome } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 
@@ -59,7 +59,7 @@ describe("clp-dd distill", () => {
     expect((await bytes("other")).equals(await bytes("first"))).toBe(false);
   });
 
-  it("stops at an interrupt with a checkpoint and goes on bit for bit", async () => {
+  it("stops at an interrupt with a checkpoint and resumes bit for bit", async () => {
     const args = ["distill", photos, ...common, "--steps", "60", "--level-every", "9"].filter(
       (a) => a !== "--quiet",
     );

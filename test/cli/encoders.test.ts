@@ -51,7 +51,7 @@ beforeAll(async () => {
   const files = {
     ...weights,
     "preprocessor_config.json": JSON.stringify(processor),
-    "README.md": "---\nlicense: other\nlicense_name: tiny-licence\n---\n",
+    "README.md": "---\nlicense: other\nlicense_name: tiny-license\n---\n",
   };
   hub = await startHub({ [id]: { commit, files } });
 });
@@ -88,7 +88,7 @@ describe("clp-dd encoders", () => {
       encoder: Record<string, unknown>;
     };
     expect(manifest.encoder).toMatchObject({
-      ...{ id, revision: commit, licence: "tiny-licence", source: `${hub.url}/${id}` },
+      ...{ id, revision: commit, license: "tiny-license", source: `${hub.url}/${id}` },
       preprocessing: {
         resize: side,
         crop: [side, side],
@@ -96,7 +96,7 @@ describe("clp-dd encoders", () => {
         mean: processor.image_mean,
       },
     });
-    expect(await readFile(join(at("first"), "README.md"), "utf8")).toContain("licence tiny-licence");
+    expect(await readFile(join(at("first"), "README.md"), "utf8")).toContain("license tiny-license");
 
     const requests = hub.log.length;
     const again = await distill("again", { HF_HUB_OFFLINE: "1", HF_ENDPOINT: "http://127.0.0.1:9" });
@@ -140,8 +140,8 @@ describe("clp-dd encoders", () => {
     expect(offline.code).toBe(1);
     expect(offline.stderr).toContain("facebook/dinov2-base");
     expect(offline.stderr).toContain("model.safetensors");
-    const quantised = await run(["inspect", id, "--dtype", "q8"]);
-    expect(quantised.code).toBe(2);
-    expect(quantised.stderr).toContain("no gradient");
+    const quantized = await run(["inspect", id, "--dtype", "q8"]);
+    expect(quantized.code).toBe(2);
+    expect(quantized.stderr).toContain("no gradient");
   });
 });

@@ -106,7 +106,7 @@ describe("clp-dd evaluate", { timeout: 240_000 }, () => {
     [["--probes", "best"], 2, /closed-form, head/],
     [["--eval-draws", "0"], 2, /at least 1, or epoch/],
     [["--encoder", "@64"], 2, /names no encoder/],
-    [["--encoder", "efficientnet-lite0@32", "--size", "64"], 2, /--size 64 .* size of its own/],
+    [["--encoder", "efficientnet-lite0@32", "--size", "64"], 2, /--size 64 .* its own size/],
     [["--html", "nowhere/page.html"], 2, /--html .* no folder/],
     [["--markdown", "nowhere/table.md"], 2, /--markdown .* no folder/],
   ] as const)("with %j is refused with what to do", async (options, code, message) => {

@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { csv } from "../../src/cli/csv.ts";
-import { imageFiles } from "../../src/cli/image-files.ts";
+import { imageFiles } from "../../src/cli/given-files.ts";
 import { sortFiles } from "../../src/cli/sort-files.ts";
 import { type DataFolder, dataFolder } from "../support/data-folder.ts";
 

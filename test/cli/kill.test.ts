@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readArtifact } from "../../src/artifact/read.ts";
+import { readArtifact } from "../../src/artifact/read-artifact.ts";
 import { clpdd } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { clpdd } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";
@@ -26,7 +26,7 @@ it("16-bit, CMYK and animated images are read; truncated ones are skipped and na
   await sharp([frame, frame], { join: { animated: true } })
     .gif()
     .toFile(red("moving.gif"));
-  // A flat colour could be told from half of its bytes: noise cannot.
+  // A flat color could be told from half of its bytes: noise cannot.
   const noise = sharp({
     create: {
       width: 64,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BatchOptions, type ImageBatch, imageBatches } from "../../src/data/decode-pool.ts";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import type { ImageSource } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { decodeImage, decodeOptionsFor } from "../../src/images/decode.ts";
 import { inputBytes, Preprocessing, preprocess } from "../../src/images/preprocess.ts";
@@ -58,11 +58,11 @@ async function reference(item: Item): Promise<Uint8Array> {
   return preprocess(await decodeImage(item.id, await item.open(), item.encoding, options), preprocessing);
 }
 
-describe("decoding on threads", () => {
+describe("decoding on a thread of its own", () => {
   it.each([1, 2])(
-    "yields every readable image in order, as decoding it directly does (%i threads)",
-    async (workers) => {
-      const batches = await all(folder, { batchSize: 3, maxBad: 2, workers });
+    "yields every readable image in order, as decoding it directly does (%i ahead)",
+    async (ahead) => {
+      const batches = await all(folder, { batchSize: 3, maxBad: 2, ahead });
       const list = folder.images("train");
       expect(batches.map((batch) => batch.indices.length + batch.bad.length)).toEqual([3, 3, 3, 2]);
       const indices = batches.flatMap((batch) => [...batch.indices]);
@@ -185,6 +185,6 @@ describe("decoding on threads", () => {
 
   it("refuses sizes that make no sense", async () => {
     await expect(all(folder, { batchSize: 0 })).rejects.toThrow(/batchSize must be 1 or more/);
-    await expect(all(folder, { workers: 0.5 })).rejects.toThrow(/workers must be 1 or more/);
+    await expect(all(folder, { ahead: 0.5 })).rejects.toThrow(/ahead must be 1 or more/);
   });
 });

@@ -46,7 +46,7 @@ describe("the archive of the emoji set", () => {
     expect((await Promise.all(sizes)).reduce((a, b) => a + b)).toBeLessThan(6e6);
   });
 
-  it("is not there where there is no index", async () => {
+  it("is not there where there is not an index", async () => {
     expect(await readEmojiArchive(new URL("absent/", url))).toBeUndefined();
   });
 

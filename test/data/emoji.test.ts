@@ -3,7 +3,7 @@ import * as z from "zod";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { readEmojiNames } from "../../src/data/emoji-names.ts";
 import { iconSets } from "../../src/data/icon-sets.ts";
-import { classCounts, type ImageSource, type Split } from "../../src/data/source.ts";
+import { classCounts, type ImageSource, type Split } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { readPackageJson } from "../../src/files/package-json.ts";
 
@@ -96,7 +96,7 @@ describe("the icon sets", () => {
     license: z.object({ spdx: z.string(), url: z.string() }),
   });
   it.each(iconSets.map((set) => [set.id, set]))(
-    "name author and licence as %s's package does",
+    "name author and license as %s's package does",
     async (id, set) => {
       const info = await readPackageJson(`@iconify-json/${id}/info.json`, Info);
       const { name, author, license, licenseUrl, url } = set;

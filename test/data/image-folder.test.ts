@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import { classCounts, type ImageSource, type Split } from "../../src/data/source.ts";
+import { classCounts, type ImageSource, type Split } from "../../src/data/image-source.ts";
 import { DataError } from "../../src/errors.ts";
 import { naturalSort } from "../../src/files/natural-order.ts";
 
@@ -120,7 +120,7 @@ describe("an image folder", () => {
     const source = await open({ holdout: 0 });
     expect(source.classes).toEqual(["Testing", "Training", "cooking"]);
     expect(source.notes.join()).toMatch(/Training and Testing were read as classes, since Training holds no/);
-    // What is beside them holds no images, and so is no class.
+    // What is beside them holds no images, and so is not a class.
     await rm(join(root, "cooking/1.png"));
     await expect(open()).rejects.toThrow(/Training holds 1 images but no folders/);
   });

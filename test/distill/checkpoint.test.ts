@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
-  type Checkpoint,
-  describeMismatch,
   loadCheckpoint,
   lockCheckpoints,
   removeCheckpoint,
@@ -14,6 +12,7 @@ import {
   saveCheckpoint,
 } from "../../src/distill/checkpoint.ts";
 import { initialState } from "../../src/distill/loop.ts";
+import { type Checkpoint, describeMismatch } from "../../src/distill/run-state.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { imagesOf } from "../../src/distill/images-in-process.ts";
 import { choiceStepsFor, distillStep, initialState } from "../../src/distill/loop.ts";
-import { imagesOf } from "../../src/distill/open-images.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
 import type { ShardParts } from "../../src/distill/shard.ts";
 import type { DistillParts, TargetParts } from "../../src/distill/state.ts";

@@ -49,7 +49,13 @@ async function run(
     // The last of four shards has one image.
     cut: { batch: 2 },
   });
-  const { parts, release } = await createStep({ config, classes, real, images });
+  const { parts, release } = await createStep({
+    runtime: nodeRuntime({ threads: 1 }),
+    config,
+    classes,
+    real,
+    images,
+  });
   const losses: number[] = [];
   while (state.step < until) {
     losses.push((await distillStep(parts, state)).loss);

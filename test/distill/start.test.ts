@@ -31,7 +31,7 @@ const distill = (config: Record<string, unknown>) =>
     { signal: new AbortController().signal, progress() {}, note() {} },
   );
 
-// The embedded encoder's last ReLU6 leaves nothing of plain colours at 48 px.
+// The embedded encoder's last ReLU6 leaves nothing of plain colors at 48 px.
 describe("a step at which every feature is zero", { timeout: 60_000 }, () => {
   it("grows levels until there is something to learn from", async () => {
     const { manifest } = await distill({ steps: 2, levelEvery: 100 });

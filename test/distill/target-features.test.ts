@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { addPull, chooseTargets, targetBasis } from "../../src/distill/target-features.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const random = seededRandom(0, "target features");

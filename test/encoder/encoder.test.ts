@@ -56,14 +56,14 @@ describe("features", () => {
     await encoder.release();
   });
 
-  it("are normalised pixels through the model", async () => {
+  it("are normalized pixels through the model", async () => {
     const encoder = await open();
     const images = asFloats(randomBytes(1));
     const { mean, std } = encoder.preprocessing;
     const area = smallSide * smallSide;
-    const normalised = images.map((v, i) => (v - mean[Math.floor(i / area)]) / std[Math.floor(i / area)]);
+    const normalized = images.map((v, i) => (v - mean[Math.floor(i / area)]) / std[Math.floor(i / area)]);
     const session = await runtime.session(smallGraph());
-    const feeds = { pixels: new Tensor("float32", normalised, [1, 3, smallSide, smallSide]) };
+    const feeds = { pixels: new Tensor("float32", normalized, [1, 3, smallSide, smallSide]) };
     const { features } = await session.run(feeds);
     expect(relativeError(await encoder.features(images, 1), features!.data as Float32Array)).toBeLessThan(
       1e-5,
@@ -218,7 +218,7 @@ describe("models that are refused", () => {
     },
   );
 
-  it("a text model is told apart by its input", async () => {
+  it("a text model is recognized by its input", async () => {
     const graph = smallGraph();
     graph.inputs = [{ name: "input_ids", dtype: "int64", dims: ["batch", "length"] }];
     await expect(createEncoder(runtime, smallEncoder(graph))).rejects.toThrow(
@@ -233,7 +233,7 @@ describe("models that are refused", () => {
   it.each([
     ["QuantizeLinear", "", 2],
     ["DynamicQuantizeLinear", "", 1],
-  ])("a quantised model is refused by the name of its %s", async (op, domain, inputs) => {
+  ])("a quantized model is refused by the name of its %s", async (op, domain, inputs) => {
     const opened = open({
       between(b, map) {
         const [q, scale, zero] =
@@ -244,7 +244,7 @@ describe("models that are refused", () => {
       },
     });
     await expect(opened).rejects.toThrow(ModelError);
-    await expect(opened).rejects.toThrow(new RegExp(`quantised \\((${op}|DequantizeLinear) .*no gradient`));
+    await expect(opened).rejects.toThrow(new RegExp(`quantized \\((${op}|DequantizeLinear) .*no gradient`));
   });
 
   it("a model of half precision is one of its weights in float32", async () => {

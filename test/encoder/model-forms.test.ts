@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createEncoder } from "../../src/encoder/encoder.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { imageInputOf } from "../../src/encoder/image-input.ts";
-import type { EncoderModel } from "../../src/encoder/model.ts";
 import type { ModelForm } from "../../src/encoder/model-form.ts";
 import { selectFeature } from "../../src/encoder/select-feature.ts";
 import { emptyGraph, GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
@@ -82,7 +82,7 @@ describe("the layout of a model's images", () => {
   it("has to be said where nothing tells", () => {
     const b = newBuilder();
     b.output(b.op("Flatten", [b.input("x", ["a", "b", "c", "d"])]), { dims: [] });
-    expect(() => imageInputOf(b.graph)).toThrow(/does not tell which axis.*inputLayout: 'nhwc'/s);
+    expect(() => imageInputOf(b.graph)).toThrow(/does not say which axis.*inputLayout: 'nhwc'/s);
     expect(imageInputOf(b.graph, { inputLayout: "nhwc" })).toMatchObject({ layout: "nhwc", channels: 3 });
   });
 

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { checkLabels, confusedPairs } from "../../src/evaluate/check-labels.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 /** Rows around a corner of the simplex for each class, the labels of one in `flipEvery` moved to the next class. */

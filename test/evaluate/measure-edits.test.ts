@@ -3,8 +3,8 @@ import { editsOf, measureEdits } from "../../src/evaluate/measure-edits.ts";
 import { edits } from "../../src/images/edits.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 
 const map = featureMap({ normalization: "l2" });
 const lambda = 1;

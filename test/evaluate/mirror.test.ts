@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { ImageSource } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/image-source.ts";
 import type { Encoder } from "../../src/encoder/encoder.ts";
 import { judged, testMirror } from "../../src/evaluate/mirror.ts";
 import type { Item } from "../../src/images/types.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const size = 4;

@@ -12,16 +12,10 @@ import {
 } from "../../src/evaluate/protocol.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import {
-  featuresInMemory,
-  type LinearHead,
-  trainHead,
-  tunedLearningRates,
-  tuneHead,
-} from "../../src/probe/head.ts";
 import { matrix, transpose } from "../../src/probe/matrix.ts";
 import { meanStd } from "../../src/probe/metrics.ts";
-import type { FeatureRows } from "../../src/probe/rows.ts";
+import { type FeatureRows, featuresInMemory } from "../../src/probe/rows.ts";
+import { type LinearHead, trainHead, tunedLearningRates, tuneHead } from "../../src/probe/trained-head.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const [d, classes] = [4, 3];

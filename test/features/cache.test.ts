@@ -186,7 +186,7 @@ describe("a feature cache", () => {
     await expect(cache.rows(Int32Array.of(0), out)).rejects.toThrow(/was closed/);
   });
 
-  it("lies in a folder of its own for everything that features depend on", () => {
+  it("lies in its own folder for everything that features depend on", () => {
     const { identity } = spec;
     const others: FeatureCacheSpec[] = [
       { ...spec, identity: { ...identity, encoder: { id: "lite0", sha256: "c".repeat(64) } } },
@@ -206,7 +206,7 @@ describe("a feature cache", () => {
 });
 
 describe("an interrupted extraction", () => {
-  it("goes on wherever its files were cut, and ends with the same cache", async () => {
+  it("resumes wherever its files were cut, and ends with the same cache", async () => {
     const names = ["features.bin", "rows.bin", "bad.jsonl"];
     await fc.assert(
       fc.asyncProperty(
@@ -252,7 +252,7 @@ describe("an interrupted extraction", () => {
     await writer.close();
   });
 
-  it("goes on when it was killed between sealing and renaming", async () => {
+  it("resumes when it was killed between sealing and renaming", async () => {
     const path = await extract();
     await rename(path, `${path}.partial`);
     await expectWhole(await extract());

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openImageFolder } from "../../src/data/image-folder.ts";
-import type { ImageSource } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/image-source.ts";
 import { createEncoder } from "../../src/encoder/encoder.ts";
 import { type EncodedBatch, encodedBatches } from "../../src/features/encoded-batches.ts";
 import { helperProcesses } from "../../src/helpers/process.ts";

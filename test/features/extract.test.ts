@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobContext } from "../../src/context.ts";
-import type { ImageSource } from "../../src/data/source.ts";
+import type { ImageSource } from "../../src/data/image-source.ts";
 import { requireFinite } from "../../src/encoder/batched-features.ts";
 import type { Encoder } from "../../src/encoder/encoder.ts";
 import { InterruptedError } from "../../src/errors.ts";
@@ -68,7 +68,7 @@ const context: JobContext = {
   note: () => undefined,
 };
 
-describe("an extraction that goes on", () => {
+describe("an extraction that resumes", () => {
   it("counts the images skipped before it was interrupted, and says the limit that was given", async () => {
     const controller = new AbortController();
     const progress: JobContext["progress"] = ({ done }) => {

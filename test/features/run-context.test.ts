@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { JobContext } from "../../src/context.ts";
 import { openRunContext } from "../../src/features/run-context.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";
 
@@ -23,8 +23,8 @@ vi.mock("../../src/features/extract.ts", async (original) => {
   };
   return { ...module, extractFeatures };
 });
-vi.mock("../../src/encoder/open.ts", async (original) => {
-  const module = await original<typeof import("../../src/encoder/open.ts")>();
+vi.mock("../../src/encoder/open-encoder.ts", async (original) => {
+  const module = await original<typeof import("../../src/encoder/open-encoder.ts")>();
   const openEncoder: typeof module.openEncoder = async (...given) => {
     const { runtime, encoder } = await module.openEncoder(...given);
     open.add("encoder");

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => rm(join(root, "..", ".."), { recursive: true }));
 
 describe("a worker's file", () => {
-  it("is the compiled neighbour of compiled code", () => {
+  it("is the compiled neighbor of compiled code", () => {
     expect(workerUrl(url("dist/data/pool.js"), "./worker.ts").href).toBe(url("dist/data/worker.js"));
     expect(workerUrl(url("dist/engine/x.js"), "../data/worker.ts").href).toBe(url("dist/data/worker.js"));
   });

@@ -89,7 +89,7 @@ describe("cellsOf", () => {
   });
 });
 
-describe("neighbours", () => {
+describe("neighbors", () => {
   const of = (methods: readonly unknown[]) =>
     cellsOf(checkedCompareConfig({ data: ["a"], encoders: ["e"], seeds: [3, 4], methods }, "grid"))
       .filter((cell) => cell.baseline === "neighbors")

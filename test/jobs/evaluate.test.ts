@@ -129,7 +129,7 @@ describe("a grid", { timeout: 60_000 }, () => {
     expect(cellsOf("resized").map(results).sort()).toEqual([1, 2]);
   });
 
-  it("takes the neighbours of a set that no seed changes, wherever the folder lies", async () => {
+  it("takes the neighbors of a set that no seed changes, wherever the folder lies", async () => {
     const methods = ["centroid", { baseline: "neighbors", of: "centroid" }];
     const { failures } = await compare("moved", { methods, seeds: [0, 1] });
     expect(failures).toEqual([]);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 import type { JobContext } from "../../src/context.ts";
 import type { FeatureCache } from "../../src/features/cache-reader.ts";
 import { runFeatures } from "../../src/jobs/features.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { makePhotos } from "../support/photos.ts";
 import { smallGraph } from "../support/small-encoder.ts";
 

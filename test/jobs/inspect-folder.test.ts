@@ -26,7 +26,7 @@ it("rows of all images together are no candidates, and are refused as a feature"
   for (const { dims } of candidates) expect(dims[0]).toBe(1);
 
   const loaded = await loadEncoderModel(model);
-  // The tokens of all images after the first block's normalisation, [batch·tokens, d].
+  // The tokens of all images after the first block's normalization, [batch·tokens, d].
   const feature = loaded.graph.nodes.find((node) => node.op === "LayerNormalization")!.outputs[0];
   const asked = createEncoder(nodeRuntime({ threads: 1 }), { ...loaded, feature });
   await expect(asked).rejects.toThrow(/first dimension does not count/);

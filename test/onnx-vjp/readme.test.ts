@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";
 import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
-import { writeOnnx } from "../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = join(root, "src", "onnx-vjp", "README.md");

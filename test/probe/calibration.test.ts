@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { calibrate, fitTemperature } from "../../src/probe/calibration.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { matrix } from "../../src/probe/matrix.ts";
 import { CalibrationError, softmaxRows } from "../../src/probe/probabilities.ts";
 import { probeOf } from "../../src/probe/probe.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { randomMatrix } from "../support/matrices.ts";
 

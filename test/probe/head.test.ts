@@ -1,17 +1,16 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
+import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+import { featuresInMemory, type LabeledFeatures } from "../../src/probe/rows.ts";
 import {
-  featuresInMemory,
   headAccuracies,
   headScores,
-  type LabeledFeatures,
   type LinearHead,
   trainHead,
   tunedLearningRates,
   tuneHead,
-} from "../../src/probe/head.ts";
-import { type Matrix, matrix, transpose } from "../../src/probe/matrix.ts";
+} from "../../src/probe/trained-head.ts";
 import { relativeError } from "../support/check-rule.ts";
 import { randomMatrix } from "../support/matrices.ts";
 
@@ -132,7 +131,7 @@ describe("trainHead", () => {
     expect(relativeError([...head.weight.data, ...head.bias], p)).toBeLessThan(1e-10);
   });
 
-  it("uses LGM's learning rate 1e-3 · batch/256 and 1,000 epochs unless told otherwise", async () => {
+  it("uses LGM's learning rate 1e-3 · batch/256 and 1,000 epochs unless asked otherwise", async () => {
     const epochs: number[] = [];
     const set = clusters(6, 3);
     const onEpoch = (p: { epochs: number }) => epochs.push(p.epochs);
@@ -171,7 +170,7 @@ describe("trainHead", () => {
     await expect(training).rejects.toThrow("enough");
   });
 
-  it("refuses a learning rate that is no number above 0, and an empty set", async () => {
+  it("refuses a learning rate that is not a number above 0, and an empty set", async () => {
     const train = (learningRate: number) => trainHead(clusters(4, 5), { classes: 2, seed: 1, learningRate });
     await expect(train(0)).rejects.toThrow(UsageError);
     const empty = featuresInMemory(new Float32Array(0), Int32Array.of(0));

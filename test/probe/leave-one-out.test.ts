@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { centeredOneHot } from "../../src/probe/labels.ts";
 import { accumulated, leaveOneOut, leftOutRows } from "../../src/probe/leave-one-out.ts";
 import { type Matrix, matrix } from "../../src/probe/matrix.ts";
 import { solveRidge } from "../../src/probe/ridge.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { randomMatrix } from "../support/matrices.ts";
 
 const without = ({ rows, cols, data }: Matrix, row: number): Matrix =>

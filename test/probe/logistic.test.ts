@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { crossEntropy } from "../../src/probe/cross-entropy.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { accuracyOf } from "../../src/probe/labels.ts";
 import { fitFullLogistic, fitLogistic, mostLogisticWork } from "../../src/probe/logistic.ts";
 import { matrix } from "../../src/probe/matrix.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 const [n, d, classes] = [300, 6, 3];

@@ -47,7 +47,7 @@ describe("MetricsAccumulator", () => {
     },
   );
 
-  it("is not misled by another class's score that is no number", () => {
+  it("is not misled by another class's score that is not a number", () => {
     const row = [Number.NaN, 1, 5, 2, Number.POSITIVE_INFINITY, 0, 3, Number.NaN];
     expect(metricsOf([row], [2])).toMatchObject({ top1: 1, top5: 1 });
   });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { featureMap } from "../../src/probe/feature-map.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
 import { similarPairs } from "../../src/probe/near-duplicates.ts";
+import { featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 
 it("pairs of two sources are those that comparing all rows with all gives", async () => {

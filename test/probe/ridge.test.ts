@@ -233,7 +233,7 @@ describe("centeredOneHot", () => {
     );
   });
 
-  it("names a label that is no class", () => {
+  it("names a label that is not a class", () => {
     expect(() => centeredOneHot([0, 4], 4)).toThrow(DataError);
     expect(() => centeredOneHot([0, 4], 4)).toThrow(/row 1 is 4; .*from 0 to 3/);
   });

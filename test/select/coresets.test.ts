@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { featuresInMemory } from "../../src/probe/head.ts";
-import type { FeatureRows } from "../../src/probe/rows.ts";
+import { type FeatureRows, featuresInMemory } from "../../src/probe/rows.ts";
 import { seededRandom } from "../../src/random.ts";
 import { centroidImages, randomImages } from "../../src/select/coresets.ts";
 import { herdingImages } from "../../src/select/herding.ts";
@@ -95,7 +94,7 @@ describe("k-means coreset", () => {
     }
   });
 
-  it("ends where every centre is the mean of its cluster and every row is with its nearest centre", async () => {
+  it("ends where every center is the mean of its cluster and every row is with its nearest center", async () => {
     const { centers, assignment, distances, inertia } = await kmeans(set, 5, seededRandom(2, "test"));
     const center = (c: number) => [...centers.data.subarray(c * d, (c + 1) * d)];
     for (let c = 0; c < 5; c++) {
@@ -156,7 +155,7 @@ describe("herding coreset", () => {
   });
 });
 
-describe("nearest neighbours", () => {
+describe("nearest neighbors", () => {
   it("are the real images themselves where synthetic ones equal them", async () => {
     const rows = [ofClass(set, 0)[7], ofClass(set, 0)[2], ofClass(set, 1)[9], ofClass(set, 1)[1]];
     const synthetic = Float32Array.from(rows.flatMap((i) => rowOf(set, i)));

@@ -26,7 +26,7 @@ export function sampleManifest(
     encoder: {
       id: "tiny",
       sha256: "ab".repeat(32),
-      licence: "Apache-2.0",
+      license: "Apache-2.0",
       source: "https://example.org/tiny",
       feature: "pooled",
       askedPool: "auto",
@@ -47,7 +47,7 @@ export function sampleManifest(
       counts: { train: 1200, test: 300 },
       fingerprints: { train: "cd".repeat(32), test: "ef".repeat(32) },
       notes: ["2 files were passed over."],
-      licences: [
+      licenses: [
         { name: "Pet photos", author: "A. Nother", spdx: "CC-BY-SA-4.0", url: "https://example.org/pets" },
         { name: "More pets", author: "S. Body", spdx: "MIT", url: "https://example.org/more" },
       ],

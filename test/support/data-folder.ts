@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ImageSource, Split } from "../../src/data/source.ts";
+import type { ImageSource, Split } from "../../src/data/image-source.ts";
 
 /** A temporary folder whose files a test makes. */
 export interface DataFolder {

@@ -13,7 +13,7 @@ export function broadcastDims(...shapes: (readonly number[])[]): number[] {
   });
 }
 
-/** Distance in memory between neighbours along each axis. */
+/** Distance in memory between neighbors along each axis. */
 export function stridesOf(dims: readonly number[]): number[] {
   return dims.map((_, i) => sizeOf(dims.slice(i + 1)));
 }

@@ -1,4 +1,4 @@
-import type { EncoderModel } from "../../src/encoder/model.ts";
+import type { EncoderModel } from "../../src/encoder/encoder-model.ts";
 import { GraphBuilder } from "../../src/onnx-vjp/graph/builder.ts";
 import { type DataType, type Graph, int, ints } from "../../src/onnx-vjp/graph/ir.ts";
 import { randomArray, randomNumbers } from "./check-rule.ts";

@@ -69,7 +69,7 @@ describe("a renderer", () => {
     await renderer.release();
   });
 
-  it("sums the levels, each resized, before colours are mixed", async () => {
+  it("sums the levels, each resized, before colors are mixed", async () => {
     const [size, count] = [4, 3];
     const parameters = pyramid(size, 3, count);
     const renderer = createRenderer(runtime, 2);

@@ -43,7 +43,7 @@ function rendered(content: Content): string {
 
 const isList = (content: Html | readonly Content[]): content is readonly Content[] => Array.isArray(content);
 
-/** A link where `url` is one of the web; plain text else ("javascript:" and the like). */
+/** A link where `url` is one of the web; plain text otherwise (such as "javascript:"). */
 export function link(url: string, text: string): Html {
   return /^https?:\/\//i.test(url) ? html`<a href="${url}" rel="noreferrer">${text}</a>` : html`${text}`;
 }

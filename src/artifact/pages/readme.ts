@@ -10,7 +10,7 @@ import { codeMarkdown as code, inlineMarkdown as inline, printableJson } from ".
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
-/** A data set card in the Hugging Face hub's form: what the set is, how to use it, how well it does, licences. */
+/** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
   const { encoder, data, metrics, kind, probe } = manifest;
   const m = imageCount(manifest);
@@ -22,8 +22,8 @@ export function dataSetCard(manifest: Manifest): string {
   );
   return `---
 license:
-${cardLicences(data.licences)
-  .map((licence) => `  - ${licence}`)
+${cardLicenses(data.licenses)
+  .map((license) => `  - ${license}`)
   .join("\n")}
 task_categories:
   - image-classification
@@ -69,7 +69,7 @@ It uses statistics of the real training features (${probe.normalization.startsWi
       : `
 On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of the training images.`
   }
-Made in ${formatSeconds(manifest.seconds)} with at most ${formatBytes(manifest.peakMemoryBytes)} of memory (${inline(manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
+Made in ${formatSeconds(manifest.seconds)}${memoryText(manifest)} (${inline(manifest.machine.browser ?? manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
 ${editsText(manifest)}## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
@@ -89,15 +89,15 @@ Resize: ${
   }
 
 ## Where it comes from
-- Encoder: ${code(encoder.id)}${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature ${code(encoder.feature)}, pooling ${inline(encoder.pool)}, licence ${
-    encoder.licence ? inline(encoder.licence) : "not known"
+- Encoder: ${code(encoder.id)}${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature ${code(encoder.feature)}, pooling ${inline(encoder.pool)}, license ${
+    encoder.license ? inline(encoder.license) : "not known"
   }, sha256 \`${encoder.sha256}\`
 ${Object.entries(data.fingerprints)
   .map(([split, fingerprint]) => `- Fingerprint of the ${inline(split)} images: ${code(fingerprint)}\n`)
   .join("")}${
-  data.licences.length === 0
-    ? "- Images: their licence is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
-    : data.licences
+  data.licenses.length === 0
+    ? "- Images: their license is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
+    : data.licenses
         .map(
           ({ name, author, spdx, url }) =>
             `- Images: ${inline(name)} by ${inline(author)}, ${inline(spdx)}, ${inline(url)}\n`,
@@ -105,6 +105,10 @@ ${Object.entries(data.fingerprints)
         .join("")
 }${data.notes.map((note) => `- ${inline(note)}\n`).join("")}`;
 }
+
+/** Browsers do not say what was used. */
+const memoryText = ({ peakMemoryBytes }: Manifest): string =>
+  peakMemoryBytes > 0 ? ` with at most ${formatBytes(peakMemoryBytes)} of memory` : "";
 
 /** What a loader's handling costs, for who does not keep the pixels. */
 function editsText({ metrics: { edits, closedForm } }: Manifest): string {
@@ -200,15 +204,15 @@ await encoder.release();
 const rounded = (values: readonly number[]): string =>
   values.map((value) => Number(value.toPrecision(6))).join(", ");
 
-/** The hub's identifiers. A share-alike licence among the sources binds what is made of them all. */
-function cardLicences(licences: Manifest["data"]["licences"]): string[] {
+/** The hub's identifiers. A share-alike license among the sources binds what is made of them all. */
+function cardLicenses(licenses: Manifest["data"]["licenses"]): string[] {
   // Anything else would be YAML of its own.
-  const all = [...new Set(licences.map(({ spdx }) => spdx.toLowerCase()))].map((id) =>
+  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))].map((id) =>
     /^[a-z0-9][a-z0-9.+-]*$/.test(id) ? id : "other",
   );
   if (all.length === 0) return ["unknown"];
   const shareAlike = all.filter((id) => /-sa-/.test(id));
-  // Newer versions of a share-alike licence may be used for older ones, not the other way.
+  // Newer versions of a share-alike license may be used for older ones, not the other way.
   return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
 }
 

@@ -64,7 +64,7 @@ ${configSection(manifest)}
 ${provenanceSection(manifest)}
 <footer><p class="small soft">Written by clp-dd ${manifest.tool.version} on ${manifest.machine.cpu}, ${
     manifest.machine.cores
-  } cores, Node ${manifest.machine.node}${
+  } cores, ${manifest.machine.browser ?? `Node ${manifest.machine.node}`}${
     manifest.machine.onnxruntime === undefined ? "" : `, ONNX Runtime ${manifest.machine.onnxruntime}`
   }. The exact pixels are in <code>distilled.safetensors</code>, 8-bit copies under
 <code>images/</code>; ${data.name} itself is not part of this folder.</p></footer>
@@ -331,16 +331,16 @@ ${Object.entries(data.fingerprints).map(
     html`<tr><th scope="row">Fingerprint, ${split}</th><td><code class="small">${fingerprint}</code></td></tr>\n`,
 )}<tr><th scope="row">Encoder</th><td>${encoder.id}${
     encoder.source === undefined ? undefined : html`, ${link(encoder.source, encoder.source)}`
-  }${encoder.licence === undefined ? undefined : html`, ${encoder.licence}`}</td></tr>
+  }${encoder.license === undefined ? undefined : html`, ${encoder.license}`}</td></tr>
 <tr><th scope="row">Encoder’s sha256</th><td><code class="small">${encoder.sha256}</code></td></tr>
 <tr><th scope="row">Feature</th><td><code>${encoder.feature}</code>, pooling ${encoder.pool}, ${encoder.featureSize} numbers</td></tr>
 <tr><th scope="row">Preprocessing</th><td>${resize}; crop ${preprocessing.crop.join(" × ")}; transparency laid on white; mean ${rounded(preprocessing.mean)}; standard deviation ${rounded(preprocessing.std)}</td></tr>
 </tbody></table></div>
 ${
-  data.licences.length === 0
-    ? html`<p class="small soft">The licence of the training images is not known to clp-dd; images distilled from them may be bound by it.</p>`
-    : html`<p>Licences of the data set’s images:</p>
+  data.licenses.length === 0
+    ? html`<p class="small soft">The license of the training images is not known to clp-dd; images distilled from them may be bound by it.</p>`
+    : html`<p>Licenses of the data set’s images:</p>
 <ul>
-${data.licences.map(({ name, author, spdx, url }) => html`<li>${link(url, name)} by ${author}, ${spdx}</li>\n`)}</ul>`
+${data.licenses.map(({ name, author, spdx, url }) => html`<li>${link(url, name)} by ${author}, ${spdx}</li>\n`)}</ul>`
 }${data.notes.map((note) => html`<p class="small soft">${note}</p>\n`)}`;
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { ImageSource } from "../source.ts";
+import type { ImageSource } from "../image-source.ts";
 import { openCifar } from "./cifar.ts";
 import { cifarPickles } from "./cifar-pickles.ts";
 import { openCub } from "./cub.ts";

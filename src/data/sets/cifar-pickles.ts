@@ -6,11 +6,12 @@ import { ByteArray, type Pickled, readPickle } from "../../files/pickle.ts";
 import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 
-const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };
-const pixelBytes = 3 * 32 * 32;
+/** An image of either set, as all versions of its files have it. */
+export const cifarEncoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };
+export const cifarPixelBytes = 3 * 32 * 32;
 /** CIFAR-100's training images have 155 MB. */
 const mostBytes = 512 * 2 ** 20;
 
@@ -85,11 +86,16 @@ function splitOf(batches: readonly Batch[]): ListedSplit {
     const { path, pixels } = batches[place];
     const record = index - starts[place];
     const id = `${basename(path)} record ${record}`;
-    const from = record * pixelBytes;
+    const from = record * cifarPixelBytes;
     if (typeof pixels === "number") {
-      return rangeItem(id, { path, start: pixels + from, length: pixelBytes }, encoding, label);
+      return rangeItem(id, { path, start: pixels + from, length: cifarPixelBytes }, cifarEncoding, label);
     }
-    return { id, label, encoding, open: async () => pixels.slice(from, from + pixelBytes) };
+    return {
+      id,
+      label,
+      encoding: cifarEncoding,
+      open: async () => pixels.slice(from, from + cifarPixelBytes),
+    };
   });
   const hashes = batches.map(({ hash }) => hash);
   return { images, digest: async (digest) => digestRecords(digest, images, hashes) };
@@ -98,8 +104,8 @@ function splitOf(batches: readonly Batch[]): ListedSplit {
 async function readBatch(path: string, labelKey: string, classCount: number): Promise<Batch> {
   const { content, bytes } = await dictionary(path);
   const data = content.get("data");
-  if (!(data instanceof ByteArray) || data.shape.length !== 2 || data.shape[1] !== pixelBytes)
-    throw new DataError(`${path} has no "data" of n × ${pixelBytes} bytes. Download it again.`);
+  if (!(data instanceof ByteArray) || data.shape.length !== 2 || data.shape[1] !== cifarPixelBytes)
+    throw new DataError(`${path} has no "data" of n × ${cifarPixelBytes} bytes. Download it again.`);
   const found = content.get(labelKey);
   const labels = Array.isArray(found) ? (found as readonly Pickled[]) : [];
   if (labels.length !== data.shape[0])

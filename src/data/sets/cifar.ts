@@ -4,14 +4,10 @@ import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError, messageOf } from "../../errors.ts";
 import { readLines } from "../../files/text-files.ts";
-import type { Encoding } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { cifarPickles, openCifarPickles } from "./cifar-pickles.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
-
-const encoding: Encoding = { kind: "pixels", width: 32, height: 32, channels: 3, layout: "chw" };
-const pixelBytes = 3 * 32 * 32;
+import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
+import { cifarEncoding, cifarPickles, cifarPixelBytes, openCifarPickles } from "./cifar-pickles.ts";
 
 interface Format {
   readonly folder: string;
@@ -57,16 +53,16 @@ export async function openCifar(root: string, name: "cifar-10" | "cifar-100"): P
       starts.push(labels.length);
       hashes.push(await readLabels(path, format.labelBytes, classes.length, labels));
     }
-    const record = format.labelBytes + pixelBytes;
+    const record = format.labelBytes + cifarPixelBytes;
     const images = imageList(Int32Array.from(labels), undefined, (index, label) => {
       const file = starts.findLastIndex((start) => start <= index);
       const place = index - starts[file];
       const range = {
         path: paths[file],
         start: place * record + format.labelBytes,
-        length: pixelBytes,
+        length: cifarPixelBytes,
       };
-      return rangeItem(`${basename(range.path)} record ${place}`, range, encoding, label);
+      return rangeItem(`${basename(range.path)} record ${place}`, range, cifarEncoding, label);
     });
     splits.set(split, {
       images,
@@ -85,14 +81,14 @@ async function readLabels(
   classCount: number,
   labels: number[],
 ): Promise<string> {
-  const record = labelBytes + pixelBytes;
+  const record = labelBytes + cifarPixelBytes;
   const digest = createHash("sha256");
   let position = 0;
   try {
     const { size } = await stat(path);
     if (size === 0 || size % record !== 0) {
       throw new DataError(
-        `${path} has ${size} bytes, which is no whole number of records of ${record}: it is truncated or no file ` +
+        `${path} has ${size} bytes, which is not a whole number of records of ${record}: it is truncated or not a file ` +
           "of the binary version. Download it again.",
       );
     }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { readNumbered, safePath, wholeNumber } from "../../files/text-files.ts";
-import type { ImageSource } from "../source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource } from "../image-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 
 /** CUB-200-2011: tables of images, of their classes and of the split, joined by image number. */
 export async function openCub(root: string, name: string): Promise<ImageSource> {

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { safePath, shown } from "../../files/text-files.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
+import { FileRecords, fileSplit, type ListedSplit, listedSource } from "../listed-source.ts";
 import { matNumbers, matTexts, readMat } from "./mat.ts";
 
 /** Stanford Dogs: `lists/train_list.mat` and `test_list.mat` name the files in `Images/` and their classes. */
@@ -33,7 +33,7 @@ export async function openDogs(root: string, name: string): Promise<ImageSource>
         (classes[label] ?? folder) !== folder
       ) {
         throw new DataError(
-          `${where}: ${shown(safe)} has the label ${labels[i]}, which ${classes[label] === undefined ? "is no class" : `stands for ${classes[label]}`}.`,
+          `${where}: ${shown(safe)} has the label ${labels[i]}, which ${classes[label] === undefined ? "is not a class" : `stands for ${classes[label]}`}.`,
         );
       }
       classes[label] = folder;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
+import { FileRecords, fileSplit, type ListedSplit, listedSource } from "../listed-source.ts";
 import { matNumbers, readMat } from "./mat.ts";
 
 const classCount = 102;

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readLines, readText, safePath, shown } from "../../files/text-files.ts";
-import { type ImageSource, listed, type Split } from "../source.ts";
-import { FileRecords, fileSplit, type ListedSplit, listedSource } from "./listed-source.ts";
+import { type ImageSource, listed, type Split } from "../image-source.ts";
+import { FileRecords, fileSplit, type ListedSplit, listedSource } from "../listed-source.ts";
 
 const ByClass = z.record(z.string(), z.array(z.string()));
 

@@ -7,8 +7,8 @@ import { DataError, messageOf } from "../../errors.ts";
 import { readBounded } from "../../files/read-bounded.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 
 /** What the halves of the data set are called. */
 const prefixes = { train: "train", test: "t10k" } as const;
@@ -125,7 +125,7 @@ async function readIdx(
   if (magic !== 0x0800 + rank) {
     const given = magic === undefined ? `${head.length} bytes` : `the magic number ${magic}`;
     throw new DataError(
-      `${path} is no idx file of ${what}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
+      `${path} is not an IDX file of ${what}: it has ${given}, expected the magic number ${0x0800 + rank}.`,
     );
   }
   const dims = Array.from({ length: rank }, (_, i) => head.readUInt32BE(4 + 4 * i));

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { readCsv, readLines, wholeNumber } from "../../files/text-files.ts";
 import { scanFolder, subfolders } from "../folder-scan.ts";
-import { type ImageSource, listed } from "../source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import { type ImageSource, listed } from "../image-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 import { matNumbers, readMat } from "./mat.ts";
 
 /** Classes of ImageNet-1K. */
@@ -107,7 +107,7 @@ async function validationLabels(
     const ids = new Map<string, string>();
     for (const row of await readCsv(folder, solution, ["ImageId", "PredictionString"])) {
       const id = row.get("PredictionString").trim().split(/\s+/)[0];
-      if (!wnid.test(id)) throw new DataError(`${row.where}: "${id}" is no WordNet id such as n01440764.`);
+      if (!wnid.test(id)) throw new DataError(`${row.where}: "${id}" is not a WordNet id such as n01440764.`);
       ids.set(row.get("ImageId"), id);
     }
     return (image) => ids.get(image);

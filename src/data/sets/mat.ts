@@ -59,7 +59,8 @@ function requireMat(bytes: Uint8Array): { little: boolean } {
   if (bytes.length < headerBytes) throw new Error(`it has ${bytes.length} bytes, a MAT-file at least 128`);
   const mark = String.fromCharCode(bytes[126], bytes[127]);
   const little = mark === "IM";
-  if (!little && mark !== "MI") throw new Error("it is no MAT-file (level 5): its byte order mark is wrong");
+  if (!little && mark !== "MI")
+    throw new Error("it is not a MAT-file (level 5): its byte order mark is wrong");
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(124, little);
   if (version !== 0x0100) {
     throw new Error(

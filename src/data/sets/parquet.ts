@@ -16,10 +16,10 @@ import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
 import type { Item } from "../../images/types.ts";
-import { type ImageSource, listed, type Split } from "../source.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
+import { type ImageSource, listed, type Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
+import { bySplit, valAsTest } from "../split-name.ts";
 import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
-import { bySplit, valAsTest } from "./split-name.ts";
 
 /** What Hugging Face's `datasets` writes about the columns. */
 const HubFeatures = z.object({
@@ -78,7 +78,7 @@ interface ClassNames {
 /**
  * Image sets in parquet, as Hugging Face keeps them: a column of images (their files' bytes, bare or as
  * {bytes, path}) and a column of class numbers or names. Opening reads the footers and the label columns; images are
- * read a row group at a time, two of which are held. A file's split is the one that its name or folder says, its class
+ * read one row group at a time, two of which are held. A file's split is the one that its name or folder says, its class
  * numbers are read by its own class names, and the classes are in the order of the first file that names them.
  *
  * @param files the files' paths under `root`
@@ -112,7 +112,7 @@ export async function openParquet(
     } else opened.set(split, content);
   }
   if (columns === undefined || opened.size === 0)
-    throw new DataError(`${name}: no labelled image in ${root}.`);
+    throw new DataError(`${name}: no labeled image in ${root}.`);
   valAsTest(opened, notes);
   const classes = classesOf(
     name,

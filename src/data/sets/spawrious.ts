@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { scanFolder } from "../folder-scan.ts";
-import type { ImageSource } from "../source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource } from "../image-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 
 const classes = ["bulldog", "corgi", "dachshund", "labrador"];
 const locations = ["beach", "desert", "dirt", "jungle", "mountain", "snow"];

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { readLines, shown } from "../../files/text-files.ts";
 import { scanFolder, subfolders } from "../folder-scan.ts";
-import { type ImageSource, listed } from "../source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import { type ImageSource, listed } from "../image-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 
 /** Classes of the whole set. */
 const allClasses = 200;

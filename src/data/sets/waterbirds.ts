@@ -1,8 +1,8 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { readCsv, safePath, wholeNumber } from "../../files/text-files.ts";
-import type { ImageSource } from "../source.ts";
-import { FileRecords, fileSplit, listedSource } from "./listed-source.ts";
+import type { ImageSource } from "../image-source.ts";
+import { FileRecords, fileSplit, listedSource } from "../listed-source.ts";
 
 const metadata = "metadata.csv";
 const columns = ["img_filename", "y", "split", "place"];

@@ -5,9 +5,9 @@ import { DataError } from "../../errors.ts";
 import { readLines, safePath, shown, wholeNumber } from "../../files/text-files.ts";
 import { rangeItem } from "../file-item.ts";
 import { imageExtensions } from "../folder-scan.ts";
-import type { ImageSource, Split } from "../source.ts";
-import { digestRecords, imageList, type ListedSplit, listedSource } from "./listed-source.ts";
-import { bySplit, valAsTest } from "./split-name.ts";
+import type { ImageSource, Split } from "../image-source.ts";
+import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
+import { bySplit, valAsTest } from "../split-name.ts";
 import { tarEntries } from "./tar.ts";
 
 /** Files beside the shards that name the classes, one per line. */

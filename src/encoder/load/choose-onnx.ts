@@ -13,14 +13,14 @@ export const sideFiles = [
 ] as const;
 export const weightFiles = ["model.safetensors", "model.safetensors.index.json"] as const;
 
-/** Endings of quantised weights, as transformers.js names them: none of them has a gradient. */
-const quantised = /_(quantized|int8|uint8|bnb4|q4|q4f16|q8|q2|q2f16|q1|q1f16)\.onnx$/;
+/** Endings of quantized weights, as transformers.js names them: none of them has a gradient. */
+const quantized = /_(quantized|int8|uint8|bnb4|q4|q4f16|q8|q2|q2f16|q1|q1f16)\.onnx$/;
 
-/** Checks what a person gave for `dtype`. Throws UsageError for any other type: quantised ones have no gradient. */
+/** Checks what a person gave for `dtype`. Throws UsageError for any other type: quantized ones have no gradient. */
 export function asDtype(text: string): Dtype {
   if ((dtypes as readonly string[]).includes(text)) return text as Dtype;
   throw new UsageError(
-    `\`dtype: '${text}'\` cannot be used: quantised weights have no gradient. Expected fp32 or fp16.`,
+    `\`dtype: '${text}'\` cannot be used: quantized weights have no gradient. Expected fp32 or fp16.`,
   );
 }
 
@@ -43,15 +43,15 @@ export function chooseOnnx(
   const names = ["onnx/vision_model", "onnx/model", "vision_model", "model"];
   const model = names.map((name) => `${name}${ending}.onnx`).find((path) => all.includes(path));
   if (model === undefined) {
-    const usable = all.filter((path) => !quantised.test(path));
-    const refused = all.filter((path) => quantised.test(path));
+    const usable = all.filter((path) => !quantized.test(path));
+    const refused = all.filter((path) => quantized.test(path));
     throw new ModelError(
       `${where} has no ${names[0]}${ending}.onnx or ${names[1]}${ending}.onnx. ` +
         (usable.length > 0
           ? `It has ${usable.join(", ")}: give another \`dtype\` or the file's path. `
           : "") +
         (refused.length > 0
-          ? `${refused.join(", ")} ${refused.length === 1 ? "is" : "are"} quantised and without a gradient. `
+          ? `${refused.join(", ")} ${refused.length === 1 ? "is" : "are"} quantized and without a gradient. `
           : "") +
         "Expected a model in float32 or float16.",
     );

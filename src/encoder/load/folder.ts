@@ -2,32 +2,30 @@ import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { readRegular } from "../../files/regular-file.ts";
-import { Preprocessing } from "../../images/preprocess.ts";
-import type { EncoderModel, Pool } from "../model.ts";
+import type { Preprocessing } from "../../images/preprocess.ts";
+import type { EncoderModel } from "../encoder-model.ts";
 import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder } from "../vit/folder-files.ts";
 import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
-import { localOnnx } from "./hub.ts";
-import { licenceOfCard } from "./license.ts";
+import { localOnnx } from "./hub-model.ts";
+import { licenseOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
+import { type CardOptions, ModelCard, withCard } from "./onnx-model.ts";
 import { readPreprocessorConfig } from "./preprocessor-config.ts";
-import { resized, type SizeOptions } from "./resized.ts";
-import { readTimmPreprocessing } from "./timm-preprocessing.ts";
+import { resized } from "./resized.ts";
 
-/** How a model is to be read, whatever it lies in. */
-export interface ModelOptions extends SizeOptions, ModelForm {
-  readonly feature?: string;
-  readonly pool?: Pool;
-  readonly preprocessing?: Partial<Preprocessing>;
+/** How a model is read, whatever holds it. */
+export interface ModelOptions extends CardOptions, ModelForm {
   readonly dtype?: Dtype;
 }
 
 /**
  * Loads an encoder from a folder: `config.json` and safetensors of a family that is built here, else an ONNX file as
  * transformers.js expects it (`onnx/model.onnx`, `onnx/vision_model.onnx`). Preprocessing is that of
- * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the licence that of its `README.md`.
+ * `preprocessor_config.json`, else of timm's `config.json`, else the family's; the license that of its `README.md`.
  *
  * @param id what the encoder is called
  * @throws ModelError when there is neither, or what is there cannot be read
@@ -39,13 +37,13 @@ export async function loadFolder(
 ): Promise<EncoderModel> {
   const config = await textOf(folder, "config.json");
   const found = isTransformerFolder(folder);
-  if (found && isKnownConfig(config)) return withLicence(await loadWeights(folder, id, options), folder);
+  if (found && isKnownConfig(config)) return withLicense(await loadWeights(folder, id, options), folder);
   const onnx = chooseOnnx(await localOnnx(folder), options.dtype ?? "fp32", folder);
   if (onnx !== undefined) return loadOnnx(join(folder, onnx.model), id, options);
   // Its message names the families.
   if (found) return loadWeights(folder, id, options);
   throw new ModelError(
-    `${folder} is no encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
+    `${folder} is not an encoder's folder. Expected config.json with model.safetensors, or onnx/model.onnx.`,
   );
 }
 
@@ -62,16 +60,8 @@ async function loadWeights(folder: string, id: string, options: ModelOptions): P
   });
 }
 
-/** What `tools/convert_efficientnet_lite.py` writes beside a model it converts. */
-const Beside = z.object({
-  licence: z.string(),
-  source: z.string(),
-  feature: z.string(),
-  preprocessing: Preprocessing,
-});
-
 /**
- * Loads an .onnx file, with what lies beside it: a description of the same name, or a repository's
+ * Loads an .onnx file, with what is beside it: a description of the same name, or a repository's
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
@@ -81,24 +71,14 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
   const folder = basename(own) === "onnx" ? dirname(own) : own;
   const preprocessing =
     card?.preprocessing ?? (await preprocessingIn(folder, model.preprocessing)) ?? model.preprocessing;
-  const feature = options.feature ?? card?.feature;
-  return withLicence(
-    {
-      ...model,
-      provenance: { ...model.provenance, ...(card ? { licence: card.licence, source: card.source } : {}) },
-      preprocessing: resized({ ...preprocessing, ...options.preprocessing }, options),
-      ...(feature ? { feature } : {}),
-      ...(options.pool ? { pool: options.pool } : {}),
-    },
-    folder,
-  );
+  return withLicense(withCard(model, card, options, preprocessing), folder);
 }
 
-async function cardBeside(path: string): Promise<z.infer<typeof Beside> | undefined> {
+async function cardBeside(path: string): Promise<ModelCard | undefined> {
   const text = await readRegular(path.replace(/\.onnx$/i, ".json")).then(String, () => undefined);
   try {
     // Another program's file of that name is none of ours.
-    return text === undefined ? undefined : Beside.safeParse(JSON.parse(text)).data;
+    return text === undefined ? undefined : ModelCard.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }
@@ -139,10 +119,10 @@ function jsonOrUndefined(text: string | undefined): unknown {
   }
 }
 
-async function withLicence(model: EncoderModel, folder: string): Promise<EncoderModel> {
-  if (model.provenance.licence !== undefined) return model;
-  const licence = licenceOfCard((await textOf(folder, "README.md")) ?? "");
-  return licence === undefined ? model : { ...model, provenance: { ...model.provenance, licence } };
+async function withLicense(model: EncoderModel, folder: string): Promise<EncoderModel> {
+  if (model.provenance.license !== undefined) return model;
+  const license = licenseOfCard((await textOf(folder, "README.md")) ?? "");
+  return license === undefined ? model : { ...model, provenance: { ...model.provenance, license } };
 }
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>

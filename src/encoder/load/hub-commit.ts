@@ -8,12 +8,12 @@ import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
 import { safePath } from "../../files/text-files.ts";
 import { isKnownConfig } from "../vit/supported.ts";
+import { shardsOf } from "../vit/weight-shards.ts";
 import { chooseOnnx, type Dtype, sideFiles, weightFiles } from "./choose-onnx.ts";
-import { shardsOf } from "./weight-shards.ts";
 
 /** One commit of a repository on the hub, whose files are brought into the cache as they are needed. */
 export interface Commit {
-  /** Where its files lie in the cache. */
+  /** Where its files are in the cache. */
   readonly folder: string;
   /** 40 hexadecimal digits. */
   readonly commit: string;

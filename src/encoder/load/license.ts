@@ -1,16 +1,16 @@
 /**
- * The licence that a model's card (README.md) states in its head: an identifier of the hub, or the name of the
- * model's own licence; undefined where it states none.
+ * The license that a model's card (README.md) states in its head: an identifier of the hub, or the name of the
+ * model's own license; undefined where it states none.
  */
-export function licenceOfCard(text: string): string | undefined {
+export function licenseOfCard(text: string): string | undefined {
   const head = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1];
   const value = (key: string): string | undefined => {
     const found = new RegExp(`^${key}:[ \\t]*["']?([\\w .+-]+?)["']?[ \\t]*$`, "m").exec(head ?? "")?.[1];
     return found === undefined || found === "" ? undefined : found;
   };
-  const licence = value("license");
-  if (licence === undefined) return undefined;
-  return licence === "other" ? (value("license_name") ?? licence) : (spdx[licence] ?? licence);
+  const license = value("license");
+  if (license === undefined) return undefined;
+  return license === "other" ? (value("license_name") ?? license) : (spdx[license] ?? license);
 }
 
 /** The hub writes SPDX identifiers in lower case. */

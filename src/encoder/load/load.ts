@@ -1,10 +1,10 @@
 import type { PartialContext } from "../../context.ts";
 import { UsageError } from "../../errors.ts";
 import { type HubAccess, userHub } from "../../files/hub/settings.ts";
-import type { EncoderModel } from "../model.ts";
-import { unknownLicence } from "../registry.ts";
+import type { EncoderModel } from "../encoder-model.ts";
+import { unknownLicense } from "../registry.ts";
 import { loadFolder, loadOnnx, type ModelOptions } from "./folder.ts";
-import { fetchModel } from "./hub.ts";
+import { fetchModel } from "./hub-model.ts";
 import { placeOf } from "./place.ts";
 
 export interface LoadOptions extends ModelOptions {
@@ -24,9 +24,9 @@ export interface LoadOptions extends ModelOptions {
 export async function loadEncoderModel(text: string, options: LoadOptions = {}): Promise<EncoderModel> {
   const { revision, hub, context, ...own } = options;
   const place = placeOf(text);
-  if (place.kind !== "hub" && revision !== undefined) {
+  if (place.kind !== "hub" && revision !== undefined && revision !== "main") {
     throw new UsageError(
-      `\`revision: '${revision}'\` was given with "${text}", which is no repository of the hub. Leave it out, or give ` +
+      `\`revision: '${revision}'\` was given with "${text}", which is not a repository of the hub. Leave it out, or give ` +
         "owner/name.",
     );
   }
@@ -35,13 +35,13 @@ export async function loadEncoderModel(text: string, options: LoadOptions = {}):
   const access = hub ?? userHub();
   const { folder, commit } = await fetchModel({ id: place.id, revision, dtype: own.dtype }, access, context);
   const model = await loadFolder(folder, text, own);
-  // A card may have been corrected since the table was made.
-  const licence = model.provenance.licence ?? (place.licence === unknownLicence ? undefined : place.licence);
+  // A model card may have been corrected since the table was made.
+  const license = model.provenance.license ?? (place.license === unknownLicense ? undefined : place.license);
   return {
     ...model,
     provenance: {
       ...model.provenance,
-      ...(licence === undefined ? {} : { licence }),
+      ...(license === undefined ? {} : { license }),
       source: `${access.hubUrl}/${place.id}`,
       revision: commit,
     },

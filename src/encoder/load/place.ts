@@ -12,7 +12,7 @@ const embeddedFolder = ["../../../models/", "../../../../models/"]
 export type EncoderPlace =
   | { readonly kind: "embedded"; readonly path: string }
   | { readonly kind: "folder" | "file"; readonly path: string }
-  | { readonly kind: "hub"; readonly id: string; readonly licence: string | undefined };
+  | { readonly kind: "hub"; readonly id: string; readonly license: string | undefined };
 
 /**
  * Finds out what a text names: what is there as a file or folder before a short name before a hub id.
@@ -26,11 +26,11 @@ export function placeOf(text: string): EncoderPlace {
   if (known !== undefined) {
     return known.hub === undefined
       ? { kind: "embedded", path: `${embeddedFolder}${known.name}.onnx` }
-      : { kind: "hub", id: known.hub, licence: known.licence };
+      : { kind: "hub", id: known.hub, license: known.license };
   }
-  if (isHubId(text)) return { kind: "hub", id: text, licence: undefined };
+  if (isHubId(text)) return { kind: "hub", id: text, license: undefined };
   throw new ModelError(
-    `There is no encoder "${text}": neither a file nor a folder is there, and it is no known name ` +
+    `There is no encoder "${text}": neither a file nor a folder is there, and it is not a known name ` +
       `(${knownEncoders.map(({ name }) => name).join(", ")}) and no hub id (owner/name).`,
   );
 }

@@ -1,17 +1,17 @@
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
+import { imageStatistics } from "../../images/image-statistics.ts";
 import { Preprocessing } from "../../images/preprocess.ts";
-import { jsonOf, parsed, triple } from "./preprocessor-json.ts";
+import { jsonOf, parsed, triple } from "../vit/preprocessor-json.ts";
+import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import {
   commonKeys,
   idleKeys,
-  imageStatistics,
   type ProcessorClass,
   peculiarKeys,
   processorClasses,
   processorOfModel,
 } from "./processors.ts";
-import { readTimmPreprocessing } from "./timm-preprocessing.ts";
 
 const count = z.int().positive();
 const flag = z.boolean().nullish();

@@ -1,3 +1,4 @@
+import type { imageStatistics } from "../../images/image-statistics.ts";
 /**
  * The image processors of Hugging Face transformers that are read here: what each does where its configuration is
  * silent, and which keys it heeds (transformers 5.23, `models/<name>/image_processing_<name>.py`).
@@ -9,14 +10,6 @@ export interface Sides {
   readonly width?: number;
   readonly shortest_edge?: number;
 }
-
-export const imageStatistics = {
-  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-  halves: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
-  openai: { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] },
-  ones: { mean: [1, 1, 1], std: [1, 1, 1] },
-  none: { mean: [0, 0, 0], std: [1, 1, 1] },
-} as const;
 
 /** What a class does beyond resize, crop, rescale, normalize. */
 export type Peculiarity =
@@ -39,9 +32,9 @@ export interface ProcessorClass {
   /** What a size of one number means. */
   readonly number: "shortest edge" | "square";
   readonly size: Sides;
-  /** Side of the center crop that it makes by default; undefined where it makes none unless told to. */
+  /** Side of the center crop that it makes by default; undefined where it makes none unless asked to. */
   readonly crop?: number;
-  /** Side of the crop where it is asked for one but not told its size. */
+  /** Side of the crop where it is asked for one without a size. */
   readonly cropWhenAsked?: number;
   /** Pillow's number of the filter. */
   readonly resample: number;

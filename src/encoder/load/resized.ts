@@ -42,7 +42,7 @@ function scaledTo(
       ? null
       : typeof resize === "number"
         ? Math.round(resize * scale)
-        : // Axis by axis: what shows the whole image goes on doing so.
+        : // Axis by axis: what shows the whole image still does.
           ([0, 1].map((axis) => Math.round((resize[axis] * size) / preprocessing.crop[axis])) as [
             number,
             number,

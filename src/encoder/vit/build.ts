@@ -1,12 +1,12 @@
 import { ModelError } from "../../errors.ts";
 import { GraphBuilder } from "../../onnx-vjp/graph/builder.ts";
 import { type Graph, int } from "../../onnx-vjp/graph/ir.ts";
-import type { Pool } from "../model.ts";
+import type { Pool } from "../encoder-model.ts";
 import { gridOf, prefixTokens, type Size, type VisionTransformer } from "./description.ts";
 import { Layers } from "./emit.ts";
-import { classFeature, poolingOf, tokensFeature } from "./head.ts";
 import { type Linear, readBlock, readLinear } from "./layers.ts";
 import { resamplePositions, rotaryTables } from "./positions.ts";
+import { classFeature, poolingOf, tokensFeature } from "./vit-head.ts";
 import type { Weights } from "./weights.ts";
 
 /** Names of the graph's image input, of the chosen feature [batch, d], and of all tokens [batch, tokens, d]. */
@@ -23,13 +23,13 @@ export interface BuiltTransformer {
 
 /**
  * Emits a Vision Transformer. Tokens stay a matrix [batch·tokens, d], so that every linear layer is one Gemm that
- * reads PyTorch's weights as they lie; query, key and value are one product, with 1/√(head size) and layer scales
+ * reads PyTorch's weights as they are stored; query, key and value are one product, with 1/√(head size) and layer scales
  * taken into the weights. Every block is written for all tokens; what the feature does not need of them goes when
  * the graph is prepared.
  *
  * @param size height and width of the images; position embeddings are brought to it
  * @param pool what to make of the tokens; `auto` is the family's own feature
- * @throws ModelError for a size that is no multiple of the patch, and a pooling that the model does not have
+ * @throws ModelError for a size that is not a multiple of the patch, and a pooling that the model does not have
  */
 export async function buildTransformer(
   v: VisionTransformer,
@@ -131,7 +131,7 @@ function rotationOf({ b, v }: Layers, grid: Size, prefix: number): Rotation | un
   return { cosines: b.floats(dims, cosines), sines: b.floats(dims, sines) };
 }
 
-/** Softmax(q·kᵀ)·v of a matrix [batch·tokens, d] of normalised tokens, before the output product. */
+/** Softmax(q·kᵀ)·v of a matrix [batch·tokens, d] of normalized tokens, before the output product. */
 function attention(
   layers: Layers,
   x: string,

@@ -32,13 +32,13 @@ export type Size = readonly [number, number];
 export interface Rotary {
   /**
    * Coordinates of a patch: `index`, rows and columns counted from 0, scaled to the `reference` grid where there is
-   * one; `centred`, patch centres in [−1, 1], times 2π.
+   * one; `centered`, patch centers in [−1, 1], times 2π.
    */
-  readonly coordinates: "index" | "centred";
+  readonly coordinates: "index" | "centered";
   readonly reference?: Size;
   /** Base of the geometric series of frequencies. */
   readonly base: number;
-  /** Which features of a head are turned together: neighbours, or i and i + half. */
+  /** Which features of a head are turned together: neighbors, or i and i + half. */
   readonly pairs: "interleaved" | "halves";
 }
 
@@ -66,7 +66,7 @@ export interface VisionTransformer {
   readonly heads: number;
   /** Features inside of a block's MLP (of the gate and of the value each, where it is gated). */
   readonly hidden: number;
-  /** ε of every layer normalisation. */
+  /** ε of every layer normalization. */
   readonly epsilon: number;
   readonly activation: Activation;
 
@@ -80,10 +80,10 @@ export interface VisionTransformer {
   /** A learned position embedding: how many of the prefix tokens it covers, and how it is resized. */
   readonly position: { readonly prefix: number; readonly resampling: Resampling } | undefined;
   readonly rotary: Rotary | undefined;
-  /** A layer normalisation before the first block. */
+  /** A layer normalization before the first block. */
   readonly preNorm: boolean;
 
-  /** Query, key and value weights: apart, or in one matrix; with biases of its own for some of the three. */
+  /** Query, key and value weights: apart, or in one matrix; with separate biases for some of the three. */
   readonly qkv: "split" | "fused" | "fused-apart-bias";
   readonly queryBias: boolean;
   readonly keyBias: boolean;
@@ -93,10 +93,10 @@ export interface VisionTransformer {
   /** `gated`: activation(gate(x))·value(x) with two matrices; `packed`: both in one, the gate first. */
   readonly mlp: "plain" | "gated" | "packed";
   readonly mlpBias: boolean;
-  /** A layer normalisation before the MLP's second matrix (EVA-02's sub-norm). */
+  /** A layer normalization before the MLP's second matrix (EVA-02's sub-norm). */
   readonly mlpNorm: boolean;
 
-  /** The last layer normalisation: of all tokens, of the pooled vector, or of the class token alone. */
+  /** The last layer normalization: of all tokens, of the pooled vector, or of the class token alone. */
   readonly finalNorm: "tokens" | "pooled" | "class";
   readonly pooling: Pooling;
   /** An attention-pooling head: its weights as PyTorch's MultiheadAttention or as timm's pool has them. */

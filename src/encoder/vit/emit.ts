@@ -23,7 +23,7 @@ export class Layers {
     return this.b.op("Gemm", inputs, { transB: int(1) });
   }
 
-  /** A layer normalisation along the last axis. */
+  /** A layer normalization along the last axis. */
   async norm(x: string, part: string): Promise<string> {
     const scale = await this.weights.floats(`${part}.weight`);
     const shift = await this.weights.floats(`${part}.bias`);

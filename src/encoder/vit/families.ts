@@ -1,3 +1,4 @@
+import { imageStatistics } from "../../images/image-statistics.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import { usual, type VisionTransformer } from "./description.ts";
 import { clipNames, dinov2Names, dinov3Names, type NameMap, siglipNames, vitNames } from "./names.ts";
@@ -44,20 +45,15 @@ export interface Family {
   /** What a configuration's further keys switch. */
   readonly read?: (config: Sizes & Extras, modelType: string) => Partial<VisionTransformer>;
   readonly names: NameMap;
-  /** The reference's preprocessing where no preprocessor_config.json is at hand, for images of `side` pixels. */
+  /** The reference's preprocessing where there is no preprocessor_config.json, for images of `side` pixels. */
   readonly preprocessing: (side: number) => Preprocessing;
   /** What differs where the file is that of a classifier (…ForImageClassification): the feature is what that sees. */
   readonly classifier?: Partial<VisionTransformer>;
 }
 
-const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
-const openai = {
-  mean: [0.48145466, 0.4578275, 0.40821073],
-  std: [0.26862954, 0.26130258, 0.27577711],
-} as const;
-const halves = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const;
+const { imagenet, openai, halves } = imageStatistics;
 
-/** Shorter edge to `ratio` of the side, then the centre. */
+/** Shorter edge to `ratio` of the side, then the center. */
 function cropped(
   side: number,
   ratio: number,
@@ -191,7 +187,7 @@ export const families: readonly Family[] = [
       outBias: config.proj_bias ?? true,
       mlpBias: config.mlp_bias ?? true,
       mlp: config.use_gated_mlp ? "gated" : "plain",
-      rotary: { coordinates: "centred", base: config.rope_theta ?? 100, pairs: "halves" },
+      rotary: { coordinates: "centered", base: config.rope_theta ?? 100, pairs: "halves" },
     }),
     names: dinov3Names,
     preprocessing: (side) => squeezed(side, "bilinear", imagenet),

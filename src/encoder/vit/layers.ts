@@ -102,7 +102,7 @@ function stack(layers: readonly Linear[]): Linear {
   return { weight, bias, from, to };
 }
 
-/** The outputs [start, end) of a layer as a layer of its own. */
+/** The outputs [start, end) of a layer as a separate layer. */
 export function rowsOf({ weight, bias, from }: Linear, start: number, end: number): Linear {
   return {
     weight: weight.slice(start * from, end * from),
@@ -121,8 +121,8 @@ function scaleRows({ weight, bias, from, to }: Linear, scale: Float32Array): Lin
 }
 
 /**
- * Queries and keys with the features of each head reordered, the even ones first: neighbours that a rotary
- * embedding turns together come to lie half a head apart. Their inner products do not change.
+ * Queries and keys with the features of each head reordered, the even ones first: neighbors that a rotary
+ * embedding turns together end up half a head apart. Their inner products do not change.
  */
 function pairsToHalves({ weight, bias, from, to }: Linear, headSize: number): Linear {
   const rows = (to / 3) * 2;

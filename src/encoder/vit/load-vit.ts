@@ -7,11 +7,11 @@ import { readRegular } from "../../files/regular-file.ts";
 import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.ts";
 import type { SafetensorsEntry } from "../../files/safetensors-header.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
-import { shardsOf } from "../load/weight-shards.ts";
-import type { EncoderModel, Pool } from "../model.ts";
+import type { EncoderModel, Pool } from "../encoder-model.ts";
 import { buildTransformer } from "./build.ts";
-import { readTransformerConfig, requireFewPatches } from "./config.ts";
 import { configFile, indexFile, weightsFile } from "./folder-files.ts";
+import { readTransformerConfig, requireFewPatches } from "./vit-config.ts";
+import { shardsOf } from "./weight-shards.ts";
 import { matchWeights, type WeightFiles } from "./weights.ts";
 
 /** How a folder of weights is to be loaded. */

@@ -1,6 +1,6 @@
 /**
  * The names that each layout of files gives to the parts of a Vision Transformer. A part that has `.weight` and
- * `.bias` is named once; one that is a tensor of its own is named in full. `{}` is the number of the block.
+ * `.bias` is named once; one that is a separate tensor is named in full. `{}` is the number of the block.
  */
 export interface NameMap {
   /** What may stand before all names (the image tower of a model with more in it); the first that fits. */

@@ -51,12 +51,12 @@ function axisWeights(from: number, to: number, resampling: Resampling): [number,
       : [2, (x: number) => cubic(x, -0.5)];
   const support = half * widening;
   return Array.from({ length: to }, (_, i) => {
-    const centre = (i + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - support + 0.5));
-    const end = Math.min(from, Math.trunc(centre + support + 0.5));
+    const center = (i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(from, Math.trunc(center + support + 0.5));
     const taps = Array.from({ length: end - first }, (_, t): [number, number] => [
       first + t,
-      filter(Math.abs(first + t - centre + 0.5) / widening),
+      filter(Math.abs(first + t - center + 0.5) / widening),
     ]);
     const sum = taps.reduce((total, [, weight]) => total + weight, 0);
     return taps.map(([source, weight]): [number, number] => [source, weight / sum]);

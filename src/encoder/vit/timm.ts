@@ -26,7 +26,7 @@ export interface TimmArguments {
   readonly scale_mlp?: boolean;
   readonly use_abs_pos_emb?: boolean;
   readonly ref_feat_shape?: readonly [number, number];
-  /** ε of the normalisation layers: no argument of timm's, but what its `norm_layer` stands for. */
+  /** ε of the normalization layers: no argument of timm's, but what its `norm_layer` stands for. */
   readonly epsilon?: number;
 }
 
@@ -59,9 +59,9 @@ const dinov3 = {
   use_abs_pos_emb: false,
   epsilon: 1e-5,
 };
-const centred = {
+const centered = {
   position: undefined,
-  rotary: { coordinates: "centred", base: 100, pairs: "halves" },
+  rotary: { coordinates: "centered", base: 100, pairs: "halves" },
 } as const satisfies Partial<VisionTransformer>;
 const evaRotary = {
   rotary: { coordinates: "index", base: 10000, pairs: "interleaved", reference: [16, 16] },
@@ -87,14 +87,14 @@ const architectures: readonly Architecture[] = [
     family: "DINOv3",
     pattern: /^vit_(?<size>tiny|small|base|large)_patch(?<patch>16)_dinov3_qkvb$/,
     defaults: dinov3,
-    switches: centred,
+    switches: centered,
     eva: true,
   },
   {
     family: "DINOv3",
     pattern: /^vit_(?<size>tiny|small|base|large)_patch(?<patch>16)_dinov3$/,
     defaults: { ...dinov3, qkv_bias: false },
-    switches: centred,
+    switches: centered,
     eva: true,
   },
   {
@@ -179,7 +179,7 @@ export interface TimmTransformer {
  * The Vision Transformer that timm's name of an architecture stands for, or undefined for one that has no row.
  * @param name without the tag behind a dot
  * @param own arguments that config.json gives, which come before the architecture's
- * @param has whether the files hold a tensor of that name: timm calls the last normalisation by where it stands
+ * @param has whether the files hold a tensor of that name: timm calls the last normalization by where it stands
  */
 export function timmTransformer(
   name: string,
@@ -224,7 +224,7 @@ function assemble(
     a.swiglu_mlp === true && gated
       ? Math.ceil(gatedHidden / Math.max(1, align)) * Math.max(1, align)
       : gatedHidden;
-  // Where tokens are averaged the normalisation comes behind and is called fc_norm; a pre-training checkpoint of
+  // Where tokens are averaged the normalization comes behind and is called fc_norm; a pre-training checkpoint of
   // EVA-02 that still calls it norm is read so by timm, too.
   const pretraining = eva && globalPool === "avg" && has("mask_token") && !has("fc_norm.weight");
   const afterPool = has("fc_norm.weight") || pretraining;

@@ -103,7 +103,7 @@ export function parametersOf(v: VisionTransformer): Parameter[] {
   return list;
 }
 
-/** The last layer normalisation: files name the one of a pooled vector apart. */
+/** The last layer normalization: files name the one of a pooled vector apart. */
 export function finalNormPart(v: VisionTransformer): "norm" | "pooledNorm" {
   return v.finalNorm === "pooled" ? "pooledNorm" : "norm";
 }

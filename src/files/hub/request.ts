@@ -79,7 +79,7 @@ function secondsAsked(header: string | null | undefined): number | undefined {
 
 /** What is thrown when the user stops a download. */
 export function interrupted(id: string): InterruptedError {
-  return new InterruptedError(`Stopped fetching ${id}. What has arrived is kept; the same command goes on.`);
+  return new InterruptedError(`Stopped fetching ${id}. What has arrived is kept; the same command resumes.`);
 }
 
 /** What answers is not a hub: a network's login page, say, or a wrong HF_ENDPOINT. */

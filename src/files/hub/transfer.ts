@@ -127,7 +127,7 @@ async function download(
       if (fruitless >= fruitlessTransfers) {
         throw new UnreachableError(
           `The transfer of ${file.path} of ${id} breaks off at ${arrived} of ${file.size} bytes ` +
-            `(${causesOf(error)}). What has arrived is kept; the same command goes on.`,
+            `(${causesOf(error)}). What has arrived is kept; the same command resumes.`,
           { cause: error },
         );
       }

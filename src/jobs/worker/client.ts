@@ -8,7 +8,7 @@ import { youngGenerationFlag } from "../../helpers/process.ts";
 import "../../onnx-vjp/runtime/telemetry-off.ts";
 import { deserializeError } from "../../serialized-error.ts";
 import type { JobName, JobParams, JobResult } from "../job-table.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { FromWorker, ToWorker } from "./job-messages.ts";
 
 interface Pending {
   readonly options: CallOptions;

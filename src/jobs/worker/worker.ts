@@ -9,7 +9,7 @@ import { whenHelpersChange } from "../../helpers/process.ts";
 import { countProcess } from "../../memory.ts";
 import { serializeError } from "../../serialized-error.ts";
 import { jobs } from "../job-table.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { FromWorker, ToWorker } from "./job-messages.ts";
 
 endWithParent();
 // The command line's process is part of what a command needs.

@@ -2,7 +2,7 @@ import { fromFront, intAttribute, type Node, type TensorType, type TracedGraph }
 
 /**
  * Adds what the pullback would otherwise compute again to the outputs of the operators that can hand it out: the
- * statistics (mean and inverse deviation) of normalisations, the positions of a pool's maxima.
+ * statistics (mean and inverse standard deviation) of normalizations, the positions of a pool's maxima.
  */
 export function exposeStatistics(graph: TracedGraph): TracedGraph {
   const types = new Map(graph.types);

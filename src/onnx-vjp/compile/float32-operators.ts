@@ -4,7 +4,7 @@ const inHalfOfNone: ReadonlySet<string> = new Set();
 
 /**
  * Operators that ONNX Runtime computes in half precision itself where its numbers are, instead of in float32 inside:
- * CUDA's softmax and normalisations add up in float32 whatever comes in.
+ * CUDA's softmax and normalizations add up in float32 whatever comes in.
  */
 const wideOfOthers: ReadonlySet<string> = new Set([
   ...["AveragePool", "GlobalAveragePool", "LayerNormalization", "LogSoftmax", "Softmax"],

@@ -11,12 +11,12 @@ import {
 
 /*
  * What ONNX Runtime's WebGPU provider (1.30) takes and computes wrongly, found by comparing its operators with the
- * CPU's one by one (test/runtime/webgpu.test.ts does so where there is a card).
+ * CPU's one by one (test/runtime/webgpu.test.ts does so where there is a GPU).
  */
 
 /**
  * Nodes that the provider may not have. It fails at a pooling's places of the maxima when it runs. It computes wrongly
- * the second output of a root-mean-square normalisation, and convolutions to a multiple of 4 channels whose input
+ * the second output of a root-mean-square normalization, and convolutions to a multiple of 4 channels whose input
  * channels are a multiple of 3 but not of 4, or whose groups' output channels are not a multiple of 4.
  */
 export function notForWebgpu(graph: Graph): Node[] {
@@ -34,7 +34,7 @@ export function notForWebgpu(graph: Graph): Node[] {
 }
 
 /**
- * Padding at the end alone as a node of its own: where the kernel is as large as the input, the provider takes the
+ * Padding at the end only, as a separate node: where the kernel is as large as the input, the provider takes the
  * convolution for a product and leaves that padding out.
  */
 export function withPadsApart(graph: Graph): Graph {

@@ -4,7 +4,7 @@ import { withoutDeadNodes } from "../graph/live.ts";
 
 /**
  * Products of stacks of rows with a transposed weight as one operator each, where the rows were laid end to end for Gemm
- * and taken apart again. A card's programs are short: what takes time is to start them, and every operator, also one
+ * and taken apart again. A GPU's kernels are short: what takes time is to start them, and every operator, also one
  * that moves nothing, takes its share of that (docs/notes/performance.md). ONNX Runtime has FusedMatMul for both.
  *
  * @param dimsOf static shape of a value, undefined where it is not known
@@ -30,7 +30,8 @@ export function withoutFlattening(
       domain: "com.microsoft",
       name: gemm.name,
       inputs: [stack, weight],
-      ...{ outputs: node.outputs, attributes: { transB: int(1) } },
+      outputs: node.outputs,
+      attributes: { transB: int(1) },
     };
   });
   return withoutDeadNodes({ ...graph, nodes });

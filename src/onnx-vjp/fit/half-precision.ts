@@ -14,7 +14,7 @@ import {
 } from "../graph/ir.ts";
 import { capturedNames } from "../graph/live.ts";
 
-/** Operators that are worth half precision for themselves: a card has units for their products. */
+/** Operators that are worth half precision by themselves: a GPU has units for their products. */
 const products = new Set(["Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gemm", "MatMul"]);
 
 /** Operators that add up many numbers, or whose results leave half precision's range. */
@@ -28,7 +28,7 @@ const wide = new Set([
 /** Inputs that keep their type whatever the others are: Resize's region and scales. */
 const keptInputs: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
 
-/** Outputs that are float32 even in half precision: a LayerNormalization's mean and inverse deviation. */
+/** Outputs that are float32 even in half precision: a LayerNormalization's mean and inverse standard deviation. */
 const keptOutputs: Readonly<Record<string, readonly number[]>> = { LayerNormalization: [1, 2] };
 
 /** Outputs of other types than the inputs'. */
@@ -51,7 +51,7 @@ export interface HalfPrecision {
 }
 
 /**
- * The graph in mixed precision, for cards: products in float16, and what lies between them with them; sums over many
+ * The graph in mixed precision, for GPUs: matrix products in float16, and the operators between them too; sums over many
  * values, exponentials and what only they lead to in float32. An operator that is neither follows its inputs: in
  * float16 where one of them is computed so, so that what is made of float32 inputs alone stays in float32 up to the
  * first product. Weights are rounded once; a value that is needed in both types is cast once.

@@ -26,7 +26,7 @@ function evened(node: Node, constants: Map<string, Constant>): Node[] {
   const strides = intsAttribute(node, "strides") ?? Array.from({ length: axes }, () => 1);
   const added = intsAttribute(node, "output_padding") ?? Array.from({ length: axes }, () => 0);
   const { output_shape: _, ...attributes } = node.attributes;
-  // What lies beyond the end of the result with both ends padded like the beginning: negative where too much is there.
+  // What is beyond the end of the result with both ends padded like the beginning: negative where too much is there.
   const missing = added.map((extra, i) => extra + pads[i] - pads[i + axes]);
   const output = missing.map((m, i) => (m >= 0 && m < strides[i] ? m : 0));
   const cut = missing.map((m, i) => m - output[i]);

@@ -127,7 +127,7 @@ export class GraphBuilder {
   }
 
   /**
-   * The last two axes of `x` exchanged, as a node of its own (or none, where `x` is one): ONNX Runtime takes it
+   * The last two axes of `x` exchanged, as a separate node (or none, where `x` is one): ONNX Runtime takes it
    * into the product that reads it, which it does with no other permutation.
    */
   exchange(x: string, rank: number): string {

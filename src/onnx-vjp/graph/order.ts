@@ -15,7 +15,7 @@ export function inExecutionOrder(nodes: readonly Node[], name: string): Node[] {
   const ordered: Node[] = [];
   const state = new Map<Node, "open" | "done">();
   for (const first of nodes) {
-    // Depth first on a stack of its own: graphs are thousands of nodes deep.
+    // Depth first, on an explicit stack: graphs are thousands of nodes deep.
     const stack = [first];
     while (stack.length > 0) {
       const node = stack.at(-1)!;

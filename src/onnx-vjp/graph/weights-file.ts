@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import type { ExternalPlace } from "./write.ts";
+import type { ExternalPlace } from "./write-onnx.ts";
 
 /** Operating systems map files by pages. */
 const pageBytes = 4096;

@@ -34,7 +34,7 @@ export function windowAttributes(window: Window, group: number): Attributes {
   };
 }
 
-/** How many positions lie between the first and the last that a window reads, along each axis. */
+/** How many positions there are between the first and the last that a window reads, along each axis. */
 export function reachOf({ kernel, dilations }: Window): number[] {
   return kernel.map((k, i) => (k - 1) * dilations[i]);
 }

@@ -2,13 +2,13 @@ import { constantOf, numbersOf } from "../graph/constant.ts";
 import { floatAttribute, intsAttribute, type Node, sizeOf, type TracedGraph } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
 import { withoutDeadNodes } from "../graph/live.ts";
-import { type Linear, linearOf, perChannel, written } from "./linear.ts";
+import { type Linear, linearOf, perChannel, written } from "./linear-parts.ts";
 
 /**
- * Folds batch normalisations, layer scales and biases into the convolution or product with constant weights whose
+ * Folds batch normalizations, layer scales and biases into the convolution or product with constant weights whose
  * only reader they are: products by and sums with one constant a channel, also behind transpositions. Weights are
  * computed in double and rounded once. Each saves a pass over memory in the forward and one in the pullback; batch
- * normalisations that follow anything else stay.
+ * normalizations that follow anything else stay.
  */
 export function foldBatchNormalization(graph: TracedGraph): TracedGraph {
   const links = linksOf(graph);
@@ -30,7 +30,7 @@ export function foldBatchNormalization(graph: TracedGraph): TracedGraph {
       ? node.inputs[1]
       : note(`${output}/weight`, linear.weight.dims, scaledWeight(linear, scale));
     const bias = linear.bias.map((b, i) => b * scale[i] + shift[i]);
-    // Values before the end of the chain are others than they were: they get names of their own.
+    // Values before the end of the chain are others than they were: they get new names.
     const between = (i: number) => (i === transpositions.length ? output : `${output}/folded${i}`);
     const biased = bias.some((b) => b !== 0);
     const made = written(

@@ -9,13 +9,13 @@ import {
 } from "../graph/ir.ts";
 import { type Links, linksOf } from "../graph/links.ts";
 import { withoutDeadNodes } from "../graph/live.ts";
-import { type Linear, linearOf, written } from "./linear.ts";
+import { type Linear, linearOf, written } from "./linear-parts.ts";
 
 /**
- * Takes scale and bias of layer normalisations into the products with constant weights that are their only readers,
- * also behind reshapes, and takes from each of those products' columns its mean: normalised rows add up to zero, so
+ * Takes scale and bias of layer normalizations into the products with constant weights that are their only readers,
+ * also behind reshapes, and takes from each of those products' columns its mean: normalized rows add up to zero, so
  * that the product is the same, and the rows of the cotangent that comes back add up to zero too. What is left of the
- * normalisation is what its pullback is written with. Weights are computed in double and rounded once.
+ * normalization is what its pullback is written with. Weights are computed in double and rounded once.
  */
 export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
   const links = linksOf(graph);
@@ -31,7 +31,7 @@ export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
       types.set(name, { dtype: constant.dtype, dims: constant.dims });
       return name;
     };
-    // Values between the normalisation and the products are others than they were: they get names of their own.
+    // Values between the normalization and the products are others than they were: they get new names.
     const renamed = (value: string): string => {
       types.set(`${value}/normalized`, graph.types.get(value)!);
       return `${value}/normalized`;
@@ -75,15 +75,15 @@ export function foldLayerNormalization(graph: TracedGraph): TracedGraph {
  * lets them.
  * @param transposed whether the product takes the weight transposed
  */
-export function givesCentredRows(weight: Constant, transposed: boolean): boolean {
-  const known = centred.get(weight) ?? new Map<boolean, boolean>();
-  centred.set(weight, known);
+export function givesCenteredRows(weight: Constant, transposed: boolean): boolean {
+  const known = centered.get(weight) ?? new Map<boolean, boolean>();
+  centered.set(weight, known);
   const answer = known.get(transposed) ?? columnsAddUpToZero(weight, transposed);
   known.set(transposed, answer);
   return answer;
 }
 
-const centred = new WeakMap<Constant, Map<boolean, boolean>>();
+const centered = new WeakMap<Constant, Map<boolean, boolean>>();
 
 /** Of the sum of magnitudes: more than rounding leaves. */
 const tolerance = 2 ** -22;
@@ -100,7 +100,7 @@ function columnsAddUpToZero(weight: Constant, transposed: boolean): boolean {
   return sums.every((sum, j) => Math.abs(sum) <= tolerance * sizes[j]);
 }
 
-/** Every number of a product's right side as it lies: its place, its row and its column there. */
+/** Every number of a product's right side as it is stored: its place, its row and its column there. */
 function eachOf(
   { dims }: Constant,
   transposed: boolean,
@@ -112,7 +112,7 @@ function eachOf(
   }
 }
 
-/** y = scale·x̂ + bias of a normalisation over the last axis. */
+/** y = scale·x̂ + bias of a normalization over the last axis. */
 interface Affine {
   readonly scale: Float64Array;
   readonly bias: Float64Array;
@@ -162,7 +162,7 @@ function isPlainProduct(node: Node): boolean {
 interface Folded extends Affine {
   readonly transposed: boolean;
   readonly weight: Constant;
-  /** What the normalisation's bias adds to the product. */
+  /** What the normalization's bias adds to the product. */
   readonly shift: Float64Array;
 }
 

@@ -8,7 +8,7 @@ import { withoutDeadNodes } from "../graph/live.ts";
  * chains of elementwise nodes that exporters write for them: one pass over memory instead of four to eight,
  * and only the input to keep for the pullback.
  *
- * Chains are told by what they compute, not by how they are written: a cone of elementwise nodes with scalar
+ * Chains are recognized by what they compute, not by how they are written: a cone of elementwise nodes with scalar
  * constants and one input is a function of one number, and is evaluated at a few.
  */
 export function fuseGelu(graph: TracedGraph): TracedGraph {
@@ -72,7 +72,7 @@ function matchFrom(graph: TracedGraph, links: Links, core: Node): Match | undefi
     for (const x of sourcesOf(graph, links, core)) {
       if (!sameDims(graph, x, last.outputs[0])) continue;
       const f = coneOf(graph, links, last.outputs[0], x);
-      const known = f && recognise(f);
+      const known = f && recognize(f);
       if (known) return { last, x, ...known };
     }
   }
@@ -120,7 +120,7 @@ function coneOf(graph: TracedGraph, links: Links, value: string, x: string, dept
 }
 
 /** Which fused operator computes `f`. */
-function recognise(f: Scalar): Pick<Match, "op" | "alpha"> | undefined {
+function recognize(f: Scalar): Pick<Match, "op" | "alpha"> | undefined {
   const is = (g: (x: number) => number): boolean =>
     points.every((x) => Math.abs(f(x) - g(x)) < 1e-6 * Math.max(1, Math.abs(x)));
   if (is((x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)))) return { op: "Gelu" };

@@ -85,25 +85,25 @@ function matchNormalized(
   if (node.domain !== "") return undefined;
   const [first, second] = node.inputs;
   let root: Node | undefined;
-  let centred: string | undefined;
+  let centered: string | undefined;
   if (node.op === "Div") {
     root = made(second, "Sqrt");
-    centred = first;
+    centered = first;
   } else if (node.op === "Mul") {
     const inverse = made(second, "Reciprocal") ?? made(first, "Reciprocal");
     root = made(inverse?.inputs[0], "Sqrt");
-    centred = inverse?.outputs[0] === second ? first : second;
+    centered = inverse?.outputs[0] === second ? first : second;
   }
   const shifted = made(root?.inputs[0], "Add");
   const epsilon = number(shifted?.inputs[1]) ?? number(shifted?.inputs[0]);
   const variance = made(shifted?.inputs[0], "ReduceMean") ?? made(shifted?.inputs[1], "ReduceMean");
   const square = made(variance?.inputs[0], "Pow", "Mul");
-  const difference = made(centred, "Sub");
+  const difference = made(centered, "Sub");
   if (!variance || !square || !difference || epsilon === undefined) return undefined;
   const squares = (value: string): boolean => {
     // Some exporters subtract the mean twice.
     const same = made(value, "Sub");
-    return value === centred || same?.inputs.every((i, k) => i === difference.inputs[k]) === true;
+    return value === centered || same?.inputs.every((i, k) => i === difference.inputs[k]) === true;
   };
   const isSquare =
     square.op === "Pow"
@@ -128,7 +128,7 @@ function trailingAxis(graph: TracedGraph, reduce: Node, rank: number): number | 
   return sorted.every((axis, i) => axis === rank - sorted.length + i) ? sorted[0] : undefined;
 }
 
-/** A constant spread over the normalised shape, or undefined where it is none or reaches further. */
+/** A constant spread over the normalized shape, or undefined where it is none or reaches further. */
 function trailing(
   graph: TracedGraph,
   value: string,

@@ -9,7 +9,7 @@ export interface InlinedBody {
 }
 
 /**
- * The body of an If, Loop or Scan with names that tell its values apart from all others.
+ * The body of an If, Loop or Scan with names that no other value has.
  * @param inputs the values that the body's inputs stand for, in order
  */
 export function inlineBody(body: Graph, prefix: string, inputs: readonly string[] = []): InlinedBody {

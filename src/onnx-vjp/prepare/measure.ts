@@ -121,7 +121,7 @@ export async function inferredTypes(
   return outputTypes;
 }
 
-/** A node that gives the shape of a value, under a name of its own. */
+/** A node that gives the shape of a value, under its own name. */
 function shapeOf(value: string): Node {
   const name = `shape of ${value}`;
   return standardNode("Shape", [value], name);

@@ -76,7 +76,7 @@ const broadcasting: NarrowRule = ({ node, out, dims }, part) => ({
   becomes: "itself",
 });
 
-/** Normalisations over all axes from one on; their parameters may have axes before it, too. */
+/** Normalizations over all axes from one on; their parameters may have axes before it, too. */
 const overTrailing: NarrowRule = ({ node, out, dims }, asked) => {
   const part = wholeFrom(asked, fromFront(intAttribute(node, "axis", -1), out.length));
   return { part, needs: node.inputs.map((_, i) => broadcastPart(part, out, dims(i))), becomes: "itself" };

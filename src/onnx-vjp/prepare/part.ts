@@ -30,7 +30,7 @@ export function union(a: Part, b: Part, dims: readonly number[]): Part {
   });
 }
 
-/** Where along each axis of `holder` the indices of `part` lie; undefined where `holder` lacks one. */
+/** Where along each axis of `holder` the indices of `part` are; undefined where `holder` lacks one. */
 export function within(part: Part, holder: Part): Part | undefined {
   const places: (readonly number[] | undefined)[] = [];
   for (const [axis, held] of holder.entries()) {
@@ -59,7 +59,7 @@ export function progressionOf(indices: readonly number[]): { start: number; step
 const largestGroup = 1 << 20;
 
 /**
- * A part of a reshaped value as a part of what it was reshaped from: neighbouring axes that are joined or split
+ * A part of a reshaped value as a part of what it was reshaped from: neighboring axes that are joined or split
  * are looked at together. Where the same elements are no part of the source, the part grows to the whole axes.
  */
 export function throughReshape(
@@ -87,7 +87,7 @@ export function throughReshape(
   return { part: grown, source };
 }
 
-/** Neighbouring axes of two shapes of one size, grouped so that each group has as many elements in both. */
+/** Neighboring axes of two shapes of one size, grouped so that each group has as many elements in both. */
 function matchAxes(to: readonly number[], from: readonly number[]): { to: number[]; from: number[] }[] {
   const groups: { to: number[]; from: number[] }[] = [];
   for (let i = 0, j = 0; i < to.length || j < from.length; ) {
@@ -132,7 +132,7 @@ function refactored(part: Part, dims: readonly number[], other: readonly number[
   );
 }
 
-/** A part of a constant, as a constant of its own. */
+/** A part of a constant, as a separate constant. */
 export function takeConstant(constant: Constant, part: Part): Constant {
   const { dtype, dims } = constant;
   const width = bytesPerElement[dtype];

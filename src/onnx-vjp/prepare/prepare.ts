@@ -20,12 +20,12 @@ import { unrollLoops } from "./unroll.ts";
 /**
  * Makes a graph that was read ready for the reverse sweep: float32 throughout, static shapes, shape arithmetic
  * folded, every operator in the form that the rules know, nothing superfluous, fused operators in place of the
- * chains that exporters write for them, batch normalisations in the weights before them, layer normalisations' scale and
+ * chains that exporters write for them, batch normalizations in the weights before them, layer normalizations' scale and
  * bias in the weights behind them, no part computed that no
  * output needs. The graph's outputs, and every value that an operator still makes whole, keep their names.
  *
  * @param inputs static dims by input name; the first dimension is the batch
- * @throws ModelError for other inputs, shapes that do not fit, and models that are quantised or in training mode
+ * @throws ModelError for other inputs, shapes that do not fit, and models that are quantized or in training mode
  */
 export async function prepareGraph(
   runtime: Runtime,

@@ -81,7 +81,7 @@ function tiles(group: readonly Part[], whole: number): boolean {
   return end === whole;
 }
 
-/** The Split, with a Reshape before it that tells every step-th element apart, and behind it where axes go. */
+/** The Split, with a Reshape before it that separates every step-th element, and behind it where axes go. */
 function splitOf(group: readonly Part[], { types, constants }: TracedGraph): Node[] {
   const { node, axis, step } = group[0];
   const nodes: Node[] = [];

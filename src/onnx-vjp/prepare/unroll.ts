@@ -56,7 +56,7 @@ export async function unrollLoops(runtime: Runtime, graph: TracedGraph): Promise
 const fits = (count: number | undefined, body: Graph): count is number =>
   count !== undefined && count * body.nodes.length <= mostNodes;
 
-/** The first output of a node that is read, which tells its values apart. */
+/** The first output of a node that is read, which identifies it. */
 const nameOf = (node: Node): string => node.outputs.find((output) => output !== "")!;
 
 function unrollLoop(graph: TracedGraph, node: Node, body: Graph, count: number): FormWriter | undefined {
@@ -82,7 +82,7 @@ function unrollLoop(graph: TracedGraph, node: Node, body: Graph, count: number):
 }
 
 function unrollScan(graph: TracedGraph, node: Node, body: Graph): FormWriter | undefined {
-  // Before operator set 9 a Scan had a batch of its own, and lengths as its first input.
+  // Before operator set 9 a Scan had its own batch axis, and lengths as its first input.
   if (graph.opset < 9) return undefined;
   const scanned = intAttribute(node, "num_scan_inputs", 0);
   const carried = node.inputs.length - scanned;

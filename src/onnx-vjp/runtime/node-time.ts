@@ -1,4 +1,4 @@
-/** What one node of a session's graph, as ONNX Runtime optimised it, took. */
+/** What one node of a session's graph, as ONNX Runtime optimized it, took. */
 export interface NodeTime {
   readonly op: string;
   readonly node: string;
@@ -8,6 +8,6 @@ export interface NodeTime {
   readonly ms: number;
   /** How often it ran in a step. */
   readonly runs: number;
-  /** Whether it ran on the processor: on a card, what its provider has no program for does. */
+  /** Whether it ran on the CPU: on a GPU, operators without a kernel of the provider do. */
   readonly onProcessor: boolean;
 }

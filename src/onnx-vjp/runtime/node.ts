@@ -6,7 +6,7 @@ import { withSymmetricPads } from "../fit/symmetric-pads.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, int, sizeOf } from "../graph/ir.ts";
 import type { Device, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
-import { type ExternalConstant, writeOnnx } from "../graph/write.ts";
+import { type ExternalConstant, writeOnnx } from "../graph/write-onnx.ts";
 import * as ort from "./binding.ts";
 import { SessionOutputs, withSentinel } from "./outputs.ts";
 import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
@@ -32,7 +32,7 @@ const optimizersOff = ["TransposeOptimizer", "TransposeOptimizer_CPUExecutionPro
 const optimizersOffOnCards = ["Pad_Fusion", "MatMulAddFusion"];
 
 /**
- * Every session has threads of its own. By default they keep a core busy for a while after a run, waiting for the
+ * Every session has its own threads. By default they keep a core busy for a while after a run, waiting for the
  * next one: with the sessions of a step (rendering, forward, pullback) in turn, each ran beside the last one's
  * waiting threads. Without it a step on 2 cores took 72 ms instead of 244 (docs/notes/performance.md).
  */
@@ -52,7 +52,7 @@ function providersOf(device: Device, graph?: Graph): ort.InferenceSession.Execut
   return [webgpu, "cpu"];
 }
 
-/** Whether a graph's outputs take longer to copy than one more operator, on the processor, takes a card. */
+/** Whether a graph's outputs take longer to copy than one more operator, on the CPU, takes a GPU. */
 const isLarge = (graph: Graph): boolean =>
   graph.outputs.some(({ dims }) => dims.length > 0 && sizeOf(dims.map(Number)) >= 2 ** 21);
 
@@ -76,7 +76,7 @@ function optionsOf(device: Device, threads: number): ort.InferenceSession.Sessio
     interOpNumThreads: 1,
     // A pattern is a second allocation of a run's whole peak, beside what the first run took; it saves no time here.
     enableMemPattern: false,
-    // Errors are thrown; ONNX Runtime would write them to the terminal, too. Only there does it name a card's missing library.
+    // Errors are thrown; ONNX Runtime would write them to the terminal, too. Only there does it name a GPU's missing library.
     logSeverityLevel: device === "cpu" ? 4 : 3,
     extra: {
       session: threadsThatSleep,
@@ -154,7 +154,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
     prefersFewNodes: device === "cuda",
     ...(device === "cpu" ? { convolutionBlock } : {}),
     async session(graph: Graph, options: SessionOptions = {}) {
-      // A graph that is traced runs once, and all its values are fetched; values that stay on a card go into no array.
+      // A graph that is traced runs once, and all its values are fetched; values that stay on a GPU go into no array.
       const fit = fitTo(device, graph);
       const staying = device !== "cpu" && (options.stay?.length ?? 0) > 0;
       const { graph: written, first } =
@@ -192,7 +192,7 @@ async function runsAnything(options: ort.InferenceSession.SessionOptions): Promi
 
 let knownBlock: Promise<number> | undefined;
 
-/** Channels in a block of ONNX Runtime's blocked layout on this processor; 1 where it has none. */
+/** Channels in a block of ONNX Runtime's blocked layout on this CPU; 1 where it has none. */
 function convolutionBlock(): Promise<number> {
   knownBlock ??= measureBlock();
   return knownBlock;

@@ -36,7 +36,7 @@ export class SessionOutputs {
   private readonly hasSentinel: boolean;
   /**
    * Whether ONNX Runtime writes an output into a given tensor, once that is known. It does not, and says nothing, where
-   * the output is an input or a constant after its optimisations; and it fails where it infers a wrong shape.
+   * the output is an input or a constant after its optimizations; and it fails where it infers a wrong shape.
    */
   private readonly writes = new Map<string, boolean>();
 
@@ -94,7 +94,7 @@ export class SessionOutputs {
     tensors: readonly Tensor[],
     options: ort.InferenceSession.RunOptions = {},
   ): Promise<void> {
-    // The binding writes into tensors of its own class alone, and lets others be without a word.
+    // The binding writes into tensors that are instances of its own Tensor class and silently ignores others.
     const own = tensors.map(({ type, data, dims }) => new ort.Tensor(type, data, dims));
     try {
       await this.session.run(feeds, { [sentinel]: null, ...byName(names, own) }, options);

@@ -9,7 +9,7 @@ import {
 import type { Graph, TensorType } from "../graph/ir.ts";
 import type { Session } from "../graph/runtime.ts";
 import { WeightsFile } from "../graph/weights-file.ts";
-import { writeOnnx } from "../graph/write.ts";
+import { writeOnnx } from "../graph/write-onnx.ts";
 import { storedSession } from "./node.ts";
 import { withSentinel } from "./outputs.ts";
 

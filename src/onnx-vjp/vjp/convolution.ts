@@ -65,14 +65,14 @@ function flippedGradient(
   return b.op("Conv", [dy, flipped], windowAttributes({ ...window, begin, end }, group));
 }
 
-/** Any stride, with the weight as it lies. */
+/** Any stride, with the weight as it is stored. */
 function transposedGradient(
   b: GraphBuilder,
   dy: string,
   { weight, window, group, inDims, outDims }: Convolution,
 ): string {
   const { strides, begin } = window;
-  // What the windows leave of the padded input: behind the last one lie positions without gradient, or padding.
+  // What the windows leave of the padded input: behind the last one are positions without gradient, or padding.
   const rest = reachOf(window).map(
     (reach, i) => inDims[i + 2] + begin[i] - ((outDims[i + 2] - 1) * strides[i] + reach + 1),
   );

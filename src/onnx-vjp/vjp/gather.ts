@@ -1,7 +1,7 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
 import { fromFront, int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
 import { arithmetic } from "./arithmetic.ts";
-import { constantMatrix, contractAxis, padAxis, reshaped, zerosOf } from "./layout.ts";
+import { constantMatrix, contractAxis, padAxis, reshaped, zerosOf } from "./reshaping.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
 import { uncovered } from "./uncovered.ts";
 

@@ -1,5 +1,5 @@
 import { float, floatAttribute, int, intAttribute, sizeOf, stringAttribute, text } from "../graph/ir.ts";
-import { reshaped } from "./layout.ts";
+import { reshaped } from "./reshaping.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { uncovered } from "./uncovered.ts";
 

@@ -12,7 +12,7 @@ import {
   reshaped,
   sliceAxis,
   zerosOf,
-} from "./layout.ts";
+} from "./reshaping.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
 
@@ -101,7 +101,7 @@ export const movementRules: RuleTable = {
   }),
 };
 
-/** Shape of output `k` of a Split; an output that nobody asked for ("") has no type of its own. */
+/** Shape of output `k` of a Split; an output that nobody asked for ("") has no type. */
 function splitDims(c: RuleContext, axis: number, k: number): number[] {
   if (c.node.outputs[k] !== "") return [...c.outputDims(k)];
   const dims = [...c.inputDims(0)];

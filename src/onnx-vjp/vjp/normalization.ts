@@ -1,11 +1,11 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
 import { floatAttribute, fromFront, int, intAttribute } from "../graph/ir.ts";
-import { givesCentredRows } from "../prepare/fold-layernorm.ts";
+import { givesCenteredRows } from "../prepare/fold-layernorm.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { uncovered } from "./uncovered.ts";
 
-/** Normalisations, of batch statistics that are constants and of statistics that depend on the input. */
+/** Normalizations, of batch statistics that are constants and of statistics that depend on the input. */
 export const normalizationRules: RuleTable = {
   LayerNormalization: (c, [dy, ...statistics]) => {
     if (statistics.some((cotangent) => cotangent !== undefined)) {
@@ -16,15 +16,15 @@ export const normalizationRules: RuleTable = {
     const axes = range(fromFront(intAttribute(c.node, "axis", -1), dims.length), dims.length);
     const epsilon = floatAttribute(c.node, "epsilon", 1e-5);
     const [mean, deviation] = c.node.outputs.slice(1);
-    // Without scale and bias the output is the normalised value (graph/fold-layernorm.ts).
+    // Without scale and bias the output is the normalized value (graph/fold-layernorm.ts).
     const plain = c.node.inputs.length === 2 && isOne(c, scale);
-    const centred = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
-    const rstd = once(() => deviation || inverseDeviation(c, centred(), axes, epsilon));
-    const normalized = once(() => (plain ? c.node.outputs[0] : c.b.op("Mul", [centred(), rstd()])));
+    const centered = once(() => c.b.op("Sub", [x, mean || average(c, x, axes)]));
+    const rstd = once(() => deviation || inverseDeviation(c, centered(), axes, epsilon));
+    const normalized = once(() => (plain ? c.node.outputs[0] : c.b.op("Mul", [centered(), rstd()])));
     const pulled = (): string => {
       if (!plain) return normalizationPullback(c, c.b.op("Mul", [dy!, scale]), normalized(), rstd(), axes);
-      const isCentred = axes.length === 1 && hasCentredRows(c, dy!, dims.at(-1)!);
-      return normalizationPullback(c, dy!, normalized(), rstd(), axes, isCentred);
+      const isCentered = axes.length === 1 && hasCenteredRows(c, dy!, dims.at(-1)!);
+      return normalizationPullback(c, dy!, normalized(), rstd(), axes, isCentered);
     };
     const gradients: (string | null)[] = [
       c.needs(0) ? pulled() : null,
@@ -61,9 +61,9 @@ export const normalizationRules: RuleTable = {
     const [x, scale] = c.node.inputs as readonly [string, string];
     const dims = c.inputDims(0);
     const axes = range(2, dims.length);
-    const centred = c.b.op("Sub", [x, average(c, x, axes)]);
-    const rstd = inverseDeviation(c, centred, axes, floatAttribute(c.node, "epsilon", 1e-5));
-    const normalized = c.b.op("Mul", [centred, rstd]);
+    const centered = c.b.op("Sub", [x, average(c, x, axes)]);
+    const rstd = inverseDeviation(c, centered, axes, floatAttribute(c.node, "epsilon", 1e-5));
+    const normalized = c.b.op("Mul", [centered, rstd]);
     const channels = [1, dims[1], ...axes.map(() => 1)];
     // The scale does not change along the axes, so it goes with the deviation: one small product.
     const factor = () => c.b.op("Mul", [rstd, c.b.reshape(scale, channels)]);
@@ -124,10 +124,10 @@ function isOne(c: RuleContext, value: string): boolean {
 }
 
 /**
- * Whether `value` has rows of `width` numbers that add up to zero: what products with centred weights
+ * Whether `value` has rows of `width` numbers that add up to zero: what products with centered weights
  * (graph/fold-layernorm.ts) hand back, sums of such, and rows of zeros.
  */
-function hasCentredRows(c: RuleContext, value: string, width: number): boolean {
+function hasCenteredRows(c: RuleContext, value: string, width: number): boolean {
   const node = c.producer(value);
   if (node === undefined || node.domain !== "") return false;
   const constant = (i: number) => c.b.graph.constants.get(node.inputs[i] ?? "");
@@ -137,20 +137,20 @@ function hasCentredRows(c: RuleContext, value: string, width: number): boolean {
       const weight = constant(1);
       const transposed = intAttribute(node, "transB", 0) === 0;
       if (weight?.dims[transposed ? 1 : 0] !== width || node.inputs.length > 2) return false;
-      return givesCentredRows(weight, transposed);
+      return givesCenteredRows(weight, transposed);
     }
     case "Reshape": {
       const shape = constant(1);
-      return shape !== undefined && numbersOf(shape).at(-1) === width && hasCentredRows(c, first, width);
+      return shape !== undefined && numbersOf(shape).at(-1) === width && hasCenteredRows(c, first, width);
     }
     case "Add":
-      return hasCentredRows(c, first, width) && hasCentredRows(c, second, width);
+      return hasCenteredRows(c, first, width) && hasCenteredRows(c, second, width);
     case "Pad": {
       const pads = constant(1);
       const ends = pads && [...numbersOf(pads)];
       const rank = (ends?.length ?? 0) / 2;
       const zeros = node.inputs.length === 2 && ends?.[rank - 1] === 0 && ends[2 * rank - 1] === 0;
-      return zeros && hasCentredRows(c, first, width);
+      return zeros && hasCenteredRows(c, first, width);
     }
     default:
       return false;
@@ -159,7 +159,7 @@ function hasCentredRows(c: RuleContext, value: string, width: number): boolean {
 
 /**
  * dx = factor·(g − mean(g) − x̂·mean(g∘x̂)), with x̂ = (x − mean)/deviation and means along `axes`.
- * @param isCentred whether mean(g) is known to be zero
+ * @param isCentered whether mean(g) is known to be zero
  */
 function normalizationPullback(
   c: RuleContext,
@@ -167,16 +167,21 @@ function normalizationPullback(
   normalized: string,
   factor: string,
   axes: readonly number[],
-  isCentred = false,
+  isCentered = false,
 ): string {
-  const centred = isCentred ? g : c.b.op("Sub", [g, average(c, g, axes)]);
+  const centered = isCentered ? g : c.b.op("Sub", [g, average(c, g, axes)]);
   const along = c.b.op("Mul", [normalized, average(c, c.b.op("Mul", [g, normalized]), axes)]);
-  return c.b.op("Mul", [c.b.op("Sub", [centred, along]), factor]);
+  return c.b.op("Mul", [c.b.op("Sub", [centered, along]), factor]);
 }
 
-/** 1/√(mean(centred²) + ε) along `axes`. */
-function inverseDeviation(c: RuleContext, centred: string, axes: readonly number[], epsilon: number): string {
-  const variance = average(c, c.b.op("Mul", [centred, centred]), axes);
+/** 1/√(mean(centered²) + ε) along `axes`. */
+function inverseDeviation(
+  c: RuleContext,
+  centered: string,
+  axes: readonly number[],
+  epsilon: number,
+): string {
+  const variance = average(c, c.b.op("Mul", [centered, centered]), axes);
   const shifted = c.b.op("Add", [variance, c.b.scalar(epsilon, c.type(c.node.inputs[0]).dtype)]);
   return c.b.op("Reciprocal", [c.b.op("Sqrt", [shifted])]);
 }

@@ -4,7 +4,7 @@ import { int, intAttribute, intsAttribute, sizeOf } from "../graph/ir.ts";
 import { type Window, windowAttributes, windowCounts, windowOf } from "../graph/window.ts";
 import { arithmetic } from "./arithmetic.ts";
 import { inputGradient } from "./convolution.ts";
-import { zerosOf } from "./layout.ts";
+import { zerosOf } from "./reshaping.ts";
 import type { Rule, RuleContext, RuleTable } from "./rule.ts";
 
 /** Every position gets its share of the mean's cotangent. */

@@ -1,7 +1,7 @@
 import { fromFront, int, intAttribute, sizeOf } from "../graph/ir.ts";
 import { type Arithmetic, arithmetic } from "./arithmetic.ts";
 import { addElements } from "./gather.ts";
-import { reshaped } from "./layout.ts";
+import { reshaped } from "./reshaping.ts";
 import { type Rule, type RuleContext, type RuleTable, sumTo } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
 

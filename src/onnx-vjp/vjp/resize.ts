@@ -1,6 +1,6 @@
 import { constantOf, numbersOf } from "../graph/constant.ts";
 import { type Attributes, float, fromFront, intsAttribute, sizeOf, stringAttribute } from "../graph/ir.ts";
-import { contractAxis, type Matrix, sameDims } from "./layout.ts";
+import { contractAxis, type Matrix, sameDims } from "./reshaping.ts";
 import type { RuleContext, RuleTable } from "./rule.ts";
 import { integersOf, uncovered } from "./uncovered.ts";
 
@@ -64,7 +64,7 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
     given === undefined
       ? [eye, roi, "", b.ints([1, 1, to, from])]
       : [eye, roi, b.floats([4], [1, 1, given, 1])],
-    // What lies beside the image is a constant.
+    // What is beside the image is a constant.
     region === undefined ? attributes : { ...attributes, extrapolation_value: float(0) },
   );
   const flat = b.reshape(matrix, [to, from]);

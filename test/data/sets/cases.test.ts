@@ -2,7 +2,7 @@ import { readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openDataSet } from "../../../src/data/open.ts";
+import { openDataSet } from "../../../src/data/open-data-set.ts";
 import { DataError } from "../../../src/errors.ts";
 import { decodeImage } from "../../../src/images/decode.ts";
 import { type DataFolder, dataFolder } from "../../support/data-folder.ts";

@@ -5,9 +5,9 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imageBatches } from "../../../src/data/decode-pool.ts";
+import { classCounts, type ImageSource, type Split } from "../../../src/data/image-source.ts";
 import { type MatArray, readMat } from "../../../src/data/sets/mat.ts";
 import { openNamed } from "../../../src/data/sets/open-named.ts";
-import { classCounts, type ImageSource, type Split } from "../../../src/data/source.ts";
 import { DataError } from "../../../src/errors.ts";
 import { inputBytes, Preprocessing } from "../../../src/images/preprocess.ts";
 import { type DataFolder, dataFixture, dataFolder, listing } from "../../support/data-folder.ts";
@@ -85,7 +85,7 @@ describe("MAT-files", () => {
     await expect(read("cut.mat")).rejects.toThrow(/truncated/);
     await expect(read("hdf.mat")).rejects.toThrow(/version 7\.3/);
     await expect(read("damaged.mat")).rejects.toThrow(DataError);
-    await expect(read("text.mat")).rejects.toThrow(/no MAT-file/);
+    await expect(read("text.mat")).rejects.toThrow(/is not a MAT-file/);
   });
 });
 
@@ -234,7 +234,7 @@ describe("parquet image sets", () => {
     await root.files({ [`${file}.parquet`]: Buffer.from(other, "latin1") });
   };
 
-  it("are labelled by each file's own class names, in whatever order they are", async () => {
+  it("are labeled by each file's own class names, in whatever order they are", async () => {
     await fixtures(`${files[0]}.parquet`, `${files[2]}.parquet`);
     // Its labels are 2 and 0.
     await withNames(files[1], "blue", "red", "green");
@@ -341,7 +341,7 @@ describe("CIFAR's binary version", () => {
   it("refuses truncated files and labels out of range", async () => {
     await under("cifar-10-batches-bin", { ...ten(), "data_batch_4.bin": record(1).subarray(0, 3000) });
     await expect(openNamed(root.path)).rejects.toThrow(
-      /data_batch_4\.bin has 3000 bytes, which is no whole number/,
+      /data_batch_4\.bin has 3000 bytes, which is not a whole number/,
     );
     await under("cifar-10-batches-bin", {
       ...ten(),
@@ -429,7 +429,7 @@ describe("idx files", () => {
     await expect(openNamed(root.path)).rejects.toThrow(message);
   });
 
-  it("are refused with a label that is no class", async () => {
+  it("are refused with a label that is not a class", async () => {
     await root.files({ ...good(), "t10k-labels.idx1-ubyte": labels(10) });
     await expect(openNamed(`mnist:${root.path}`)).rejects.toThrow(
       /image 0 has the label 10, but there are 10 classes/,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readTransformerConfig } from "../../../src/encoder/vit/config.ts";
+import { readTransformerConfig } from "../../../src/encoder/vit/vit-config.ts";
 import { parametersOf } from "../../../src/encoder/vit/weights.ts";
 
 interface Architecture {

@@ -170,7 +170,7 @@ describe("configurations", () => {
   it("that are no JSON, or are not there, are named", async () => {
     await copyOf("dinov2");
     await writeFile(join(folder, "config.json"), "{");
-    expect((await failure()).message).toMatch(/config\.json is no JSON/);
+    expect((await failure()).message).toMatch(/config\.json is not valid JSON/);
     await rm(join(folder, "config.json"));
     expect((await failure()).message).toMatch(/has no config\.json/);
   });
@@ -199,7 +199,7 @@ describe("weight files", () => {
   it("an index that is none is named", async () => {
     await copyOf("dinov2-bfloat16-sharded");
     await writeFile(join(folder, "model.safetensors.index.json"), "[]");
-    expect((await failure()).message).toMatch(/is no index of shards/);
+    expect((await failure()).message).toMatch(/is not an index of shards/);
   });
 
   it("a header that lies about its size is found", async () => {
@@ -220,7 +220,9 @@ describe("weight files", () => {
     await writeFile(path, bytes.subarray(0, bytes.length - 4));
     const error = await failure();
     expect(error).toBeInstanceOf(DataError);
-    expect(error.message).toMatch(/the tensor "[^"]+" does not lie .* ends 4 bytes after the file/);
+    expect(error.message).toMatch(
+      /the tensor "[^"]+" is not where its header says.* ends 4 bytes after the file/,
+    );
   });
 });
 

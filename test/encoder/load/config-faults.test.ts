@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readPreprocessorConfig } from "../../../src/encoder/load/preprocessor-config.ts";
-import { readTransformerConfig } from "../../../src/encoder/vit/config.ts";
+import { readTransformerConfig } from "../../../src/encoder/vit/vit-config.ts";
 import { ModelError } from "../../../src/errors.ts";
 import { Preprocessing } from "../../../src/images/preprocess.ts";
 

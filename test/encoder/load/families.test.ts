@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { countFlops } from "../../../bench/lib/flops.ts";
 import { featuresOutput, imagesInput } from "../../../src/encoder/batched-features.ts";
 import { createEncoder } from "../../../src/encoder/encoder.ts";
-import type { Pool } from "../../../src/encoder/model.ts";
+import type { Pool } from "../../../src/encoder/encoder-model.ts";
 import { loadTransformerFolder, type TransformerFolderOptions } from "../../../src/encoder/vit/load-vit.ts";
 import { openSafetensors } from "../../../src/files/safetensors.ts";
 import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
@@ -35,7 +35,7 @@ describe("Vision Transformers built from safetensors agree with their own librar
 
     const model = await loadTransformerFolder(join(folder, name), {
       pool: meta.pool,
-      // The fixture's images are normalised already.
+      // The fixture's images are normalized already.
       preprocessing: { crop: meta.crop, resize: null, mean: [0, 0, 0], std: [1, 1, 1] },
     });
     const runtime = nodeRuntime({ threads: 1 });

@@ -3,7 +3,7 @@ import { lstat, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { fetchModel } from "../../../src/encoder/load/hub.ts";
+import { fetchModel } from "../../../src/encoder/load/hub-model.ts";
 import { ClpError } from "../../../src/errors.ts";
 import { hubAccess } from "../../../src/files/hub/settings.ts";
 import { disk } from "../../support/failing-disk.ts";

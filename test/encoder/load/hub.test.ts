@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { cachedModel, fetchModel } from "../../../src/encoder/load/hub.ts";
+import { cachedModel, fetchModel } from "../../../src/encoder/load/hub-model.ts";
 import { DownloadError, InterruptedError, ModelError } from "../../../src/errors.ts";
 import { type HubAccess, hubAccess } from "../../../src/files/hub/settings.ts";
 import { type HubServer, type ServedRepository, startHub } from "../../support/hub-server.ts";
@@ -86,7 +86,7 @@ describe("a download", () => {
     expect(notes.join()).toContain("cannot be reached");
   });
 
-  it("goes on where a broken transfer stopped", async () => {
+  it("resumes where a broken transfer stopped", async () => {
     hub.faults.set("model.safetensors", [{ cutAfter: 100_000 }, { cutAfter: 50_000 }]);
     const { folder: at } = await fetchModel(model, access);
     expect(await readFile(join(at, "model.safetensors"))).toEqual(weights);
@@ -99,7 +99,7 @@ describe("a download", () => {
     expect(third).toBeGreaterThanOrEqual(second!);
   });
 
-  it("goes on in a later run, after transfers that end too often", async () => {
+  it("resumes in a later run, after transfers that end too often", async () => {
     const nothing = Array.from({ length: 3 }, () => ({ cutAfter: 0 }));
     hub.faults.set("model.safetensors", [{ cutAfter: 200_000 }, ...nothing]);
     const error = await failure(fetchModel(model, access));
@@ -182,7 +182,7 @@ describe("a download", () => {
     expect(error.message).toContain("3600 s");
   });
 
-  it("stops when it is told to, and keeps what has arrived", async () => {
+  it("stops when it is asked to, and keeps what has arrived", async () => {
     const controller = new AbortController();
     const context = {
       signal: controller.signal,
@@ -192,7 +192,7 @@ describe("a download", () => {
     };
     const error = await failure(fetchModel(model, access, context));
     expect(error).toBeInstanceOf(InterruptedError);
-    expect(error.message).toContain("goes on");
+    expect(error.message).toContain("resumes");
     const blobs = await readdir(join(repository(), "blobs"));
     expect(blobs.some((name) => name.endsWith(".incomplete"))).toBe(true);
     expect((await fetchModel(model, access)).commit).toBe(commit);
@@ -247,7 +247,7 @@ describe("what is fetched of a repository", () => {
     expect(half.names).toEqual([...full.names, "onnx/vision_model_fp16.onnx"].sort());
   });
 
-  it("refuses quantised files by name", async () => {
+  it("refuses quantized files by name", async () => {
     const work = fetched({ "onnx/model_quantized.onnx": parts[0], "onnx/model_q4.onnx": parts[0] });
     const error = await failure(work);
     expect(error).toBeInstanceOf(ModelError);

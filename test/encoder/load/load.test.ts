@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { asDtype, chooseOnnx } from "../../../src/encoder/load/choose-onnx.ts";
-import { licenceOfCard } from "../../../src/encoder/load/license.ts";
+import { licenseOfCard } from "../../../src/encoder/load/license.ts";
 import { loadEncoderModel } from "../../../src/encoder/load/load.ts";
 import { placeOf } from "../../../src/encoder/load/place.ts";
 import { isHubId, knownEncoders } from "../../../src/encoder/registry.ts";
@@ -53,7 +53,7 @@ describe("what an encoder's text names", () => {
       if (name !== "efficientnet-lite0") expect(isHubId(hub!), name).toBe(true);
   });
 
-  it("has no revision where it is no repository", async () => {
+  it("has no revision where it is not a repository", async () => {
     await expect(loadEncoderModel("efficientnet-lite0", { revision: "v1" })).rejects.toThrow(
       /`revision: 'v1'`/,
     );
@@ -61,7 +61,7 @@ describe("what an encoder's text names", () => {
 });
 
 describe("a model's folder", () => {
-  it("is loaded with its own preprocessing and licence", async () => {
+  it("is loaded with its own preprocessing and license", async () => {
     await cp(fixture("dinov2"), folder, { recursive: true });
     const plain = await loadEncoderModel(folder);
     const [side] = plain.preprocessing.crop;
@@ -82,7 +82,7 @@ describe("a model's folder", () => {
       mean: [0, 0, 0],
       std: [1, 1, 1],
     });
-    expect(model.provenance).toEqual({ ...plain.provenance, licence: "Apache-2.0" });
+    expect(model.provenance).toEqual({ ...plain.provenance, license: "Apache-2.0" });
   });
 
   it("laid out for transformers.js is loaded from its ONNX file", async () => {
@@ -106,18 +106,18 @@ describe("a model's folder", () => {
   });
 
   it("with nothing in it is refused, and an unknown family is named", async () => {
-    await expect(loadEncoderModel(folder)).rejects.toThrow(/no encoder's folder/);
+    await expect(loadEncoderModel(folder)).rejects.toThrow(/is not an encoder's folder/);
     await cp(fixture("dinov2"), folder, { recursive: true });
     await writeFile(at("config.json"), JSON.stringify({ model_type: "bert" }));
     await expect(loadEncoderModel(folder)).rejects.toThrow(/model_type "bert"/);
   });
 });
 
-describe("quantised weights", () => {
+describe("quantized weights", () => {
   it("are refused by name", () => {
     for (const dtype of ["q8", "int8", "q4f16"]) expect(() => asDtype(dtype)).toThrow(/no gradient/);
     expect(() => chooseOnnx(["onnx/model_q4.onnx"], "fp32", "it")).toThrow(
-      /onnx\/model_q4\.onnx is quantised/,
+      /onnx\/model_q4\.onnx is quantized/,
     );
   });
 });
@@ -181,16 +181,16 @@ describe("external data", () => {
   });
 });
 
-describe("a card's licence", () => {
+describe("a card's license", () => {
   it("is read from its head", async () => {
-    expect(licenceOfCard("---\nlanguage: en\nlicense: mit\n---\nlicense: other")).toBe("MIT");
-    expect(licenceOfCard("---\r\nlicense: other\r\nlicense_name: dinov3-license\r\n---\r\n")).toBe(
+    expect(licenseOfCard("---\nlanguage: en\nlicense: mit\n---\nlicense: other")).toBe("MIT");
+    expect(licenseOfCard("---\r\nlicense: other\r\nlicense_name: dinov3-license\r\n---\r\n")).toBe(
       "dinov3-license",
     );
-    expect(licenceOfCard('---\nlicense: "some-licence"\n---')).toBe("some-licence");
-    expect(licenceOfCard("license: mit")).toBeUndefined();
-    expect(licenceOfCard("---\ntags: []\n---\n")).toBeUndefined();
+    expect(licenseOfCard('---\nlicense: "some-license"\n---')).toBe("some-license");
+    expect(licenseOfCard("license: mit")).toBeUndefined();
+    expect(licenseOfCard("---\ntags: []\n---\n")).toBeUndefined();
     expect(await readFile(onnxFile.replace(/\.onnx$/, ".json"), "utf8")).toContain("Apache-2.0");
-    expect((await loadEncoderModel("efficientnet-lite0")).provenance.licence).toBe("Apache-2.0");
+    expect((await loadEncoderModel("efficientnet-lite0")).provenance.license).toBe("Apache-2.0");
   });
 });

@@ -3,7 +3,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { readPreprocessorConfig } from "../../../src/encoder/load/preprocessor-config.ts";
-import { readTimmPreprocessing } from "../../../src/encoder/load/timm-preprocessing.ts";
+import { readTimmPreprocessing } from "../../../src/encoder/vit/timm-preprocessing.ts";
 import { ModelError } from "../../../src/errors.ts";
 import { Preprocessing, preprocess } from "../../../src/images/preprocess.ts";
 
@@ -168,7 +168,7 @@ describe("a preprocessor_config.json", () => {
     expect(() => read({ ...vit, size: -1 })).toThrow(/p\.json is not as configurations/);
     expect(() => read({ ...vit, size: 2 ** 31 })).toThrow(/p\.json is not as configurations.*16384/);
     expect(() => read({ ...vit, size: 8, image_std: [0, 1, 1] })).toThrow(/std/);
-    expect(() => readPreprocessorConfig("{", fallback, "p.json")).toThrow(/p\.json is no JSON/);
+    expect(() => readPreprocessorConfig("{", fallback, "p.json")).toThrow(/p\.json is not valid JSON/);
   });
 });
 

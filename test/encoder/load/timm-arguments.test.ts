@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readTransformerConfig } from "../../../src/encoder/vit/config.ts";
+import { readTransformerConfig } from "../../../src/encoder/vit/vit-config.ts";
 import { ModelError } from "../../../src/errors.ts";
 
 const read = (modelArgs: object, pretrained: object = {}) =>

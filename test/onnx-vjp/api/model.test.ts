@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { int, sizeOf } from "../../../src/onnx-vjp/graph/ir.ts";
-import { writeOnnx } from "../../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../../src/onnx-vjp/graph/write-onnx.ts";
 import {
   coverage,
   differentiableOperators,

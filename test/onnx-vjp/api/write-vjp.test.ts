@@ -6,7 +6,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { ints } from "../../../src/onnx-vjp/graph/ir.ts";
-import { writeOnnx } from "../../../src/onnx-vjp/graph/write.ts";
+import { writeOnnx } from "../../../src/onnx-vjp/graph/write-onnx.ts";
 import { load, UsageError, type WrittenVjp } from "../../../src/onnx-vjp/index.ts";
 import { randomArray, randomNumbers, relativeError } from "../../support/check-rule.ts";
 import { clpdd } from "../../support/command.ts";

@@ -13,7 +13,7 @@ import { scaleInput } from "../../../src/onnx-vjp/fit/scale-cotangent.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { float, int, ints } from "../../../src/onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import type { Precision, Runtime } from "../../../src/onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../../../src/onnx-vjp/prepare/prepare.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";
@@ -44,8 +44,8 @@ async function transformer(): Promise<DerivedPlan> {
     b.op("Add", [b.op("MatMul", [x, weight(from, to)]), weight(to)]);
   const norm = (x: string) =>
     b.op("LayerNormalization", [x, weight(width), weight(width)], { epsilon: float(1e-6) });
-  const normalised = b.op("Div", [b.op("Sub", [b.input("image", imageDims), b.scalar(0.4)]), b.scalar(0.2)]);
-  const patches = b.op("Conv", [normalised, weight(width, 3, 4, 4), weight(width)], {
+  const normalized = b.op("Div", [b.op("Sub", [b.input("image", imageDims), b.scalar(0.4)]), b.scalar(0.2)]);
+  const patches = b.op("Conv", [normalized, weight(width, 3, 4, 4), weight(width)], {
     strides: ints([4, 4]),
   });
   const tokens = b.transpose(b.reshape(patches, [2, width, 4]), [0, 2, 1]);

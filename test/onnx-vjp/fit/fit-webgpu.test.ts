@@ -29,7 +29,7 @@ describe("notForWebgpu", () => {
       (b) => b.ops("MaxPool", [b.input("x", [1, 4, 4, 4])], 2, { kernel_shape: ints([2, 2]) }),
     ],
     [
-      "a root-mean-square normalisation with its deviations",
+      "a root-mean-square normalization with its deviations",
       (b) => b.ops("SimplifiedLayerNormalization", [b.input("x", [2, 4]), weight(b, 4)], 2),
     ],
     ["a convolution of 6 channels to 8", conv(6, 8)],
@@ -48,7 +48,7 @@ describe("notForWebgpu", () => {
   const good: [string, (b: GraphBuilder) => void][] = [
     ["a pooling alone", (b) => b.op("MaxPool", [b.input("x", [1, 4, 4, 4])], { kernel_shape: ints([2, 2]) })],
     [
-      "a normalisation alone",
+      "a normalization alone",
       (b) => b.op("SimplifiedLayerNormalization", [b.input("x", [2, 4]), weight(b, 4)]),
     ],
     [
@@ -122,7 +122,7 @@ describe("withPadsApart", () => {
     [[0, 0, 2, 0], { groups: 2 }],
     [[0, 0, 1, 2], { stride: 2 }],
     [[0, 0, 0, 1, 0, 2], {}],
-  ] as const)("pads by %j in a node of its own", async (pads, options) => {
+  ] as const)("pads by %j in a separate node", async (pads, options) => {
     const graph = padded(pads, options);
     const after = withPadsApart(graph);
     expect(ops(after)).toEqual(["Neg", "Pad", "Conv", "Relu"]);

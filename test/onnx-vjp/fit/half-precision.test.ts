@@ -123,16 +123,16 @@ describe("what lies between products", () => {
   it("follows them, from the first one on", async () => {
     const graph = half(
       graphOf((x, { b, weight, product }) => {
-        const normalised = b.op("Div", [b.op("Sub", [x, weight(4)]), weight(4)]);
-        const y = b.op("Sub", [product(normalised), weight(4)]);
-        return product(b.op("Add", [b.op("Relu", [y]), normalised]));
+        const normalized = b.op("Div", [b.op("Sub", [x, weight(4)]), weight(4)]);
+        const y = b.op("Sub", [product(normalized), weight(4)]);
+        return product(b.op("Add", [b.op("Relu", [y]), normalized]));
       }),
     );
     expect(await typesOf("Sub", graph)).toEqual(["float32 float32 -> float32", "float16 float16 -> float16"]);
     expect(await typesOf("Div", graph)).toEqual(["float32 float32 -> float32"]);
     expect(await typesOf("Relu", graph)).toEqual(["float16 -> float16"]);
     expect(await typesOf("Add", graph)).toEqual(["float16 float16 -> float16"]);
-    // What is normalised is read by a product and by the sum: cast once. The output is the other cast.
+    // What is normalized is read by a product and by the sum: cast once. The output is the other cast.
     expect(casts(graph)).toHaveLength(2);
   });
 
@@ -159,7 +159,7 @@ describe("what lies between products", () => {
     expect(casts(graph)).toHaveLength(4);
   });
 
-  it("keeps more operators in float32 where it is told to", async () => {
+  it("keeps more operators in float32 where it is asked to", async () => {
     const graph = graphOf((x, { b, product }) => product(b.op("Softmax", [product(x)])));
     expect(await typesOf("Softmax", half(graph))).toEqual(["float16 -> float16"]);
     const wide = toHalfPrecision(graph, { wide: new Set(["Softmax"]) }).graph;
@@ -330,8 +330,8 @@ describe("values for another graph", () => {
     const other = scene();
     other.b.input("y", [2, 4]);
     other.b.input("mean", [2, 1]);
-    const centred = other.b.op("Sub", [other.b.op("Relu", ["y"]), "mean"]);
-    other.b.output(other.product(centred), { dims: [2, 4] }, "z");
+    const centered = other.b.op("Sub", [other.b.op("Relu", ["y"]), "mean"]);
+    other.b.output(other.product(centered), { dims: [2, 4] }, "z");
     return { first: b.graph, second: other.b.graph };
   }
 

@@ -25,7 +25,7 @@ describe("toHalf", () => {
     expect(Array.from(all).filter((i) => !Number.isNaN(numbers[i]) && got[i] !== i)).toEqual([]);
   });
 
-  it("rounds the middle between any two neighbours and what lies next to it", () => {
+  it("rounds the middle between any two neighbors and what lies next to it", () => {
     const middles = Float32Array.from({ length: 0x7c00 }, (_, i) => {
       const [low, high] = [numbers[i], i === 0x7bff ? 2 ** 16 : numbers[i + 1]];
       return (low + high) / 2;
@@ -80,7 +80,7 @@ describe("toHalf", () => {
     expect(toHalf(Float32Array.of(value))[0]).toBe(bits);
   });
 
-  it("keeps what is no number, whatever its bits", () => {
+  it("keeps what is not a number, whatever its bits", () => {
     const bits = Uint32Array.of(0x7f800001, 0x7fc00000, 0x7fffffff, 0xff800001, 0xffc00000, 0x7f802000);
     const out = new Float32Array(bits.length);
     fromHalf(toHalf(floatsOf(bits)), out);

@@ -25,12 +25,12 @@ import {
   type Graph,
   int,
 } from "../../../src/onnx-vjp/graph/ir.ts";
-import { type ReadExternal, readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
-import { writeOnnx } from "../../../src/onnx-vjp/graph/write.ts";
+import { type ReadExternal, readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
+import { writeOnnx } from "../../../src/onnx-vjp/graph/write-onnx.ts";
 
 const bytesOf = (graph: Graph) => writeOnnx(graph).model;
 
-/** A model of one Identity node with the given initialisers. */
+/** A model of one Identity node with the given initializers. */
 function modelWith(initializer: TensorProto[], opset = 17n): Uint8Array {
   const node = create(NodeProtoSchema, { opType: "Identity", input: ["x"], output: ["y"] });
   return toBinary(
@@ -212,7 +212,7 @@ describe("reading constants as other writers store them", () => {
     );
   });
 
-  it("initialisers that are listed among the inputs are no inputs", async () => {
+  it("initializers that are listed among the inputs are no inputs", async () => {
     const graph = everything();
     graph.inputs.push({ name: "w", dtype: "float32", dims: [2] });
     const read = await readOnnx(bytesOf(graph), "g.onnx");

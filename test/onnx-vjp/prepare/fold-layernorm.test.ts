@@ -63,7 +63,7 @@ async function folded(graph: Graph): Promise<TracedGraph> {
 const ops = (graph: Graph) => graph.nodes.map(({ op }) => op);
 const normOf = (graph: TracedGraph) => graph.nodes.find(({ op }) => op === "LayerNormalization")!;
 const isPlain = (graph: TracedGraph) => normOf(graph).inputs.length === 2;
-/** Means that the pullback takes: one of a plain normalisation between centred weights, else two. */
+/** Means that the pullback takes: one of a plain normalization between centered weights, else two. */
 function means(graph: TracedGraph): number {
   const { graph: joint, forwardNodes } = derive(
     exposeStatistics(graph),
@@ -121,7 +121,7 @@ describe("foldLayerNormalization", () => {
     expect(after.nodes[0].outputs).not.toEqual(graph.nodes[0].outputs);
   });
 
-  it("is centred for sums of products and for products of some tokens alone", async () => {
+  it("is centered for sums of products and for products of some tokens alone", async () => {
     const graph = graphOf((x, { b, constant, norm }) => {
       const y = norm(x);
       const first = b.op("Slice", [y, b.ints([0]), b.ints([1]), b.ints([1])]);
@@ -133,7 +133,7 @@ describe("foldLayerNormalization", () => {
     const narrowed = graphOf((x, { b }) => {
       const ones = b.floats([width], new Float32Array(width).fill(1));
       const y = b.op("LayerNormalization", [x, ones]);
-      const centredWeight = (columns: number) => {
+      const centeredWeight = (columns: number) => {
         const data = randomArray([width, columns], randomNumbers(columns)).data;
         for (let j = 0; j < columns; j++) {
           let mean = 0;
@@ -143,7 +143,7 @@ describe("foldLayerNormalization", () => {
         return b.floats([width, columns], data);
       };
       const first = b.op("Slice", [y, b.ints([0]), b.ints([1]), b.ints([1])]);
-      return [b.op("MatMul", [first, centredWeight(2)]), b.op("MatMul", [y, centredWeight(3)])];
+      return [b.op("MatMul", [first, centeredWeight(2)]), b.op("MatMul", [y, centeredWeight(3)])];
     });
     const traced = await trace(runtime, narrowed, { x: [2, 3, width] });
     expect(means(traced)).toBe(1);
@@ -196,7 +196,7 @@ describe("foldLayerNormalization", () => {
     expect(isPlain(await folded(graphOf(write)))).toBe(false);
   });
 
-  it("does not take rows for centred that are not", async () => {
+  it("does not take rows for centered that are not", async () => {
     const graph = graphOf((x, { b, constant }) => {
       const ones = b.floats([width], new Float32Array(width).fill(1));
       return b.op("MatMul", [b.op("LayerNormalization", [x, ones]), constant(width, 3)]);

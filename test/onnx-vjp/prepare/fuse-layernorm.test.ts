@@ -26,11 +26,13 @@ async function graphOf(dims: readonly number[], form: Form): Promise<TracedGraph
   const x = b.op("Neg", [b.input("image", dims)]);
   const mean = (value: string) => b.op("ReduceMean", [value, b.ints(form.axes)], { keepdims: int(1) });
   const first = mean(x);
-  const centred = b.op("Sub", [x, first]);
-  const again = form.twice ? b.op("Sub", [x, first]) : centred;
+  const centered = b.op("Sub", [x, first]);
+  const again = form.twice ? b.op("Sub", [x, first]) : centered;
   const square = form.pow ? b.op("Pow", [again, b.scalar(2)]) : b.op("Mul", [again, again]);
   const root = b.op("Sqrt", [b.op("Add", [mean(square), b.scalar(1e-3)])]);
-  let y = form.reciprocal ? b.op("Mul", [centred, b.op("Reciprocal", [root])]) : b.op("Div", [centred, root]);
+  let y = form.reciprocal
+    ? b.op("Mul", [centered, b.op("Reciprocal", [root])])
+    : b.op("Div", [centered, root]);
   const parameter = (shape: readonly number[]) => {
     const { data } = randomArray(shape, random);
     return b.floats(shape, data);
@@ -80,7 +82,7 @@ describe("fuseLayerNormalization", () => {
     expect(fuseLayerNormalization(graph)).toBe(graph);
   });
 
-  it("leaves a scale that reaches beyond the normalised axes as a product of its own", async () => {
+  it("leaves a scale that reaches beyond the normalized axes as a product of its own", async () => {
     const form = { axes: [2], pow: true, twice: false, reciprocal: false, scale: [3, 1], bias: [4] };
     const graph = await graphOf([2, 3, 4], form);
     const fused = fuseLayerNormalization(graph);

@@ -514,7 +514,7 @@ describe("ONNX Runtime's own operators become standard ones", () => {
   });
 });
 
-describe("quantised models", () => {
+describe("quantized models", () => {
   it("are refused by the name of the operator", async () => {
     const b = builderAt(13);
     const x = b.input("x", [2, 3]);
@@ -524,7 +524,7 @@ describe("quantised models", () => {
     b.output(b.op("Mul", [b.op("Cast", [product], { to: int(1) }), scale!]), { dims: [2, 2] });
     const prepared = prepareGraph(nodeRuntime({ threads: 1 }), b.graph, { x: [2, 3] });
     await expect(prepared).rejects.toThrow(ModelError);
-    await expect(prepared).rejects.toThrow(/quantised \(DynamicQuantizeLinear.*float32 or float16/);
+    await expect(prepared).rejects.toThrow(/quantized \(DynamicQuantizeLinear.*float32 or float16/);
   });
 
   it("of four-bit weights, and of integer convolutions, are refused by the names of their operators", async () => {
@@ -536,18 +536,18 @@ describe("quantised models", () => {
     b.output(b.op("MatMulNBits", [x, packed, scales], attributes, "com.microsoft"), { dims: [2, 3] });
     const runtime = nodeRuntime({ threads: 1 });
     await expect(prepareGraph(runtime, b.graph, { x: [2, 32] })).rejects.toThrow(
-      /quantised \(com\.microsoft\.MatMulNBits ".*no gradient.*float32 or float16/,
+      /quantized \(com\.microsoft\.MatMulNBits ".*no gradient.*float32 or float16/,
     );
 
     const c = builderAt(18);
     const image = c.input("x", [1, 3, 4, 4], "uint8");
-    const quantised = (value: number) => c.constant(constantOf("uint8", [], [value]));
+    const quantized = (value: number) => c.constant(constantOf("uint8", [], [value]));
     const weights = c.constant(constantOf("uint8", [2, 3, 3, 3], new Uint8Array(54).fill(5)));
-    const [scale, zero] = [c.scalar(0.1), quantised(3)];
+    const [scale, zero] = [c.scalar(0.1), quantized(3)];
     const y = c.op("QLinearConv", [image, scale, zero, weights, scale, zero, scale, zero]);
     c.output(y, { dims: [1, 2, 2, 2], dtype: "uint8" });
     await expect(prepareGraph(runtime, c.graph, { x: [1, 3, 4, 4] })).rejects.toThrow(
-      /quantised \(QLinearConv ".*no gradient/,
+      /quantized \(QLinearConv ".*no gradient/,
     );
   });
 

@@ -8,7 +8,7 @@ import { countFlops } from "../../../bench/lib/flops.ts";
 import { GraphBuilder } from "../../../src/onnx-vjp/graph/builder.ts";
 import { constantOf } from "../../../src/onnx-vjp/graph/constant.ts";
 import { int, ints, type TracedGraph } from "../../../src/onnx-vjp/graph/ir.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import { narrow } from "../../../src/onnx-vjp/prepare/narrow.ts";
 import { trace } from "../../../src/onnx-vjp/prepare/trace.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
@@ -101,7 +101,7 @@ describe("a feature of one token narrows the last block to it", () => {
 describe("a part moves up", () => {
   const cases: [string, number[], (b: GraphBuilder, x: string) => string][] = [
     ["broadcast sums", [4, 6], (b, x) => b.op("Add", [b.op("Mul", [x, floats(b, 4, 1)]), floats(b, 6)])],
-    ["a normalisation of another axis", [6, 3, 5], (b, x) => b.op("Softmax", [x], { axis: int(1) })],
+    ["a normalization of another axis", [6, 3, 5], (b, x) => b.op("Softmax", [x], { axis: int(1) })],
     ["a joined axis", [3, 6, 5], (b, x) => b.reshape(b.op("Exp", [b.reshape(x, [18, 5])]), [3, 6, 5])],
     ["an axis with new ones beside it", [4, 6], (b, x) => b.op("Exp", [b.op("Unsqueeze", [x, b.ints([1])])])],
     [
@@ -135,7 +135,7 @@ describe("a part moves up", () => {
     }
   });
 
-  it("through a normalisation, with the part's own rows of a scale that has some", async () => {
+  it("through a normalization, with the part's own rows of a scale that has some", async () => {
     const b = new GraphBuilder();
     const x = b.op("Neg", [b.input("x", [2, 4, 6])]);
     const y = b.op("LayerNormalization", [x, floats(b, 4, 6), floats(b, 1, 6)], { axis: int(-1) });
@@ -147,7 +147,7 @@ describe("a part moves up", () => {
   it("of whatever is cut out of whatever shape", async () => {
     const size = fc.integer({ min: 1, max: 3 });
     const steps = fc.array(
-      fc.tuple(fc.constantFrom("reshape", "transpose", "take", "double", "normalise", "concat"), fc.nat()),
+      fc.tuple(fc.constantFrom("reshape", "transpose", "take", "double", "normalize", "concat"), fc.nat()),
       { minLength: 2, maxLength: 7 },
     );
     await fc.assert(
@@ -172,7 +172,7 @@ describe("a part moves up", () => {
             x = slice(b, x, axis, 0, dims[axis], 2);
             dims = dims.map((d, i) => (i === axis ? Math.ceil(d / 2) : d));
           } else if (kind === "double") x = b.op("Add", [x, floats(b, ...dims.slice(axis))]);
-          else if (kind === "normalise") x = b.op("Softmax", [x], { axis: int(axis) });
+          else if (kind === "normalize") x = b.op("Softmax", [x], { axis: int(axis) });
           else if (kind === "concat") {
             x = b.op("Concat", [x, floats(b, ...dims)], { axis: int(axis) });
             dims = dims.map((d, i) => (i === axis ? 2 * d : d));

@@ -6,7 +6,7 @@ import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.
 import { planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import type { Graph } from "../../../src/onnx-vjp/graph/ir.ts";
 import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import { prepareGraph } from "../../../src/onnx-vjp/prepare/prepare.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
 import {

@@ -55,7 +55,7 @@ describe.each([1, 5000])("%i numbers for each one", (times) => {
     await s.release();
   });
 
-  test("each run has arrays of its own", async () => {
+  test("each run has its own arrays", async () => {
     const s = await session();
     const kept: Tensor[] = [];
     for (const v of [1, 2, 3]) {

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
 import { planDerivative } from "../../../src/onnx-vjp/compile/plan.ts";
 import { withoutDeadNodes } from "../../../src/onnx-vjp/graph/live.ts";
-import { readOnnx } from "../../../src/onnx-vjp/graph/read.ts";
+import { readOnnx } from "../../../src/onnx-vjp/graph/read-onnx.ts";
 import { prepareGraph } from "../../../src/onnx-vjp/prepare/prepare.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
 import { type Array64, array64, relativeError } from "../../support/check-rule.ts";

@@ -33,7 +33,7 @@ export interface Blocked {
 }
 
 /**
- * Rewrites a graph so that its convolutions and what lies between them work in ONNX Runtime's blocked layout.
+ * Rewrites a graph so that its convolutions and the operators between them work in ONNX Runtime's blocked layout.
  * ONNX Runtime does this itself only while nothing but convolutions, sums and activations read a value; the masks
  * and products of a pullback made it lay every value out anew, before and after each convolution.
  *

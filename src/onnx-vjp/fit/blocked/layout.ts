@@ -3,7 +3,7 @@ import { type Constant, type Node, sizeOf } from "../../graph/ir.ts";
 
 /**
  * ONNX Runtime's blocked layout of images, NCHWc: channels in blocks of 8 or 16, the channels of a block next to
- * each other at each position, so that [n, C, h, w] lies in memory as [n, ⌈C/c⌉, h, w, c]. The type of such a
+ * each other at each position, so that [n, C, h, w] is in memory as [n, ⌈C/c⌉, h, w, c]. The type of such a
  * value says [n, C rounded up to blocks, h, w]. Its operators are ONNX Runtime's own and run on the CPU only.
  */
 export const blockedDomain = "com.microsoft.nchwc";
@@ -13,7 +13,7 @@ export interface BlockedConvolution {
   /** Input channels as the operator sees them: whole blocks, or as they are where the input is not blocked. */
   readonly inChannels: number;
   readonly outChannels: number;
-  /** False for images of few channels, which are read as they lie. */
+  /** False for images of few channels, which are read as they are. */
   readonly inputBlocked: boolean;
   readonly group: number;
 }
@@ -87,7 +87,7 @@ const elementwise = new Set([
   ...["GreaterOrEqual", "LessOrEqual", "And", "Or", "Not", "Where", "Cast", "Identity"],
 ]);
 
-/** Whether the operator works on each element by itself, in whatever order they lie. */
+/** Whether the operator works on each element by itself, in whatever order they are. */
 export function isElementwise(node: Node): boolean {
   if (node.domain === "com.microsoft") return ["Gelu", "FastGelu", "QuickGelu"].includes(node.op);
   return node.domain === "" && elementwise.has(node.op);

@@ -29,7 +29,7 @@ export const compositeLowerings: LoweringTable = {
     return [b.op(tanh ? "FastGelu" : "Gelu", [node.inputs[0]], {}, "com.microsoft")];
   },
 
-  // ONNX Runtime's operator takes a scale of the normalised shape, without broadcasting.
+  // ONNX Runtime's operator takes a scale of the normalized shape, without broadcasting.
   RMSNormalization: ({ node, b, type }) => {
     const [x, scale] = node.inputs as readonly [string, string];
     const { dims } = type(x);
@@ -56,9 +56,9 @@ export const compositeLowerings: LoweringTable = {
       (intsAttribute(node, "axes") ?? [0, 2, 3]).map((axis) => fromFront(axis, dims.length)),
     );
     const mean = (value: string) => b.op("ReduceMean", [value, axes], { keepdims: int(1) });
-    const centred = b.op("Sub", [x, mean(x)]);
-    const deviation = b.op("Sqrt", [mean(b.op("Mul", [centred, centred]))]);
-    return [b.op("Div", [centred, b.op("Add", [deviation, b.scalar(1e-9, dtype)])])];
+    const centered = b.op("Sub", [x, mean(x)]);
+    const deviation = b.op("Sqrt", [mean(b.op("Mul", [centered, centered]))]);
+    return [b.op("Div", [centered, b.op("Add", [deviation, b.scalar(1e-9, dtype)])])];
   },
 
   // x − bias above λ, x + bias below −λ, 0 between
@@ -82,7 +82,7 @@ export const compositeLowerings: LoweringTable = {
 
 /**
  * SimplifiedLayerNormalization over one axis: ONNX Runtime infers the shape of its result wrongly over several.
- * @param scale of the normalised axes' shape
+ * @param scale of the normalized axes' shape
  */
 function rmsNormalization(
   b: GraphBuilder,
@@ -107,7 +107,7 @@ function rmsNormalization(
 
 /**
  * Groups become channels of an InstanceNormalization. Scale and bias are one number a group up to operator
- * set 20, and go into it; from 21 on one a channel, and follow it.
+ * set 20, and go into it; from 21 on one per channel, and follow it.
  */
 function groupNormalization({ node, b, type, opset }: LoweringContext): string {
   const [x, scale, bias] = node.inputs as readonly [string, string, string];

@@ -13,7 +13,7 @@ import { lowerFusedAttention, lowerMultiHeadAttention } from "./contrib-attentio
 import type { LoweringContext, LoweringTable } from "./lowering.ts";
 
 /**
- * ONNX Runtime's own operators, as its optimiser and the exporters that call it leave them in files. Those
+ * ONNX Runtime's own operators, as its optimizer and the exporters that call it leave them in files. Those
  * with a pullback rule (Gelu, FastGelu, QuickGelu) stay; forms that are not covered stay, too, and the check
  * for rules names them.
  */
@@ -85,7 +85,7 @@ function withoutActivation(node: Node): Attributes {
   return Object.fromEntries(Object.entries(node.attributes).filter(([key]) => !key.startsWith("activation")));
 }
 
-/** The activation that was fused into a node, as a node of its own; undefined for one that is not known. */
+/** The activation that was fused into a node, as a separate node; undefined for one that is not known. */
 function activated(
   b: GraphBuilder,
   node: Node,

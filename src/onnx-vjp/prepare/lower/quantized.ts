@@ -23,12 +23,12 @@ const contrib = [
 
 const refuse: Lowering = ({ node }) => {
   throw new ModelError(
-    `The model is quantised (${describeNode(node)}): rounding to integers has no gradient. ` +
+    `The model is quantized (${describeNode(node)}): rounding to integers has no gradient. ` +
       "Fetch its float32 or float16 file instead (model.onnx or model_fp16.onnx).",
   );
 };
 
-/** Quantised operators that are left after folding, and so work on the image: refused by name. */
+/** Quantized operators that are left after folding, and so work on the image: refused by name. */
 export const quantizedLowerings: LoweringTable = Object.fromEntries([
   ...standard.map((op) => [op, refuse] as const),
   ...contrib.map((op) => [`com.microsoft.${op}`, refuse] as const),

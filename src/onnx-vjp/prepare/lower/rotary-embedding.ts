@@ -21,7 +21,7 @@ export const lowerRotaryEmbedding: Lowering = ({ node, b, type }) => {
   const spread = flat ? [angles[0], length, 1] : [angles[0], 1, length];
   const half = turned / 2;
   const last = shape.length;
-  // Pairs as an axis of two: the members lie `half` apart, or side by side.
+  // Pairs as an axis of two: the members are `half` apart, or side by side.
   const pairs = interleaved ? [half, 2] : [2, half];
   const pairAxis = interleaved ? last + 1 : last;
   const table = (cache: string): string => {

@@ -147,7 +147,7 @@ describe("composite lowerings", () => {
     );
   });
 
-  it("RotaryEmbedding of halves or neighbours, with or without positions", async () => {
+  it("RotaryEmbedding of halves or neighbors, with or without positions", async () => {
     await sample(
       fc.record({
         batch: size,

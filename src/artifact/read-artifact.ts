@@ -1,0 +1,88 @@
+import { join } from "node:path";
+import { DataError } from "../errors.ts";
+import { sha256OfFiles } from "../files/hash.ts";
+import { readRegular } from "../files/regular-file.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import type { Probe } from "../probe/probe.ts";
+import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import { presentFolder } from "./out-folder.ts";
+import { probeOfTensors } from "./tensors.ts";
+
+/** An artifact read back; its tensors are read when asked for. */
+export interface Artifact {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** Exact pixels, [m, 3, size, size] in [0, 1]. */
+  images(): Promise<Float32Array>;
+  /** Class of each image. */
+  readonly labels: Int32Array;
+  /** Labels that a probe is solved with, m × C. */
+  softLabels(): Promise<Float32Array>;
+  /** The closed-form probe that was solved and measured when the set was made. */
+  probe(): Promise<Probe>;
+}
+
+/**
+ * Opens an artifact and checks the hash of each of its files.
+ * @throws DataError when the folder is none, was written by another version, or a file is missing or was changed
+ */
+export async function readArtifact(path: string): Promise<Artifact> {
+  const folder = await presentFolder(path);
+  const text = await textOf(join(folder, "manifest.json"));
+  if (text === undefined) {
+    throw new DataError(`${path} holds no manifest.json. Expected a folder that \`clp-dd distill\` wrote.`);
+  }
+  const manifest = parseManifest(text, join(folder, "manifest.json"));
+  for (const [name, expected] of Object.entries(manifest.files))
+    await requireUnchanged(join(folder, name), expected);
+  const m = imageCount(manifest);
+  const tensor = async (name: string): Promise<Float32Array> => {
+    const file = await openSafetensors(join(folder, "distilled.safetensors"));
+    try {
+      return await file.float32(name);
+    } finally {
+      await file.close();
+    }
+  };
+  return {
+    folder,
+    manifest,
+    images: () => tensor("images"),
+    labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
+    softLabels: () => tensor("labels"),
+    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
+  };
+}
+
+async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
+  const file = await openSafetensors(path);
+  try {
+    return await probeOfTensors(file, manifest, path);
+  } finally {
+    await file.close();
+  }
+}
+
+async function requireUnchanged(path: string, expected: string): Promise<void> {
+  let hash: string;
+  try {
+    hash = await sha256OfFiles(path);
+  } catch (cause) {
+    throw new DataError(
+      `${path} is missing from the artifact. Copy it again, or run the distillation again.`,
+      { cause },
+    );
+  }
+  if (hash === expected) return;
+  throw new DataError(
+    `${path} was changed or damaged since it was written (its hash differs). Copy the artifact again.`,
+  );
+}
+
+/** The text of a file, or undefined when it is not there. */
+async function textOf(path: string): Promise<string | undefined> {
+  return readRegular(path).then(String, (error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,44 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { glob, isDynamicPattern } from "tinyglobby";
+import { scanFolder } from "../data/folder-scan.ts";
+import { naturalSort } from "../files/natural-order.ts";
+
+/** Names of files that a command is given: what they stand for, and what stands for nothing. */
+export interface ImageFiles {
+  /** Each once, in the order given; those of a folder or pattern in natural order. */
+  readonly files: readonly string[];
+  /** A sentence for each folder or pattern without an image. */
+  readonly empty: readonly string[];
+}
+
+/**
+ * The files that arguments name: files, folders (every image in them), patterns such as "photos/**\/*.jpg", and "-" for a
+ * list on standard input, one per line. A file that is not there is named all the same: reading it says why not.
+ */
+export async function imageFiles(
+  given: readonly string[],
+  input: NodeJS.ReadableStream & { readonly isTTY?: boolean } = process.stdin,
+): Promise<ImageFiles> {
+  const files = new Set<string>();
+  const empty: string[] = [];
+  const names = given.length === 0 && input.isTTY !== true ? ["-"] : given;
+  for (const name of names) {
+    if (name === "-") {
+      for (const line of (await text(input)).split(/\r?\n/)) if (line !== "") files.add(line);
+      continue;
+    }
+    const found = await stat(name).catch(() => undefined);
+    if (found?.isDirectory()) {
+      const { images } = await scanFolder(name);
+      if (images.length === 0) empty.push(`${name} holds no images.`);
+      for (const image of images) files.add(join(name, image));
+    } else if (found === undefined && isDynamicPattern(name)) {
+      const matches = await glob(name, { expandDirectories: false });
+      if (matches.length === 0) empty.push(`${name} matches no files.`);
+      for (const match of naturalSort(matches)) files.add(match);
+    } else files.add(name);
+  }
+  return { files: [...files], empty };
+}

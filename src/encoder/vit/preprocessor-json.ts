@@ -1,0 +1,28 @@
+import type * as z from "zod";
+import { ModelError, messageOf } from "../../errors.ts";
+
+/** A text as JSON. @throws ModelError naming the file `where` */
+export function jsonOf(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ModelError(`${where} is not valid JSON (${messageOf(error)}). Download or copy it again.`, {
+      cause: error,
+    });
+  }
+}
+
+/** What a schema makes of it. @throws ModelError naming the file and what is wrong in it */
+export function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new ModelError(
+    `${where} is not as configurations of preprocessing have it: ${problems.slice(0, 5).join("; ")}. ` +
+      "Download or copy it again.",
+  );
+}
+
+/** One value for each channel. */
+export const triple = (value: number | readonly number[]): [number, number, number] =>
+  typeof value === "number" ? [value, value, value] : [value[0], value[1], value[2]];

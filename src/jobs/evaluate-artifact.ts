@@ -1,0 +1,185 @@
+import { encoderDifference } from "../artifact/encoder-of.ts";
+import type { Artifact } from "../artifact/read-artifact.ts";
+import type { JobContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { defaultDraws, type FeatureAugmenter, plainFeatures } from "../evaluate/augmented-features.ts";
+import { References } from "../evaluate/encoder-references.ts";
+import type { Evaluation } from "../evaluate/evaluation.ts";
+import { type EditedAccuracy, measureEdits } from "../evaluate/measure-edits.ts";
+import {
+  evaluateSet,
+  evaluationSeeds,
+  type ProbeResult,
+  type Protocol,
+  probeNames,
+  type TrainingFeatures,
+  type TrainingSet,
+  validationOf,
+} from "../evaluate/protocol.ts";
+import type { RunContext } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
+import { resampleFloat } from "../images/resample-float.ts";
+import type { ClosedFormProbe } from "../probe/closed-form.ts";
+import type { FeatureMap } from "../probe/feature-map.ts";
+import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
+import { type Matrix, matrix } from "../probe/matrix.ts";
+import { encoderLabel } from "./evaluate-columns.ts";
+import type { EvaluateParams } from "./params.ts";
+
+/** All that the artifacts of a column are evaluated with. */
+export interface EvaluationSetting {
+  readonly place: RunContext;
+  readonly protocol: Protocol;
+  readonly augmenter: FeatureAugmenter | undefined;
+  readonly augmented: readonly boolean[];
+  readonly draws: number | "each epoch";
+  readonly references: References | undefined;
+  readonly edits: boolean;
+}
+
+export async function settingOf(
+  place: RunContext,
+  augmenter: FeatureAugmenter | undefined,
+  params: EvaluateParams,
+  context: JobContext,
+): Promise<EvaluationSetting> {
+  const seeds = params.seeds ?? evaluationSeeds;
+  const probes = params.probes ?? probeNames;
+  if (seeds.length === 0 || probes.length === 0)
+    throw new UsageError("An evaluation needs a seed and a probe.");
+  let done = 0;
+  const protocol: Protocol = {
+    classes: place.source.classes.length,
+    test: place.test!,
+    validation: await validationOf(place.train),
+    gemm: place.gemm,
+    probes,
+    seeds,
+    epochs: params.epochs ?? 1000,
+    signal: context.signal,
+    onSeed: (detail) =>
+      context.progress({ stage: "Evaluating", done: ++done, total: 0, unit: "probes", detail }),
+  };
+  const augmented = { off: [false], both: [false, true] }[params.augmentation ?? "both"];
+  const draws = params.draws ?? defaultDraws;
+  return {
+    place,
+    protocol,
+    augmenter,
+    augmented,
+    draws,
+    edits: params.edits ?? true,
+    references:
+      params.references === false
+        ? undefined
+        : new References(place, protocol, augmenter, draws, params.fullEpochs, params.fullSeeds),
+  };
+}
+
+export async function evaluateArtifact(
+  artifact: Artifact,
+  label: string,
+  setting: EvaluationSetting,
+): Promise<Evaluation> {
+  const { place, protocol, references, augmented } = setting;
+  const { manifest } = artifact;
+  const { encoder, train } = place;
+  const { config, kind } = manifest;
+  const recorded = await artifact.probe();
+  // The same encoder on images prepared in the same way: the recorded probe holds.
+  const same =
+    encoderDifference(encoder, manifest.encoder) === undefined &&
+    encoder.precision === manifest.encoder.precision;
+  const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
+  const map = fitted as FeatureMap;
+  const { ipc } = config;
+  const probes: ProbeResult[] = [];
+  let edits: EditedAccuracy | undefined;
+  const full = references === undefined ? [] : await references.full(map);
+  if (kind === "full") {
+    probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
+  } else {
+    const set = await trainingSet(artifact, setting, same ? recorded : undefined);
+    for (const with_ of augmented) {
+      probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
+    }
+    if (setting.edits) {
+      edits = await measureEdits(set.edited, set.softLabels, {
+        map,
+        lambda: config.lambda,
+        test: protocol.test,
+        gemm: protocol.gemm,
+        mirror: config.mirror ?? true,
+        onEdit: protocol.onSeed,
+      });
+    }
+  }
+  const random =
+    references === undefined || kind === "full"
+      ? []
+      : await references.random(ipc, map, config.lambda, augmented);
+  return {
+    artifact: artifact.folder,
+    kind,
+    method: kind === "distilled" ? (manifest.preset?.name ?? config.method) : kind,
+    data: place.source.name,
+    encoder: label,
+    distilledWith: encoderLabel(manifest.encoder.id, manifest.encoder.preprocessing.crop),
+    images: kind === "full" ? train.count : artifact.labels.length,
+    ipc,
+    seconds: manifest.seconds,
+    peakMemoryBytes: manifest.peakMemoryBytes,
+    count: protocol.test.count,
+    probes,
+    full,
+    random,
+    draws: setting.draws,
+    epochs: protocol.epochs,
+    ...(edits ? { edits } : {}),
+    ...(references === undefined || references.fullEpochs === protocol.epochs
+      ? {}
+      : { fullEpochs: references.fullEpochs }),
+  };
+}
+
+/** A set whose images can be edited before the encoder takes them: features m × d. */
+interface EditableSet extends TrainingSet {
+  readonly softLabels: Matrix;
+  edited(edit: Edit): Promise<Float32Array>;
+}
+
+/** The artifact's images as the encoder takes them, and their features, plain and augmented. */
+async function trainingSet(
+  artifact: Artifact,
+  { place, augmenter, draws }: EvaluationSetting,
+  recorded: ClosedFormProbe | undefined,
+): Promise<EditableSet> {
+  const { encoder } = place;
+  const { labels, manifest } = artifact;
+  const { crop, interpolation } = encoder.preprocessing;
+  const exact = await artifact.images();
+  const asTaken = (pixels: Float32Array) => resampleFloat(pixels, manifest.imageSize, crop, interpolation);
+  const images = asTaken(exact);
+  const plain = plainFeatures(await encoder.features(images, labels.length), labels);
+  const softLabels: Matrix = matrix(
+    labels.length,
+    manifest.classes.length,
+    Float64Array.from(await artifact.softLabels()),
+  );
+  // The draws of a seed serve every probe.
+  const drawn = new Map<number, TrainingFeatures>();
+  return {
+    softLabels,
+    ...(recorded ? { recorded } : {}),
+    // Edits come first, as they would to whoever has the set; then what the encoder asks for.
+    async edited(edit) {
+      return encoder.features(asTaken(await edit.apply(exact, manifest.imageSize, 0)), labels.length);
+    },
+    async training(seed, augmented) {
+      if (!augmented) return plain;
+      const known = drawn.get(seed) ?? augmenter!.training(images, labels, seed, draws);
+      drawn.set(seed, known);
+      return known;
+    },
+  };
+}
