@@ -125,11 +125,12 @@ const cacheSpec = {
     encoder: "ab".repeat(32),
     feature: "pooled (none)",
     preprocessing: plain,
-    data: "cd".repeat(32),
+    data: { name: "made up", fingerprint: "cd".repeat(32) },
+    fast: false,
     split: "train" as const,
   },
-  encoderId: "tiny",
-  dataName: "made up",
+  storage: "float32" as const,
+  groups: null,
   classes: ["a", "b"],
   images: 12,
   featureSize: 3,
@@ -309,13 +310,13 @@ export const targets: Readonly<Record<string, Target>> = {
 };
 
 async function wholeCache(folder: string): Promise<string> {
-  const writer = await FeatureCacheWriter.open(folder, cacheSpec as never);
+  const writer = await FeatureCacheWriter.open(folder, cacheSpec);
   const indices = Int32Array.from({ length: 12 }, (_, i) => i);
   await writer.append({
     features: Float32Array.from({ length: 36 }, (_, i) => i / 7),
     indices,
     labels: indices.map((i) => i % 2),
     bad: [],
-  } as never);
+  });
   return writer.finish();
 }
