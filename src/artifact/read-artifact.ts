@@ -36,6 +36,7 @@ export async function readArtifact(path: string): Promise<Artifact> {
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);
+  await requireImages(join(folder, "distilled.safetensors"), m);
   const tensor = async (name: string): Promise<Float32Array> => {
     const file = await openSafetensors(join(folder, "distilled.safetensors"));
     try {
@@ -52,6 +53,20 @@ export async function readArtifact(path: string): Promise<Artifact> {
     softLabels: () => tensor("labels"),
     probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
   };
+}
+
+/** Throws DataError unless a file holds as many images as the manifest counts, before room is made for their labels. */
+async function requireImages(path: string, count: number): Promise<void> {
+  const file = await openSafetensors(path);
+  try {
+    const held = file.tensors.get("images")?.shape[0] ?? 0;
+    if (held === count) return;
+    throw new DataError(
+      `${path} holds ${held} images, and the manifest beside it counts ${count}. Copy the artifact again.`,
+    );
+  } finally {
+    await file.close();
+  }
 }
 
 async function readProbe(path: string, manifest: Manifest): Promise<Probe> {

@@ -1,5 +1,4 @@
 /** Reads inputs for fuzz.ts, in a process that can be killed. */
-import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

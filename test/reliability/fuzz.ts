@@ -1,5 +1,5 @@
 /**
- * Changes inputs of every parser and reads them: npm run fuzz [TARGET…] [--minutes N] [--seed S] [--count N].
+ * Changes inputs of every parser and reads them: npm run fuzz [TARGET…] [--minutes N] [--seed S] [--count N] [--page].
  * An input is refused by an error of this project, or accepted; anything else is a failure: another error, more than
  * 5 seconds, more than 1 GiB, the end of the process, and a damaged file with a hash that gives other numbers.
  */
@@ -8,6 +8,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { writeFigures } from "./figures.ts";
 import { end, type FromFuzzWorker, inputOf, type Outcome, type ToFuzzWorker } from "./fuzz-worker.ts";
 import { targets } from "./targets.ts";
 
@@ -43,7 +44,10 @@ function started(): ChildProcess {
 }
 
 /** Has a process read some inputs; it is ended where one takes too long or too much, and the rest left. */
-async function read(request: ToFuzzWorker, heard: (number: number, outcome: Outcome) => void): Promise<number> {
+async function read(
+  request: ToFuzzWorker,
+  heard: (number: number, outcome: Outcome) => void,
+): Promise<number> {
   const worker = started();
   let current = request.from;
   let began = performance.now();
@@ -73,7 +77,8 @@ async function read(request: ToFuzzWorker, heard: (number: number, outcome: Outc
         resolve(request.from + request.count);
       }
     };
-    const exited = (code: number | null, signal: string | null) => failed(`ended the process (${signal ?? code})`);
+    const exited = (code: number | null, signal: string | null) =>
+      failed(`ended the process (${signal ?? code})`);
     const finish = () => {
       clearInterval(watch);
       worker.off("message", listen);
@@ -134,7 +139,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: "string", default: "10" },
     seed: { type: "string", default: "1" },
     count: { type: "string" },
-    json: { type: "string" },
+    page: { type: "boolean", default: false },
   },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(targets);
@@ -146,18 +151,24 @@ if (unknown !== undefined) {
 const seed = Number(values.seed);
 const share = (Number(values.minutes) * 60_000) / names.length;
 const most = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
+const said: string[] = [];
+const say = (line: string) => {
+  said.push(line);
+  console.log(line);
+};
 const lines: { target: string; tried: number; refused: number; accepted: number; failed: number }[] = [];
 for (const target of names) {
   const { tried, refused, accepted, failures } = await fuzz(target, share, most, seed);
   const failed = failures.length;
   lines.push({ target, tried, refused, accepted, failed });
-  console.log(`${target}: ${tried} tried, ${refused} refused, ${accepted} accepted, ${failed} failed`);
+  say(`${target}: ${tried} tried, ${refused} refused, ${accepted} accepted, ${failed} failed`);
 }
-const sum = (key: "tried" | "refused" | "accepted" | "failed") => lines.reduce((total, line) => total + line[key], 0);
-console.log(
+const sum = (key: "tried" | "refused" | "accepted" | "failed") =>
+  lines.reduce((total, line) => total + line[key], 0);
+say(
   `all: ${sum("tried")} tried, ${sum("refused")} refused, ${sum("accepted")} accepted, ${sum("failed")} failed (seed ${seed})`,
 );
-if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ seed, lines }, null, 2)}\n`);
+if (values.page) await writeFigures("fuzz", said);
 child?.disconnect();
 await end();
 process.exitCode = sum("failed") === 0 ? 0 : 1;

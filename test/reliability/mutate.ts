@@ -117,7 +117,9 @@ function odd(random: Random, value: unknown): unknown {
     case 0:
       return Number(edges[random.below(edges.length)]) * (random.below(2) === 0 ? 1 : -1);
     case 1:
-      return ["", "__proto__", "constructor", "../x", "\u0000", "\u001b[31m", "a".repeat(5000)][random.below(7)];
+      return ["", "__proto__", "constructor", "../x", "\u0000", "\u001b[31m", "a".repeat(5000)][
+        random.below(7)
+      ];
     case 2:
       return [value, value];
     default:

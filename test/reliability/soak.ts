@@ -10,7 +10,7 @@ interface Sample {
 }
 
 /** Distils again and again in this process, and writes what it takes as .torture/soak.svg. */
-export async function soak(minutes: number, _: readonly string[], home: string) {
+export async function soak(minutes: number, home: string): Promise<string> {
   const samples: Sample[] = [];
   const began = performance.now();
   let runs = 0;
@@ -28,11 +28,10 @@ export async function soak(minutes: number, _: readonly string[], home: string) 
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "soak.svg"), plot(samples));
   const [first, last] = [samples[Math.min(3, samples.length - 1)]!, samples.at(-1)!];
-  console.log(
+  return (
     `soak: ${runs} distillations in ${minutes} minutes; resident memory ${first.mebibytes} to ${last.mebibytes} MiB, ` +
-      `handles ${first.handles} to ${last.handles}, threads ${first.threads} to ${last.threads} (${join(folder, "soak.svg")})`,
+    `handles ${first.handles} to ${last.handles}, threads ${first.threads} to ${last.threads}`
   );
-  return { runs, minutes, first, last };
 }
 
 async function sample(seconds: number): Promise<Sample> {
@@ -52,7 +51,9 @@ function plot(samples: readonly Sample[]): string {
   const end = Math.max(1, samples.at(-1)?.seconds ?? 1);
   const panels = (["mebibytes", "handles", "threads"] as const).map((key, i) => {
     const most = Math.max(1, ...samples.map((s) => s[key]));
-    const points = samples.map((s) => `${((width * s.seconds) / end).toFixed(1)},${(height - (100 * s[key]) / most).toFixed(1)}`);
+    const points = samples.map(
+      (s) => `${((width * s.seconds) / end).toFixed(1)},${(height - (100 * s[key]) / most).toFixed(1)}`,
+    );
     const name = key === "mebibytes" ? "resident memory, MiB" : key;
     return (
       `<g transform="translate(10 ${10 + i * (height + 30)})"><text y="10">${name}, at most ${most}</text>` +

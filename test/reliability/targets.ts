@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { parseManifest } from "../../src/artifact/manifest.ts";
 import { openDataSet } from "../../src/data/open-data-set.ts";
 import { readMat } from "../../src/data/sets/mat.ts";
@@ -73,7 +74,12 @@ async function openSet(folder: string): Promise<void> {
 }
 
 /** A data set whose file `name` is the input, beside others that are as they should be. */
-function setOf(name: string, mutate: Mutator, corpus: Target["corpus"], beside: readonly string[] = []): Target {
+function setOf(
+  name: string,
+  mutate: Mutator,
+  corpus: Target["corpus"],
+  beside: readonly string[] = [],
+): Target {
   return {
     mutate,
     corpus,
@@ -122,7 +128,7 @@ async function answering() {
 
 const cacheSpec = {
   identity: {
-    encoder: "ab".repeat(32),
+    encoder: { id: "tiny", sha256: "ab".repeat(32) },
     feature: "pooled (none)",
     preprocessing: plain,
     data: { name: "made up", fingerprint: "cd".repeat(32) },
@@ -175,6 +181,7 @@ export const targets: Readonly<Record<string, Target>> = {
     },
   },
   idx: setOf(idxNames[0]!, bytesMutator, async () => [idx(true)], idxNames.slice(1)),
+  "idx-gzip": setOf(`${idxNames[0]}.gz`, gzipMutator, async () => [gzipSync(idx(true))], idxNames.slice(1)),
   "cifar-pickles": {
     mutate: bytesMutator,
     corpus: async () => [
@@ -209,8 +216,12 @@ export const targets: Readonly<Record<string, Target>> = {
   grids: {
     mutate: textMutator,
     corpus: async () => [
-      bytesOf("data: [a, {data: b, published: c}]\nencoders: [x@128]\nmethods: [clp, {name: n, config: {ipc: 2}}]\n"),
-      bytesOf('{"data":["a"],"encoders":["e"],"methods":["clp",{"baseline":"random"}],"ipc":[1,10],"seeds":[0,1]}'),
+      bytesOf(
+        "data: [a, {data: b, published: c}]\nencoders: [x@128]\nmethods: [clp, {name: n, config: {ipc: 2}}]\n",
+      ),
+      bytesOf(
+        '{"data":["a"],"encoders":["e"],"methods":["clp",{"baseline":"random"}],"ipc":[1,10],"seeds":[0,1]}',
+      ),
     ],
     async read(bytes) {
       cellsOf(checkedCompareConfig(readGrid(text(bytes), "grid"), "grid"));
@@ -294,7 +305,9 @@ export const targets: Readonly<Record<string, Target>> = {
           lastModified: "2026-01-01T00:00:00.000Z",
         }),
       ),
-      bytesOf(JSON.stringify([{ type: "file", path: "data/train-0.parquet", size: 10, oid: "ab".repeat(20) }])),
+      bytesOf(
+        JSON.stringify([{ type: "file", path: "data/train-0.parquet", size: 10, oid: "ab".repeat(20) }]),
+      ),
     ],
     async read(bytes, folder) {
       const { url, say } = await answering();

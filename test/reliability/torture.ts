@@ -1,6 +1,6 @@
 /**
  * Kills the command line at random moments, resumes it and compares what came of it with runs that nobody stopped:
- * npm run torture [--kills N] [--seed S] [--soak MINUTES] [--json FILE].
+ * npm run torture [--kills N] [--seed S] [--soak MINUTES] [--page].
  * Then: a full and a read-only disk, a lost cache, two processes at once, a wrong clock. A soak distils again and again in
  * one process and writes resident memory, handles and threads as a plot (.torture/soak.svg).
  */
@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readArtifact } from "../../src/artifact/read-artifact.ts";
 import { seededRandom } from "../../src/random.ts";
+import { writeFigures } from "./figures.ts";
 import { soak } from "./soak.ts";
 
 const { values } = parseArgs({
@@ -20,7 +21,7 @@ const { values } = parseArgs({
     kills: { type: "string", default: "100" },
     seed: { type: "string", default: "1" },
     soak: { type: "string", default: "0" },
-    json: { type: "string" },
+    page: { type: "boolean", default: false },
   },
 });
 const kills = Number(values.kills);
@@ -36,7 +37,11 @@ interface Run {
 }
 
 /** Runs the command line in a group of processes of its own; all of them are killed after some milliseconds. */
-function run(args: readonly string[], killAfter?: number, env: Readonly<Record<string, string>> = {}): Promise<Run> {
+function run(
+  args: readonly string[],
+  killAfter?: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Run> {
   const began = performance.now();
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [main, ...args], {
@@ -104,7 +109,17 @@ execFileSync(process.execPath, [
 
 const data = [at("photos"), "--size", "32", "--threads", "1"];
 const cache = ["--cache-dir", at("cache")];
-const distil = ["distill", ...data, ...cache, "--steps", "40", "--no-baselines", "--no-edits", "--out", at("out")];
+const distil = [
+  "distill",
+  ...data,
+  ...cache,
+  "--steps",
+  "40",
+  "--no-baselines",
+  "--no-edits",
+  "--out",
+  at("out"),
+];
 const fresh = (...names: readonly string[]) =>
   Promise.all(names.map((name) => rm(at(name), { recursive: true, force: true }))).then(() => {});
 const whole = async () => {
@@ -138,7 +153,8 @@ const works: Work[] = [
     again: [...distil, "--overwrite"],
     outcome: () => hashOf(at("out"), setFiles),
     async check() {
-      if (!existsSync(at("out")) && !existsSync(`${at("out")}.replaced-by-clp-dd`)) throw new Error("the set is gone");
+      if (!existsSync(at("out")) && !existsSync(`${at("out")}.replaced-by-clp-dd`))
+        throw new Error("the set is gone");
       await whole();
     },
   },
@@ -159,10 +175,15 @@ interface Line {
   readonly tried: number;
   readonly lost: number;
 }
+const said: string[] = [];
+const say = (line: string) => {
+  said.push(line);
+  console.log(line);
+};
 const lines: Line[] = [];
 const report = (line: Line, unit: string) => {
   lines.push(line);
-  console.log(`${line.name}: ${line.tried} ${unit}, ${line.lost} lost`);
+  say(`${line.name}: ${line.tried} ${unit}, ${line.lost} lost`);
 };
 
 // What the works begin from: a set of other settings, and the parts of a cache.
@@ -196,7 +217,9 @@ for (const [w, work] of works.entries()) {
     const done = resumed.code === 0 || /already holds a distilled set/.test(resumed.stderr);
     if (done && (await work.outcome()) === expected) continue;
     lost++;
-    console.log(`  ${work.name}: resumed with code ${resumed.code}, ${resumed.stderr.trim().split("\n").at(-1)}`);
+    console.log(
+      `  ${work.name}: resumed with code ${resumed.code}, ${resumed.stderr.trim().split("\n").at(-1)}`,
+    );
   }
   report({ name: work.name, tried: own, lost }, "kills");
 }
@@ -214,7 +237,7 @@ async function surrounding(name: string, happens: () => Promise<boolean | undefi
     console.log(`  ${name}: ${String(error)}`);
     return false;
   });
-  if (held === undefined) console.log(`${name}: not tried (no disk can be mounted here)`);
+  if (held === undefined) say(`${name}: not tried (no disk can be mounted here)`);
   else report({ name, tried: 1, lost: held ? 0 : 1 }, "tried");
 }
 
@@ -271,14 +294,10 @@ await surrounding("wrong clock", async () => {
 
 const lost = lines.reduce((sum, line) => sum + line.lost, 0);
 const killed = lines.filter(({ name }) => works.some((work) => work.name === name));
-console.log(
+say(
   `all: ${killed.reduce((sum, line) => sum + line.tried, 0)} kills and ${lines.length - killed.length} surroundings, ${lost} lost (seed ${values.seed})`,
 );
-const grown = Number(values.soak) > 0 ? await soak(Number(values.soak), distil.slice(1), home) : undefined;
-if (values.json !== undefined)
-  await writeFile(
-    values.json,
-    `${JSON.stringify({ seed: Number(values.seed), lines, ...(grown ? { soak: grown } : {}) }, null, 2)}\n`,
-  );
+if (Number(values.soak) > 0) say(await soak(Number(values.soak), home));
+if (values.page) await writeFigures("torture", said);
 await rm(home, { recursive: true, force: true });
 process.exitCode = lost === 0 ? 0 : 1;
