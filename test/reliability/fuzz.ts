@@ -123,7 +123,9 @@ async function fuzz(target: string, milliseconds: number, count: number, seed: n
       },
     );
   }
-  const kinds = new Map(tally.failures.map((failure) => [failure.why.replace(/\d+/g, "#"), failure]));
+  // Failures at the same place are one.
+  const placeOf = ({ why }: Failure) => (why.split("\n")[1] ?? why).replace(/\d+\.\d+ GiB/, "");
+  const kinds = new Map(tally.failures.map((failure) => [placeOf(failure), failure]));
   for (const failure of kinds.values()) {
     const path = join(failuresFolder, `${target}-${seed}-${failure.number}`);
     await mkdir(failuresFolder, { recursive: true });

@@ -77,7 +77,9 @@ export const textMutator: Mutator = (bytes, random) => {
   for (let count = 1 + random.below(3); count > 0; count--) {
     const at = random.below(words.length);
     const other = words[random.below(words.length)]!;
-    words[at] = [other, String(odd(random, words[at])), `${words[at]}${other}`, ""][random.below(4)]!;
+    words[at] = [other, JSON.stringify(odd(random, words[at])) ?? "", `${words[at]}${other}`, ""][
+      random.below(4)
+    ]!;
   }
   return new TextEncoder().encode(words.join(""));
 };

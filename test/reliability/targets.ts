@@ -10,6 +10,7 @@ import { loadCheckpoint, saveCheckpoint } from "../../src/distill/checkpoint.ts"
 import { initialState } from "../../src/distill/loop.ts";
 import { readPreprocessorConfig } from "../../src/encoder/load/preprocessor-config.ts";
 import { readTransformerConfig } from "../../src/encoder/vit/vit-config.ts";
+import { DataError, messageOf } from "../../src/errors.ts";
 import { openFeatureCache } from "../../src/features/cache-reader.ts";
 import { FeatureCacheWriter } from "../../src/features/cache-writer.ts";
 import { hubAccess } from "../../src/files/hub/settings.ts";
@@ -189,7 +190,13 @@ export const targets: Readonly<Record<string, Target>> = {
       (await files("cases/data-cifar-py/cifar-10-batches-py/data_batch_1"))[0]!.subarray(0, 400),
     ],
     async read(bytes) {
-      readPickle(bytes);
+      try {
+        readPickle(bytes);
+      } catch (error) {
+        // What reads the files names them; an error of JavaScript's own is a defect.
+        if (Object.getPrototypeOf(error) !== Error.prototype) throw error;
+        throw new DataError(messageOf(error), { cause: error });
+      }
     },
   },
   images: {
