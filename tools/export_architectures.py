@@ -1,13 +1,13 @@
 """Exports popular image models by both of PyTorch's exporters, with features and pixel gradients in float64.
 
-Run: python tools/export_architectures.py OUT [NAME ...]        (needs tools/requirements.txt)
+Run: python tools/export_architectures.py OUT [NAME ...] [--exporters ...]        (needs tools/requirements.txt)
 
 One small variant of each architecture of ARCHITECTURES, with random weights. Writes for each a folder OUT/NAME with
   torchscript.onnx, dynamo.onnx   where the exporter takes the model
-  tensors.safetensors             input [1, 3, h, w], features, cotangent, pixel_gradient: float64, rounded to float32
+  tensors.safetensors             input [2, 3, h, w], features, cotangent, pixel_gradient: float64, rounded to float32
   meta.json                       name, library, input shape, parameters, what kept an exporter from it, and how far
                                   PyTorch's own float32 is from the reference (largest difference over largest value)
-`npm run architectures` holds this project's features and gradients against them. A folder that is complete is kept.
+`npm run architectures` holds this project's features and gradients against them. A folder that is complete is kept; `--exporters` leaves one out.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import copy
 import json
 import multiprocessing
 import pathlib
+import re
 import warnings
 
 import safetensors.numpy
@@ -89,7 +90,7 @@ def references(name):
     network = make().eval().requires_grad_(False)
     side = side or network.default_cfg["input_size"][-1]
     randomise(network, generator)
-    x = torch.randn((1, 3, side, side), generator=generator)
+    x = torch.randn((2, 3, side, side), generator=generator)  # dynamo takes a batch of 1 for a constant
     calibrate(network, x, generator)
     cotangent = torch.randn(network(x).shape, generator=generator)
     features, pulled = gradient(copy.deepcopy(network).double(), x.double(), cotangent.double(), name)
@@ -99,7 +100,7 @@ def references(name):
     return network, x, {k: v.float().contiguous().numpy() for k, v in tensors.items()}, float32
 
 
-def work(name, folder, results):
+def work(name, folder, exporters, results):
     """Both exports, in a process of their own: an exporter that hangs is ended."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -108,18 +109,20 @@ def work(name, folder, results):
     safetensors.numpy.save_file(tensors, folder / "tensors.safetensors")
     parameters = sum(p.numel() for p in network.parameters())
     results.put({"shape": list(x.shape), "float32": float32, "parameters": parameters})
-    for exporter, opset in OPSETS.items():
+    for exporter in exporters:
+        opset = OPSETS[exporter]
         try:
             export(network, x, str(folder / f"{exporter}.onnx"), exporter, opset, "", "features")
             results.put({"exported": exporter})
         except Exception as error:
-            lines = str(error).strip().splitlines()
-            results.put({"failed": exporter, "why": f"{type(error).__name__}: {lines[0][:200] if lines else ''}"})
+            text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
+            results.put({"failed": exporter, "why": f"{type(error).__name__}: {text[:200]}"})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--exporters", nargs="+", choices=list(OPSETS), default=list(OPSETS))
     parser.add_argument("names", nargs="*", help="architectures; all when none is given")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -130,7 +133,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         meta = {"name": name, "library": "transformers" if name.startswith("hf-") else "timm", "failures": {}}
         results = context.Queue()
-        process = context.Process(target=work, args=(name, folder, results))
+        process = context.Process(target=work, args=(name, folder, options.exporters, results))
         process.start()
         process.join(SECONDS)
         late = process.is_alive()
@@ -144,7 +147,7 @@ def main():
             if "failed" in found:
                 meta["failures"][found["failed"]] = found["why"]
             meta.update({k: v for k, v in found.items() if k in ("shape", "float32", "parameters")})
-        for exporter in OPSETS.keys() - done:
+        for exporter in set(options.exporters) - done:
             meta["failures"][exporter] = f"took more than {SECONDS} seconds" if late else "ended without a word"
         meta["versions"] = {m.__name__: m.__version__ for m in (torch, timm, transformers)}
         (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")

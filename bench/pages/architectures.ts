@@ -34,6 +34,7 @@ for (const name of readdirSync(folder).sort()) {
   const exports: Record<string, Architecture["exports"][string]> = {};
   for (const exporter of ["torchscript", "dynamo"]) {
     const refused = failures[exporter];
+    if (refused === undefined && !existsSync(join(folder, name, `${exporter}.onnx`))) continue;
     if (refused !== undefined) exports[exporter] = { failure: refused, of: "exporter" };
     else {
       try {

@@ -15,7 +15,7 @@ export interface Architecture {
   readonly name: string;
   readonly library: string;
   readonly parameters?: number;
-  /** [1, 3, h, w] of its input. */
+  /** [n, 3, h, w] of its input. */
   readonly shape?: readonly number[];
   /** How far PyTorch's own float32 is from the reference. */
   readonly float32?: { readonly features: number; readonly gradient: number };
@@ -138,7 +138,7 @@ function architecturesSection(architectures: readonly Architecture[]): string {
   return `## Architectures
 Small variants of ${architectures.length} architectures that are popular on the Hugging Face hub, in timm and transformers, with random
 weights, by both of PyTorch's exporters (\`tools/export_architectures.py\`, \`npm run architectures\`; TorchScript with opset 17,
-dynamo with opset 18). Each cell has features Δ and gradient Δ for one image, against PyTorch in float64; PyTorch's own float32
+dynamo with opset 18). Each cell has features Δ and gradient Δ for two images, against PyTorch in float64; PyTorch's own float32
 stands beside it (largest difference over largest value). Where both gradients are far from the reference, an activation is next to its kink.
 Of ${exported.length} exports ${passed.length} ran, ${refused.length} failed here and ${notExported.length} failed in the exporter. \`clp-dd inspect\` calls ${agreeing.length} of the ${passed.length} that ran differentiable.
 

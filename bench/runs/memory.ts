@@ -40,7 +40,7 @@ const config = DistillConfig.parse({
   normalize: ["l2"],
 });
 const parameters = noiseParameters("pixels", m, size, 0);
-const { images, plan } = await openImages(runtime, encoder, config, 2 ** 40, {
+const { images, plan } = await openImages(runtime, [encoder], config, 2 ** 40, {
   parameters,
   reload: async () => parameters,
   cut: { activations: "recompute" },
@@ -49,7 +49,7 @@ const { parts } = await createStep({
   runtime: nodeRuntime({ threads: 1 }),
   config,
   classes,
-  real,
+  real: [real],
   images,
 });
 const state = initialState(config, classes, count, parameters);

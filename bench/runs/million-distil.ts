@@ -71,11 +71,13 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     {
       config,
       augmenter: undefined,
-      encoder: {
-        ...chunked,
-        features: clock.timed(work, chunked.features),
-        pullback: clock.timed(work, chunked.pullback),
-      },
+      encoders: [
+        {
+          ...chunked,
+          features: clock.timed(work, chunked.features),
+          pullback: clock.timed(work, chunked.pullback),
+        },
+      ],
       renderer: {
         ...renderer,
         render: clock.timed(work, renderer.render),
@@ -88,10 +90,10 @@ export async function distil(path: string, steps: number): Promise<MillionSteps>
     runtime: nodeRuntime({ threads: 1 }),
     config,
     classes,
-    real,
+    real: [real],
     images,
   });
-  const maps = parts.maps;
+  const { maps } = parts.encoders[0];
   const state = initialState(config, classes, cache.count, parameters);
   await distillStep(parts, state); // Sessions are made at their first use.
   await images.settled();

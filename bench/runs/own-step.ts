@@ -72,7 +72,7 @@ const config = DistillConfig.parse({
 });
 const start = noiseParameters(config.parametrization, m, size, 0);
 while (start.levels.length < levelCount(config.parametrization, size)) addLevel(start, 0);
-const { images, plan } = await openImages(runtime, encoder, config, totalmem() / 4, {
+const { images, plan } = await openImages(runtime, [encoder], config, totalmem() / 4, {
   parameters: start,
   reload: async () => start,
   cut: options.activations ? { activations: options.activations as Activations } : {},
@@ -81,7 +81,7 @@ const { parts } = await createStep({
   runtime: nodeRuntime({ threads: 1 }),
   config,
   classes,
-  real,
+  real: [real],
   images,
 });
 const state = initialState(config, classes, count, start);
@@ -91,8 +91,8 @@ const calls: Readonly<Record<string, () => Promise<unknown>>> = {
     const start = performance.now();
     await distillStep(parts, state);
     // What choosing target features costs per step on average.
-    const { targets } = parts;
-    if (targets) await nextTargets(parts, targets, state, targets.start, choiceSteps / config.targets);
+    const { targets } = parts.encoders[0];
+    if (targets) await nextTargets(parts, 0, state, targets.start, choiceSteps / config.targets);
     await images.settled();
     return performance.now() - start;
   },

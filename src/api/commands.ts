@@ -163,7 +163,12 @@ const commonKeys = {
   edits: true,
   command: true,
 } as const;
-const distillKeys: KeysOf<DistillParams> = { ...commonKeys, preset: true, resume: true };
+const distillKeys: KeysOf<DistillParams> = {
+  ...commonKeys,
+  others: true,
+  preset: true,
+  resume: true,
+};
 const baselineKeys: KeysOf<BaselineParams> = { ...commonKeys, kind: true, of: true };
 
 /** A flat request as a job takes it: what is not a parameter of the run is a setting, and checked as one. */

@@ -57,7 +57,7 @@ export type LoadEncoderOptions = Partial<Omit<EncoderParams, "encoder">>;
  */
 export function loadEncoder(nameOrPath: string, options?: LoadEncoderOptions): Promise<LoadedEncoder>;
 /**
- * Loads the encoder that a set was made with: the same weights, checked by their hash, the same feature and
+ * Loads the encoder that a set was made with (of several the first, or the one that `encoder` names): the same weights, checked by their hash, the same feature and
  * preprocessing. The set's probe classifies its features. Features in half precision need `device` as well.
  * @throws ModelError when the encoder is not there, or is another one than the set's
  */
@@ -70,11 +70,11 @@ export async function loadEncoder(
   if (typeof what === "string")
     return handleOf(await run("encoder.open", { ...options, hub, encoder: what }));
   const { manifest, folder } = what;
-  const params = setEncoderParams(manifest, { ...options, hub });
+  const { made, params } = setEncoderParams(manifest, { ...options, hub });
   const opened = await run("encoder.open", params);
   const loaded = handleOf(opened);
   try {
-    requireSetEncoder(opened, manifest, folder, params.encoder);
+    requireSetEncoder(opened, made, folder, params.encoder);
     return loaded;
   } catch (error) {
     await loaded.release();

@@ -20,6 +20,8 @@ export interface ArtifactContent {
   /** Absent for real images. */
   readonly levels?: readonly Level[];
   readonly probe: ClosedFormProbe;
+  /** Of the manifest's further encoders. */
+  readonly otherProbes?: readonly ClosedFormProbe[];
   /** Lines of metrics.jsonl. */
   readonly curve: readonly CurvePoint[];
 }

@@ -52,6 +52,95 @@ function renamed<Shape extends z.ZodType>(former: string, now: string, shape: Sh
   }, shape);
 }
 
+/** An encoder that images were made for. */
+const EncoderRecord = renamed(
+  "licence",
+  "license",
+  z.object({
+    id: z.string(),
+    sha256: z.string(),
+    license: z.string().optional(),
+    source: z.string().optional(),
+    revision: z.string().optional(),
+    feature: z.string(),
+    pool: z.string(),
+    /** What `pool` was: an encoder that is to give the same features is loaded with it. */
+    askedPool: z.enum(pools).default("auto"),
+    featureSize: z.int().positive(),
+    /** What its products were computed in. */
+    precision: z.enum(precisions).default("float32"),
+    preprocessing: Preprocessing,
+    /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
+    form: z
+      .strictObject({
+        inputLayout: z.enum(layouts).optional(),
+        featureLayout: z.enum(layouts).optional(),
+        gray: z.enum(grays).optional(),
+      })
+      .optional(),
+  }),
+);
+
+/** The closed-form probe of the images under an encoder. */
+const ProbeRecord = z.object({
+  normalization: normalizationName,
+  lambda: z.number().positive(),
+  tau: z.number().positive(),
+  /** Whether mean and standard deviation of the real features are part of the artifact. */
+  usesStatistics: z.boolean(),
+  /** What makes probabilities of scores, fitted on training images; absent in sets of earlier versions. */
+  calibration: z
+    .object({
+      temperature: z.number().positive(),
+      unknownBelow: z.number(),
+      falseAlarms: fraction,
+      images: z.int().positive(),
+    })
+    .optional(),
+});
+
+/** How well the probe does, beside what it is compared with. */
+const MetricsRecord = z.object({
+  closedForm: z
+    .object({
+      top1: fraction,
+      perClass: z.array(z.number().nullable()),
+      /** Expected calibration error of the probabilities on the test images (15 bins). */
+      calibrationError: fraction.optional(),
+    })
+    .optional(),
+  /** The better of ridge and logistic regression on the full data; λ is the ridge's. */
+  fullData: z
+    .object({
+      top1: fraction,
+      lambda: z.number(),
+      probe: z.enum(["closed form", "logistic"]).default("closed form"),
+      perClass: z.array(z.number().nullable()).optional(),
+    })
+    .optional(),
+  centroid: z.object({ top1: fraction }).optional(),
+  random: MeanStd.optional(),
+  /** The closed form on the images after each edit of a fixed list (images/edits.ts). */
+  edits: z
+    .object({
+      each: z.array(z.object({ name: z.string(), top1: fraction })).min(1),
+      mean: fraction,
+      worst: fraction,
+    })
+    .optional(),
+  rows: z.array(ResultRow),
+});
+
+/** A further encoder that the images were made for, which sees them resized to its own size. */
+const OtherRecord = z.object({
+  encoder: EncoderRecord,
+  probe: ProbeRecord,
+  metrics: MetricsRecord,
+  /** The file of its probe. */
+  file: InnerPath,
+});
+export type OtherRecord = z.infer<typeof OtherRecord>;
+
 /** `manifest.json`: what an artifact is, how it was made and how well it does. */
 export const Manifest = z.object({
   schemaVersion: z.literal(1),
@@ -66,33 +155,8 @@ export const Manifest = z.object({
   /** Folder of each class under images/, in the order of the classes. */
   folders: z.array(InnerPath),
   imageSize: z.int().positive(),
-  encoder: renamed(
-    "licence",
-    "license",
-    z.object({
-      id: z.string(),
-      sha256: z.string(),
-      license: z.string().optional(),
-      source: z.string().optional(),
-      revision: z.string().optional(),
-      feature: z.string(),
-      pool: z.string(),
-      /** What `pool` was: an encoder that is to give the same features is loaded with it. */
-      askedPool: z.enum(pools).default("auto"),
-      featureSize: z.int().positive(),
-      /** What its products were computed in. */
-      precision: z.enum(precisions).default("float32"),
-      preprocessing: Preprocessing,
-      /** Axes and gray that were said of the model's file (encoder/model-form.ts), where something was. */
-      form: z
-        .strictObject({
-          inputLayout: z.enum(layouts).optional(),
-          featureLayout: z.enum(layouts).optional(),
-          gray: z.enum(grays).optional(),
-        })
-        .optional(),
-    }),
-  ),
+  /** The first encoder, whose size the images have. */
+  encoder: EncoderRecord,
   data: renamed(
     "licences",
     "licenses",
@@ -106,52 +170,10 @@ export const Manifest = z.object({
       ),
     }),
   ),
-  probe: z.object({
-    normalization: normalizationName,
-    lambda: z.number().positive(),
-    tau: z.number().positive(),
-    /** Whether mean and standard deviation of the real features are part of the artifact. */
-    usesStatistics: z.boolean(),
-    /** What makes probabilities of scores, fitted on training images; absent in sets of earlier versions. */
-    calibration: z
-      .object({
-        temperature: z.number().positive(),
-        unknownBelow: z.number(),
-        falseAlarms: fraction,
-        images: z.int().positive(),
-      })
-      .optional(),
-  }),
-  metrics: z.object({
-    closedForm: z
-      .object({
-        top1: fraction,
-        perClass: z.array(z.number().nullable()),
-        /** Expected calibration error of the probabilities on the test images (15 bins). */
-        calibrationError: fraction.optional(),
-      })
-      .optional(),
-    /** The better of ridge and logistic regression on the full data; λ is the ridge's. */
-    fullData: z
-      .object({
-        top1: fraction,
-        lambda: z.number(),
-        probe: z.enum(["closed form", "logistic"]).default("closed form"),
-        perClass: z.array(z.number().nullable()).optional(),
-      })
-      .optional(),
-    centroid: z.object({ top1: fraction }).optional(),
-    random: MeanStd.optional(),
-    /** The closed form on the images after each edit of a fixed list (images/edits.ts). */
-    edits: z
-      .object({
-        each: z.array(z.object({ name: z.string(), top1: fraction })).min(1),
-        mean: fraction,
-        worst: fraction,
-      })
-      .optional(),
-    rows: z.array(ResultRow),
-  }),
+  probe: ProbeRecord,
+  metrics: MetricsRecord,
+  /** Further encoders that the images were made for; absent where there is one. */
+  others: z.array(OtherRecord).optional(),
   stages: z.array(Stage),
   seconds: z.number().min(0),
   /** 0 where it is not known, as in browsers. */

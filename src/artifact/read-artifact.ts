@@ -4,7 +4,8 @@ import { sha256OfFiles } from "../files/hash.ts";
 import { readRegular } from "../files/regular-file.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import type { Probe } from "../probe/probe.ts";
-import { imageCount, type Manifest, parseManifest } from "./manifest.ts";
+import { encodersOf, requireEncoderOf } from "./encoder-of.ts";
+import { imageCount, type Manifest, type OtherRecord, parseManifest } from "./manifest.ts";
 import { presentFolder } from "./out-folder.ts";
 import { probeOfTensors } from "./tensors.ts";
 
@@ -18,8 +19,13 @@ export interface Artifact {
   readonly labels: Int32Array;
   /** Labels that a probe is solved with, m × C. */
   softLabels(): Promise<Float32Array>;
-  /** The closed-form probe that was solved and measured when the set was made. */
-  probe(): Promise<Probe>;
+  /**
+   * The closed-form probe that was solved and measured when the set was made: that of its encoder, or of a further one
+   * that the images were made for.
+   * @param encoder "name" or "name@size" as recorded (default: the first)
+   * @throws UsageError naming the set's encoders
+   */
+  probe(encoder?: string): Promise<Probe>;
 }
 
 /**
@@ -51,7 +57,10 @@ export async function readArtifact(path: string): Promise<Artifact> {
     images: () => tensor("images"),
     labels: Int32Array.from({ length: m }, (_, i) => Math.floor(i / manifest.config.ipc)),
     softLabels: () => tensor("labels"),
-    probe: () => readProbe(join(folder, "probe.safetensors"), manifest),
+    probe: async (encoder) => {
+      const made = encoder === undefined ? encodersOf(manifest)[0] : requireEncoderOf(manifest, encoder);
+      return readProbe(join(folder, made.file), manifest, made);
+    },
   };
 }
 
@@ -69,10 +78,14 @@ async function requireImages(path: string, count: number): Promise<void> {
   }
 }
 
-async function readProbe(path: string, manifest: Manifest): Promise<Probe> {
+async function readProbe(
+  path: string,
+  { classes }: Manifest,
+  { encoder, probe }: OtherRecord,
+): Promise<Probe> {
   const file = await openSafetensors(path);
   try {
-    return await probeOfTensors(file, manifest, path);
+    return await probeOfTensors(file, { classes, encoder, probe }, path);
   } finally {
     await file.close();
   }

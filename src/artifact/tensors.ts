@@ -66,7 +66,7 @@ export function probeTensors({ weight, map, lambda }: ClosedFormProbe): TensorFi
 /** The probe of `probe.safetensors`. @param where what errors call the file @throws DataError where it does not fit the manifest */
 export async function probeOfTensors(
   file: SafetensorsFile,
-  { classes, encoder, probe }: Manifest,
+  { classes, encoder, probe }: Pick<Manifest, "classes" | "encoder" | "probe">,
   where: string,
 ): Promise<Probe> {
   try {

@@ -36,10 +36,12 @@ export async function writeArtifact(
 }
 
 /** Bytes of an artifact, from above: PNGs are taken as uncompressed. */
-function bytesNeeded({ manifest, labels, softLabels, levels, probe }: ArtifactContent): number {
+function bytesNeeded(content: ArtifactContent): number {
+  const { manifest, labels, softLabels, levels, probe, otherProbes = [] } = content;
   const pixels = labels.length * 3 * manifest.imageSize ** 2;
   const parameters = (levels ?? []).reduce((sum, { values }) => sum + values.byteLength, 0);
-  return 5 * pixels + parameters + softLabels.byteLength + probe.weight.data.byteLength + 2 ** 20;
+  const weights = [probe, ...otherProbes].reduce((sum, { weight }) => sum + weight.data.byteLength, 0);
+  return 5 * pixels + parameters + softLabels.byteLength + weights + 2 ** 20;
 }
 
 async function writeFiles(folder: string, content: ArtifactContent): Promise<Manifest> {
@@ -53,6 +55,8 @@ async function writeFiles(folder: string, content: ArtifactContent): Promise<Man
     writeSafetensors(join(folder, name), tensors, metadata);
   files["distilled.safetensors"] = await writeTensors("distilled.safetensors", setTensors(content));
   files["probe.safetensors"] = await writeTensors("probe.safetensors", probeTensors(content.probe));
+  for (const [k, { file }] of (content.manifest.others ?? []).entries())
+    files[file] = await writeTensors(file, probeTensors(content.otherProbes![k]));
 
   const manifest: Manifest = { ...content.manifest, folders, files };
   const texts = {

@@ -120,7 +120,7 @@ export class Distillation {
     const parameters =
       checkpoint?.parameters ?? noiseParameters(config.parametrization, count, height, config.seed);
     const state = checkpoint?.state ?? initialState(config, classes.length, train.labels.length, parameters);
-    const { images, plan } = await imagesInProcess(runtime, encoder, config, memoryBytes, {
+    const { images, plan } = await imagesInProcess(runtime, [encoder], config, memoryBytes, {
       parameters,
       reload: async () => parameters,
       cut: checkpoint?.cut ?? { batch: chunkSize(count, imagesAtOnce) },
@@ -130,7 +130,7 @@ export class Distillation {
       runtime,
       config,
       classes: classes.length,
-      real,
+      real: [real],
       images,
     });
     const before = { curve: checkpoint?.curve ?? [], seconds: checkpoint?.seconds ?? 0 };
@@ -169,7 +169,8 @@ export class Distillation {
 
   /** The closed-form probe of the images as they are. */
   async probe(): Promise<ClosedFormProbe> {
-    const { images, maps, gemm, classes } = this.#parts;
+    const { images, encoders, gemm, classes } = this.#parts;
+    const [{ maps }] = encoders;
     const labels = matrix(images.count, classes, Float64Array.from(this.#state.labels.values));
     return fitClosedForm(await images.plainFeatures(), labels, maps[0]!, this.config.lambda, gemm);
   }
@@ -195,7 +196,8 @@ export class Distillation {
   /** The set as it stands, measured on the held-out images, as the files of an artifact. */
   async artifact(): Promise<{ readonly files: ArtifactFiles; readonly top1: number | undefined }> {
     const { name, classes, train, test, encoder, notes = [], machine } = this.#inputs;
-    const { images, real, gemm } = this.#parts;
+    const { images, encoders, gemm } = this.#parts;
+    const [{ real }] = encoders;
     const probe = await this.probe();
     const calibration = await calibrate(probe, real, new Int32Array(0), gemm);
     const { temperature } = calibration;

@@ -45,7 +45,11 @@ export function addClassify(command: Command): void {
       ownOption("--copy-to <dir>", "copy the files into a folder per class", sorting).conflicts("moveTo"),
     )
     .addOption(
-      ownOption("--encoder <name|path>", "where the set's encoder is now, if not where it was", "Encoder:"),
+      ownOption(
+        "--encoder <name|path>",
+        "which of the set's encoders, as name or name@size (default: the first); or where that one is now",
+        "Encoder:",
+      ),
     );
   addOptions(command, ["dtype", "hubCache", "device", "precision", "threads"]);
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { addRecipe, distill } from "./distill.ts";
+import { addRecipe, distill, sizeIn } from "./distill.ts";
 import { addCommonOptions, addOptions, encoderNames } from "./options.ts";
 
 /** Emojis are drawn at 128 px; the encoder sees them whole. */
@@ -22,16 +22,17 @@ export function addDemo(command: Command): void {
     resume: { text: "resume from the checkpoint of a stopped demo" },
   });
   addCommonOptions(command);
-  command.action((options) =>
-    distill(
+  command.action((options) => {
+    const size = options.size ?? sizeIn(options.encoder) ?? demoSize;
+    return distill(
       "emoji",
       {
         ...options,
-        size: options.size ?? demoSize,
-        resize: options.resize ?? options.size ?? demoSize,
+        size,
+        resize: options.resize ?? size,
         overwrite: options.overwrite ?? options.out === demoOut,
       },
       command,
-    ),
-  );
+    );
+  });
 }

@@ -1,4 +1,5 @@
 import { editsInWords } from "../artifact/edits-in-words.ts";
+import { encodersOf, sizedName } from "../artifact/encoder-of.ts";
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../format.ts";
 import type { DistillSummary } from "../jobs/summary.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
@@ -45,6 +46,7 @@ function printResult({ manifest, out }: DistillSummary): void {
         ]
       : ["No test images: nothing was measured.", ""]),
     ...editLines(manifest),
+    ...encoderLines(manifest),
     formatTable(["stage", "time", "peak memory"], stages, { align: ["left", "right", "right"] }),
     "",
     `${out}`,
@@ -76,9 +78,25 @@ function editLines({ metrics: { closedForm, edits } }: DistillSummary["manifest"
   return [...wrapText(text, 80), ""];
 }
 
+/** What the images are worth under each of several encoders. */
+function encoderLines(manifest: DistillSummary["manifest"]): string[] {
+  const made = encodersOf(manifest);
+  if (made.length < 2) return [];
+  const percent = (value: number | undefined) => (value === undefined ? "" : formatPercent(value));
+  const rows = made.map(({ encoder, metrics: { closedForm, edits } }) => [
+    sizedName(encoder),
+    percent(closedForm?.top1),
+    percent(edits?.mean),
+    percent(edits?.worst),
+  ]);
+  const head = ["encoder", "test top-1", "mean over edits", "worst edit"];
+  return [formatTable(head, rows, { align: ["left", "right", "right", "right"] }), ""];
+}
+
 /** What `--json` prints. Accuracies are fractions. */
 function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary) {
   const { closedForm, fullData, centroid, random, edits } = manifest.metrics;
+  const [, ...others] = encodersOf(manifest);
   return {
     ...(closedForm
       ? { closedForm: { top1: closedForm.top1, calibrationError: closedForm.calibrationError } }
@@ -87,6 +105,16 @@ function resultJson({ manifest, out, seconds, peakMemoryBytes }: DistillSummary)
     ...(centroid ? { centroid: { top1: centroid.top1 } } : {}),
     ...(random ? { random: { mean: random.mean, std: random.std } } : {}),
     ...(edits ? { edits } : {}),
+    ...(others.length > 0
+      ? {
+          others: others.map(({ encoder, metrics }) => ({
+            encoder: sizedName(encoder),
+            ...(metrics.closedForm ? { closedForm: { top1: metrics.closedForm.top1 } } : {}),
+            ...(metrics.fullData ? { fullData: { top1: metrics.fullData.top1 } } : {}),
+            ...(metrics.edits ? { edits: metrics.edits } : {}),
+          })),
+        }
+      : {}),
     seconds,
     peakMemoryBytes,
     out,

@@ -8,7 +8,7 @@ import type { FeatureRows } from "../probe/rows.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { classMeans } from "../select/coresets.ts";
 import { openRealBatches } from "./real-batches.ts";
-import type { DistillParts, TargetParts } from "./state.ts";
+import type { DistillParts, EncoderParts, TargetParts } from "./state.ts";
 import type { SyntheticImages } from "./synthetic-images.ts";
 import { targetBasis } from "./target-features.ts";
 
@@ -21,7 +21,8 @@ export interface StepInputs {
   readonly runtime: Runtime;
   readonly config: DistillConfig;
   readonly classes: number;
-  readonly real: FeatureRows;
+  /** Cached features of the real images under each encoder, in the same order. */
+  readonly real: readonly FeatureRows[];
   readonly images: SyntheticImages;
   /** What hears of a choice of target features, and can stop it. */
   readonly choice?: Pick<TargetParts, "onProgress" | "signal">;
@@ -38,24 +39,24 @@ export async function createStep({
   images,
   choice,
 }: StepInputs): Promise<{ readonly parts: DistillParts; release(): Promise<void> }> {
-  const maps = await fitFeatureMaps(config.normalize, real);
   const product = ortFeatureProduct(runtime);
   const large = ortGemm(runtime);
-  const parts: DistillParts = {
-    config,
-    classes,
-    real,
-    maps,
-    images,
-    batches: openRealBatches(real, maps, product),
-    gemm: chooseGemm(jsGemm, large),
-    ...(config.targets > 0
-      ? { targets: { ...(await targetBasis(real, classes, config.ipc)), ...choice } }
-      : {}),
-    ...(objectives[config.method].needs.classMeans
-      ? { classMeans: await Promise.all(maps.map((map) => classMeans(real, classes, map))) }
-      : {}),
-  };
+  const encoders: EncoderParts[] = [];
+  for (const rows of real) {
+    const maps = await fitFeatureMaps(config.normalize, rows);
+    encoders.push({
+      real: rows,
+      maps,
+      batches: openRealBatches(rows, maps, product),
+      ...(config.targets > 0
+        ? { targets: { ...(await targetBasis(rows, classes, config.ipc)), ...choice } }
+        : {}),
+      ...(objectives[config.method].needs.classMeans
+        ? { classMeans: await Promise.all(maps.map((map) => classMeans(rows, classes, map))) }
+        : {}),
+    });
+  }
+  const parts: DistillParts = { config, classes, encoders, images, gemm: chooseGemm(jsGemm, large) };
   return {
     parts,
     async release() {

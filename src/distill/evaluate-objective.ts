@@ -4,7 +4,7 @@ import { type Matrix, matrix } from "../probe/matrix.ts";
 import { seededRandom } from "../random.ts";
 import type { DistillParts, DistillState } from "./state.ts";
 
-/** What the objective, averaged over the feature maps, says of synthetic features. */
+/** What the objective, averaged over the feature maps, says of one encoder's synthetic features. */
 export interface Outcome {
   readonly loss: number;
   readonly batchAccuracy: number | undefined;
@@ -17,19 +17,24 @@ export interface Outcome {
 }
 
 /**
- * The objective at `features`, views · m × d, on the real rows `indices`: of all views as the rows of one problem, or
+ * The objective of one encoder at its `features`, views · m × d, on the real rows `indices`: of all views as the rows of one problem, or
  * averaged over the views, each by itself. In one problem a single view can do all the work, and the others none.
+ * @param encoder its place among the encoders
  * @param purpose distinguishes the random numbers of several evaluations in one step
  * @throws NumericalError when the loss is not finite, and where every feature is zero
  */
 export async function evaluateObjective(
   parts: DistillParts,
+  encoder: number,
   state: DistillState,
   features: Float32Array,
   indices: Int32Array,
   purpose = "objective",
 ): Promise<Outcome> {
-  const { config, classes, real, batches, maps, gemm } = parts;
+  const { config, classes, gemm } = parts;
+  const { real, batches, maps, classMeans } = parts.encoders[encoder];
+  // The first encoder's random numbers are those of a run with it alone.
+  const drawn = encoder === 0 ? purpose : `${purpose}, encoder ${encoder}`;
   const d = real.featureSize;
   const m = parts.images.count;
   const total = features.length / d;
@@ -57,11 +62,11 @@ export async function evaluateObjective(
         Zs: mapped.values,
         Ys: labels,
         batch: { Z: batch[k], y },
-        ...(parts.classMeans ? { classMeans: parts.classMeans[k] } : {}),
+        ...(classMeans ? { classMeans: classMeans[k] } : {}),
         lambda: config.lambda,
         tau,
         anchors: config.anchors,
-        random: seededRandom(config.seed, `${purpose} ${state.step} ${k}`),
+        random: seededRandom(config.seed, `${drawn} ${state.step} ${k}`),
         gemm,
       });
       if (!Number.isFinite(outcome.loss)) {

@@ -1,4 +1,4 @@
-import { type ChunkPlan, chunkedEncoder, planChunks } from "../encoder/chunks.ts";
+import { type ChunkedEncoder, type ChunkPlan, chunkedEncoder, planEncoders } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { compileDerivative } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
@@ -10,6 +10,7 @@ import { createRenderer } from "../synthetic/renderer.ts";
 import type { ShardCut } from "./run-state.ts";
 import type { ShardParts } from "./shard.ts";
 import { ShardHost } from "./shard-host.ts";
+import type { ShardSetup } from "./shard-messages.ts";
 import { ShardedImages } from "./sharded-images.ts";
 import type { Reload, SyntheticImages } from "./synthetic-images.ts";
 import { viewCount } from "./views.ts";
@@ -31,23 +32,37 @@ export interface OpenImages {
   readonly processes: number;
 }
 
-/** Opens the images of a run, all of them computed in this process by `runtime`. */
+/** d of all encoders together. */
+export const featureSizeOf = (encoders: readonly { readonly featureSize: number }[]): number =>
+  encoders.reduce((sum, { featureSize }) => sum + featureSize, 0);
+
+/** Opens the images of a run, which the encoders see resized where they take another size, all of them computed in this process by `runtime`. */
 export async function imagesInProcess(
   runtime: Runtime,
-  encoder: Encoder,
+  encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   const { count, size } = parameters;
-  const { precision, featureSize } = encoder;
-  const id = encoder.provenance.id;
-  const { plan, derived } = await planChunks(runtime, encoder, count, viewCount(config), memoryBytes, cut);
-  const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
-  const setup = { config, size, encoder: { folder: "", plan, id } };
+  const given = { ...cut, side: size };
+  const { plan, planned } = await planEncoders(
+    ...([runtime, encoders, count, viewCount(config), memoryBytes, given] as const),
+  );
+  const compiled: ChunkedEncoder[] = [];
+  for (const { encoder, plan: own, derive } of planned) {
+    const { precision, provenance } = encoder;
+    const derivative = await compileDerivative(runtime, await derive(), plan.activations, { precision });
+    compiled.push(chunkedEncoder(derivative, own, provenance.id));
+  }
+  const setup: ShardSetup = {
+    config,
+    size,
+    encoders: planned.map((one) => ({ folder: "", plan: one.plan, id: one.encoder.provenance.id })),
+  };
   const parts = async (): Promise<ShardParts> => ({
     config,
-    encoder: chunkedEncoder(compiled, plan, id),
+    encoders: compiled,
     renderer: createRenderer(runtime, plan.batch, config.weightDecay),
     augmenter:
       config.augment > 0
@@ -58,7 +73,7 @@ export async function imagesInProcess(
           )
         : undefined,
   });
-  const images = await ShardedImages.start(setup, featureSize, parameters, reload, [
+  const images = await ShardedImages.start(setup, featureSizeOf(encoders), parameters, reload, [
     () => new ShardHost(parts),
   ]);
   return { images, plan, processes: 1 };
@@ -66,10 +81,11 @@ export async function imagesInProcess(
 
 /** Images that are computed in this process with parts that are there already. */
 export async function imagesOf(parts: ShardParts, parameters: SyntheticParameters): Promise<SyntheticImages> {
-  const { config, encoder } = parts;
-  const setup = { config, size: parameters.size, encoder: { folder: "", plan: encoder.plan, id: "" } };
+  const { config, encoders } = parts;
+  const described = encoders.map(({ plan }) => ({ folder: "", plan, id: "" }));
+  const setup: ShardSetup = { config, size: parameters.size, encoders: described };
   const reload = async () => parameters;
-  return ShardedImages.start(setup, encoder.featureSize, parameters, reload, [
+  return ShardedImages.start(setup, featureSizeOf(encoders), parameters, reload, [
     () => new ShardHost(async () => parts),
   ]);
 }

@@ -5,8 +5,9 @@ import { centeredOneHot } from "../probe/labels.ts";
 import type { DistillConfig } from "../recipe/config.ts";
 import { adamBlock, adamStep } from "../synthetic/adam.ts";
 import type { SyntheticParameters } from "../synthetic/parameters.ts";
-import { evaluateObjective, isZero } from "./evaluate-objective.ts";
-import type { DistillParts, DistillState, StepReport, TargetParts } from "./state.ts";
+import { joinColumns, splitColumns } from "./columns.ts";
+import { evaluateObjective, isZero, type Outcome } from "./evaluate-objective.ts";
+import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import { addPull, chooseTargets } from "./target-features.ts";
 import { viewCount } from "./views.ts";
 
@@ -39,7 +40,8 @@ export function syntheticLabels(classes: number, ipc: number): Int32Array {
  * target features is stopped
  */
 export async function distillStep(parts: DistillParts, state: DistillState): Promise<StepReport> {
-  const { config, images, batches } = parts;
+  const { config, images, encoders } = parts;
+  const sizes = encoders.map(({ real }) => real.featureSize);
   const canGrow = () => state.levels < images.levelCount;
   const grow = () => {
     state.levels++;
@@ -53,39 +55,74 @@ export async function distillStep(parts: DistillParts, state: DistillState): Pro
 
   const indices = realRows(parts, state);
   // Rows on a disk come while the encoder works.
-  batches.readAhead(indices);
-  let features = await images.features(state.step, state.levels);
-  // From a view with features of zero, as plain colors may have behind a last ReLU, no gradient leads away.
-  const isDead = () =>
-    Array.from({ length: viewCount(config) }, (_, view) => view * images.count * images.featureSize).some(
-      (at) => isZero(features.subarray(at, at + images.count * images.featureSize)),
-    );
-  while (isDead() && canGrow()) {
+  for (const { batches } of encoders) batches.readAhead(indices);
+  const encoded = async () => splitColumns(await images.features(state.step, state.levels), sizes);
+  let features = await encoded();
+  while (hasDeadView(features, viewCount(config)) && canGrow()) {
     grow();
-    features = await images.features(state.step, state.levels);
+    features = await encoded();
   }
 
-  const outcome = await evaluateObjective(parts, state, features, indices);
-  const { cotangents, dLabels, dLogTau, loss, batchAccuracy } = outcome;
+  const outcomes: Outcome[] = [];
+  for (const [k, own] of features.entries())
+    outcomes.push(await evaluateObjective(parts, k, state, own, indices));
   // No level is due in a step that may be stopped here; one that was added against zeros is there when it is run again.
-  if (parts.targets && (state.targets === undefined || (settled && state.step % config.targets === 0))) {
+  const choose = state.targets === undefined || (settled && state.step % config.targets === 0);
+  if (encoders[0].targets && choose) {
     try {
-      state.targets = await nextTargets(parts, parts.targets, state, features);
+      state.targets = await allTargets(parts, state, features, sizes);
     } catch (error) {
       state.sampler = BatchSampler.from(before);
       throw error;
     }
   }
-  if (state.targets) addPull(cotangents, features, state.targets, config.targetWeight);
+  if (state.targets) {
+    for (const [k, targets] of splitColumns(state.targets, sizes).entries())
+      addPull(outcomes[k].cotangents, features[k], targets, config.targetWeight);
+  }
 
-  images.update(cotangents, learningRate);
+  const cotangents = outcomes.map((outcome) => outcome.cotangents);
+  images.update(joinColumns(cotangents, sizes), learningRate);
   state.adamSteps++;
   state.step++;
-  if (config.learnLabels) adamStep(state.labels, Float32Array.from(dLabels), 0, state.step, learningRate);
-  if (config.learnTemperature) {
-    adamStep(state.logTau, Float32Array.of(dLogTau), 0, state.step, learningRate);
+  const [{ tau, batchAccuracy }] = outcomes;
+  if (config.learnLabels) {
+    const gradient = outcomes
+      .map(({ dLabels }) => dLabels)
+      .reduce((sum, own) => sum.map((x, i) => x + own[i]));
+    adamStep(state.labels, Float32Array.from(gradient), 0, state.step, learningRate);
   }
-  return { step: state.step, loss, batchAccuracy, levels: state.levels, tau: outcome.tau };
+  if (config.learnTemperature) {
+    const gradient = outcomes.reduce((sum, { dLogTau }) => sum + dLogTau, 0);
+    adamStep(state.logTau, Float32Array.of(gradient), 0, state.step, learningRate);
+  }
+  const loss = outcomes.reduce((sum, outcome) => sum + outcome.loss, 0);
+  return { step: state.step, loss, batchAccuracy, levels: state.levels, tau };
+}
+
+/**
+ * Whether some encoder has features of zero in some view, as plain colors may have behind a last ReLU: no gradient leads
+ * away from there.
+ */
+function hasDeadView(features: readonly Float32Array[], views: number): boolean {
+  return features.some((own) => {
+    const length = own.length / views;
+    return Array.from({ length: views }, (_, view) => view * length).some((at) =>
+      isZero(own.subarray(at, at + length)),
+    );
+  });
+}
+
+/** The next targets of each encoder, m × d of all together. */
+async function allTargets(
+  parts: DistillParts,
+  state: DistillState,
+  features: readonly Float32Array[],
+  sizes: readonly number[],
+): Promise<Float32Array> {
+  const chosen: Float32Array[] = [];
+  for (const k of parts.encoders.keys()) chosen.push(await nextTargets(parts, k, state, features[k]));
+  return joinColumns(chosen, sizes);
 }
 
 /** The next batch of real rows; none for an objective that looks at class means alone. */
@@ -104,16 +141,19 @@ export const choiceStepsFor = (steps: number, count: number): number =>
   Math.floor(steps * Math.min(1, (cheapImages / count) ** 2));
 
 /**
- * Targets chosen from class means at first, from the images' features later.
+ * Targets of one encoder, chosen from class means at first, from the images' features later.
+ * @param encoder its place among the encoders; it chooses targets
+ * @param features of that encoder, views · m × d
  * @param steps evaluations of the objective that it takes
  */
 export async function nextTargets(
   parts: DistillParts,
-  { range, start, onProgress, signal }: TargetParts,
+  encoder: number,
   state: DistillState,
   features: Float32Array,
   steps = choiceStepsFor(state.targets ? choiceSteps : firstChoiceSteps, parts.images.count),
 ): Promise<Float32Array> {
+  const { range, start, onProgress, signal } = parts.encoders[encoder].targets!;
   let done = 0;
   const from = state.targets ? meanOfViews(features, start.length) : start;
   return chooseTargets(from, range, steps, async (values) => {
@@ -121,8 +161,8 @@ export async function nextTargets(
       throw new InterruptedError(`Stopped after step ${state.step} of ${parts.config.steps}.`);
     }
     onProgress?.(done, steps);
-    const outcome = await evaluateObjective(parts, state, values, realRows(parts, state), `target ${done++}`);
-    return outcome.cotangents;
+    const rows = realRows(parts, state);
+    return (await evaluateObjective(parts, encoder, state, values, rows, `target ${done++}`)).cotangents;
   });
 }
 

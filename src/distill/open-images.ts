@@ -1,14 +1,16 @@
 import { availableParallelism } from "node:os";
-import { type ChunkPlan, planChunks } from "../encoder/chunks.ts";
+import { join } from "node:path";
+import { type ChunkPlan, planEncoders } from "../encoder/chunks.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
+import { makeFolders } from "../files/disk.ts";
 import { temporaryFolder } from "../files/temporary.ts";
 import { startHelper } from "../helpers/process.ts";
 import { derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
 import type { DistillConfig } from "../recipe/config.ts";
-import { type ImagesStart, imagesInProcess, type OpenImages } from "./images-in-process.ts";
+import { featureSizeOf, type ImagesStart, imagesInProcess, type OpenImages } from "./images-in-process.ts";
 import { ShardHost } from "./shard-host.ts";
 import type { ShardHolder, ShardSetup } from "./shard-messages.ts";
 import { openShardParts } from "./shard-service.ts";
@@ -20,37 +22,44 @@ import { viewCount } from "./views.ts";
 const helperBytes = 80 * 2 ** 20;
 
 /**
- * Opens the images of a run: shared out among this process and helpers, one for each of the runtime's threads as far
+ * Opens the images of a run, which the encoders see resized where they take another size: shared out among this process and helpers, one for each of the runtime's threads as far
  * as `memoryBytes` allow; on a device, in this process.
  */
 export async function openImages(
   runtime: Runtime,
-  encoder: Encoder,
+  encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
 ): Promise<OpenImages> {
   const { count, size } = parameters;
   const views = viewCount(config);
-  const { featureSize } = encoder;
-  const id = encoder.provenance.id;
   if (runtime.device !== "cpu") {
-    return imagesInProcess(runtime, encoder, config, memoryBytes, { parameters, reload, cut });
+    return imagesInProcess(runtime, encoders, config, memoryBytes, { parameters, reload, cut });
   }
-  const ideal = imagesACall({ device: "cpu", threads: 1 }, encoder.bytesPerImage);
+  const bytes = Math.max(...encoders.map(({ bytesPerImage }) => bytesPerImage));
+  const ideal = imagesACall({ device: "cpu", threads: 1 }, bytes);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
-  const given = { ...cut, batch };
-  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
-  const graphs = await derivativeGraphs(runtime, derived, plan.activations);
-  const { path: folder, remove } = await temporaryFolder("graphs");
+  const given = { ...cut, batch, side: size };
+  const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+  const { path, remove } = await temporaryFolder("graphs");
   try {
-    await storeDerivative(folder, graphs);
-    const setup: ShardSetup = { config, size, encoder: { folder, plan, id } };
+    const stored: ShardSetup["encoders"][number][] = [];
+    for (const [k, { encoder, plan: own, derive }] of planned.entries()) {
+      const folder = join(path, String(k));
+      await makeFolders(folder);
+      const graphs = { what: "derivative", batch: plan.batch, side: size, activations: plan.activations };
+      await encoder.kept.files(graphs, folder, async () =>
+        storeDerivative(folder, await derivativeGraphs(runtime, await derive(), plan.activations)),
+      );
+      stored.push({ folder, plan: own, id: encoder.provenance.id });
+    }
+    const setup: ShardSetup = { config, size, encoders: stored };
     const processes = processCount(runtime.threads, plan, memoryBytes);
     const holders = Array.from({ length: processes }, (_, k) =>
       k === 0 ? () => new ShardHost(openShardParts) : helperHolder,
     );
-    const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
+    const images = await ShardedImages.start(setup, featureSizeOf(encoders), parameters, reload, holders);
     return { images: releasing(images, remove), plan, processes: Math.min(processes, plan.chunks) };
   } catch (error) {
     await remove();

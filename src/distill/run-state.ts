@@ -15,6 +15,10 @@ export const RunIdentity = z.object({
   /** The tensor that features are of, and how it is pooled. */
   feature: z.string(),
   preprocessing: Preprocessing,
+  /** The same of further encoders, where there are some. */
+  others: z
+    .array(z.object({ encoder: z.string(), feature: z.string(), preprocessing: Preprocessing }))
+    .optional(),
   /** Fingerprint of the training images. */
   data: z.string(),
 });
@@ -121,6 +125,9 @@ export function describeMismatch(saved: RunIdentity, now: RunIdentity): string |
     ...(saved.data === now.data ? [] : ["the data set"]),
     ...changes({ feature: saved.feature }, { feature: now.feature }),
     ...changes(saved.preprocessing, now.preprocessing),
+    ...(JSON.stringify(saved.others ?? []) === JSON.stringify(now.others ?? [])
+      ? []
+      : ["the further encoders"]),
     // Of runs from before it was recorded, it is not known.
     ...changes({ ...saved.config, mirror: saved.config.mirror ?? now.config.mirror }, now.config),
   ];

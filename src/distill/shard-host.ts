@@ -53,7 +53,7 @@ export class ShardHost implements ShardHolder {
     this.#shards = shards.map((parameters, place) => new Shard(parts, place, parameters));
   }
 
-  /** One after the other: they share the encoder. */
+  /** One after the other: they share the encoders. */
   async #each<T>(work: (shard: Shard, place: number) => Promise<T>): Promise<T[]> {
     const results: T[] = [];
     for (const [place, shard] of this.#shards.entries()) results.push(await work(shard, place));
@@ -64,6 +64,6 @@ export class ShardHost implements ShardHolder {
     await this.#queue;
     const parts = this.#parts;
     this.#parts = undefined;
-    for (const part of [parts?.encoder, parts?.renderer, parts?.augmenter]) await part?.release();
+    for (const part of [...(parts?.encoders ?? []), parts?.renderer, parts?.augmenter]) await part?.release();
   }
 }

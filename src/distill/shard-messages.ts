@@ -10,13 +10,16 @@ import type { SyntheticParameters } from "../synthetic/parameters.ts";
 export type ShardRequest =
   /** Holds these shards from now on. */
   | { readonly kind: "start"; readonly setup: ShardSetup; readonly shards: readonly SyntheticParameters[] }
-  /** Features of every view in step `step`, at `levels` levels: those that are missing are added first. */
+  /**
+   * Features of every view in step `step`, at `levels` levels: those that are missing are added first. Of several encoders,
+   * an image's features are one row, those of the first encoder first; cotangents are laid out the same way.
+   */
   | { readonly kind: "features"; readonly step: number; readonly levels: number }
   /** One Adam step along the cotangents of the features that were asked for last. */
   | {
       readonly kind: "update";
       readonly learningRate: number;
-      /** For each shard, views · n × d. */
+      /** For each shard, views · n × d; d of all encoders together. */
       readonly cotangents: readonly Float32Array[];
     }
   /** The state of the shards. */
@@ -44,13 +47,14 @@ export interface ShardSetup {
   readonly config: DistillConfig;
   /** Side of the images. */
   readonly size: number;
-  readonly encoder: {
-    /** Where `storeDerivative` wrote its graphs. */
+  /** All of one batch. */
+  readonly encoders: readonly {
+    /** Where `storeDerivative` wrote its graphs, from images of `size` on. */
     readonly folder: string;
     readonly plan: ChunkPlan;
     /** What errors call it. */
     readonly id: string;
-  };
+  }[];
 }
 
 /** A request of one kind. */

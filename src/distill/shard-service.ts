@@ -1,4 +1,4 @@
-import { chunkedEncoder } from "../encoder/chunks.ts";
+import { type ChunkedEncoder, chunkedEncoder } from "../encoder/chunks.ts";
 import type { Service } from "../helpers/serve.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { openDerivative } from "../onnx-vjp/runtime/stored.ts";
@@ -10,12 +10,15 @@ import { ShardHost } from "./shard-host.ts";
 import type { ShardRequest, ShardSetup } from "./shard-messages.ts";
 
 /** Opens what shards are computed with, each with one thread. */
-export async function openShardParts({ config, size, encoder }: ShardSetup): Promise<ShardParts> {
+export async function openShardParts({ config, size, encoders }: ShardSetup): Promise<ShardParts> {
   const runtime = nodeRuntime({ threads: 1 });
-  const { batch } = encoder.plan;
+  const { batch } = encoders[0].plan;
+  const opened: ChunkedEncoder[] = [];
+  for (const { folder, plan, id } of encoders)
+    opened.push(chunkedEncoder(await openDerivative(folder), plan, id));
   return {
     config,
-    encoder: chunkedEncoder(await openDerivative(encoder.folder), encoder.plan, encoder.id),
+    encoders: opened,
     renderer: createRenderer(runtime, batch, config.weightDecay),
     augmenter:
       config.augment > 0

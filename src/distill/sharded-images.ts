@@ -65,7 +65,7 @@ export class ShardedImages implements SyntheticImages {
     reload: Reload,
     holders: readonly (() => ShardHolder)[],
   ): Promise<ShardedImages> {
-    const shards = shareOut(first.count, setup.encoder.plan.batch, holders.length);
+    const shards = shareOut(first.count, setup.encoders[0].plan.batch, holders.length);
     const used = holders.slice(0, new Set(shards.map(({ holder }) => holder)).size);
     let images: ShardedImages | undefined;
     const own = used.map((make, k) => {

@@ -21,7 +21,7 @@ export interface DistillState {
   /** Labels of the synthetic images, m × C, and log τ, with Adam's moments where they are learned. */
   readonly labels: AdamBlock;
   readonly logTau: AdamBlock;
-  /** What the images' features are drawn towards, m × d, once chosen (`targets` of the configuration). */
+  /** What the images' features are drawn towards, m × d of all encoders together, once chosen (`targets` of the configuration). */
   targets?: Float32Array | undefined;
 }
 
@@ -35,11 +35,9 @@ export interface StepReport {
   readonly tau: number;
 }
 
-/** What the loop works with; everything but `state` stays as it is. */
-export interface DistillParts {
-  readonly config: DistillConfig;
-  readonly classes: number;
-  /** Cached features of the real images. */
+/** What steps need of one encoder. */
+export interface EncoderParts {
+  /** Cached features of the real images: the same images in the same order under every encoder. */
   readonly real: FeatureRows;
   /** Their rows after each map. */
   readonly batches: RealBatches;
@@ -47,10 +45,18 @@ export interface DistillParts {
   readonly maps: readonly FeatureMap[];
   /** Class means of the real features after each map, for objectives that need them. */
   readonly classMeans?: readonly Matrix[];
-  readonly images: SyntheticImages;
-  readonly gemm: Gemm;
   /** What target features are chosen with; absent where none are. */
   readonly targets?: TargetParts | undefined;
+}
+
+/** What the loop works with; everything but `state` stays as it is. */
+export interface DistillParts {
+  readonly config: DistillConfig;
+  readonly classes: number;
+  /** In the order in which an image's row of features has theirs. */
+  readonly encoders: readonly EncoderParts[];
+  readonly images: SyntheticImages;
+  readonly gemm: Gemm;
 }
 
 /** How target features are chosen. */

@@ -30,7 +30,9 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
 
 /**
  * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
+ * @param place of the first encoder, whose size the images have
  * @param memoryBytes for intermediates
+ * @param others further encoders with the same real images (`openOthers`); they see the images resized to their own size
  */
 export async function startSynthesis(
   place: RunContext,
@@ -38,6 +40,7 @@ export async function startSynthesis(
   memoryBytes: number,
   context: JobContext,
   saved?: SavedRun,
+  others: readonly RunContext[] = [],
 ): Promise<Synthesis> {
   const { runtime, encoder, source, train } = place;
   const classes = source.classes.length;
@@ -48,11 +51,12 @@ export async function startSynthesis(
       `The encoder takes ${height} × ${width} px images; only square ones are distilled so far.`,
     );
   }
+  const encoders = [encoder, ...others.map((other) => other.encoder)];
   // The real features are there: what computed them makes room for what the steps need.
-  await encoder.release();
+  for (const one of encoders) await one.release();
   const parameters = saved?.parameters ?? (await firstParameters(place, config, m, height));
   const state = saved?.state ?? initialState(config, classes, train.count, parameters);
-  const { images, plan, processes } = await openImages(runtime, encoder, config, memoryBytes, {
+  const { images, plan, processes } = await openImages(runtime, encoders, config, memoryBytes, {
     parameters,
     reload: saved?.reload ?? (async () => parameters),
     cut: saved?.cut,
@@ -74,7 +78,7 @@ export async function startSynthesis(
       runtime: nodeRuntime({ threads: 1 }),
       config,
       classes,
-      real: train,
+      real: [train, ...others.map((other) => other.train)],
       images,
       choice: {
         signal: context.signal,

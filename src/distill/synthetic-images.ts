@@ -5,7 +5,7 @@ import type { SyntheticParameters } from "../synthetic/parameters.ts";
 export interface SyntheticImages {
   /** m. */
   readonly count: number;
-  /** d. */
+  /** d, of all encoders together: an image's features are one row, those of the first encoder first. */
   readonly featureSize: number;
   /** Levels that the images have in the end. */
   readonly levelCount: number;

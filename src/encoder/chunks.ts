@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { UsageError } from "../errors.ts";
 import {
   type Activations,
   compileDerivative,
@@ -44,6 +45,8 @@ export interface ChunkedEncoder {
 export interface Cut {
   readonly batch?: number;
   readonly activations?: Activations;
+  /** Of the images, where they are resized to the encoder's input (default: they have its size). */
+  readonly side?: number;
 }
 
 /**
@@ -58,20 +61,97 @@ export async function planChunks(
   views: number,
   memoryBytes: number,
   given?: Cut,
-): Promise<{ plan: ChunkPlan; derived: DerivedPlan }> {
+): Promise<{ plan: ChunkPlan; derive: () => Promise<DerivedPlan> }> {
   let batch = encoder.fixedBatch ?? given?.batch ?? chunkSize(count, encoder.imagesACall);
-  let derived: DerivedPlan = await encoder.plan(batch);
-  while (derived.savedBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
-    batch = Math.max(1, Math.floor(batch / Math.ceil(derived.savedBytes / memoryBytes)));
-    derived = await encoder.plan(batch);
+  const side = given?.side;
+  /** The latest plan, where one was made. */
+  let derived: DerivedPlan | undefined;
+  const callBytesAt = (images: number) => {
+    derived = undefined;
+    return encoder.kept.value({ what: "bytes of intermediates", batch: images, side }, async () => {
+      derived = await encoder.plan(images, side);
+      return derived.savedBytes;
+    });
+  };
+  let callBytes = await callBytesAt(batch);
+  while (callBytes > memoryBytes && batch > 1 && encoder.fixedBatch === undefined) {
+    batch = Math.max(1, Math.floor(batch / Math.ceil(callBytes / memoryBytes)));
+    callBytes = await callBytesAt(batch);
   }
   const chunks = Math.ceil(count / batch);
-  const callBytes = derived.savedBytes;
   const activations =
     given?.activations ??
     (runtime.handsOver && callBytes * chunks * views <= memoryBytes ? "save" : "recompute");
   const activationBytes = callBytes * (activations === "save" ? chunks * views : 1);
-  return { plan: { batch, chunks, activations, callBytes, activationBytes }, derived };
+  const plan = { batch, chunks, activations, callBytes, activationBytes };
+  return { plan, derive: async () => derived ?? encoder.plan(batch, side) };
+}
+
+/** One encoder's part of a plan for several. */
+export interface PlannedEncoder {
+  readonly encoder: Encoder;
+  readonly plan: ChunkPlan;
+  derive(): Promise<DerivedPlan>;
+}
+
+/**
+ * The same for several encoders that see the same images, side × side: one cut for all of them, and intermediates that are
+ * kept where those of all encoders fit together.
+ * @returns what each encoder makes, and all of them together
+ * @throws UsageError for encoders that run at one batch each, and not at the same
+ */
+export async function planEncoders(
+  runtime: Runtime,
+  encoders: readonly Encoder[],
+  count: number,
+  views: number,
+  memoryBytes: number,
+  given: Cut & { readonly side: number },
+): Promise<{ readonly plan: ChunkPlan; readonly planned: readonly PlannedEncoder[] }> {
+  const fixed = new Set(encoders.flatMap(({ fixedBatch }) => fixedBatch ?? []));
+  if (fixed.size > 1) {
+    throw new UsageError(
+      `The encoders' files fix batches of ${[...fixed].join(" and ")} images, and all of them see the same images. Expected ` +
+        "one batch, or models that leave it open: export them with a dynamic batch.",
+    );
+  }
+  let batch =
+    [...fixed][0] ??
+    given.batch ??
+    chunkSize(count, Math.min(...encoders.map(({ imagesACall }) => imagesACall)));
+  for (;;) {
+    const planned: PlannedEncoder[] = [];
+    for (const encoder of encoders) {
+      // One call's intermediates of all encoders are there at the same time at most.
+      const room = memoryBytes / encoders.length;
+      planned.push({
+        encoder,
+        ...(await planChunks(runtime, encoder, count, views, room, { ...given, batch })),
+      });
+    }
+    const least = Math.min(...planned.map(({ plan }) => plan.batch));
+    if (least < batch) {
+      batch = least;
+      continue;
+    }
+    const callBytes = planned.reduce((sum, { plan }) => sum + plan.callBytes, 0);
+    const chunks = Math.ceil(count / batch);
+    const activations =
+      given.activations ??
+      (runtime.handsOver && callBytes * chunks * views <= memoryBytes ? "save" : "recompute");
+    const times = activations === "save" ? chunks * views : 1;
+    const planOf = (bytes: number): ChunkPlan => ({
+      batch,
+      chunks,
+      activations,
+      callBytes: bytes,
+      activationBytes: bytes * times,
+    });
+    return {
+      plan: planOf(callBytes),
+      planned: planned.map((one) => ({ ...one, plan: planOf(one.plan.callBytes) })),
+    };
+  }
 }
 
 /** Compiles an encoder for `count` images as `planChunks` cuts them. */
@@ -83,9 +163,9 @@ export async function createChunkedEncoder(
   memoryBytes: number,
   given?: Cut,
 ): Promise<ChunkedEncoder> {
-  const { plan, derived } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
+  const { plan, derive } = await planChunks(runtime, encoder, count, views, memoryBytes, given);
   const { precision } = encoder;
-  const compiled = await compileDerivative(runtime, derived, plan.activations, { precision });
+  const compiled = await compileDerivative(runtime, await derive(), plan.activations, { precision });
   return chunkedEncoder(compiled, plan, encoder.provenance.id);
 }
 

@@ -1,4 +1,5 @@
 import { ModelError } from "../errors.ts";
+import { type Kept, keepNothing } from "../files/kept.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 import { forwardGraph, forwardSession } from "../onnx-vjp/compile/forward-session.ts";
 import { type DerivedPlan, planDerivative } from "../onnx-vjp/compile/plan.ts";
@@ -12,7 +13,14 @@ import { advised } from "./advice.ts";
 import { batchedFeatures, featuresOutput, imagesInput } from "./batched-features.ts";
 import { channelAxisOf } from "./channel-axis.ts";
 import type { EncoderModel, Pool, Provenance } from "./encoder-model.ts";
-import { type Cut, cutToFeature, type ImageInput, imageDims, writeInput } from "./image-input.ts";
+import {
+  type Cut,
+  cutToFeature,
+  type ImageInput,
+  imageDims,
+  writeInput,
+  writeResize,
+} from "./image-input.ts";
 import { bytesPerImage, imagesACall } from "./images-per-call.ts";
 import { givenForm, type ModelForm } from "./model-form.ts";
 import { poolFeature } from "./pool-feature.ts";
@@ -59,8 +67,14 @@ export interface Encoder {
   requirePullback(): void;
   /** The graph of features alone at a static batch, for other processes to run. */
   forwardGraph(batch: number): Promise<Graph>;
-  /** The pullback's plan at a static batch, for callers that drive memory themselves. */
-  plan(batch: number): Promise<DerivedPlan>;
+  /**
+   * The pullback's plan at a static batch, for callers that drive memory themselves.
+   * @param side of square images that are resized to the encoder's input first, as part of the plan (default: they have
+   * that size)
+   */
+  plan(batch: number, side?: number): Promise<DerivedPlan>;
+  /** What was computed from this encoder earlier. */
+  readonly kept: Kept;
   /** Lets go of the session that computes features alone; asked for features again, the encoder makes another. */
   release(): Promise<void>;
 }
@@ -83,9 +97,12 @@ export async function createEncoder(
   model: EncoderModel,
   {
     precision = "float32",
+    kept = keepNothing,
     batch,
   }: {
     readonly precision?: Precision;
+    /** What was computed from this encoder earlier (`encoderKey`). */
+    readonly kept?: Kept;
     /** Images in one call, where the model's file does not fix them; by default as many as are quickest. */
     readonly batch?: number;
   } = {},
@@ -96,17 +113,19 @@ export async function createEncoder(
   const fixedBatch = cut.image.batch;
   const traceAt = tracer(runtime, model, cut, choice.value, fixedBatch ?? 1);
   // Of this first trace only what is known by it stays, not its weights.
-  const { pool, featureSize, refusal, bytes } = await advised(traceAt()).then(({ traced, pool }) => ({
-    pool,
-    featureSize: traced.types.get(featuresOutput)!.dims[1],
-    bytes: bytesPerImage(traced),
-    refusal: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value),
-  }));
+  const { pool, featureSize, refused, bytes } = await kept.value({ what: "outline" }, () =>
+    advised(traceAt()).then(({ traced, pool }) => ({
+      pool,
+      featureSize: traced.types.get(featuresOutput)!.dims[1]!,
+      bytes: bytesPerImage(traced),
+      refused: pullbackRefusal(traced, model.graph, imagesInput, featuresOutput, choice.value)?.message,
+    })),
+  );
   const sessionBatch = fixedBatch ?? batch ?? imagesACall(runtime, bytes);
   let session: Promise<Session> | undefined;
   const pixels = 3 * height * width;
   const requirePullback = () => {
-    if (refusal) throw refusal;
+    if (refused !== undefined) throw new ModelError(refused);
   };
 
   return {
@@ -141,12 +160,13 @@ export async function createEncoder(
       return forwardGraph(runtime, traced, precision);
     },
     requirePullback,
-    async plan(batch) {
+    async plan(batch, side) {
       requirePullback();
       return advised(
-        traceAt(batch).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
+        traceAt(batch, side).then(({ traced }) => planDerivative(traced, [imagesInput], featuresOutput)),
       );
     },
+    kept,
     async release() {
       const made = session;
       session = undefined;
@@ -161,18 +181,21 @@ interface Traced {
   readonly pool: string;
 }
 
-/** Traces the graph from images in [0, 1] to features [batch, d] at any batch; by default at `ownBatch`. */
+/**
+ * Traces the graph from images in [0, 1] to features [batch, d] at any batch, by default at `ownBatch`; from images of
+ * another size where `side` is given.
+ */
 function tracer(
   runtime: Runtime,
   model: EncoderModel,
   { graph, image }: Cut,
   feature: string,
   ownBatch: number,
-): (batch?: number) => Promise<Traced> {
+): (batch?: number, side?: number) => Promise<Traced> {
   const dims = imageDims(image, ownBatch, model.preprocessing.crop);
   const prepared = prepareBatches(runtime, graph, { [image.name]: dims });
-  return async (batch = ownBatch) => {
-    const { traced, pool } = withEnds(await prepared(batch), model, image, feature, batch);
+  return async (batch = ownBatch, side = undefined) => {
+    const { traced, pool } = withEnds(await prepared(batch), model, image, feature, batch, side);
     // Images that are laid out anew are mostly laid out back in the next node.
     const simple = image.layout === "nhwc" ? simplify(traced) : traced;
     // The pooling may have left most tokens without use.
@@ -180,13 +203,14 @@ function tracer(
   };
 }
 
-/** The normalization of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
+/** Resizing and normalization of images in [0, 1] before the traced model, and the pooling of its feature behind it. */
 function withEnds(
   traced: TracedGraph,
   model: EncoderModel,
   image: ImageInput,
   feature: string,
   batch: number,
+  side: number | undefined,
 ): Traced {
   const type = traced.types.get(feature)!;
   const types = new Map(traced.types);
@@ -198,9 +222,11 @@ function withEnds(
     types.set(name, { dtype: "float32", dims: shape });
     return name;
   };
-  const dims = [batch, 3, ...model.preprocessing.crop];
+  const { crop } = model.preprocessing;
+  const dims = [batch, 3, ...(side === undefined ? crop : [side, side])];
   b.input(note(imagesInput, dims), dims);
-  writeInput(b, model, image, batch, note);
+  const images = side === undefined ? imagesInput : writeResize(b, model.preprocessing, batch, side, note);
+  writeInput(b, model, image, images, batch, note);
   b.graph.nodes.push(...traced.nodes);
   if (type.dims[0] !== batch) {
     throw new ModelError(

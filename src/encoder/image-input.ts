@@ -1,4 +1,6 @@
 import { ModelError } from "../errors.ts";
+import type { Preprocessing } from "../images/preprocess.ts";
+import { resampleMatrix } from "../images/resample-float.ts";
 import type { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import {
   type Attributes,
@@ -61,9 +63,40 @@ export function cutToFeature(model: EncoderModel, feature: string): Cut {
 }
 
 /**
+ * Writes the resizing of images [batch, 3, side, side] to what an encoder takes, [batch, 3, H, W], as `resampleFloat` does
+ * it: two matrix products, and what the cubic overshoots is cut at 0 and 1.
+ * @param note records the shape of a value that is made, and returns its name
+ * @returns the name of the resized images; that of the images where they have the size already
+ */
+export function writeResize(
+  b: GraphBuilder,
+  { crop: [height, width], interpolation }: Pick<Preprocessing, "crop" | "interpolation">,
+  batch: number,
+  side: number,
+  note: (name: string, shape: readonly number[]) => string,
+): string {
+  if (height === side && width === side) return imagesInput;
+  const across = resampleMatrix(side, width, interpolation);
+  const transposed = new Float32Array(side * width);
+  for (let x = 0; x < width; x++)
+    for (let j = 0; j < side; j++) transposed[j * width + x] = across[x * side + j];
+  const narrow = note(b.op("MatMul", [imagesInput, b.floats([side, width], transposed)]), [
+    batch,
+    3,
+    side,
+    width,
+  ]);
+  const down = b.floats([height, side], resampleMatrix(side, height, interpolation));
+  const dims = [batch, 3, height, width];
+  const resized = note(b.op("MatMul", [down, narrow]), dims);
+  return note(b.op("Clip", [resized, b.scalar(0), b.scalar(1)]), dims);
+}
+
+/**
  * Writes what a model takes from images in [0, 1], [batch, 3, H, W]: (x − μ)/σ as x·(1/σ) − μ/σ, in gray where it wants
  * that, in its layout.
  *
+ * @param images their name
  * @param note records the shape of a value that is made, and returns its name
  * @throws ModelError for a model of gray images of which nobody said how colors become gray
  */
@@ -71,6 +104,7 @@ export function writeInput(
   b: GraphBuilder,
   { preprocessing, gray }: EncoderModel,
   image: ImageInput,
+  images: string,
   batch: number,
   note: (name: string, shape: readonly number[]) => string,
 ): void {
@@ -86,7 +120,7 @@ export function writeInput(
   const scale = perChannel(std.map((s, i) => shares[i] / s));
   const shifts = std.map((s, i) => (-mean[i] * shares[i]) / s);
   const dims = (channels: number) => [batch, channels, ...crop];
-  let pixels = note(b.op("Mul", [imagesInput, scale]), dims(3));
+  let pixels = note(b.op("Mul", [images, scale]), dims(3));
   if (image.channels === 1) pixels = note(b.reduceSum(pixels, [1], true), dims(1));
   const shift = image.channels === 1 ? b.scalar(shifts.reduce((sum, s) => sum + s, 0)) : perChannel(shifts);
   const isOwnLayout = image.layout === "nchw";

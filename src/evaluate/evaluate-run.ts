@@ -37,7 +37,7 @@ export async function evaluateRun(
   probe: ClosedFormProbe,
   calibration: Calibration,
   test: NonNullable<RunContext["test"]>,
-  { source, train, gemm }: Pick<RunContext, "source" | "train" | "gemm">,
+  { source, train, gemm, kept }: Pick<RunContext, "source" | "train" | "gemm" | "kept">,
   compared: { readonly ipc: number; readonly map: FeatureMap; readonly lambda: number } | undefined,
   edited: EditedImages | undefined,
   context: JobContext,
@@ -61,7 +61,7 @@ export async function evaluateRun(
   const comparison =
     compared &&
     (await compareWithReal(
-      ...([train, test, classes, compared.ipc, compared.map, compared.lambda, gemm, report] as const),
+      ...([train, test, classes, compared.ipc, compared.map, compared.lambda, gemm, kept, report] as const),
     ));
   return { own, ...(comparison ? { comparison } : {}), ...(edits ? { edits } : {}) };
 }

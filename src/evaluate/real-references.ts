@@ -1,3 +1,4 @@
+import type { Kept } from "../files/kept.ts";
 import { evaluateClosedForm, fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
@@ -24,7 +25,8 @@ export const comparisonParts = 3 + baselineSeeds.length;
 
 /**
  * The full-data probe and the real-image baselines with `ipc` images per class. The full-data probe chooses its λ
- * on a held-out tenth of the training data; the baselines use the recorded λ. The ridge probe is not the best that the full
+ * on a held-out tenth of the training data; the baselines use the recorded λ. Both are kept: the logistic one takes
+ * longer than many a distillation. The ridge probe is not the best that the full
  * data allow, which is why logistic regression stands beside it.
  */
 export async function compareWithReal(
@@ -35,13 +37,19 @@ export async function compareWithReal(
   map: FeatureMap,
   lambda: number,
   gemm: Gemm,
+  kept: Kept,
   onPart: (name: string) => void = () => {},
 ): Promise<RealReferences> {
-  const full = await fitFullData(train, classes, map, gemm);
-  const fullMetrics = await evaluateClosedForm(full, test, gemm);
+  const { normalization } = map;
+  const fullData = await kept.value({ what: "full data", normalization }, async () => {
+    const full = await fitFullData(train, classes, map, gemm);
+    return { metrics: await evaluateClosedForm(full, test, gemm), lambda: full.lambda };
+  });
   onPart("full data");
-  const fitted = await fitFullLogistic(train, classes, map, gemm);
-  const logistic = fitted && (await evaluateClosedForm({ ...fitted, map, lambda: fitted.l2 }, test, gemm));
+  const logistic = await kept.value({ what: "full data, logistic", normalization }, async () => {
+    const fitted = await fitFullLogistic(train, classes, map, gemm);
+    return fitted && (await evaluateClosedForm({ ...fitted, map, lambda: fitted.l2 }, test, gemm));
+  });
   onPart("full data, logistic");
   const onRealImages = async (rows: Int32Array): Promise<Metrics> => {
     return evaluateClosedForm(await fitClosedFormOnRows(train, rows, classes, map, lambda, gemm), test, gemm);
@@ -54,7 +62,7 @@ export async function compareWithReal(
     onPart(`random ${seed}`);
   }
   return {
-    fullData: { metrics: fullMetrics, lambda: full.lambda },
+    fullData,
     ...(logistic ? { logistic } : {}),
     centroid,
     random: { ...meanStd(accuracies), seeds: baselineSeeds },

@@ -5,6 +5,8 @@ import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { EncoderParams } from "../encoder/encoder-params.ts";
 import { openEncoder } from "../encoder/open-encoder.ts";
+import { type Kept, keptFor } from "../files/kept.ts";
+import { keptIn } from "../files/kept-on-disk.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 import { ortGemm } from "../probe/ort-gemm.ts";
@@ -21,6 +23,8 @@ export interface RunContext {
   /** Absent where the data set has no test split. */
   readonly test: (FeatureRows & { readonly groups?: Int32Array }) | undefined;
   readonly gemm: Gemm;
+  /** What was computed from these features earlier. */
+  readonly kept: Kept;
   release(): Promise<void>;
 }
 
@@ -43,7 +47,8 @@ export async function openRunContext(
   // The data set first: a mistyped folder should not cost the loading of a model.
   const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
   for (const note of source.notes) context.note(note);
-  const { runtime, encoder } = await openEncoder(params, context);
+  const kept = keptIn(params.cacheFolder);
+  const { runtime, encoder } = await openEncoder(params, context, kept);
   const large = ortGemm(runtime);
   const caches: FeatureCache[] = [];
   const release = async () => {
@@ -66,7 +71,12 @@ export async function openRunContext(
     const train = await featuresOf("train");
     requireEveryClass(train.labels, source.classes, leastPerClass);
     const test = source.splits.includes("test") ? await featuresOf("test") : undefined;
-    return { runtime, encoder, source, train, test, gemm: chooseGemm(jsGemm, large), release };
+    const features = caches.map(({ header }) => header);
+    return {
+      ...{ runtime, encoder, source, train, test, gemm: chooseGemm(jsGemm, large) },
+      kept: keptFor(kept, { features }),
+      release,
+    };
   } catch (error) {
     await release();
     throw error;

@@ -37,6 +37,14 @@ export function resampleFloat(
   return out;
 }
 
+/** The same along one axis as a matrix, to × from, row-major: a resized image is A_y X A_xᵀ, but for the cut at 0 and 1. */
+export function resampleMatrix(from: number, to: number, interpolation: Interpolation): Float32Array {
+  const matrix = new Float32Array(to * from);
+  for (const [i, taps] of weights(from, to, interpolation).entries())
+    for (const { at, weight } of taps) matrix[i * from + at] = weight;
+  return matrix;
+}
+
 /** For each output position, the source positions it reads and their weights, which sum to 1. */
 function weights(from: number, to: number, interpolation: Interpolation) {
   const filter = filters[interpolation];

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
+import { recordedName, requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { givenImages, nameOfInput } from "../data/given-images.ts";
@@ -56,7 +56,8 @@ export interface Classifications {
 const batchSize = 32;
 
 /**
- * Classifies images with a set's recorded probe and the encoder that it was made with. Images are read, decoded and
+ * Classifies images with a set's recorded probe and the encoder that it was made with: of several the first, or the one
+ * that `encoder` names. Images are read, decoded and
  * encoded as those of a data set are.
  * @throws UsageError without images; DataError for a folder that holds no set; ModelError when the encoder is another
  */
@@ -64,11 +65,11 @@ export async function classifyImages(params: ClassifyParams, context: JobContext
   const { set, images, runnersUp = 2, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
   const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const probe = await artifact.probe();
-  const encoderParams = setEncoderParams(manifest, options);
+  const { made, params: encoderParams } = setEncoderParams(manifest, options);
+  const probe = await artifact.probe(recordedName(made.encoder));
   const { encoder } = await openEncoder(encoderParams, context);
   try {
-    requireSetEncoder(encoder, manifest, folder, encoderParams.encoder);
+    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
     if (probe.calibration === undefined) {
       context.note(`${set} records no temperature: scores are given without probabilities.`);
     }

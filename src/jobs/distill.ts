@@ -15,25 +15,23 @@ import {
 import { syntheticLabels } from "../distill/loop.ts";
 import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
-import { featureName } from "../encoder/encoder.ts";
+import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { evaluateRun } from "../evaluate/evaluate-run.ts";
 import { testMirror } from "../evaluate/mirror.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany, formatPercent } from "../format.ts";
-import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
 import type { Objective } from "../objective/objective.ts";
 import { objectives } from "../objective/objectives.ts";
-import { calibrate } from "../probe/calibration.ts";
-import { fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { matrix } from "../probe/matrix.ts";
 import { DistillConfig, Method } from "../recipe/config.ts";
 import { withPreset } from "../recipe/presets.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
+import { openOthers } from "./other-encoders.ts";
 import type { DistillParams } from "./params.ts";
+import { probeEncoders } from "./probed-encoders.ts";
 import type { DistillSummary } from "./summary.ts";
 
 /** Seconds between two checkpoints. */
@@ -70,21 +68,25 @@ async function distillTo(
 ): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
-  const place = await staged("features of the real images", () =>
-    openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true }),
-  );
+  const places: RunContext[] = [];
+  const open = async () => {
+    const first = await openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true });
+    places.push(first);
+    places.push(...(await openOthers(params, first, context)));
+    return first;
+  };
   try {
-    const { source, encoder, train, test, gemm } = place;
+    const place = await staged("features of the real images", open);
+    const { source, test } = place;
     const matters = asked.augment > 0 || (test !== undefined && params.edits !== false);
     const config = matters ? await withMirror(asked, place, context) : asked;
     const classes = source.classes.length;
     const fingerprints = await fingerprintsOf(place);
     const identity: RunIdentity = {
       config,
-      encoder: encoder.provenance.sha256,
-      feature: featureName(encoder),
-      preprocessing: encoder.preprocessing,
+      ...identityOf(place.encoder),
       data: fingerprints.train,
+      ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
     const saved = params.resume ? await resumable(checkpoints, identity) : undefined;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
@@ -92,7 +94,9 @@ async function distillTo(
 
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
     const resumed = saved && { ...saved, reload };
-    const synthesis = await startSynthesis(place, config, memoryBytes, context, resumed);
+    const synthesis = await startSynthesis(
+      ...([place, config, memoryBytes, context, resumed, places.slice(1)] as const),
+    );
     const { images } = synthesis.parts;
     try {
       let distillSeconds = saved?.seconds ?? 0;
@@ -127,25 +131,9 @@ async function distillTo(
         distillSeconds += (performance.now() - began) / 1000;
       });
 
-      const [map] = synthesis.parts.maps;
       const labels = matrix(classes * config.ipc, classes, Float64Array.from(synthesis.state.labels.values));
-      const probe = await fitClosedForm(await images.plainFeatures(), labels, map!, config.lambda, gemm);
-      const calibration = await staged("calibration", () => calibrate(probe, train, new Int32Array(0), gemm));
-      const compared =
-        params.baselines === false ? undefined : { ipc: config.ipc, map: map!, lambda: config.lambda };
-      const edited =
-        params.edits === false
-          ? undefined
-          : {
-              featuresOf: (edit: Edit) => images.editedFeatures(edit),
-              labels,
-              mirror: config.mirror ?? true,
-            };
-      const evaluation =
-        test &&
-        (await staged("evaluation", () =>
-          evaluateRun(probe, calibration, test, place, compared, edited, context),
-        ));
+      const probed = await probeEncoders(synthesis, places, labels, params, staged, context);
+      const [{ probe, calibration, evaluation }] = probed;
 
       const { levels } = await images.parameters();
       const manifest = await staged("artifact", () =>
@@ -163,6 +151,7 @@ async function distillTo(
               tau: Math.exp(synthesis.state.logTau.values[0]),
               stages,
               ...evaluation,
+              others: probed.slice(1),
               seconds: distillSeconds,
               fingerprints,
             }),
@@ -171,6 +160,7 @@ async function distillTo(
             softLabels: synthesis.state.labels.values,
             levels,
             probe,
+            otherProbes: probed.slice(1).map((other) => other.probe),
             curve,
           },
           {
@@ -190,9 +180,16 @@ async function distillTo(
       await synthesis.release();
     }
   } finally {
-    await place.release();
+    for (const place of places) await place.release();
   }
 }
+
+/** What a checkpoint knows an encoder by. */
+const identityOf = (encoder: Encoder) => ({
+  encoder: encoder.provenance.sha256,
+  feature: featureName(encoder),
+  preprocessing: encoder.preprocessing,
+});
 
 /** The configuration with whether mirrored images keep their class, which the real images show where nothing is said. */
 export async function withMirror(
@@ -202,7 +199,9 @@ export async function withMirror(
 ): Promise<DistillConfig> {
   if (config.mirror !== undefined) return config;
   const [map] = (await fitFeatureMaps(config.normalize.slice(0, 1), place.train)) as [FeatureMap];
-  const tested = await testMirror(place, map);
+  const tested = await place.kept.value({ what: "mirror test", map: map.normalization }, () =>
+    testMirror(place, map),
+  );
   if (tested === undefined) return config;
   const { images, asTheyAre, mirrored, keeps } = tested;
   context.note(

@@ -1,4 +1,4 @@
-import { encoderDifference } from "../artifact/encoder-of.ts";
+import { encoderDifference, encodersOf, recordedName } from "../artifact/encoder-of.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
@@ -85,12 +85,14 @@ export async function evaluateArtifact(
   const { manifest } = artifact;
   const { encoder, train } = place;
   const { config, kind } = manifest;
-  const recorded = await artifact.probe();
-  // The same encoder on images prepared in the same way: the recorded probe holds.
-  const same =
-    encoderDifference(encoder, manifest.encoder) === undefined &&
-    encoder.precision === manifest.encoder.precision;
-  const [fitted] = same ? [recorded.map] : await fitFeatureMaps([recorded.map.normalization], train);
+  const made = encodersOf(manifest);
+  // One of its encoders on images prepared in the same way: the recorded probe holds.
+  const same = made.find(
+    (own) =>
+      encoderDifference(encoder, own.encoder) === undefined && encoder.precision === own.encoder.precision,
+  );
+  const recorded = same && (await artifact.probe(recordedName(same.encoder)));
+  const [fitted] = recorded ? [recorded.map] : await fitFeatureMaps([manifest.probe.normalization], train);
   const map = fitted as FeatureMap;
   const { ipc } = config;
   const probes: ProbeResult[] = [];
@@ -99,7 +101,7 @@ export async function evaluateArtifact(
   if (kind === "full") {
     probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
   } else {
-    const set = await trainingSet(artifact, setting, same ? recorded : undefined);
+    const set = await trainingSet(artifact, setting, recorded);
     for (const with_ of augmented) {
       probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
     }
@@ -124,7 +126,9 @@ export async function evaluateArtifact(
     method: kind === "distilled" ? (manifest.preset?.name ?? config.method) : kind,
     data: place.source.name,
     encoder: label,
-    distilledWith: encoderLabel(manifest.encoder.id, manifest.encoder.preprocessing.crop),
+    distilledWith: made
+      .map((own) => encoderLabel(own.encoder.id, own.encoder.preprocessing.crop))
+      .join(" + "),
     images: kind === "full" ? train.count : artifact.labels.length,
     ipc,
     seconds: manifest.seconds,

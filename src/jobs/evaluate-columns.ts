@@ -1,3 +1,5 @@
+import { encodersOf } from "../artifact/encoder-of.ts";
+import type { Manifest } from "../artifact/manifest.ts";
 import type { Artifact } from "../artifact/read-artifact.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import type { Pool } from "../encoder/encoder-model.ts";
@@ -13,37 +15,40 @@ export interface Column extends EncoderSpec, ModelForm {
   readonly artifacts: Artifact[];
 }
 
-/** Each encoder asked for, or each that an artifact was distilled with, with its artifacts. */
+/** Each encoder asked for with all artifacts, or each that an artifact was distilled with, with those that were. */
 export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams): Column[] {
   if (params.encoders !== undefined && params.encoders.length > 0) {
     return params.encoders.map((text) => {
       const spec = parseEncoderSpec(text);
-      const recorded = artifacts.find(({ manifest }) => manifest.encoder.id === spec.encoder)?.manifest;
-      const size = spec.size ?? params.size ?? recorded?.imageSize;
-      const feature = spec.feature ?? params.feature ?? recorded?.encoder.feature;
-      const pool = params.pool ?? recorded?.encoder.askedPool;
+      const recorded = recordedFor(artifacts, spec, params.size);
+      const size = spec.size ?? params.size ?? sideOf(recorded);
+      const feature = spec.feature ?? params.feature ?? recorded?.feature;
+      const pool = params.pool ?? recorded?.askedPool;
       return {
         encoder: spec.encoder,
         ...(size === undefined ? {} : { size }),
         ...(feature === undefined ? {} : { feature }),
         ...(pool === undefined ? {} : { pool }),
-        ...givenForm({ ...recorded?.encoder.form, ...givenForm(params) }),
-        revision: params.revision ?? recorded?.encoder.revision,
+        ...givenForm({ ...recorded?.form, ...givenForm(params) }),
+        revision: params.revision ?? recorded?.revision,
         artifacts: [...artifacts],
       };
     });
   }
   const columns = new Map<string, Column>();
   for (const artifact of artifacts) {
-    const { encoder, imageSize } = artifact.manifest;
-    const { sha256, feature, pool, preprocessing, form } = encoder;
-    const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
-    const known = columns.get(key);
-    if (known) known.artifacts.push(artifact);
-    else {
+    for (const { encoder } of encodersOf(artifact.manifest)) {
+      const { sha256, feature, pool, preprocessing, form } = encoder;
+      const key = JSON.stringify([sha256, feature, pool, preprocessing, form]);
+      const known = columns.get(key);
+      if (known) {
+        known.artifacts.push(artifact);
+        continue;
+      }
+      const size = params.size ?? sideOf(encoder);
       columns.set(key, {
         encoder: encoder.id,
-        size: params.size ?? imageSize,
+        ...(size === undefined ? {} : { size }),
         feature: params.feature ?? encoder.feature,
         pool: params.pool ?? encoder.askedPool,
         ...givenForm({ ...encoder.form, ...givenForm(params) }),
@@ -53,6 +58,24 @@ export function columnsOf(artifacts: readonly Artifact[], params: EvaluateParams
     }
   }
   return [...columns.values()];
+}
+
+/** Side of an encoder's images; undefined where they are not square, which is the encoder's own choice. */
+function sideOf(encoder: Manifest["encoder"] | undefined): number | undefined {
+  const [height, width] = encoder?.preprocessing.crop ?? [];
+  return height === width ? height : undefined;
+}
+
+/** What a set recorded of an encoder that is asked for by name: at that size, where it has it at several. */
+function recordedFor(
+  artifacts: readonly Artifact[],
+  { encoder, size: own }: EncoderSpec,
+  size = own,
+): Manifest["encoder"] | undefined {
+  const named = artifacts
+    .flatMap(({ manifest }) => encodersOf(manifest).map((made) => made.encoder))
+    .filter(({ id }) => id === encoder);
+  return named.find((made) => sideOf(made) === (own ?? size)) ?? named[0];
 }
 
 /**
@@ -66,7 +89,7 @@ export function resizeOf(
 ): number | undefined {
   if (params.resize !== undefined) return params.resize === "own" ? undefined : params.resize;
   const alike = artifacts
-    .map(({ manifest }) => manifest.encoder)
+    .flatMap(({ manifest }) => encodersOf(manifest).map((made) => made.encoder))
     .filter(({ preprocessing }) => preprocessing.crop[0] === size);
   const own = alike.filter(({ id }) => id === encoder);
   const [resize, ...others] = new Set((own.length > 0 ? own : alike).map((e) => e.preprocessing.resize));

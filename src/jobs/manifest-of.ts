@@ -26,9 +26,18 @@ export interface RunFacts {
   readonly own?: Metrics | undefined;
   readonly comparison?: RealReferences | undefined;
   readonly edits?: EditedAccuracy | undefined;
+  /** The images under further encoders. */
+  readonly others?: readonly OtherFacts[];
   /** Seconds spent making the images. */
   readonly seconds: number;
   readonly fingerprints: Readonly<Record<string, string>>;
+}
+
+/** What is known of a run's images under a further encoder. */
+export interface OtherFacts {
+  readonly place: Pick<DescribedRun, "encoder">;
+  readonly calibration: Calibration;
+  readonly evaluation?: Pick<RunFacts, "own" | "comparison" | "edits">;
 }
 
 /** What a run was of. */
@@ -45,8 +54,7 @@ export interface DescribedRun {
 /** The manifest of a run. */
 export function manifestOf(place: DescribedRun, facts: RunFacts): Omit<Manifest, "folders" | "files"> {
   const { source, encoder, train, test } = place;
-  const { config, own, comparison, edits, stages, preset } = facts;
-  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
+  const { config, stages, preset, others = [] } = facts;
   const recipe = preset === undefined ? undefined : presets[preset as PresetName];
   return {
     schemaVersion: 1,
@@ -64,17 +72,8 @@ export function manifestOf(place: DescribedRun, facts: RunFacts): Omit<Manifest,
       : {}),
     ...(facts.command ? { command: facts.command } : {}),
     classes: [...source.classes],
-    imageSize: preprocessing.crop[0],
-    encoder: {
-      ...provenance,
-      feature: feature.tensor,
-      pool: feature.pool,
-      askedPool: feature.askedPool,
-      featureSize,
-      precision,
-      preprocessing,
-      ...(Object.keys(form).length > 0 ? { form } : {}),
-    },
+    imageSize: encoder.preprocessing.crop[0],
+    encoder: encoderRecord(encoder),
     data: {
       name: source.name,
       counts: { train: train.count, ...(test ? { test: test.count } : {}) },
@@ -82,37 +81,69 @@ export function manifestOf(place: DescribedRun, facts: RunFacts): Omit<Manifest,
       notes: [...source.notes],
       licenses: [...(source.licenses ?? [])],
     },
-    probe: {
-      normalization: config.normalize[0],
-      lambda: facts.lambda,
-      tau: facts.tau,
-      usesStatistics: needsStatistics(config.normalize[0]),
-      calibration: facts.calibration,
-    },
-    metrics: {
-      ...(own
-        ? {
-            closedForm: {
-              top1: own.top1,
-              perClass: perClassOf(own),
-              ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
-            },
-          }
-        : {}),
-      ...(comparison
-        ? {
-            fullData: bestOfFull(comparison),
-            centroid: { top1: comparison.centroid.top1 },
-            random: { ...comparison.random, seeds: [...comparison.random.seeds] },
-          }
-        : {}),
-      ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
-      rows: own ? resultRows(facts.kind, config, source.classes.length, train.count, own, comparison) : [],
-    },
+    probe: probeRecord(facts, facts.calibration),
+    metrics: metricsRecord(facts, source.classes.length, train.count, facts),
+    ...(others.length > 0
+      ? {
+          others: others.map((other, k) => ({
+            encoder: encoderRecord(other.place.encoder),
+            probe: probeRecord(facts, other.calibration),
+            metrics: metricsRecord(facts, source.classes.length, train.count, other.evaluation ?? {}),
+            file: `probe-${k + 1}.safetensors`,
+          })),
+        }
+      : {}),
     stages: [...stages],
     seconds: facts.seconds,
     peakMemoryBytes: Math.max(...stages.map((stage) => stage.peakMemoryBytes)),
     machine: facts.machine,
+  };
+}
+
+function encoderRecord(encoder: DescribedRun["encoder"]): Manifest["encoder"] {
+  const { provenance, feature, featureSize, precision, preprocessing, form } = encoder;
+  return {
+    ...provenance,
+    feature: feature.tensor,
+    pool: feature.pool,
+    askedPool: feature.askedPool,
+    featureSize,
+    precision,
+    preprocessing,
+    ...(Object.keys(form).length > 0 ? { form } : {}),
+  };
+}
+
+function probeRecord({ config, lambda, tau }: RunFacts, calibration: Calibration): Manifest["probe"] {
+  const [normalization] = config.normalize;
+  return { normalization, lambda, tau, usesStatistics: needsStatistics(normalization), calibration };
+}
+
+function metricsRecord(
+  { kind, config }: RunFacts,
+  classes: number,
+  trainCount: number,
+  { own, comparison, edits }: Pick<RunFacts, "own" | "comparison" | "edits">,
+): Manifest["metrics"] {
+  return {
+    ...(own
+      ? {
+          closedForm: {
+            top1: own.top1,
+            perClass: perClassOf(own),
+            ...(own.calibrationError === undefined ? {} : { calibrationError: own.calibrationError }),
+          },
+        }
+      : {}),
+    ...(comparison
+      ? {
+          fullData: bestOfFull(comparison),
+          centroid: { top1: comparison.centroid.top1 },
+          random: { ...comparison.random, seeds: [...comparison.random.seeds] },
+        }
+      : {}),
+    ...(edits ? { edits: { ...edits, each: [...edits.each] } } : {}),
+    rows: own ? resultRows(kind, config, classes, trainCount, own, comparison) : [],
   };
 }
 

@@ -138,6 +138,11 @@ export interface ProfileParams extends EncoderParams {
 }
 
 export interface DistillParams extends EncoderParams, DataParams {
+  /**
+   * Further encoders that the images are made for at the same time, as `NAME`, `NAME@SIZE` or `NAME@SIZE#TENSOR`
+   * (default size: `size`, else the encoder's own). The images have the size of `encoder` and are resized for the others.
+   */
+  readonly others?: readonly string[] | undefined;
   readonly config: Partial<DistillConfig>;
   /** Name of a recipe whose settings hold where `config` says nothing (src/recipe/presets.ts). */
   readonly preset?: string | undefined;

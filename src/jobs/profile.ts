@@ -65,7 +65,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
     const images = await imagesOf(
       {
         config,
-        encoder: timedEncoder(chunked, clock),
+        encoders: [timedEncoder(chunked, clock)],
         renderer: timedRenderer(renderer, clock),
         augmenter: timedAugmenter(
           await createAugmenter(runtime, augmentationOf(config), config.seed, batch, size, size),
@@ -78,7 +78,7 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
       runtime: nodeRuntime({ threads: 1 }),
       config,
       classes,
-      real,
+      real: [real],
       images,
     });
     const state = initialState(config, classes, real.count, parameters);
@@ -144,10 +144,11 @@ export async function profileStep(params: ProfileParams, context: JobContext): P
 }
 
 async function timeOfTargets(parts: DistillParts, state: DistillState, steps: number): Promise<number> {
-  const { config, targets } = parts;
+  const { config } = parts;
+  const { targets } = parts.encoders[0];
   if (targets === undefined) return 0;
   const began = performance.now();
-  await nextTargets(parts, targets, state, targets.start, steps);
+  await nextTargets(parts, 0, state, targets.start, steps);
   return (((performance.now() - began) / steps) * choiceSteps) / config.targets;
 }
 

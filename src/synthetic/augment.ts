@@ -1,7 +1,7 @@
 import { GraphBuilder } from "../onnx-vjp/graph/builder.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
 import type { Random } from "../random.ts";
-import { cropMatrix, lowPassed } from "./interpolation.ts";
+import { cropMatrix, lowPassed, writeCropMatrix } from "./interpolation.ts";
 
 /** Random resized crop, flip, noise and loss of detail. */
 export interface AugmentationRecipe {
@@ -129,28 +129,45 @@ export function drawAugmentation(
 /**
  * Interpolation matrices of a batch's crops: A_y [batch, out, size] of the rows, A_xᵀ [batch, size, out] of the columns.
  * @param lowPass whether what they give is also low-passed, which costs nothing more when they are applied
+ * @param into where they are written, default new memory
  */
 export function cropMatrices(
   crops: readonly Crop[],
   size: number,
   out: number,
   lowPass: boolean,
-): { rows: Float32Array; columns: Float32Array } {
-  const along = (start: number, length: number, flip: boolean) => {
-    const matrix = cropMatrix(out, size, start, length, flip);
-    return lowPass ? lowPassed(matrix, out, size) : matrix;
-  };
-  const rows = new Float32Array(crops.length * out * size);
-  const columns = new Float32Array(crops.length * size * out);
+  into: CropMatrices = emptyCropMatrices(crops.length, size, out),
+): CropMatrices {
+  const { rows, columns } = into;
+  if (!lowPass) {
+    rows.fill(0);
+    columns.fill(0);
+  }
   for (const [i, { flip, top, left, height, width }] of crops.entries()) {
-    rows.set(along(top, height, false), i * out * size);
-    const across = along(left, width, flip);
     const at = i * size * out;
+    if (!lowPass) {
+      writeCropMatrix(rows.subarray(at, at + out * size), size, 1, out, size, top, height, false);
+      writeCropMatrix(columns.subarray(at, at + size * out), 1, out, out, size, left, width, flip);
+      continue;
+    }
+    rows.set(lowPassed(cropMatrix(out, size, top, height, false), out, size), at);
+    const across = lowPassed(cropMatrix(out, size, left, width, flip), out, size);
     for (let r = 0; r < out; r++)
       for (let c = 0; c < size; c++) columns[at + c * out + r] = across[r * size + c];
   }
-  return { rows, columns };
+  return into;
 }
+
+/** A_y and A_xᵀ of some images. */
+export interface CropMatrices {
+  readonly rows: Float32Array;
+  readonly columns: Float32Array;
+}
+
+export const emptyCropMatrices = (count: number, size: number, out: number): CropMatrices => ({
+  rows: new Float32Array(count * out * size),
+  columns: new Float32Array(count * size * out),
+});
 
 /** A crop of random area and aspect within a square image (torchvision's RandomResizedCrop: ten tries, then all). */
 function drawCrop(random: Random, recipe: AugmentationRecipe, size: number): Omit<Crop, "flip"> {

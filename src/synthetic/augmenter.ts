@@ -4,16 +4,35 @@ import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import type { Feeds, Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { seededRandom } from "../random.ts";
-import { type AugmentationRecipe, augmentationGraph, cropMatrices, drawAugmentation } from "./augment.ts";
+import {
+  type AugmentationRecipe,
+  augmentationGraph,
+  cropMatrices,
+  drawAugmentation,
+  emptyCropMatrices,
+} from "./augment.ts";
+import { turns } from "./turns.ts";
 
 /**
  * What is between rendering and encoder: augmented draws. How an image is drawn depends on the seed, the step, the
  * draw and the image alone, and so on no cut into chunks.
  */
 export interface Augmenter {
-  /** The images from image `start` on as the encoder sees them in this draw of this step. */
-  apply(images: Float32Array, step: number, draw: number, start: number): Promise<Float32Array>;
-  /** Takes the cotangent of `apply`'s result back to the images, which it does not depend on. */
+  /**
+   * The images from image `start` on as the encoder sees them in this draw of this step, in `into` if given. An array of
+   * an image's size takes time to make and to collect; so the others are kept between calls.
+   */
+  apply(
+    images: Float32Array,
+    step: number,
+    draw: number,
+    start: number,
+    into?: Float32Array,
+  ): Promise<Float32Array>;
+  /**
+   * Takes the cotangent of `apply`'s result back to the images, which it does not depend on. The result is only good
+   * until the next call.
+   */
   pullback(cotangent: Float32Array, step: number, draw: number, start: number): Promise<Float32Array>;
   release(): Promise<void>;
 }
@@ -45,8 +64,12 @@ export async function createAugmenter(
   const pixels = 3 * out * out;
   const table =
     recipe.noiseProbability > 0 ? normalNumbers(seed, Math.max(tableSize, 2 * pixels)) : undefined;
+  const noise = new Float32Array(batch * pixels);
+  const matrices = emptyCropMatrices(batch, size, out);
+  const gradient = new Float32Array(batch * 3 * size * size);
   const noiseStarts = table === undefined ? 1 : table.length - pixels + 1;
-  // Every draw has its own stream, so it comes out the same again for the pullback.
+  const inTurn = turns();
+  /** Writes a draw's matrices and gives how its images are drawn. A draw's own stream gives the same for the pullback. */
   const drawn = (step: number, draw: number, start: number) => {
     const images = Array.from({ length: batch }, (_, i) =>
       drawAugmentation(
@@ -58,23 +81,27 @@ export async function createAugmenter(
     const mirrors = seededRandom(seed, `flip ${step} ${draw}`).uniform() < recipe.flipProbability;
     const lowPass = seededRandom(seed, `low-pass ${step} ${draw}`).uniform() < recipe.lowPassProbability;
     const crops = images.map(({ crop }) => (recipe.flipsAlike ? { ...crop, flip: mirrors } : crop));
-    return { images, matrices: cropMatrices(crops, size, out, lowPass) };
+    cropMatrices(crops, size, out, lowPass, matrices);
+    return images;
   };
   return {
-    async apply(images, step, draw, start) {
-      const { images: draws, matrices } = drawn(step, draw, start);
-      const noise = new Float32Array(batch * pixels);
-      for (const [i, { noiseAt }] of draws.entries()) {
-        if (table === undefined || noiseAt === undefined) continue;
-        for (let k = 0; k < pixels; k++)
-          noise[i * pixels + k] = recipe.noiseMean + recipe.noiseStd * table[noiseAt + k];
-      }
-      return (await compiled.forward(tensors({ images, ...matrices, noise }))).value;
-    },
-    async pullback(cotangent, step, draw, start) {
-      const { matrices } = drawn(step, draw, start);
-      return (await compiled.pullback(tensors(matrices), {}, cotangent)).images!;
-    },
+    apply: (images, step, draw, start, into) =>
+      inTurn(async () => {
+        for (const [i, { noiseAt }] of drawn(step, draw, start).entries()) {
+          const own = noise.subarray(i * pixels, (i + 1) * pixels);
+          if (table === undefined || noiseAt === undefined) own.fill(0);
+          else
+            for (let k = 0; k < pixels; k++) own[k] = recipe.noiseMean + recipe.noiseStd * table[noiseAt + k];
+        }
+        const given = into && { augmented: new Tensor("float32", into, [batch, 3, out, out]) };
+        return (await compiled.forward(tensors({ images, ...matrices, noise }), given)).value;
+      }),
+    pullback: (cotangent, step, draw, start) =>
+      inTurn(async () => {
+        drawn(step, draw, start);
+        return (await compiled.pullback(tensors({ ...matrices }), {}, cotangent, { images: gradient }))
+          .images!;
+      }),
     release: () => compiled.release(),
   };
 }

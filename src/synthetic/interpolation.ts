@@ -20,6 +20,21 @@ export function cropMatrix(
   flip: boolean,
 ): Float32Array {
   const matrix = new Float32Array(out * input);
+  writeCropMatrix(matrix, input, 1, out, input, start, length, flip);
+  return matrix;
+}
+
+/** Writes the matrix of `cropMatrix` over zeros: element (r, c) is at r · rowStep + c · columnStep of `target`. */
+export function writeCropMatrix(
+  target: Float32Array,
+  rowStep: number,
+  columnStep: number,
+  out: number,
+  input: number,
+  start: number,
+  length: number,
+  flip: boolean,
+): void {
   const first = Math.max(0, Math.floor(start));
   const last = Math.min(input, Math.ceil(start + length)) - 1;
   for (let i = 0; i < out; i++) {
@@ -28,10 +43,9 @@ export function cropMatrix(
     const right = Math.min(left + 1, last);
     const row = flip ? out - 1 - i : i;
     const weight = position - left;
-    matrix[row * input + left] += 1 - weight;
-    matrix[row * input + right] += weight;
+    target[row * rowStep + left * columnStep] += 1 - weight;
+    target[row * rowStep + right * columnStep] += weight;
   }
-  return matrix;
 }
 
 /**

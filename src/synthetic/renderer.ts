@@ -6,11 +6,15 @@ import { prepareGraph } from "../onnx-vjp/prepare/prepare.ts";
 import { adamStep } from "./adam.ts";
 import type { SyntheticParameters } from "./parameters.ts";
 import { levelInput, pyramidGraph, renderedImages } from "./render.ts";
+import { turns } from "./turns.ts";
 
 /** Renders chunks of synthetic images and takes cotangents of the images back to the parameters. */
 export interface Renderer {
-  /** Images [batch, 3, size, size] in [0, 1] of the chunk starting at image `start`; past the last: zeros' images. */
-  render(parameters: SyntheticParameters, start: number): Promise<Float32Array>;
+  /**
+   * Images [batch, 3, size, size] in [0, 1] of the chunk starting at image `start`; past the last: zeros' images. In
+   * `into` if given.
+   */
+  render(parameters: SyntheticParameters, start: number, into?: Float32Array): Promise<Float32Array>;
   /** One Adam step on the chunk's parameters along the cotangent of its `images`, which they still render to. */
   update(
     parameters: SyntheticParameters,
@@ -29,27 +33,25 @@ export interface Renderer {
  * @param weightDecay share of a parameter that each step takes away, times its learning rate (AdamW)
  */
 export function createRenderer(runtime: Runtime, batch: number, weightDecay = 0): Renderer {
-  let latest: { readonly key: string; readonly compiled: Differentiable } | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  /** Does `work` when all that came before is done, so that nothing is let go while it is in use. */
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const done = last.then(work);
-    last = done.catch(() => {});
-    return done;
-  };
+  let latest: Compiled | undefined;
+  /** Nothing is let go while it is in use. */
+  const inTurn = turns();
   const release = async () => {
     const before = latest;
     latest = undefined;
     await before?.compiled.release();
   };
-  const functionOf = async ({ size, levels }: SyntheticParameters): Promise<Differentiable> => {
+  const functionOf = async ({ size, levels }: SyntheticParameters): Promise<Compiled> => {
     const key = `${size} ${levels.length}`;
     if (latest?.key !== key) {
       await release();
       const sides = levels.map((level) => level.side);
-      latest = { key, compiled: await compilePyramid(runtime, batch, size, sides) };
+      const gradients = Object.fromEntries(
+        sides.map((side) => [levelInput(side), new Float32Array(batch * 3 * side * side)]),
+      );
+      latest = { key, compiled: await compilePyramid(runtime, batch, size, sides), gradients };
     }
-    return latest.compiled;
+    return latest;
   };
   const feedsOf = (parameters: SyntheticParameters, start: number): Feeds =>
     Object.fromEntries(
@@ -63,37 +65,53 @@ export function createRenderer(runtime: Runtime, batch: number, weightDecay = 0)
       }),
     );
   return {
-    async render(parameters, start) {
+    async render(parameters, start, into) {
+      const { size } = parameters;
       if (parameters.parametrization === "pixels") {
-        return feedsOf(parameters, start)[levelInput(parameters.size)].data.slice() as Float32Array;
+        const pixels = feedsOf(parameters, start)[levelInput(size)].data as Float32Array;
+        if (into === undefined) return pixels.slice();
+        into.set(pixels);
+        return into;
       }
       return inTurn(async () => {
-        const { forward } = await functionOf(parameters);
-        return (await forward(feedsOf(parameters, start))).value;
+        const { forward } = (await functionOf(parameters)).compiled;
+        const given = into && { [renderedImages]: new Tensor("float32", into, [batch, 3, size, size]) };
+        return (await forward(feedsOf(parameters, start), given)).value;
       });
     },
     async update(parameters, start, images, cotangent, learningRate) {
       const count = Math.min(batch, parameters.count - start);
-      const gradients =
-        parameters.parametrization === "pixels"
-          ? { [levelInput(parameters.size)]: cotangent }
-          : await inTurn(async () => {
-              const { pullback } = await functionOf(parameters);
-              const dims = [batch, 3, parameters.size, parameters.size];
-              const rendered = { [renderedImages]: new Tensor("float32", images, dims) };
-              return pullback(feedsOf(parameters, start), rendered, cotangent);
-            });
+      const step = (gradients: Readonly<Record<string, Float32Array>>, decay: number) => {
+        for (const level of parameters.levels) {
+          const stride = 3 * level.side * level.side;
+          const gradient = gradients[levelInput(level.side)].subarray(0, count * stride);
+          adamStep(level, gradient, start * stride, parameters.adamSteps + 1, learningRate, decay);
+          if (parameters.parametrization === "pixels")
+            clampUnit(level.values, start * stride, count * stride);
+        }
+      };
       // Pixels would fade to black; a level of zero is gray.
-      const decay = parameters.parametrization === "pyramid" ? weightDecay : 0;
-      for (const level of parameters.levels) {
-        const stride = 3 * level.side * level.side;
-        const gradient = gradients[levelInput(level.side)].subarray(0, count * stride);
-        adamStep(level, gradient, start * stride, parameters.adamSteps + 1, learningRate, decay);
-        if (parameters.parametrization === "pixels") clampUnit(level.values, start * stride, count * stride);
-      }
+      if (parameters.parametrization === "pixels") step({ [levelInput(parameters.size)]: cotangent }, 0);
+      else
+        await inTurn(async () => {
+          const { compiled, gradients } = await functionOf(parameters);
+          const dims = [batch, 3, parameters.size, parameters.size];
+          const rendered = { [renderedImages]: new Tensor("float32", images, dims) };
+          step(
+            await compiled.pullback(feedsOf(parameters, start), rendered, cotangent, gradients),
+            weightDecay,
+          );
+        });
     },
     release: () => inTurn(release),
   };
+}
+
+/** The rendering at some number of levels, and where the levels' gradients are written. */
+interface Compiled {
+  readonly key: string;
+  readonly compiled: Differentiable;
+  readonly gradients: Readonly<Record<string, Float32Array>>;
 }
 
 /** The rendering of a pyramid with levels of the given sides, with its pullback. */

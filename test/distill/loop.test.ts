@@ -3,7 +3,7 @@ import { imagesOf } from "../../src/distill/images-in-process.ts";
 import { choiceStepsFor, distillStep, initialState } from "../../src/distill/loop.ts";
 import { openRealBatches } from "../../src/distill/real-batches.ts";
 import type { ShardParts } from "../../src/distill/shard.ts";
-import type { DistillParts, TargetParts } from "../../src/distill/state.ts";
+import type { DistillParts, EncoderParts, TargetParts } from "../../src/distill/state.ts";
 import { targetBasis } from "../../src/distill/target-features.ts";
 import type { ChunkedEncoder } from "../../src/encoder/chunks.ts";
 import { InterruptedError } from "../../src/errors.ts";
@@ -34,7 +34,7 @@ async function start(changed: Partial<TargetParts> = {}, given: Partial<ShardPar
   const shardParts: ShardParts = {
     config: own,
     augmenter: undefined,
-    encoder: pixelsAsFeatures,
+    encoders: [pixelsAsFeatures],
     renderer: {
       render: async ({ levels }) => levels[0].values.slice(),
       async update({ levels }, _, __, cotangent) {
@@ -50,16 +50,19 @@ async function start(changed: Partial<TargetParts> = {}, given: Partial<ShardPar
   const parts: DistillParts = {
     config: own,
     classes,
-    real,
-    maps,
+    encoders: [{ real, maps, targets, batches: openRealBatches(real, maps, productInDouble) }],
     gemm: jsGemm,
-    targets,
     images,
-    batches: openRealBatches(real, maps, productInDouble),
   };
   const state = initialState(own, classes, real.count, parameters);
   return { parts, state, pulled };
 }
+
+/** The same parts with something else of the encoder. */
+const changedIn = (parts: DistillParts, changed: Partial<EncoderParts>): DistillParts => ({
+  ...parts,
+  encoders: parts.encoders.map((own) => ({ ...own, ...changed })),
+});
 
 const pixelsAsFeatures: ChunkedEncoder = {
   plan: { batch: classes, chunks: 1, activations: "save", callBytes: 0, activationBytes: 0 },
@@ -105,7 +108,7 @@ test("without targets nothing is drawn anywhere", async () => {
   const with_ = await start();
   const without = await start();
   await distillStep(with_.parts, with_.state);
-  await distillStep({ ...without.parts, targets: undefined }, without.state);
+  await distillStep(changedIn(without.parts, { targets: undefined }), without.state);
   await Promise.all([with_, without].map(({ parts }) => parts.images.settled()));
   expect(without.state.targets).toBeUndefined();
   expect(without.pulled).not.toEqual(with_.pulled);
@@ -130,7 +133,7 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
     await expect(run()).rejects.toThrow(InterruptedError);
     expect(stopped.state.step).toBe(stopAt > 150 ? 2 : 0);
     // Taken up again.
-    const again = { ...stopped.parts, targets: undisturbed.parts.targets };
+    const again = changedIn(stopped.parts, { targets: undisturbed.parts.encoders[0].targets });
     while (stopped.state.step < 4) await distillStep(again, stopped.state);
     expect(await whole(stopped)).toEqual(await whole(undisturbed));
   }
@@ -139,19 +142,17 @@ test("a choice that is stopped leaves the state as it was, and goes on as if it 
 test("an objective that looks at class means alone reads no real rows", async () => {
   const { parts, state } = await start();
   const read: number[] = [];
-  const batches: DistillParts["batches"] = {
+  const [own] = parts.encoders;
+  const batches: EncoderParts["batches"] = {
     readAhead() {},
     async batch(indices) {
       read.push(indices.length);
-      return parts.batches.batch(indices);
+      return own.batches.batch(indices);
     },
   };
-  const means = await Promise.all(parts.maps.map((map) => classMeans(parts.real, classes, map)));
+  const means = await Promise.all(own.maps.map((map) => classMeans(own.real, classes, map)));
   const sfm: DistillParts = {
-    ...parts,
-    batches,
-    classMeans: means,
-    targets: undefined,
+    ...changedIn(parts, { batches, classMeans: means, targets: undefined }),
     config: { ...config, method: "sfm" },
   };
   const { loss } = await distillStep(sfm, state);
@@ -182,22 +183,24 @@ test("the pullback gets the images that the encoder saw, drawn once where its in
             },
           },
           // Squares of the pixels: the pullback reads them.
-          encoder: {
-            ...pixelsAsFeatures,
-            plan: { ...pixelsAsFeatures.plan, activations },
-            async features(slot, images) {
-              seen[slot] = images;
-              return images.map((x) => x * x);
+          encoders: [
+            {
+              ...pixelsAsFeatures,
+              plan: { ...pixelsAsFeatures.plan, activations },
+              async features(slot, images) {
+                seen[slot] = images;
+                return images.map((x) => x * x);
+              },
+              async pullback(slot, images, cotangent) {
+                expect(images).toEqual(seen[slot]);
+                return images.map((x, i) => 2 * x * cotangent[i]);
+              },
             },
-            async pullback(slot, images, cotangent) {
-              expect(images).toEqual(seen[slot]);
-              return images.map((x, i) => 2 * x * cotangent[i]);
-            },
-          },
+          ],
         },
       );
       for (let step = 0; step < 2; step++) {
-        await distillStep({ ...run.parts, targets: undefined }, run.state);
+        await distillStep(changedIn(run.parts, { targets: undefined }), run.state);
       }
       const end = await whole(run);
       const result = { applied, whole: end };
@@ -220,7 +223,7 @@ async function cotangentOf(changed: Partial<DistillConfig>, draw: (images: Float
     async release() {},
   };
   const { parts, state, pulled } = await start({}, { config: { ...config, ...changed }, augmenter });
-  const report = await distillStep({ ...parts, targets: undefined }, state);
+  const report = await distillStep(changedIn(parts, { targets: undefined }), state);
   await parts.images.settled();
   return { loss: report.loss, cotangent: pulled[0] };
 }

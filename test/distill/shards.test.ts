@@ -29,6 +29,10 @@ const config = DistillConfig.parse({
 });
 const real = randomFeatures(seededRandom(0, "real"), 40, smallFeatures, classes);
 
+/** A second encoder, with another input and another feature. */
+const other = { seed: 9, side: 6, features: 4 };
+const otherReal = randomFeatures(seededRandom(1, "real"), 40, other.features, classes);
+
 interface Started {
   readonly parameters: SyntheticParameters;
   readonly state: DistillState;
@@ -37,13 +41,20 @@ interface Started {
 /** Runs steps `from.step` to `until` with so many threads; `onStep` may interfere. */
 async function run(
   threads: number,
-  { until = steps, from, onStep }: { until?: number; from?: Started; onStep?: (step: number) => void } = {},
+  {
+    until = steps,
+    from,
+    onStep,
+    several = false,
+  }: { until?: number; from?: Started; onStep?: (step: number) => void; several?: boolean } = {},
 ) {
   const runtime = nodeRuntime({ threads });
   const encoder = await createEncoder(runtime, smallEncoder(smallGraph()));
+  const second = smallEncoder(smallGraph(other), undefined, other.side);
+  const encoders = several ? [encoder, await createEncoder(runtime, second)] : [encoder];
   const parameters = from?.parameters ?? noiseParameters("pyramid", classes, smallSide, config.seed);
   const state = from?.state ?? initialState(config, classes, real.count, parameters);
-  const { images, processes } = await openImages(runtime, encoder, config, 2 ** 31, {
+  const { images, processes } = await openImages(runtime, encoders, config, 2 ** 31, {
     parameters,
     reload: async () => parameters,
     // The last of four shards has one image.
@@ -53,7 +64,7 @@ async function run(
     runtime: nodeRuntime({ threads: 1 }),
     config,
     classes,
-    real,
+    real: several ? [real, otherReal] : [real],
     images,
   });
   const losses: number[] = [];
@@ -66,7 +77,7 @@ async function run(
   const rendered: Float32Array[] = [];
   for await (const part of images.rendered()) rendered.push(part.images);
   await release();
-  await encoder.release();
+  for (const one of encoders) await one.release();
   return { ...end, features, rendered, processes };
 }
 
@@ -95,6 +106,14 @@ describe("images in shards", { timeout: 120_000 }, () => {
     const whole = await run(1);
     const half = await run(2, { until: 3 });
     expect(bits(await run(3, { from: half }))).toEqual(bits(whole));
+  });
+
+  it("come out with the same bits for several encoders too, whole and taken up again", async () => {
+    const alone = await run(1, { several: true });
+    expect(alone.features).toHaveLength(classes * (smallFeatures + other.features));
+    const half = await run(2, { several: true, until: 3 });
+    expect(bits(await run(3, { several: true, from: half }))).toEqual(bits(alone));
+    expect(alone.parameters).not.toEqual((await run(1)).parameters);
   });
 
   it("are made anew by another process where one is killed, bit for bit", async () => {

@@ -8,6 +8,7 @@ import { requireFinite } from "../../src/encoder/batched-features.ts";
 import type { Encoder } from "../../src/encoder/encoder.ts";
 import { InterruptedError } from "../../src/errors.ts";
 import { extractFeatures } from "../../src/features/extract.ts";
+import { keepNothing } from "../../src/files/kept.ts";
 import type { Item } from "../../src/images/types.ts";
 import { smallEncoder, smallFeatures, smallGraph, smallSide } from "../support/small-encoder.ts";
 
@@ -56,6 +57,7 @@ const encoder: Encoder = {
   feature: { tensor: "features", pool: "none", askedPool: "auto", reason: "" },
   form: {},
   features: async (_, n) => new Float32Array(n * smallFeatures),
+  kept: keepNothing,
   requirePullback: () => undefined,
   forwardGraph: () => Promise.reject(new Error("not to be called")),
   plan: () => Promise.reject(new Error("not to be called")),

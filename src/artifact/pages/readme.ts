@@ -8,6 +8,7 @@ import {
 } from "../../format.ts";
 import { codeMarkdown as code, inlineMarkdown as inline, printableJson } from "../../printable.ts";
 import { editsInWords } from "../edits-in-words.ts";
+import { encodersOf, sizedName } from "../encoder-of.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 
 /** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
@@ -71,7 +72,7 @@ On the full data λ = ${metrics.fullData.lambda}, chosen on a held-out tenth of 
   }
 Made in ${formatSeconds(manifest.seconds)}${memoryText(manifest)} (${inline(manifest.machine.browser ?? manifest.machine.cpu)}, ${formatMany(manifest.machine.threads, "thread")}).
 
-${editsText(manifest)}## Use
+${editsText(manifest)}${encodersText(manifest)}## Use
 ${kind === "full" ? probeUse(manifest) : imagesUse(manifest, m)}
 
 ## Preprocessing of real images
@@ -124,6 +125,27 @@ ${edits.each.map(({ name, top1 }) => `| ${name} | ${formatPercent(top1)} |`).joi
 | worst edit | ${formatPercent(edits.worst)} |
 
 Each edit by itself; the closed form is solved on the edited images. A shift repeats the border.
+
+`;
+}
+
+/** What the images are worth under each encoder that they were made for, and how to get at each. */
+function encodersText(manifest: Manifest): string {
+  const made = encodersOf(manifest);
+  if (made.length < 2) return "";
+  const percent = (value: number | undefined) => (value === undefined ? "–" : formatPercent(value));
+  const rows = made.map(
+    ({ encoder, metrics: { closedForm, edits }, file }) =>
+      `| \`${cell(sizedName(encoder))}\` | ${encoder.featureSize} | ${percent(closedForm?.top1)} | ${percent(edits?.mean)} | \`${file}\` |`,
+  );
+  const name = JSON.stringify(sizedName(made[1].encoder));
+  return `## Encoders
+The images were made for several encoders at once; each sees them resized to its own size. All else on this page is of the
+first. \`loadEncoder(set, { encoder: ${name} })\` and \`set.probe(${name})\` are of the second.
+
+| encoder | features | top-1 | mean over the edits | probe |
+|---|--:|--:|--:|---|
+${rows.join("\n")}
 
 `;
 }

@@ -1,6 +1,7 @@
 import { formatBytes, formatCount, formatMeanStd, formatPercent, formatSeconds } from "../../format.ts";
 import { shareError, standardError } from "../../probe/metrics.ts";
 import { editsInWords } from "../edits-in-words.ts";
+import { encodersOf, sizedName } from "../encoder-of.ts";
 import { type CurvePoint, imageCount, kindNames, type Manifest, type ResultRow } from "../manifest.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
@@ -50,7 +51,7 @@ export function reportHtml(manifest: Manifest, content: ReportContent): string {
 <body>
 <main>
 <h1>${headline(manifest, content.total)}</h1>
-<p class="soft">Encoder ${encoder.id}, ${encoder.featureSize} features, frozen. ${
+<p class="soft">Encoder ${encoder.id}, ${encoder.featureSize} features, frozen${othersText(manifest)}. ${
     manifest.kind === "distilled"
       ? `${config.steps} steps in ${formatSeconds(manifest.seconds)}`
       : `${manifest.kind === "full" ? "Solved on" : "Chosen from"} the real images in ${formatSeconds(manifest.seconds)}`
@@ -59,6 +60,7 @@ ${imagesSection(manifest, content)}
 ${curvesSection(content.curve)}
 ${resultsSection(manifest)}
 ${editsSection(manifest, content.edited ?? [])}
+${encodersSection(manifest)}
 ${stagesSection(manifest)}
 ${configSection(manifest)}
 ${provenanceSection(manifest)}
@@ -73,6 +75,12 @@ ${provenanceSection(manifest)}
 </html>
 `;
   return page.html;
+}
+
+function othersText(manifest: Manifest): string {
+  const [, ...others] = encodersOf(manifest);
+  if (others.length === 0) return "";
+  return `; made for ${others.map(({ encoder }) => sizedName(encoder)).join(", ")} at the same time`;
 }
 
 function title(manifest: Manifest): string {
@@ -256,6 +264,27 @@ ${edits.each.map(({ name, top1 }) => {
 `;
 })}</div>
 <p class="small soft">Closed form that is solved on the edited images; each edit by itself, on the exact pixels.</p>`;
+}
+
+/** What the images are worth under each encoder that they were made for. */
+function encodersSection(manifest: Manifest): Html | undefined {
+  const made = encodersOf(manifest);
+  if (made.length < 2) return undefined;
+  return html`<h2>Under each encoder</h2>
+<div class="scroll"><table>
+<thead><tr><th>Encoder</th><th class="number">Features</th><th class="number">Top-1</th><th class="number">Of full data</th><th class="number">Mean over edits</th><th class="number">Worst edit</th></tr></thead>
+<tbody>
+${made.map(({ encoder, metrics: { closedForm, fullData, edits } }) => {
+  const share = closedForm && fullData && fullData.top1 > 0 ? closedForm.top1 / fullData.top1 : undefined;
+  return html`<tr><td>${sizedName(encoder)}</td><td class="number">${encoder.featureSize}</td><td class="number">${optionalPercent(
+    closedForm?.top1,
+  )}</td><td class="number">${share === undefined ? "–" : formatPercent(share, 0)}</td><td class="number">${optionalPercent(
+    edits?.mean,
+  )}</td><td class="number">${optionalPercent(edits?.worst)}</td></tr>\n`;
+})}</tbody>
+</table></div>
+<p class="small soft">The images were made for all of these at once. Each sees them resized to its own size, and has a closed-form probe of its own; all
+else on this page is of the first.</p>`;
 }
 
 /** @throws RangeError for an image that is not a data URI */

@@ -1,0 +1,70 @@
+import type { JobContext } from "../context.ts";
+import { splitColumns } from "../distill/columns.ts";
+import type { Synthesis } from "../distill/synthesize.ts";
+import { evaluateRun, type RunEvaluation } from "../evaluate/evaluate-run.ts";
+import type { RunContext } from "../features/run-context.ts";
+import type { Edit } from "../images/edits.ts";
+import { type Calibration, calibrate } from "../probe/calibration.ts";
+import { type ClosedFormProbe, fitClosedForm } from "../probe/closed-form.ts";
+import type { Matrix } from "../probe/matrix.ts";
+import type { DistillParams } from "./params.ts";
+
+/** What a run's images are worth under one of its encoders. */
+export interface ProbedEncoder {
+  readonly place: RunContext;
+  readonly probe: ClosedFormProbe;
+  readonly calibration: Calibration;
+  /** Absent where the data set has no test images. */
+  readonly evaluation?: RunEvaluation;
+}
+
+/** How parts of a job are timed. */
+type Staged = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * Solves and evaluates the closed-form probe of a run's images under each of its encoders.
+ * @param places of the encoders, in the order of the run's
+ * @param labels m × C
+ */
+export async function probeEncoders(
+  { parts: { images, encoders, config } }: Synthesis,
+  places: readonly RunContext[],
+  labels: Matrix,
+  params: Pick<DistillParams, "baselines" | "edits">,
+  staged: Staged,
+  context: JobContext,
+): Promise<ProbedEncoder[]> {
+  const sizes = encoders.map(({ real }) => real.featureSize);
+  const { ipc, lambda } = config;
+  const features = splitColumns(await images.plainFeatures(), sizes);
+  const probes: ClosedFormProbe[] = [];
+  for (const [k, { maps }] of encoders.entries())
+    probes.push(await fitClosedForm(features[k], labels, maps[0], lambda, places[k].gemm));
+  const calibrations = await staged("calibration", async () => {
+    const fitted: Calibration[] = [];
+    for (const [k, { train, gemm }] of places.entries())
+      fitted.push(await calibrate(probes[k], train, new Int32Array(0), gemm));
+    return fitted;
+  });
+  const evaluate = async (k: number): Promise<RunEvaluation> => {
+    const { map } = probes[k];
+    const compared = params.baselines === false ? undefined : { ipc, map, lambda };
+    const featuresOf = async (edit: Edit) => splitColumns(await images.editedFeatures(edit), sizes)[k];
+    const edited = params.edits === false ? undefined : { featuresOf, labels, mirror: config.mirror ?? true };
+    return evaluateRun(probes[k], calibrations[k], places[k].test!, places[k], compared, edited, context);
+  };
+  const hasTest = places[0].test !== undefined;
+  const evaluations = hasTest
+    ? await staged("evaluation", async () => {
+        const done: RunEvaluation[] = [];
+        for (const k of places.keys()) done.push(await evaluate(k));
+        return done;
+      })
+    : [];
+  return places.map((place, k) => ({
+    place,
+    probe: probes[k],
+    calibration: calibrations[k],
+    ...(evaluations[k] ? { evaluation: evaluations[k] } : {}),
+  }));
+}
