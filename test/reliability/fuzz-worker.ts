@@ -25,6 +25,9 @@ export interface Outcome {
   readonly why?: string;
 }
 
+/** Where inputs and what they are read with are written. */
+export const inputFolder = (): Promise<string> => folder;
+
 const corpora = new Map<string, Promise<Uint8Array[]>>();
 const folder = mkdtemp(join(tmpdir(), "clp-dd-fuzz-"));
 
