@@ -8,7 +8,7 @@ export function reportError(error: unknown, debug: boolean): number {
   const known = error instanceof ClpError;
   // What a limit of the system broke is no defect, wherever it was met.
   const reason = known ? undefined : systemReason(error);
-  const message = known ? inFlags(error.message) : (reason === undefined ? messageOf(error) : sentence(reason));
+  const message = known ? inFlags(error.message) : reason === undefined ? messageOf(error) : sentence(reason);
   printMessage(debug && error instanceof Error ? `${error.stack}\n` : `clp-dd: ${message}\n`);
   if (known) return error.exitCode;
   if (reason === undefined && !debug)

@@ -1,1 +1,1 @@
-export { readRegular, requireRegular } from "../onnx-vjp/regular-file.ts";
+export { readRegular, requireRegular } from "../onnx-vjp/graph/regular-file.ts";

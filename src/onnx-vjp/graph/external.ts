@@ -3,8 +3,8 @@ import { open, realpath } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
 import { readExactly } from "../read-exactly.ts";
-import { requireRegular } from "../regular-file.ts";
 import type { ReadExternal } from "./read-onnx.ts";
+import { requireRegular } from "./regular-file.ts";
 
 /**
  * Reads the files beside an ONNX model that hold its weights. A location that leads out of the model's folder is

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
-import { readRegular } from "../regular-file.ts";
 import { externalReader } from "./external.ts";
 import type { Graph } from "./ir.ts";
 import { readOnnx } from "./read-onnx.ts";
+import { readRegular } from "./regular-file.ts";
 
 /** A model as its file, and the files beside it that hold its weights, give it. */
 export interface ModelFile {
