@@ -136,7 +136,7 @@ function encodersText(manifest: Manifest): string {
   const percent = (value: number | undefined) => (value === undefined ? "–" : formatPercent(value));
   const rows = made.map(
     ({ encoder, metrics: { closedForm, edits }, file }) =>
-      `| \`${cell(sizedName(encoder))}\` | ${encoder.featureSize} | ${percent(closedForm?.top1)} | ${percent(edits?.mean)} | \`${file}\` |`,
+      `| \`${inline(sizedName(encoder))}\` | ${encoder.featureSize} | ${percent(closedForm?.top1)} | ${percent(edits?.mean)} | \`${file}\` |`,
   );
   const name = JSON.stringify(sizedName(made[1].encoder));
   return `## Encoders
