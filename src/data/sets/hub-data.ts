@@ -7,6 +7,7 @@ import * as z from "zod";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DataError, DownloadError, UsageError } from "../../errors.ts";
 import { makeFolders, onDisk, replaceFile } from "../../files/disk.ts";
+import { commitId } from "../../files/hub/commit-id.ts";
 import { hubFetch, notUnderstood, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
@@ -149,12 +150,13 @@ async function parquetFiles(
     const files: HubFile[] = [];
     let commit: string;
     try {
-      ({ sha: commit } = await datasetInfo({
+      const info = await datasetInfo({
         ...request,
         name: id,
         revision: candidate,
         additionalFields: ["sha"],
-      }));
+      });
+      commit = commitId(info.sha, `hf:${id}`);
     } catch (error) {
       const gone = error instanceof DownloadError && !(error instanceof UnreachableError);
       if (candidate === converted && gone) continue;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { listFiles, modelInfo, pathsInfo } from "@huggingface/hub";
 import type { PartialContext } from "../../context.ts";
 import { DownloadError, ModelError, messageOf } from "../../errors.ts";
+import { commitId } from "../../files/hub/commit-id.ts";
 import { hubFetch, UnreachableError } from "../../files/hub/request.ts";
 import type { HubAccess } from "../../files/hub/settings.ts";
 import { type HubFile, hubFile, transferFile } from "../../files/hub/transfer.ts";
@@ -37,7 +38,8 @@ export async function openCommit(
 ): Promise<Commit> {
   const request = { hubUrl: access.hubUrl, fetch: hubFetch(id, access, context) };
   const repo = { type: "model", name: id } as const;
-  const { sha: commit } = await modelInfo({ ...request, name: id, revision, additionalFields: ["sha"] });
+  const info = await modelInfo({ ...request, name: id, revision, additionalFields: ["sha"] });
+  const commit = commitId(info.sha, id);
   if (!/^[0-9a-f]{40}$/.test(commit))
     throw new DownloadError(`The hub gives no commit for ${id} at ${revision}.`);
   const at = { ...request, repo, revision: commit };
