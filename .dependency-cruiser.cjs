@@ -11,7 +11,7 @@ const layers = [
   "src/onnx-vjp/compile/",
   "src/onnx-vjp/runtime/",
   "src/onnx-vjp/[^/]+$",
-  "src/(errors|serialized-error|format|random|version|context|memory)\\.ts",
+  "src/(errors|serialized-error|format|printable|random|version|context|memory)\\.ts",
   "src/files/",
   "src/helpers/",
   "src/probe/",

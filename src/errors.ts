@@ -3,6 +3,7 @@ import { ClpError } from "./onnx-vjp/errors.ts";
 export {
   ClpError,
   DeviceError,
+  MemoryError,
   ModelError,
   messageOf,
   NoRuleError,

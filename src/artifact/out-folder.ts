@@ -1,10 +1,34 @@
 import { existsSync } from "node:fs";
-import { readdir, realpath, rename, rm } from "node:fs/promises";
+import { lstat, readdir, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, messageOf, UsageError } from "../errors.ts";
 import { isDiskFull } from "../files/disk.ts";
 import { processRuns } from "../files/processes.ts";
+import { systemReason } from "../files/system-reason.ts";
 import { formatBytes } from "../format.ts";
+
+/**
+ * The absolute path of a folder for results. A link is followed: the folder that it leads to is replaced, and not the link.
+ * @throws DataError for a link that leads nowhere
+ */
+export async function outFolder(out: string): Promise<string> {
+  const path = resolve(out);
+  const isLink = await lstat(path).then(
+    (info) => info.isSymbolicLink(),
+    () => false,
+  );
+  if (!isLink) return path;
+  try {
+    return await realpath(path);
+  } catch (cause) {
+    throw new DataError(
+      `${out} is a link to a folder that is not there. Make that folder, or choose another \`out\`.`,
+      {
+        cause,
+      },
+    );
+  }
+}
 
 /** What a folder of this program's holds, so that nobody's own folder is replaced. */
 export interface FolderKind {
@@ -126,6 +150,6 @@ function explained(error: unknown, out: string, needed: number, goOn: string): u
   if (syscall === undefined || code === undefined) return error;
   const message = isDiskFull(error)
     ? `The disk is full: ${out} needs up to ${formatBytes(needed)}. Make room, then ${goOn}.`
-    : `Writing ${out} failed: ${messageOf(error)}. Fix that, then ${goOn}.`;
+    : `Writing ${out} failed: ${systemReason(error) ?? messageOf(error)}. Fix that, then ${goOn}.`;
   return new DataError(message, { cause: error });
 }

@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
+import { readRegular } from "../files/regular-file.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import type { Probe } from "../probe/probe.ts";
 import { requireEncoderOf } from "./encoder-of.ts";
@@ -44,6 +44,7 @@ export async function readArtifact(path: string): Promise<Artifact> {
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);
+  await requireImages(join(folder, "distilled.safetensors"), m);
   const tensor = async (name: string): Promise<Float32Array> => {
     const file = await openSafetensors(join(folder, "distilled.safetensors"));
     try {
@@ -63,6 +64,20 @@ export async function readArtifact(path: string): Promise<Artifact> {
       return readProbe(join(folder, made.file), manifest, made);
     },
   };
+}
+
+/** Throws DataError unless a file holds as many images as the manifest counts, before room is made for their labels. */
+async function requireImages(path: string, count: number): Promise<void> {
+  const file = await openSafetensors(path);
+  try {
+    const held = file.tensors.get("images")?.shape[0] ?? 0;
+    if (held === count) return;
+    throw new DataError(
+      `${path} holds ${held} images, and the manifest beside it counts ${count}. Copy the artifact again.`,
+    );
+  } finally {
+    await file.close();
+  }
 }
 
 async function readProbe(
@@ -102,7 +117,7 @@ async function requireUnchanged(path: string, expected: string): Promise<void> {
 
 /** The text of a file, or undefined when it is not there. */
 async function textOf(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  return readRegular(path).then(String, (error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
     throw error;
   });

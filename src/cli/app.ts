@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { copyApp, serveApp } from "./app-server.ts";
 import { addCommonOptions, ownOption } from "./options.ts";
 import { integer } from "./parse.ts";
+import { print } from "./terminal.ts";
 
 /** Always the same: a browser keeps projects for the address they were made at. */
 const usualPort = 4810;
@@ -37,11 +38,11 @@ export function addApp(command: Command): void {
   command.action(async ({ port, open, copyTo }: AppOptions) => {
     if (copyTo !== undefined) {
       await copyApp(copyTo);
-      process.stdout.write(`The page is in ${copyTo}. Any web server can serve it, by https.\n`);
+      print(`The page is in ${copyTo}. Any web server can serve it, by https.\n`);
       return;
     }
     const server = await serveApp(port);
-    process.stdout.write(`The page is at ${server.url} until Ctrl+C.\n`);
+    print(`The page is at ${server.url} until Ctrl+C.\n`);
     if (open) openBrowser(server.url);
     await new Promise<void>((resolve) => {
       for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, resolve);

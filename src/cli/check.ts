@@ -14,8 +14,9 @@ import {
 } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
 import { fraction, integer } from "./parse.ts";
-import { encoderParams, printJson, runJob } from "./run.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 type CheckOptions = EncoderOptions & {
   readonly similarity?: number;
@@ -61,9 +62,9 @@ export function addCheck(command: Command): void {
     const failures =
       html === undefined || page === undefined ? [] : await unwritten({ [html]: writeFile(html, page) });
     if (options.csv) {
-      process.stdout.write(csv(findings(found)));
+      print(csv(findings(found)));
     } else {
-      process.stdout.write(`${tables(found, options.most).join("\n\n")}\n`);
+      print(`${tables(found, options.most).join("\n\n")}\n`);
       if (options.json) printJson(found);
     }
     if (failures.length > 0) throw new ClpError(failures.join("\n"));

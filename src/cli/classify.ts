@@ -8,9 +8,10 @@ import { imageFiles } from "./given-files.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder, requireWritableFile } from "./output-file.ts";
 import { integer } from "./parse.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { sortFiles } from "./sort-files.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson, printMessage } from "./terminal.ts";
 
 type ClassifyOptions = CommonOptions &
   Values<"dtype" | "hubCache" | "device" | "precision" | "threads"> & {
@@ -63,7 +64,7 @@ export function addClassify(command: Command): void {
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ClassifyOptions) => {
     const { files, empty } = await imageFiles(given);
-    for (const sentence of empty) process.stderr.write(`${sentence}\n`);
+    for (const sentence of empty) printMessage(`${sentence}\n`);
     if (files.length === 0) {
       throw new UsageError(
         "No image was given. Name files, folders or patterns, or list files on standard input.",
@@ -78,10 +79,10 @@ export function addClassify(command: Command): void {
     // Before files are moved.
     if (options.html !== undefined) await writeClassificationPage(options.html, found, run, options);
     const places = root === undefined ? new Map<string, string>() : await sorted(found, root, options);
-    print(found, places, options);
+    printPredictions(found, places, options);
     const unreadable = found.images.flatMap((image) => ("unreadable" in image ? [image] : []));
     for (const { image, unreadable: why } of unreadable) {
-      process.stderr.write(`Skipped: ${why.includes(image) ? why : `${image}: ${why}`}\n`);
+      printMessage(`Skipped: ${why.includes(image) ? why : `${image}: ${why}`}\n`);
     }
     if (unreadable.length === files.length) {
       throw new DataError(`None of ${formatMany(files.length, "image")} could be read.`);
@@ -114,7 +115,7 @@ async function sorted(
 
 const isClassified = (image: Classification): image is ClassifiedImage => !("unreadable" in image);
 
-function print(
+function printPredictions(
   { images, seconds }: Classifications,
   places: ReadonlyMap<string, string>,
   options: ClassifyOptions,
@@ -133,7 +134,7 @@ function print(
       ...[image, own.class, own.probability, own.score, own.unknown],
       ...[next?.class, next?.probability],
     ]);
-    process.stdout.write(csv([head, ...rows]));
+    print(csv([head, ...rows]));
     return;
   }
   const rows = classified.map((image) => [
@@ -146,7 +147,7 @@ function print(
   const head = ["image", "class", classified[0].probability === undefined ? "score" : "probability", "or"];
   const align = ["left", "left", "right", "left"] as const;
   const rate = `${formatMany(images.length, "image")} in ${seconds.toFixed(1)} s`;
-  process.stdout.write(`${formatTable(head, rows, { align })}\n\n${rate}\n`);
+  print(`${formatTable(head, rows, { align })}\n\n${rate}\n`);
 }
 
 const confidence = ({ probability, score }: RankedClass): string =>

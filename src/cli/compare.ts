@@ -13,8 +13,9 @@ import { comparisonJson, comparisonRows, comparisonTables, Published } from "../
 import { inFlags } from "./flags.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder, unwritten } from "./output-file.ts";
-import { printJson, runJob } from "./run.ts";
+import { runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 const shared = ["device", "precision", "threads", "memory", "cacheDir", "maxBad", "hubCache"] as const;
 
@@ -97,8 +98,8 @@ A grid, with every field there is; only data, encoders and methods are needed:
     });
     // Where a table is split, probes on augmented images stay side by side.
     const section = (title: string) => title.includes("+aug");
-    for (const table of tables) process.stdout.write(`\n${describeTable(table, { section })}\n`);
-    if (problems.length === 0) process.stdout.write(`\n${markdown}, ${results}\n`);
+    for (const table of tables) print(`\n${describeTable(table, { section })}\n`);
+    if (problems.length === 0) print(`\n${markdown}, ${results}\n`);
     if (options.json) printJson(json);
     const { failures } = comparison;
     if (failures.length > 0) {

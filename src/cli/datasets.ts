@@ -3,8 +3,9 @@ import { type DataSet, dataSets } from "../data/sets/catalogue.ts";
 import { UsageError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import { addOptions } from "./options.ts";
-import { printJson } from "./run.ts";
+
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 const otherForms = `Given as a path alone where its files can be nothing else, else as NAME:PATH;
 \`clp-dd datasets NAME\` says how the files must be laid out. Also read:
@@ -24,7 +25,7 @@ export function addDatasets(command: Command): void {
     .argument("[name]", "show one")
     .action((name: string | undefined, options: { json?: boolean }) => {
       const shown = name === undefined ? dataSets : [known(name)];
-      process.stdout.write(`${name === undefined ? listOf(shown) : describe(shown[0])}\n`);
+      print(`${name === undefined ? listOf(shown) : describe(shown[0])}\n`);
       if (options.json) {
         printJson(
           shown.map(({ name, title, images, classes, page, terms, layout }) => ({

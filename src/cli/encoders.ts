@@ -15,8 +15,9 @@ import {
   type Values,
 } from "./options.ts";
 import { integer } from "./parse.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 type AlignOptions = CommonOptions &
   HubOptions &
@@ -35,7 +36,7 @@ export function addEncoders(command: Command): void {
   addOptions(command, ["hubCache", "json"]);
   command.action(async (options: { json?: boolean; hubCache?: string }) => {
     const listed = await listEncoders(userHub(options.hubCache));
-    process.stdout.write(`${tableOf(listed)}\n`);
+    print(`${tableOf(listed)}\n`);
     if (options.json) printJson(listed);
   });
   addAlign(command);
@@ -53,7 +54,7 @@ export function addEncoders(command: Command): void {
     const options = self.optsWithGlobals<CommonOptions & HubOptions>();
     const fetched = await runJob("fetch", { encoders, ...hubParams(options) }, options);
     for (const { name, commit, folder } of fetched) {
-      process.stdout.write(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
+      print(`${name}: commit ${commit.slice(0, 12)} in ${folder}\n`);
     }
     if (options.json) printJson(fetched);
   });
@@ -97,7 +98,7 @@ function addAlign(command: Command): void {
     const table = formatTable(["encoder", "encoder", "alignment, %", "chance, %"], rows, {
       align: ["left", "left", "right", "right"],
     });
-    process.stdout.write(
+    print(
       `${table}\n\nShare of ${found.neighbors} nearest neighbors in common, mean ± standard error over ` +
         `${formatMany(found.images, "training image")} of ${found.data}.\n`,
     );

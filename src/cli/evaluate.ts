@@ -19,8 +19,9 @@ import {
 } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
 import { integer, listOf } from "./parse.ts";
-import { encoderParams, printJson, runJob } from "./run.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
   readonly data: string;
@@ -144,7 +145,7 @@ Examples:
       options,
     );
     const tables = evaluationTables(results);
-    for (const table of tables) process.stdout.write(`\n${describeTable(table)}\n`);
+    for (const table of tables) print(`\n${describeTable(table)}\n`);
     const failures = await unwritten({
       ...(markdown === undefined
         ? {}

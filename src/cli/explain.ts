@@ -7,8 +7,9 @@ import { imageFiles } from "./given-files.ts";
 import { writeNewFile } from "./new-file.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson, printMessage } from "./terminal.ts";
 
 const methods = ["grad-cam", "gradient", "both"] as const;
 
@@ -58,7 +59,7 @@ export function addExplain(command: Command): void {
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ExplainOptions) => {
     const { files, empty } = await imageFiles(given);
-    for (const sentence of empty) process.stderr.write(`${sentence}\n`);
+    for (const sentence of empty) printMessage(`${sentence}\n`);
     if (files.length === 0) {
       throw new UsageError(
         "No image was given. Name files, folders or patterns, or list files on standard input.",
@@ -85,9 +86,7 @@ export function addExplain(command: Command): void {
       for (const image of found.images) {
         if ("unreadable" in image) {
           const { unreadable, image: name } = image;
-          process.stderr.write(
-            `Skipped: ${unreadable.includes(name) ? unreadable : `${name}: ${unreadable}`}\n`,
-          );
+          printMessage(`Skipped: ${unreadable.includes(name) ? unreadable : `${name}: ${unreadable}`}\n`);
           continue;
         }
         const written = await writeOverlays(image, out, options.method);
@@ -111,7 +110,7 @@ export function addExplain(command: Command): void {
     const table = formatTable(["image", "class", "probability", "picture"], rows, {
       align: ["left", "left", "right", "left"],
     });
-    process.stdout.write(`${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${shown}\n`}`);
+    print(`${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${shown}\n`}`);
   });
 }
 

@@ -10,8 +10,9 @@ import {
   ownOption,
   type Values,
 } from "./options.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 type ExportOptions = CommonOptions &
   Values<"out" | "overwrite" | "hubCache" | "threads"> & {
@@ -80,7 +81,7 @@ export function addExport(command: Command): void {
     const table = formatTable(["file", "weights", "size", ...measured], rows, {
       align: align.slice(0, 3 + measured.length),
     });
-    process.stdout.write(`${table}\n\n${summary.out}\n  README.md says how to use it.\n`);
+    print(`${table}\n\n${summary.out}\n  README.md says how to use it.\n`);
     if (options.json) printJson(summary);
   });
 }

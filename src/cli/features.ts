@@ -9,9 +9,10 @@ import {
   ownOption,
 } from "./options.ts";
 import { integer } from "./parse.ts";
-import { encoderParams, printJson, runJob } from "./run.ts";
+import { encoderParams, runJob } from "./run.ts";
 import { parseShard, type Shard } from "./shard.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 export function addFeatures(command: Command): void {
   command
@@ -63,7 +64,7 @@ export function addFeatures(command: Command): void {
         formatBytes(r.count * r.featureSize * width),
         r.path,
       ]);
-      process.stdout.write(`${formatTable(["split", "images", "size", "cache"], rows)}\n`);
+      print(`${formatTable(["split", "images", "size", "cache"], rows)}\n`);
       if (options.json) printJson(results);
     },
   );

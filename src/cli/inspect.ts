@@ -11,8 +11,9 @@ import {
   type HubOptions,
   hubNames,
 } from "./options.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 export function addInspect(command: Command): void {
   command
@@ -20,16 +21,25 @@ export function addInspect(command: Command): void {
       "Lists a model's inputs, the tensors that can serve as features, and its operators with their rules.",
     )
     .argument("<model>", encoderForms);
-  addOptions(command, ["size", ...formNames, ...hubNames], {
+  addOptions(command, ["size", ...formNames, "memory", ...hubNames], {
     size: { text: "side of the input where the model leaves it open" },
   });
   addCommonOptions(command);
   command.action(
-    async (encoder: string, options: CommonOptions & HubOptions & FormOptions & { size?: number }) => {
+    async (
+      encoder: string,
+      options: CommonOptions & HubOptions & FormOptions & { size?: number; memory?: number },
+    ) => {
       requireEffect([encoder], options);
       const found = await runJob(
         "inspect",
-        { encoder, size: options.size, ...givenForm(options), ...hubParams(options) },
+        {
+          encoder,
+          size: options.size,
+          memoryBytes: options.memory,
+          ...givenForm(options),
+          ...hubParams(options),
+        },
         options,
       );
       const inputs = found.inputs.map(
@@ -42,7 +52,7 @@ export function addInspect(command: Command): void {
         c.missing.length === 0 ? "yes" : `no: ${c.missing.join(", ")}`,
       ]);
       const ops = found.ops.map(({ op, count, rule }) => [op, String(count), rule ? "yes" : "no"]);
-      process.stdout.write(
+      print(
         `${[
           `${found.id}: opset ${found.opset}, ${(found.parameters / 1e6).toFixed(2)} million parameters`,
           `inputs: ${inputs.join("; ")}`,

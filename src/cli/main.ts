@@ -5,6 +5,7 @@ import { version } from "../version.ts";
 import { help } from "./help.ts";
 import { reportError } from "./report-error.ts";
 import { requireOptionsLast } from "./required-options.ts";
+import { outliveOutput } from "./terminal.ts";
 
 /** A command's options, arguments and action, loaded when the command is named: all of them together take a second. */
 interface Entry {
@@ -116,11 +117,7 @@ const program = new Command("clp-dd")
 // A password in the address of a server would be seen in the system's list of processes.
 if (process.argv.some((argument) => withoutSecrets(argument) !== argument)) process.title = "clp-dd";
 
-// A reader that has seen enough (`| head`) is not an error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
+outliveOutput();
 
 try {
   // The program's own options take no values: the first operand is the command, or `help` before it.

@@ -2,6 +2,7 @@ import { access, constants, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { messageOf, UsageError } from "../errors.ts";
 import { makeFolders } from "../files/disk.ts";
+import { systemReason } from "../files/system-reason.ts";
 
 /** What the system's refusals to write mean to the person. */
 const refusals: Readonly<Record<string, string>> = {
@@ -9,15 +10,10 @@ const refusals: Readonly<Record<string, string>> = {
   EEXIST: "there is a file of that name",
   ENOTDIR: "a part of the path is a file",
   EISDIR: "it is a folder",
-  EACCES: "you may not write there",
-  EPERM: "you may not write there",
-  EROFS: "the disk is read-only",
-  ENOSPC: "the disk is full",
-  EDQUOT: "the disk is full",
 };
 
 const reasonOf = (error: unknown): string =>
-  refusals[(error as NodeJS.ErrnoException).code ?? ""] ?? messageOf(error);
+  refusals[(error as NodeJS.ErrnoException).code ?? ""] ?? systemReason(error) ?? messageOf(error);
 
 /** Throws UsageError where no file can be written at `file`: before the work, not after it. */
 export async function requireWritableFile(option: string, file: string): Promise<void> {

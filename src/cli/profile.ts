@@ -15,8 +15,9 @@ import {
   runNames,
 } from "./options.ts";
 import { integer } from "./parse.ts";
-import { hubParams, printJson, runJob } from "./run.ts";
+import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface ProfileOptions extends RunOptions {
   readonly images: number;
@@ -59,7 +60,7 @@ export function addProfile(command: Command): void {
       ...hubParams(options),
     };
     const found = await runJob("profile", { encoder, ...run, images, classes, steps, memoryBytes }, options);
-    process.stdout.write(`${describeProfile(found, options.top)}\n`);
+    print(`${describeProfile(found, options.top)}\n`);
     if (options.json) {
       const { ops, nodes, ...rest } = found;
       printJson({ ...rest, ops: ops.slice(0, options.top), nodes: nodes.slice(0, options.top) });

@@ -1,6 +1,7 @@
 import cliProgress from "cli-progress";
 import type { Progress } from "../context.ts";
 import { formatBytes, formatSeconds } from "../format.ts";
+import { printable } from "../printable.ts";
 import { plainLine, progressLine, Rate } from "./progress-line.ts";
 import { wrapText } from "./width.ts";
 
@@ -50,8 +51,10 @@ interface Stage {
 export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   const { quiet = false, stream = process.stderr, now = () => performance.now() } = options;
   const columns = () => Math.min(80, stream.columns ?? 80) - 1;
-  const say = (line: string) =>
+  const say = (text: string) => {
+    const line = printable(text);
     stream.write(`${stream.isTTY ? wrapText(line, columns()).join("\n") : line}\n`);
+  };
   let stage: Stage | undefined;
 
   const showBar = (of: Stage) => {
@@ -61,7 +64,7 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
       hideCursor: true,
       clearOnComplete: true,
       gracefulExit: false,
-      format: () => progressLine(of.progress, of.rate.perSecond, columns()),
+      format: () => printable(progressLine(of.progress, of.rate.perSecond, columns())),
     });
     of.bar.start(1, 0);
   };

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { userHub } from "../files/hub/settings.ts";
 import { addCommonOptions, type CommonOptions, ownOption } from "./options.ts";
-import { printJson, runJob } from "./run.ts";
+import { runJob } from "./run.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface PushOptions extends CommonOptions {
   readonly model?: boolean;
@@ -28,9 +29,7 @@ export function addPush(command: Command): void {
     const { model, public: isPublic, overwrite } = options;
     const params = { folder, repository, model, public: isPublic, overwrite, hub: userHub() };
     const published = await runJob("push", params, options);
-    process.stdout.write(
-      `${published.url} (${published.isPrivate ? "private" : "public"}), commit ${published.commit}\n`,
-    );
+    print(`${published.url} (${published.isPrivate ? "private" : "public"}), commit ${published.commit}\n`);
     if (options.json) printJson(published);
   });
 }

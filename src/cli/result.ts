@@ -6,8 +6,9 @@ import type { DistillSummary } from "../jobs/summary.ts";
 import { withoutSecrets } from "../machines/address.ts";
 import { shareError, standardError } from "../probe/metrics.ts";
 import type { CommonOptions } from "./options.ts";
-import { printJson } from "./run.ts";
+
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 import { wrapText } from "./width.ts";
 
 /** The command line, as it is recorded in a set. */
@@ -54,7 +55,7 @@ function printResult({ manifest, out }: DistillSummary): void {
     `  report.html shows it, images/ holds the PNGs, README.md says how to use it.`,
     "",
   ];
-  process.stdout.write(text.join("\n"));
+  print(text.join("\n"));
 }
 
 /** How uncertain the set's accuracy is for the number of test images. */

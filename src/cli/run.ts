@@ -8,6 +8,9 @@ import { requireEffect } from "./no-effect.ts";
 import type { CommonOptions, EncoderOptions, HubOptions } from "./options.ts";
 import { createProgress, onlyNews } from "./progress.ts";
 
+/** What asks for an end; a terminal that is closed sends the last. */
+const stopping = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** The hub's part of a job's parameters. */
 export function hubParams({ revision, dtype, hubCache }: HubOptions) {
   return { revision, dtype, hub: userHub(hubCache) };
@@ -19,14 +22,14 @@ export function hubParams({ revision, dtype, hubCache }: HubOptions) {
  */
 export function encoderParams(options: EncoderOptions, encoders: readonly string[] = [options.encoder]) {
   requireEffect(encoders, options);
-  const { encoder, feature, pool, size, resize, device, precision, threads, maxBad } = options;
+  const { encoder, feature, pool, size, resize, device, precision, threads, memory, maxBad } = options;
   const cacheFolder = options.cacheDir ?? userCache();
-  const run = { device, precision, threads, maxBad, cacheFolder };
+  const run = { device, precision, threads, memoryBytes: memory, maxBad, cacheFolder };
   return { encoder, feature, pool, size, resize, ...givenForm(options), ...run, ...hubParams(options) };
 }
 
 /**
- * Runs a job with a progress display. The first interrupt (or termination) lets the job finish its step and
+ * Runs a job with a progress display. The first interrupt (or termination, or hang-up) lets the job finish its step and
  * save; a second one ends the process at once.
  */
 export async function runJob<J extends JobName>(
@@ -41,11 +44,10 @@ export async function runJob<J extends JobName>(
       endWorker();
       process.exit(130);
     }
-    progress.note("Stopping after this step; once more to quit at once.");
+    progress.note("Stopping once the model returns from this step; once more to quit at once.");
     controller.abort();
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  for (const signal of stopping) process.on(signal, stop);
   try {
     return await run(job, params, {
       signal: controller.signal,
@@ -54,12 +56,6 @@ export async function runJob<J extends JobName>(
     });
   } finally {
     progress.stop();
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
+    for (const signal of stopping) process.off(signal, stop);
   }
-}
-
-/** Prints the line of JSON that `--json` promises. */
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
 }

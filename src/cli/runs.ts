@@ -4,8 +4,8 @@ import { formatCount } from "../format.ts";
 import { type RunReport, reportRuns } from "../machines/list.ts";
 import { addCommonOptions, type CommonOptions, ownOption } from "./options.ts";
 import { number } from "./parse.ts";
-import { printJson } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface RunsOptions extends CommonOptions {
   readonly patience: number;
@@ -19,7 +19,7 @@ async function showRuns(address: string, options: RunsOptions): Promise<void> {
   }
   if (runs.length === 0)
     throw new DataError("The server knows no such run. It forgets runs that ended a day ago.");
-  process.stdout.write(`${runs.map(inWords).join("\n")}`);
+  print(`${runs.map(inWords).join("\n")}`);
 }
 
 const rate = (value: number | null): string => (value === null ? "–" : value.toPrecision(3));

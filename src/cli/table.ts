@@ -1,5 +1,6 @@
 import type { Table } from "../evaluate/tables.ts";
 import { isFigures } from "../format.ts";
+import { printable } from "../printable.ts";
 import { displayWidth, wordsOf, wrapText } from "./width.ts";
 
 export interface TableOptions {
@@ -159,7 +160,7 @@ function pad(text: string, width: number, align: "left" | "right"): string {
   return align === "right" ? space + text : text + space;
 }
 
-/** Control characters would break the alignment, or worse: file names may hold escape sequences. */
+/** A line break would break the alignment; what is written out for a control character takes room. */
 function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ");
+  return printable(text.replace(/[\t\n\r]+/g, " "));
 }

@@ -3,8 +3,9 @@ import { type Command, InvalidArgumentError } from "commander";
 import type { TensorInfo } from "../onnx-vjp/write-vjp.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
-import { printJson, runJob } from "./run.ts";
+import { runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { print, printJson } from "./terminal.ts";
 
 interface VjpOptions extends CommonOptions {
   readonly out: string;
@@ -12,6 +13,7 @@ interface VjpOptions extends CommonOptions {
   readonly of?: readonly string[];
   readonly shape?: Readonly<Record<string, readonly number[]>>;
   readonly overwrite?: boolean;
+  readonly memory?: number;
 }
 
 export function addVjp(command: Command): void {
@@ -45,15 +47,15 @@ export function addVjp(command: Command): void {
         gradient,
       ).argParser(shape),
     );
-  addOptions(command, ["out", "overwrite"], {
+  addOptions(command, ["memory", "out", "overwrite"], {
     out: { required: true, text: "folder for the files" },
     overwrite: { text: "replace files that are there" },
   });
   addCommonOptions(command);
   command.action(async (model: string, options: VjpOptions) => {
     await makeFolder("--out", options.out);
-    const { out, wrt, of, shape: shapes, overwrite } = options;
-    const written = await runJob("vjp", { model, out, wrt, of, shapes, overwrite }, options);
+    const { out, wrt, of, shape: shapes, overwrite, memory: memoryBytes } = options;
+    const written = await runJob("vjp", { model, out, wrt, of, shapes, overwrite, memoryBytes }, options);
     const { forward, pullback } = written;
     const rows = (file: string, kind: string, tensors: readonly TensorInfo[]) =>
       tensors.map(({ name, dtype, dims }) => [file, kind, name, `${dtype} [${dims.join(", ")}]`]);
@@ -76,7 +78,7 @@ export function addVjp(command: Command): void {
       ],
     );
     const count = forward.saved.length;
-    process.stdout.write(
+    print(
       `${table}\n${count} intermediate value${count === 1 ? "" : "s"} of ${forward.file} go to ${pullback.file} ` +
         `under the same name; ${join(out, "vjp.json")} lists them.\n`,
     );

@@ -25,18 +25,24 @@ export const blockOf = (arrays: ReadonlyMap<string, Float32Array>, name: string)
   second: arrays.get(`${name}/second`)!,
 });
 
+export interface WriteHashedOptions {
+  /** A name that no other writer has (default: the file's with `.tmp` behind it). */
+  readonly temporary?: string;
+  /** Asked right before the rename; where it says no, nothing is left (default: yes). */
+  readonly mayWrite?: () => Promise<boolean>;
+  /** What to do once the disk can be written again, for the error. */
+  readonly goOn?: string;
+}
+
 /**
  * Writes arrays and their hash under a temporary name and renames the file: a kill leaves the old one or the new one.
- * @param temporary a name that no other writer has
- * @param mayWrite asked right before the rename; where it says no, nothing is left
  */
 export async function writeHashed(
   folder: string,
   name: string,
   format: string,
   { text, arrays }: HashedArrays,
-  temporary = `${name}.tmp`,
-  mayWrite: () => Promise<boolean> = async () => true,
+  { temporary = `${name}.tmp`, mayWrite = async () => true, goOn }: WriteHashedOptions = {},
 ): Promise<void> {
   const tensors = [...arrays].map(
     ([name, data]): TensorToWrite => ({ name, dtype: "F32", shape: [data.length], data }),
@@ -46,7 +52,7 @@ export async function writeHashed(
   for (const { buffer, byteOffset, byteLength } of arrays.values())
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   const path = join(folder, temporary);
-  await onDisk(folder, async () => {
+  const write = async () => {
     await makeFolders(folder);
     try {
       await writeSafetensors(path, tensors, { format, meta: text, sha256: hash.digest("hex") });
@@ -61,7 +67,8 @@ export async function writeHashed(
     }
     await rename(path, join(folder, name));
     await syncFolder(folder);
-  });
+  };
+  await onDisk(folder, write, "out", goOn);
 }
 
 /** Makes a rename outlast a power cut, where the system lets a folder be synced. */

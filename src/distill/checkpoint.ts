@@ -24,7 +24,7 @@ const temporaryName = `${fileName}.tmp`;
  * @throws DataError naming the process that has it
  */
 export async function lockCheckpoints(folder: string, note?: (message: string) => void): Promise<FolderLock> {
-  await onDisk(folder, () => makeFolders(folder));
+  await onDisk(folder, () => makeFolders(folder), "out", "run the same command again");
   const lock = await lockFolder(folder, note);
   return {
     async release() {
@@ -53,7 +53,11 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 export async function saveCheckpoint(folder: string, checkpoint: Checkpoint): Promise<void> {
   const { text, arrays } = savedRun(checkpoint);
   const content = { text, arrays: new Map(arrays) };
-  await writeHashed(folder, fileName, checkpointFormat, content, temporaryName);
+  // Before the first checkpoint there is nothing to resume from.
+  const goOn = existsSync(join(folder, fileName))
+    ? "resume with `resume: true` from the checkpoint that is there"
+    : "run the same command again; it starts anew, as no step was saved";
+  await writeHashed(folder, fileName, checkpointFormat, content, { temporary: temporaryName, goOn });
 }
 
 /**

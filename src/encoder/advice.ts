@@ -1,5 +1,6 @@
 import {
   DeviceError,
+  MemoryError,
   ModelError,
   NoRuleError,
   ShapeError,
@@ -13,6 +14,7 @@ const choose = "with `feature` (`clp-dd inspect` lists the candidates)";
 function adviceOn(error: Error): string | undefined {
   if (error instanceof NoRuleError) return `Choose a feature tensor before ${theseNodes(error)} ${choose}.`;
   if (error instanceof UnreachedInputError) return `Choose another feature tensor ${choose}.`;
+  if (error instanceof MemoryError) return "Allow more with `memoryBytes`, or choose a smaller `size`.";
   if (error instanceof ShapeError) return "Another `size` may suit it.";
   return error instanceof DeviceError ? "Leave `device` out to run on the CPU." : undefined;
 }

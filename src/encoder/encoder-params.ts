@@ -24,4 +24,6 @@ export interface EncoderParams extends ModelForm {
   /** What matrix products are computed in (default: float32); float16 on a GPU only. */
   readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
+  /** Bytes for intermediate values (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
 }

@@ -27,7 +27,8 @@ export async function openEncoder(
   }
   const runtime = nodeRuntime({
     ...(params.device ? { device: params.device } : {}),
-    ...(params.threads ? { threads: params.threads } : {}),
+    ...(params.threads === undefined ? {} : { threads: params.threads }),
+    memoryBytes: params.memoryBytes,
   });
   const model = await loadEncoderModel(params.encoder, {
     ...(params.feature ? { feature: params.feature } : {}),

@@ -1,4 +1,5 @@
 import { formatMany, formatPercent, formatSeconds } from "../format.ts";
+import { inlineMarkdown } from "../printable.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { type ProbeName, type ProbeResult, rankingOf, type Spread } from "./protocol.ts";
 
@@ -259,15 +260,14 @@ export function labeller(all: readonly Pick<Evaluation, "artifact">[]): Labeller
 
 /** A table in Markdown. */
 export function markdownTable({ title, head, rows, notes }: Table): string {
-  const cell = (text: string) => text.replace(/[\\|]/g, "\\$&").replace(/\s+/g, " ");
-  const line = (cells: readonly string[]) => `| ${cells.map(cell).join(" | ")} |`;
+  const line = (cells: readonly string[]) => `| ${cells.map(inlineMarkdown).join(" | ")} |`;
   return [
-    `### ${cell(title)}`,
+    `### ${inlineMarkdown(title)}`,
     "",
     line(head),
     `|${head.map(() => "---|").join("")}`,
     ...rows.map(line),
     "",
-    ...notes.map((note) => `${note}\n`),
+    ...notes.map((note) => `${inlineMarkdown(note)}\n`),
   ].join("\n");
 }

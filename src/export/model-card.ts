@@ -1,5 +1,6 @@
-import { cardLicenses, cell, inline, rounded } from "../artifact/pages/markdown.ts";
+import { cardLicenses, rounded } from "../artifact/pages/markdown.ts";
 import { formatBytes, formatCount, formatPercent } from "../format.ts";
+import { inlineMarkdown as inline } from "../printable.ts";
 import { type ExportedSet, unknownLogit } from "./config-files.ts";
 import type { OnnxFiles } from "./onnx-files.ts";
 import type { ExportDtype } from "./storage.ts";
@@ -153,7 +154,9 @@ const probeSource = (kind: ExportedSet["kind"]): string =>
 
 function fileRow(file: OnnxFiles, losses: readonly StorageLoss[]): string {
   const loss = losses.find(({ dtype }) => dtype === file.dtype);
-  const names = [file.name, ...file.weights.map(({ name }) => name)].map((name) => `\`onnx/${cell(name)}\``);
+  const names = [file.name, ...file.weights.map(({ name }) => name)].map(
+    (name) => `\`onnx/${inline(name)}\``,
+  );
   const columns = [names.join(", "), howStored[file.dtype], formatBytes(file.bytes)];
   const measured = loss && [loss.agreement, loss.top1, loss.exactTop1].map((share) => formatPercent(share));
   return `| ${[...columns, ...(losses.length > 0 ? (measured ?? ["", "", ""]) : [])].join(" | ")} |`;

@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, messageOf } from "../errors.ts";
+import { systemReason } from "./system-reason.ts";
 
 /** Writes all of `bytes` at `position`: one call of the system may write less. */
 export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
@@ -53,21 +54,22 @@ export const isDiskFull = (error: unknown): boolean =>
 /**
  * Runs writes into `folder`, turning a full or failing disk into an error for the person.
  * @param parameter the parameter that names another place for them, where there is one
+ * @param goOn what to do when that is done: some writes leave nothing to resume from
  */
-export async function onDisk<T>(folder: string, write: () => Promise<T>, parameter?: string): Promise<T> {
+export async function onDisk<T>(
+  folder: string,
+  write: () => Promise<T>,
+  parameter?: string,
+  goOn = "run the same command again; it resumes where this one stopped",
+): Promise<T> {
   try {
     return await write();
   } catch (cause) {
     const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
-      : `Writing ${folder} failed: ${messageOf(cause)}. Fix that`;
+      : `Writing ${folder} failed: ${systemReason(cause) ?? messageOf(cause)}. Fix that`;
     const elsewhere = parameter === undefined ? "" : `, or choose another folder with \`${parameter}\``;
-    throw new DataError(
-      `${what}${elsewhere}, then run the same command again; it resumes where this one stopped.`,
-      {
-        cause,
-      },
-    );
+    throw new DataError(`${what}${elsewhere}, then ${goOn}.`, { cause });
   }
 }
 

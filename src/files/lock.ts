@@ -66,7 +66,8 @@ export async function lockFolder(folder: string, note?: (message: string) => voi
   // First, so that whoever finds the lock in this thread finds it held.
   heldHere.add(id);
   try {
-    const holder = await onDisk(folder, () => takeInTime(file, text, note));
+    const take = () => takeInTime(file, text, note);
+    const holder = await onDisk(folder, take, undefined, "run the same command again");
     if (holder !== undefined) throw isLocked(folder, file, holder);
   } catch (error) {
     heldHere.delete(id);
@@ -77,7 +78,7 @@ export async function lockFolder(folder: string, note?: (message: string) => voi
     async release() {
       end();
       try {
-        await onDisk(folder, () => leave(file, text));
+        await onDisk(folder, () => leave(file, text), undefined, "run the same command again");
       } finally {
         heldHere.delete(id);
       }

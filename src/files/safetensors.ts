@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
 import { readExactly } from "./read-exactly.ts";
+import { requireRegular } from "./regular-file.ts";
 import {
   parseSafetensorsHeader,
   type SafetensorsFile,
@@ -55,6 +56,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const damaged = (what: string) => new DataError(`${path} is damaged: ${what}. Copy or make it again.`);
   let file: FileHandle;
   try {
+    await requireRegular(path);
     file = await open(path, "r");
   } catch (error) {
     throw new DataError(`${path} cannot be read: ${messageOf(error)}.`, { cause: error });

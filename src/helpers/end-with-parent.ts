@@ -13,6 +13,7 @@ export function endWithParent(): void {
   declareEndsWithParent();
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => {});
+  process.on("SIGHUP", () => {});
   process.on("disconnect", () => process.exit(0));
   const watch = `setInterval(() => {
     if (process.ppid !== ${process.ppid}) process.kill(process.pid, "SIGKILL");

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
+import { readRegular } from "../files/regular-file.ts";
 import { decodeImage, decodeOptionsFor } from "./decode.ts";
 import { type PixelImage, rgbOfPixels } from "./pixels.ts";
 import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
@@ -36,7 +36,7 @@ async function rgbOf(image: ImageLike, index: number, preprocessing: Preprocessi
 
 async function readImage(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readRegular(path);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
   }

@@ -3,7 +3,7 @@ import { interpolations, resample } from "./resample.ts";
 import type { Rectangle, RgbImage } from "./types.ts";
 
 /** Longest side of an encoder's input, in pixels: a configuration of 2³¹ is damaged, and memory is made for each image. */
-const mostSide = 16_384;
+export const mostSide = 16_384;
 const size = z.int().positive().max(mostSide);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 

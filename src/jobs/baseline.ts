@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { ImageChunk } from "../artifact/content.ts";
 import type { Manifest } from "../artifact/manifest.ts";
-import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
+import { outFolder, requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
 import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
@@ -41,7 +41,7 @@ const chunkImages = 32;
 export async function runBaseline(params: BaselineParams, context: JobContext): Promise<DistillSummary> {
   const { kind } = params;
   const asked = parseConfig(kind === "full" ? { ...params.config, ipc: 1 } : params.config);
-  const out = resolve(params.out);
+  const out = await outFolder(params.out);
   await requireWritableOut(out, params.overwrite === true);
   await requireOutside(out, dataFolder(params.data));
   const { stages, staged } = stageCollector();

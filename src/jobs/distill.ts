@@ -1,7 +1,6 @@
 import { totalmem } from "node:os";
-import { resolve } from "node:path";
 import type { CurvePoint } from "../artifact/manifest.ts";
-import { requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
+import { outFolder, requireOutside, requireWritableOut } from "../artifact/out-folder.ts";
 import { writeArtifact } from "../artifact/write-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { listed } from "../data/image-source.ts";
@@ -61,7 +60,7 @@ export async function runDistillation(params: DistillParams, context: JobContext
       `With \`from\` classes start from the images of ${params.from}, and new ones from noise: leave \`init\` out.`,
     );
   }
-  const out = resolve(params.out);
+  const out = await outFolder(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
   // Several workers share this one's folder: the server of the run keeps others away.

@@ -29,7 +29,7 @@ export async function inspectModel(params: InspectParams, context?: PartialConte
     ...givenForm(params),
     ...(context ? { context } : {}),
   });
-  return inspectEncoderModel(nodeRuntime(), model);
+  return inspectEncoderModel(nodeRuntime({ memoryBytes: params.memoryBytes }), model);
 }
 
 /** `inspectModel` of a model that was read. */

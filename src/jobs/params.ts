@@ -89,7 +89,10 @@ export interface CompareParams extends Omit<DataParams, "data"> {
 }
 
 export interface InspectParams
-  extends Pick<EncoderParams, "encoder" | "revision" | "dtype" | "hub" | "size" | keyof ModelForm> {}
+  extends Pick<
+    EncoderParams,
+    "encoder" | "revision" | "dtype" | "hub" | "size" | "memoryBytes" | keyof ModelForm
+  > {}
 
 export interface CheckParams extends EncoderParams, DataParams {
   /** Cosine of standardized features from which two images are nearly the same. Default: 0.95. */
@@ -156,6 +159,8 @@ export interface VjpParams {
   readonly of?: readonly string[] | undefined;
   /** Shapes of inputs that the model leaves open. */
   readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  /** Bytes for intermediate values (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
   readonly overwrite?: boolean | undefined;
 }
 

@@ -170,7 +170,7 @@ export class RunFolder {
     mayWrite: () => Promise<boolean>,
   ): Promise<void> {
     if (existsSync(join(this.path, name))) return;
-    await writeHashed(this.path, name, format, content, `${name}.${this.#own}`, mayWrite);
+    await writeHashed(this.path, name, format, content, { temporary: `${name}.${this.#own}`, mayWrite });
   }
 
   async #files() {

@@ -54,6 +54,11 @@ export class ShapeError extends ModelError {
   override name = "ShapeError";
 }
 
+/** A model whose values would take more memory than it may have. */
+export class MemoryError extends ModelError {
+  override name = "MemoryError";
+}
+
 /** A device on which nothing runs here. Exit code 2. */
 export class DeviceError extends UsageError {
   override name = "DeviceError";

@@ -23,6 +23,8 @@ export interface LoadOptions extends FunctionOptions {
   readonly device?: Device | undefined;
   /** Threads within an operator (default: one per core). */
   readonly threads?: number | undefined;
+  /** Bytes that its values may take while it is prepared (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
   /** What matrix products are computed in: "float16" is for GPUs (default: "float32"). */
   readonly precision?: Precision | undefined;
   /**
@@ -72,14 +74,14 @@ export interface Vjp {
  * @throws ModelError when it cannot be read; UsageError for names that it does not have
  */
 export async function load(model: string | URL | Uint8Array, options: LoadOptions = {}): Promise<Model> {
-  const { device = "cpu", threads, precision = "float32", activations } = options;
+  const { device = "cpu", threads, memoryBytes, precision = "float32", activations } = options;
   if (precision === "float16" && device === "cpu") {
     throw new UsageError(
       'precision "float16" was given with the device "cpu", on which it is slower than float32. Leave it out, or give ' +
         'device "cuda" or "webgpu".',
     );
   }
-  const runtime = nodeRuntime({ device, ...(threads === undefined ? {} : { threads }) });
+  const runtime = nodeRuntime({ device, ...(threads === undefined ? {} : { threads }), memoryBytes });
   const how = activations ?? (runtime.handsOver ? "save" : "recompute");
   return new Model(runtime, await readFunction(model, options), precision, how);
 }

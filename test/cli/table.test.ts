@@ -43,7 +43,7 @@ test("wide, combining and joined characters count for the columns they take", ()
 });
 
 test("control characters of file names do not reach the terminal", () => {
-  expect(formatTable(["name"], [["a\u001b[31mb\nc"]])).toBe(`name\n${"─".repeat(9)}\na [31mb c`);
+  expect(formatTable(["name"], [["a\u001b[31mb\nc"]])).toBe(`name\n${"─".repeat(12)}\na\\x1b[31mb c`);
 });
 
 test("no line is wider than the terminal, and no character of a cell is lost", () => {

@@ -1,3 +1,5 @@
+import { printable } from "../../printable.ts";
+
 /** A piece of HTML that is already safe. */
 export interface Html {
   readonly html: string;
@@ -16,7 +18,7 @@ const entities: Readonly<Record<string, string>> = {
 
 /** Text for use between tags or in a quoted attribute. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character]);
+  return printable(text).replace(/[&<>"']/g, (character) => entities[character]);
 }
 
 /** A template whose values are escaped unless they are HTML themselves. */

@@ -6,21 +6,12 @@ export const rounded = (values: readonly number[]): string =>
 
 /** The hub's identifiers. A share-alike license among the sources binds what is made of them all. */
 export function cardLicenses(licenses: Manifest["data"]["licenses"]): string[] {
-  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))];
+  // Anything else would be YAML of its own.
+  const all = [...new Set(licenses.map(({ spdx }) => spdx.toLowerCase()))].map((id) =>
+    /^[a-z0-9][a-z0-9.+-]*$/.test(id) ? id : "other",
+  );
   if (all.length === 0) return ["unknown"];
   const shareAlike = all.filter((id) => /-sa-/.test(id));
   // Newer versions of a share-alike license may be used for older ones, not the other way.
   return shareAlike.length > 0 ? [shareAlike.sort().at(-1)!] : all;
 }
-
-/** Text from elsewhere on one line, without its own Markdown. */
-export function inline(text: string): string {
-  return text
-    .replace(/\s+/g, " ")
-    .replace(/[\\`*_[\]<>#]/g, (character) =>
-      character === "<" ? "&lt;" : character === ">" ? "&gt;" : character === "_" ? "_" : `\\${character}`,
-    );
-}
-
-/** The same, in a table. */
-export const cell = (text: string): string => inline(text).replaceAll("|", "\\|");

@@ -6,10 +6,11 @@ import {
   formatPercent,
   formatSeconds,
 } from "../../format.ts";
+import { codeMarkdown as code, inlineMarkdown as inline, printableJson } from "../../printable.ts";
 import { editsInWords } from "../edits-in-words.ts";
 import { imageCount, type Manifest } from "../manifest.ts";
 import { encodersOf, sizedName } from "../recorded-encoders.ts";
-import { cardLicenses, cell, inline, rounded } from "./markdown.ts";
+import { cardLicenses, rounded } from "./markdown.ts";
 
 /** A data set card (README.md) as the Hugging Face hub has it: what the set is, how to use it, how well it does, licenses. */
 export function dataSetCard(manifest: Manifest): string {
@@ -19,7 +20,7 @@ export function dataSetCard(manifest: Manifest): string {
   const { preprocessing } = encoder;
   const rows = metrics.rows.map(
     (row) =>
-      `| ${cell(row.name)} | ${cell(row.protocol)} | ${formatCount(row.images)} | ${formatMeanStd(row.top1, row.std)} |`,
+      `| ${inline(row.name)} | ${inline(row.protocol)} | ${formatCount(row.images)} | ${formatMeanStd(row.top1, row.std)} |`,
   );
   return `---
 license:
@@ -33,7 +34,7 @@ size_categories:
 tags:
   - dataset-distillation
   - clp-dd
-pretty_name: ${JSON.stringify(`${data.name}, ${kind}`)}
+pretty_name: ${printableJson(`${data.name}, ${kind}`)}
 configs:
   - config_name: default
     data_files: images/**/*.png
@@ -90,11 +91,11 @@ Resize: ${
   }
 
 ## Where it comes from
-- Encoder: \`${inline(encoder.id)}\`${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature \`${inline(encoder.feature)}\`, pooling ${inline(encoder.pool)}, license ${
+- Encoder: ${code(encoder.id)}${encoder.source ? ` (${inline(encoder.source)})` : ""}, feature ${code(encoder.feature)}, pooling ${inline(encoder.pool)}, license ${
     encoder.license ? inline(encoder.license) : "not known"
   }, sha256 \`${encoder.sha256}\`
 ${Object.entries(data.fingerprints)
-  .map(([split, fingerprint]) => `- Fingerprint of the ${split} images: \`${fingerprint}\`\n`)
+  .map(([split, fingerprint]) => `- Fingerprint of the ${inline(split)} images: ${code(fingerprint)}\n`)
   .join("")}${
   data.licenses.length === 0
     ? "- Images: their license is not known to clp-dd; what is distilled from them may be bound by it. Fill it in before passing this on.\n"
@@ -136,7 +137,7 @@ function encodersText(manifest: Manifest): string {
   const percent = (value: number | undefined) => (value === undefined ? "–" : formatPercent(value));
   const rows = made.map(
     ({ encoder, metrics: { closedForm, edits }, file }) =>
-      `| \`${cell(sizedName(encoder))}\` | ${encoder.featureSize} | ${percent(closedForm?.top1)} | ${percent(edits?.mean)} | \`${file}\` |`,
+      `| \`${inline(sizedName(encoder))}\` | ${encoder.featureSize} | ${percent(closedForm?.top1)} | ${percent(edits?.mean)} | \`${file}\` |`,
   );
   const name = JSON.stringify(sizedName(made[1].encoder));
   return `## Encoders
@@ -155,7 +156,7 @@ function imagesText({ kind, tool, data, config, classes, imageSize, encoder }: M
     kind === "distilled" ? "distilled" : `chosen (${kind})`
   } by clp-dd ${tool.version}
 from ${data.counts.train === undefined ? "the" : formatCount(data.counts.train)} training images. They are made for one purpose:
-a linear probe of the frozen encoder \`${inline(encoder.id)}\` that is trained on them, in closed form, is to classify
+a linear probe of the frozen encoder ${code(encoder.id)} that is trained on them, in closed form, is to classify
 real images.${kind === "distilled" ? " They are not meant to look like photographs." : ""}`;
 }
 
@@ -174,7 +175,7 @@ of ${edits.each.length} edits ${formatPercent(edits.mean)} on average, after the
 }
 
 function fullText({ tool, data, encoder }: Manifest): string {
-  return `The closed-form linear probe of the frozen encoder \`${inline(encoder.id)}\` on all ${
+  return `The closed-form linear probe of the frozen encoder ${code(encoder.id)} on all ${
     data.counts.train === undefined ? "" : `${formatCount(data.counts.train)} `
   }training images, solved by clp-dd ${tool.version}:
 what sets of few images are compared with. It holds no images.`;

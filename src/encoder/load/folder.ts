@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { ModelError } from "../../errors.ts";
+import { readRegular } from "../../files/regular-file.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import type { EncoderModel } from "../encoder-model.ts";
 import type { ModelForm } from "../model-form.ts";
@@ -75,7 +75,7 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
 }
 
 async function cardBeside(path: string): Promise<ModelCard | undefined> {
-  const text = await readFile(path.replace(/\.onnx$/i, ".json"), "utf8").catch(() => undefined);
+  const text = await readRegular(path.replace(/\.onnx$/i, ".json")).then(String, () => undefined);
   try {
     // Another program's file of that name is none of ours.
     return text === undefined ? undefined : ModelCard.safeParse(JSON.parse(text)).data;
@@ -126,4 +126,6 @@ async function withLicense(model: EncoderModel, folder: string): Promise<Encoder
 }
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>
-  readFile(join(folder, name), "utf8").catch(() => undefined);
+  readRegular(join(folder, name))
+    .then(String)
+    .catch(() => undefined);

@@ -1,6 +1,7 @@
 import * as z from "zod";
+import { ModelError } from "../../errors.ts";
 import { imageStatistics } from "../../images/image-statistics.ts";
-import { Preprocessing } from "../../images/preprocess.ts";
+import { mostSide, Preprocessing } from "../../images/preprocess.ts";
 import type { Graph } from "../../onnx-vjp/graph/ir.ts";
 import type { EncoderModel, Pool, Provenance } from "../encoder-model.ts";
 import { declaredSize } from "../image-input.ts";
@@ -16,6 +17,12 @@ const openSize = 224;
  */
 export function onnxModel(graph: Graph, provenance: Provenance, form: ModelForm = {}): EncoderModel {
   const { height = openSize, width = openSize } = declaredSize(graph, form);
+  if (height > mostSide || width > mostSide) {
+    throw new ModelError(
+      `${provenance.id} takes images of ${height} × ${width} pixels. Expected at most ${mostSide} on a side: the file is ` +
+        "damaged, or not a model of images.",
+    );
+  }
   return {
     provenance,
     graph,

@@ -1,4 +1,5 @@
-import type { Preprocessing } from "../../images/preprocess.ts";
+import { UsageError } from "../../errors.ts";
+import { mostSide, type Preprocessing } from "../../images/preprocess.ts";
 
 /** What a person may want otherwise than the encoder has it. */
 export interface SizeOptions {
@@ -8,10 +9,31 @@ export interface SizeOptions {
   readonly resize?: number;
 }
 
-/** A preprocessing at another size. */
+/**
+ * A preprocessing at another size.
+ * @throws UsageError for sides that no image is made with
+ */
 export function resized(preprocessing: Preprocessing, { size, resize: edge }: SizeOptions): Preprocessing {
-  if (edge !== undefined)
-    return { ...resized(preprocessing, size === undefined ? {} : { size }), resize: edge };
+  for (const [name, side] of Object.entries({ size, resize: edge })) {
+    if (side === undefined || (Number.isInteger(side) && side >= 1 && side <= mostSide)) continue;
+    throw new UsageError(
+      `\`${name}: ${side}\` was given. Expected a whole number of pixels from 1 to ${mostSide}.`,
+    );
+  }
+  const found = scaledTo(preprocessing, { size, resize: edge });
+  const sides = [found.resize ?? 1].flat();
+  if (sides.every((side) => side >= 1 && side <= mostSide)) return found;
+  throw new UsageError(
+    `\`size: ${size}\` was given: this encoder's images would be resized to ${sides.join(" × ")} pixels before the crop. ` +
+      `Expected 1 to ${mostSide}; choose another \`size\`, or the edge itself with \`resize\`.`,
+  );
+}
+
+function scaledTo(
+  preprocessing: Preprocessing,
+  { size, resize: edge }: { readonly size: number | undefined; readonly resize: number | undefined },
+): Preprocessing {
+  if (edge !== undefined) return { ...scaledTo(preprocessing, { size, resize: undefined }), resize: edge };
   if (size === undefined) return preprocessing;
   const scale = size / preprocessing.crop[0];
   const { resize } = preprocessing;

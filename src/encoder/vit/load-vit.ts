@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+
 import { basename, join } from "node:path";
 import { DataError, ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
+import { readRegular } from "../../files/regular-file.ts";
 import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.ts";
 import type { SafetensorsEntry } from "../../files/safetensors-header.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
@@ -114,7 +115,7 @@ async function openAll(
 
 async function readText(folder: string, name: string): Promise<string> {
   try {
-    return await readFile(join(folder, name), "utf8");
+    return String(await readRegular(join(folder, name)));
   } catch (error) {
     throw new ModelError(
       `${folder} has no ${name} that can be read (${messageOf(error)}). A model's folder holds ${configFile} and ` +

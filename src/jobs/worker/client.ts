@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import type { CallOptions } from "../../context.ts";
 import { ProcessError } from "../../errors.ts";
 import { workerUrl } from "../../files/worker-url.ts";
@@ -145,10 +146,26 @@ function receive(own: Worker, message: FromWorker): void {
 }
 
 function lossOf(code: number | null, signal: NodeJS.Signals | null): string {
-  if (signal === null) return `The process that runs models ended early, with code ${code}.`;
+  if (signal === null) return `The process that runs models ended early, with code ${code}.${fewFiles()}`;
   const why =
     signal === "SIGKILL" ? " The system does that where memory runs out: give a smaller `memoryBytes`." : "";
   return `The process that runs models was ended by ${signal}.${why}`;
+}
+
+/** Open files that a job with its helpers needs, roughly. */
+const usualFiles = 256;
+
+/** What ends a process as it starts, before it can say so. */
+function fewFiles(): string {
+  let limit: number;
+  try {
+    limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]);
+  } catch {
+    return "";
+  }
+  return limit < usualFiles
+    ? ` At most ${limit} files may be open here, which is too few: raise that limit with \`ulimit -n 1024\`.`
+    : "";
 }
 
 /** Lets this process end while the worker has nothing to do. */

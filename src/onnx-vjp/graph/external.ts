@@ -4,6 +4,7 @@ import { basename, dirname, resolve, sep } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
 import { readExactly } from "../read-exactly.ts";
 import type { ReadExternal } from "./read-onnx.ts";
+import { requireRegular } from "./regular-file.ts";
 
 /**
  * Reads the files beside an ONNX model that hold its weights. A location that leads out of the model's folder is
@@ -29,6 +30,7 @@ export function externalReader(modelPath: string, used: Set<string>): ReadExtern
       const roots = await rootsOf(folder);
       const real = await realpath(path);
       if (!roots.some((root) => real.startsWith(root + sep))) throw outside("a link that leads out");
+      await requireRegular(real);
       file = await open(real, "r");
     } catch (error) {
       if (error instanceof ModelError) throw error;

@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ModelError, messageOf } from "../errors.ts";
 import { externalReader } from "./external.ts";
 import type { Graph } from "./ir.ts";
 import { readOnnx } from "./read-onnx.ts";
+import { readRegular } from "./regular-file.ts";
 
 /** A model as its file, and the files beside it that hold its weights, give it. */
 export interface ModelFile {
@@ -19,7 +19,7 @@ export interface ModelFile {
 export async function readModelFile(path: string): Promise<ModelFile> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegular(path);
   } catch (error) {
     throw new ModelError(`${path} cannot be read (${messageOf(error)}). Expected an .onnx file.`, {
       cause: error,

@@ -176,6 +176,11 @@ class Reader {
     const domain = node.domain === "ai.onnx" ? "" : node.domain;
     const inputs = node.input.map((input) => (input === "" ? "" : scope.value(input)));
     const outputs = node.output.map((output) => (output === "" ? "" : scope.value(output)));
+    if ([...inputs, ...outputs].includes("__proto__")) {
+      throw new ModelError(
+        `${this.name} has a value "__proto__", a name that JavaScript has for something else. Give it another name.`,
+      );
+    }
     if (domain === "" && node.opType === "Constant") {
       constants.set(outputs[0], constantOfNode(attributes, this.name));
       return;

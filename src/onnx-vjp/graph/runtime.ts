@@ -41,6 +41,8 @@ export interface SessionOptions {
 export interface Runtime {
   readonly device: Device;
   readonly threads: number;
+  /** Bytes that the values of a run may take while a model is prepared; absent: no limit. */
+  readonly memoryBytes?: number;
   /** Whether values that one session hands to another stay where they are, instead of going through the host's memory. */
   readonly handsOver: boolean;
   /** Whether operators cost more than what they move: products of stacks of rows are then one each (graph/flat-products.ts). */

@@ -2,6 +2,7 @@ import { Tensor } from "onnxruntime-common";
 import { ModelError, messageOf, ShapeError } from "../errors.ts";
 import { type DataType, type Graph, type Node, sizeOf, standardNode, type TensorType } from "../graph/ir.ts";
 import type { OutputType, Runtime } from "../graph/runtime.ts";
+import { requireMemory } from "./memory-need.ts";
 
 /** A graph input at a static shape. */
 export type StaticInput = TensorType & { readonly name: string };
@@ -25,11 +26,31 @@ export function measure(
   let inferred: ReadonlyMap<string, OutputType> | undefined;
   const batchIsFixed = graph.inputs.some((i) => typeof i.dims[0] === "number");
 
+  // Types are inferred at the batch of `inputs`; the largest that runs is 2, unless the file fixes one.
+  const share = batchIsFixed ? 1 : Math.min(1, 2 / given);
+  const requireRoom = (inferred: ReadonlyMap<string, OutputType>) =>
+    requireMemory(
+      {
+        nodes: graph.nodes,
+        inputs: inputs.map(({ name }) => name),
+        kept: new Set(),
+        types: new Map<string, OutputType>([
+          ...inferred,
+          ...inputs.map((input) => [input.name, input] as const),
+        ]),
+      },
+      runtime.memoryBytes,
+      share,
+    );
+
   const runAt = async (batches: readonly number[]): Promise<void> => {
     const missing = batches.filter((batch) => !runs.has(batch));
     if (missing.length === 0) return;
     // Element types are known without running.
-    inferred ??= await inferredTypes(runtime, graph, values);
+    if (inferred === undefined) {
+      inferred = await inferredTypes(runtime, { ...graph, inputs: [...inputs] }, values);
+      requireRoom(inferred);
+    }
     // Sequences have no shape.
     const tensors = values.filter((value) => inferred!.has(value));
     // Shapes alone are outputs: what they are of can go during the run. ONNX Runtime takes leaves from the last to the

@@ -2,6 +2,7 @@ import type { Graph, TracedGraph } from "../graph/ir.ts";
 import { withoutDeadNodes } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { disagreeing, inlineBranches, mergeBranches } from "./branches.ts";
+import { requireLoopsThatEnd } from "./endless-loops.ts";
 import { toFloat32 } from "./float32.ts";
 import { foldBatchNormalization } from "./fold-batchnorm.ts";
 import { foldLayerNormalization } from "./fold-layernorm.ts";
@@ -41,6 +42,7 @@ export function prepareBatches(
   inputs: Readonly<Record<string, readonly number[]>>,
 ): (batch?: number) => Promise<TracedGraph> {
   const read = toFloat32(repaired(withoutDeadNodes(graph)));
+  requireLoopsThatEnd(read);
   const traceAt = traceBatches(runtime, read, inputs);
   return async (batch) => {
     let traced = await withoutBodies(runtime, await traceAt(batch));

@@ -11,9 +11,11 @@ import {
   type TensorType,
   type TracedGraph,
 } from "../graph/ir.ts";
-import { capturedNames, withoutDeadNodes } from "../graph/live.ts";
+import { withoutDeadNodes } from "../graph/live.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { inferredTypes, measure, type StaticInput } from "./measure.ts";
+import { requireMemory } from "./memory-need.ts";
+import { readsOf } from "./reads-of.ts";
 
 /**
  * Fixes the shapes of a graph: gives every input its static dims, finds the type of every value, and folds what
@@ -139,6 +141,10 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
   if (wanted.length > 0) {
     const outputs = wanted.map((name) => ({ name, ...graph.types.get(name)! }));
     const part = withoutDeadNodes({ ...graph, inputs: [], outputs, nodes: foldable, constants });
+    requireMemory(
+      { nodes: part.nodes, inputs: [], kept: new Set(wanted), types: graph.types },
+      runtime.memoryBytes,
+    );
     const session = await runtime.session(part, { optimize: "off" });
     const results = await session.run({});
     for (const name of wanted) constants.set(name, constantFromTensor(results[name]));
@@ -148,11 +154,6 @@ async function fold(runtime: Runtime, graph: TracedGraph): Promise<TracedGraph> 
   const types = new Map(graph.types);
   for (const [name, { dtype, dims }] of folded.constants) types.set(name, { dtype, dims });
   return { ...folded, types };
-}
-
-/** What a node reads: its inputs and, where it holds bodies, what these take from outside. */
-function readsOf(node: Node): string[] {
-  return [...node.inputs, ...capturedNames(node.attributes)];
 }
 
 function shapeConstant(node: Node, dims: readonly number[]): Constant {

@@ -154,7 +154,7 @@ async function countOf(
 }
 
 /** Whether a Loop's condition stays what it was. */
-function goesOnAlways(body: Graph): boolean {
+export function goesOnAlways(body: Graph): boolean {
   const producers = producersOf(body.nodes);
   let value = body.outputs[0].name;
   for (let node = producers.get(value); node?.op === "Identity"; node = producers.get(value)) {

@@ -1,4 +1,5 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
+import { UsageError } from "../errors.ts";
 import { blockedDomain } from "../fit/blocked/layout.ts";
 import { notForWebgpu, withPadsApart } from "../fit/fit-webgpu.ts";
 import { withSymmetricPads } from "../fit/symmetric-pads.ts";
@@ -14,7 +15,12 @@ export interface NodeRuntimeOptions {
   readonly device?: Device;
   /** Threads inside an operator (default: one per available core). */
   readonly threads?: number;
+  /** Bytes that a model's values may take while it is prepared (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
 }
+
+/** Most threads: more only take memory, of which a million would need all that a machine has. */
+export const mostThreads = (): number => Math.max(16, 4 * availableParallelism());
 
 /**
  * Rules and passes put transposes where they are cheap, mostly into products. ONNX Runtime's own pass moves them
@@ -99,6 +105,12 @@ export async function storedSession(path: string): Promise<Session> {
 export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   const device = options.device ?? "cpu";
   const threads = options.threads ?? availableParallelism();
+  if (!Number.isSafeInteger(threads) || threads < 1 || threads > mostThreads()) {
+    throw new UsageError(
+      `\`threads: ${threads}\` was given. Expected a whole number from 1 to ${mostThreads()} on this machine, which has ` +
+        `${availableParallelism()} cores.`,
+    );
+  }
   const base = optionsOf(device, threads);
   const create = async (
     graph: Graph,
@@ -136,6 +148,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
+    memoryBytes: options.memoryBytes ?? totalmem() / 4,
     // The binding gives values of CUDA's no name in JavaScript.
     handsOver: device !== "cuda",
     prefersFewNodes: device === "cuda",

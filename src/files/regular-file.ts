@@ -1,0 +1,1 @@
+export { readRegular, requireRegular } from "../onnx-vjp/graph/regular-file.ts";
