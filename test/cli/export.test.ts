@@ -1,6 +1,8 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { sealManifest } from "../../src/artifact/manifest.ts";
+import { sha256OfText } from "../../src/files/hash.ts";
 import { baseline, classify, exportClassifier } from "../../src/index.ts";
 import { clpdd } from "../support/command.ts";
 import { type DataFolder, dataFolder } from "../support/data-folder.ts";
@@ -106,14 +108,16 @@ it("an image in place of a set, a set without a probe, another encoder and other
     /has the classes/,
   );
   const probeless = join(data.path, "probeless");
-  const manifest = JSON.parse(await readFile(join(set, "manifest.json"), "utf8"));
+  const written = await readFile(join(set, "manifest.json"), "utf8");
+  const { sha256: _, ...manifest } = JSON.parse(written);
+  const { "probe.safetensors": __, ...files } = manifest.files;
   await mkdir(probeless);
-  await writeFile(join(probeless, "manifest.json"), JSON.stringify({ ...manifest, files: {} }));
-  await expect(exportClassifier(probeless, { out })).rejects.toThrow(/records no probe/);
+  await writeFile(join(probeless, "manifest.json"), await sealManifest({ ...manifest, files }, sha256OfText));
+  await expect(exportClassifier(probeless, { out })).rejects.toThrow(/no hash of probe\.safetensors/);
   const other = { ...manifest, encoder: { ...manifest.encoder, sha256: "0".repeat(64) } };
   await rm(join(set, "manifest.json"));
-  await writeFile(join(set, "manifest.json"), JSON.stringify(other));
+  await writeFile(join(set, "manifest.json"), await sealManifest(other, sha256OfText));
   await expect(exportClassifier(set, { out })).rejects.toThrow(/is not the encoder that .* was made with/);
-  await writeFile(join(set, "manifest.json"), JSON.stringify(manifest));
+  await writeFile(join(set, "manifest.json"), written);
   expect(await readdir(data.path)).not.toContain("refused");
 }, 120_000);

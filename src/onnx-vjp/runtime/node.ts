@@ -15,9 +15,12 @@ export interface NodeRuntimeOptions {
   readonly device?: Device;
   /** Threads inside an operator (default: one per available core). */
   readonly threads?: number;
-  /** Bytes that a model's values may take while it is prepared (default: a quarter of the machine's memory). */
+  /** Bytes that a model's values may take, at least 256 MiB (default: a quarter of the machine's memory). */
   readonly memoryBytes?: number | undefined;
 }
+
+/** What any machine has: a limit below it says how much to keep between calls, not that a model is too large. */
+const harmlessBytes = 2 ** 28;
 
 /** Most threads: more only take memory, of which a million would need all that a machine has. */
 export const mostThreads = (): number => Math.max(16, 4 * availableParallelism());
@@ -148,7 +151,7 @@ export function nodeRuntime(options: NodeRuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
-    memoryBytes: options.memoryBytes ?? totalmem() / 4,
+    memoryBytes: Math.max(options.memoryBytes ?? totalmem() / 4, harmlessBytes),
     // The binding gives values of CUDA's no name in JavaScript.
     handsOver: device !== "cuda",
     prefersFewNodes: device === "cuda",
