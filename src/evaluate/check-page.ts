@@ -237,7 +237,7 @@ function confusedSection({ confused }: DataCheck): Html {
   const shown = confused.slice(0, shownFindings.confused);
   return section(
     "confused",
-    "Classes that the encoder does not tell apart",
+    "Classes that the encoder cannot separate",
     confused.length,
     shown.length,
     "Of the images of both that get one of the two names, at least a quarter get the wrong one.",

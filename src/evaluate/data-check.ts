@@ -49,6 +49,6 @@ export interface DataCheck {
   readonly duplicates: readonly DuplicatePair[];
   /** Training images unlike all others, the farthest first. */
   readonly outliers: readonly (CheckedImage & { readonly leverage: number })[];
-  /** Classes that the encoder does not tell apart. */
+  /** Classes that the encoder cannot separate. */
   readonly confused: readonly { readonly classes: readonly [string, string]; readonly share: number }[];
 }

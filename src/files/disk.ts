@@ -65,9 +65,11 @@ export async function onDisk<T>(
   try {
     return await write();
   } catch (cause) {
+    const reason = systemReason(cause);
+    const why = reason === undefined ? messageOf(cause) : `${reason} (${messageOf(cause)})`;
     const what = isDiskFull(cause)
       ? `The disk is full, writing ${folder}. Make room`
-      : `Writing ${folder} failed: ${systemReason(cause) ?? messageOf(cause)}. Fix that`;
+      : `Writing ${folder} failed: ${why}. Fix that`;
     const elsewhere = parameter === undefined ? "" : `, or choose another folder with \`${parameter}\``;
     throw new DataError(`${what}${elsewhere}, then ${goOn}.`, { cause });
   }
