@@ -48,7 +48,10 @@ export function measure(
     if (missing.length === 0) return;
     // Element types are known without running.
     if (inferred === undefined) {
-      inferred = await inferredTypes(runtime, { ...graph, inputs: [...inputs] }, values);
+      // Where the sizes do not fit, running says on which input.
+      inferred = await inferredTypes(runtime, { ...graph, inputs: [...inputs] }, values).catch(() =>
+        inferredTypes(runtime, graph, values),
+      );
       requireRoom(inferred);
     }
     // Sequences have no shape.
