@@ -140,7 +140,7 @@ Small variants of ${architectures.length} architectures that are popular on the 
 weights, by both of PyTorch's exporters (\`tools/export_architectures.py\`, \`npm run architectures\`; TorchScript with opset 17,
 dynamo with opset 18). Each cell has features Δ and gradient Δ for two images, against PyTorch in float64; PyTorch's own float32
 stands beside it (largest difference over largest value). Where both gradients are far from the reference, an activation is next to its kink.
-Of ${exported.length} exports ${passed.length} ran, ${refused.length} failed here and ${notExported.length} failed in the exporter. \`clp-dd inspect\` calls ${agreeing.length} of the ${passed.length} that ran differentiable.
+Of ${exported.length} exports ${passed.length} ran, ${refused.length} failed here and ${notExported.length} failed in the exporter. \`clp-dd inspect\` calls ${agreeing.length} of the ${passed.length} that ran differentiable. What is marked "not run" was not measured.
 
 ${table(
   ["model", "library", "parameters", "input", "TorchScript", "dynamo", "PyTorch float32"],
