@@ -1,5 +1,5 @@
 import { type Html, html, trusted } from "../artifact/pages/html.ts";
-import { style } from "../artifact/pages/style.ts";
+import { htmlPage } from "../artifact/pages/page.ts";
 import { formatCount, formatPercent } from "../format.ts";
 import {
   type ConfusionCell,
@@ -22,23 +22,14 @@ export interface CheckPageContent {
 /** The findings on a data set as one HTML file: no script, nothing fetched, light or dark. Every name is escaped. */
 export function checkHtml(found: DataCheck, content: CheckPageContent): string {
   const images = found.classes.reduce((sum, { train }) => sum + train, 0);
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${found.data}: check</title>
-<style>${trusted(style)}${trusted(checkStyle)}</style>
-</head>
-<body>
-<main>
-<h1>${formatPercent(found.accuracy)} of ${found.data}’s ${formatCount(images)} training images get their own label from a probe of all others</h1>
+  return htmlPage(
+    `${found.data}: check`,
+    html`<h1>${formatPercent(found.accuracy)} of ${found.data}’s ${formatCount(images)} training images get their own label from a probe of all others</h1>
 <p class="soft">Ridge probe on frozen features of ${found.encoder}, leave-one-out, λ = ${found.lambda}.${
-    found.testAccuracy === undefined
-      ? ""
-      : ` The probe of all training images classifies ${formatPercent(found.testAccuracy)} of the test images correctly.`
-  }</p>
+      found.testAccuracy === undefined
+        ? ""
+        : ` The probe of all training images classifies ${formatPercent(found.testAccuracy)} of the test images correctly.`
+    }</p>
 ${overview(found)}
 ${suspectsSection(found, content)}
 ${duplicatesSection(found, content)}
@@ -46,11 +37,9 @@ ${outliersSection(found, content)}
 ${classesSection(found)}
 ${content.cells.length === 0 ? undefined : found.classes.length <= mostMatrixClasses ? matrixSection(found, content) : confusionsSection(found, content)}
 ${confusedSection(found)}
-<footer><p class="small soft">Findings are hints: look at the images before anything is changed. All of them, not only those shown here, come with <code>clp-dd check --csv</code> and <code>--json</code>.</p></footer>
-</main>
-</body>
-</html>
-`.html;
+<footer><p class="small soft">Findings are hints: look at the images before anything is changed. All of them, not only those shown here, come with <code>clp-dd check --csv</code> and <code>--json</code>.</p></footer>`,
+    checkStyle,
+  );
 }
 
 function overview({ suspects, duplicates, outliers, confused }: DataCheck): Html {

@@ -1,5 +1,5 @@
-import { type Html, html, trusted } from "../artifact/pages/html.ts";
-import { style } from "../artifact/pages/style.ts";
+import { type Html, html } from "../artifact/pages/html.ts";
+import { htmlPage } from "../artifact/pages/page.ts";
 import { formatPercent, isFigures } from "../format.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { type Labeller, labeller, probeTitle, spreadText, type Table } from "./tables.ts";
@@ -14,24 +14,12 @@ export function evaluationHtml(
   classes: readonly string[],
 ): string {
   const labelOf = labeller(results);
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Evaluation</title>
-<style>${trusted(style)}</style>
-</head>
-<body>
-<main>
-<h1>Evaluation on ${results[0]?.data ?? "a data set"}</h1>
+  return htmlPage(
+    "Evaluation",
+    html`<h1>Evaluation on ${results[0]?.data ?? "a data set"}</h1>
 ${tables.map(tableHtml)}
-${results.map((result) => detailsHtml(result, labelOf, classes))}
-</main>
-</body>
-</html>
-`.html;
+${results.map((result) => detailsHtml(result, labelOf, classes))}`,
+  );
 }
 
 function tableHtml({ title, head, rows, notes }: Table): Html {

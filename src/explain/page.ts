@@ -1,5 +1,5 @@
-import { html, trusted } from "../artifact/pages/html.ts";
-import { style } from "../artifact/pages/style.ts";
+import { html } from "../artifact/pages/html.ts";
+import { htmlPage } from "../artifact/pages/page.ts";
 import { formatCount, formatMany, formatPercent } from "../format.ts";
 
 /** What a classification's page shows of a photo. */
@@ -31,6 +31,12 @@ export interface ClassificationPage {
   readonly tensor: string;
 }
 
+const photoStyle = `
+.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem; }
+.photos img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: var(--line); }
+.photos td:first-child { width: 45%; overflow-wrap: anywhere; }
+`;
+
 const dataUri = (png: Uint8Array): string => `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
 
 /** A page that holds all that it shows: photos, their classes, and what in them speaks for these. */
@@ -39,26 +45,13 @@ export function classificationPage({ set, photos, total, unreadable, tensor }: C
   for (const photo of photos) counts.set(photo.class, (counts.get(photo.class) ?? 0) + 1);
   const summary = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${name} ${count}`);
   const title = `${formatMany(total, "photo")}, classified`;
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${trusted(style)}
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem; }
-.photos img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px; background: var(--line); }
-.photos td:first-child { width: 45%; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
+  return htmlPage(
+    title,
+    html`<h1>${title}</h1>
 <p class="soft">By the probe of ${set}. Left: what the encoder sees. Right: which places of it speak for the class (Grad-CAM at ${tensor}).</p>
 <p class="soft small">${summary.slice(0, 20).join(" · ")}${
-    photos.length < total ? html` · the first ${formatCount(photos.length)} are shown` : ""
-  }</p>
+      photos.length < total ? html` · the first ${formatCount(photos.length)} are shown` : ""
+    }</p>
 <div class="photos">
 ${photos.map(photoFigure)}
 </div>
@@ -68,12 +61,9 @@ ${
     : html`<h2>Not readable</h2><ul class="small">${unreadable.map(
         ({ image, reason }) => html`<li>${reason.includes(image) ? reason : `${image}: ${reason}`}</li>`,
       )}</ul>`
-}
-</main>
-</body>
-</html>
-`;
-  return page.html;
+}`,
+    photoStyle,
+  );
 }
 
 function photoFigure({ image, class: name, unknown, ranked, view, overlay }: ShownPhoto) {

@@ -5,7 +5,7 @@ import { type CurvePoint, imageCount, kindNames, type Manifest, type ResultRow }
 import { encodersOf, sizedName } from "../recorded-encoders.ts";
 import { chartSvg } from "./chart.ts";
 import { type Html, html, link, trusted } from "./html.ts";
-import { style } from "./style.ts";
+import { htmlPage } from "./page.ts";
 
 /** One embedded image. */
 export interface Thumbnail {
@@ -39,23 +39,14 @@ const pixelatedBelow = 64;
  */
 export function reportHtml(manifest: Manifest, content: ReportContent): string {
   const { data, encoder, config } = manifest;
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${title(manifest)}</title>
-<style>${trusted(style)}</style>
-</head>
-<body>
-<main>
-<h1>${headline(manifest, content.total)}</h1>
+  return htmlPage(
+    title(manifest),
+    html`<h1>${headline(manifest, content.total)}</h1>
 <p class="soft">Encoder ${encoder.id}, ${encoder.featureSize} features, frozen${othersText(manifest)}. ${
-    manifest.kind === "distilled"
-      ? `${config.steps} steps in ${formatSeconds(manifest.seconds)}`
-      : `${manifest.kind === "full" ? "Solved on" : "Chosen from"} the real images in ${formatSeconds(manifest.seconds)}`
-  }, at most ${formatBytes(manifest.peakMemoryBytes)} of memory.</p>
+      manifest.kind === "distilled"
+        ? `${config.steps} steps in ${formatSeconds(manifest.seconds)}`
+        : `${manifest.kind === "full" ? "Solved on" : "Chosen from"} the real images in ${formatSeconds(manifest.seconds)}`
+    }, at most ${formatBytes(manifest.peakMemoryBytes)} of memory.</p>
 ${imagesSection(manifest, content)}
 ${curvesSection(content.curve)}
 ${resultsSection(manifest)}
@@ -65,16 +56,12 @@ ${stagesSection(manifest)}
 ${configSection(manifest)}
 ${provenanceSection(manifest)}
 <footer><p class="small soft">Written by clp-dd ${manifest.tool.version} on ${manifest.machine.cpu}, ${
-    manifest.machine.cores
-  } cores, ${manifest.machine.browser ?? `Node ${manifest.machine.node}`}${
-    manifest.machine.onnxruntime === undefined ? "" : `, ONNX Runtime ${manifest.machine.onnxruntime}`
-  }. The exact pixels are in <code>distilled.safetensors</code>, 8-bit copies under
-<code>images/</code>; ${data.name} itself is not part of this folder.</p></footer>
-</main>
-</body>
-</html>
-`;
-  return page.html;
+      manifest.machine.cores
+    } cores, ${manifest.machine.browser ?? `Node ${manifest.machine.node}`}${
+      manifest.machine.onnxruntime === undefined ? "" : `, ONNX Runtime ${manifest.machine.onnxruntime}`
+    }. The exact pixels are in <code>distilled.safetensors</code>, 8-bit copies under
+<code>images/</code>; ${data.name} itself is not part of this folder.</p></footer>`,
+  );
 }
 
 function othersText(manifest: Manifest): string {
