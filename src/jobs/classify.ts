@@ -1,15 +1,13 @@
 import { resolve } from "node:path";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
-import { recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { givenImages, nameOfInput } from "../data/given-images.ts";
-import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError, UsageError } from "../errors.ts";
 import { encodedBatches } from "../features/encoded-batches.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { softmaxRows } from "../probe/probabilities.ts";
 import type { Probe } from "../probe/probe.ts";
+import { openSet } from "./open-set.ts";
 import type { ClassifyParams } from "./params.ts";
 
 /** A class that an image may be of. */
@@ -58,19 +56,16 @@ const batchSize = 32;
 
 /**
  * Classifies images with a set's recorded probe and the encoder that it was made with: of several the first, or the one
- * that `encoder` names. Images are read, decoded and
- * encoded as those of a data set are.
+ * that `encoder` names. Images are read, decoded and encoded as those of a data set are.
  * @throws UsageError without images; DataError for a folder that holds no set; ModelError when the encoder is another
  */
 export async function classifyImages(params: ClassifyParams, context: JobContext): Promise<Classifications> {
   const { set, images, runnersUp = 2, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
-  const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const { made, params: encoderParams } = setEncoderParams(manifest, folder, options);
-  const probe = await artifact.probe(recordedName(made.encoder));
-  const { encoder } = await openEncoder(encoderParams, context);
+  const artifact = await readArtifact(resolve(set));
+  const { manifest } = artifact;
+  const { probe, encoder } = await openSet(artifact, options, context);
   try {
-    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
     if (probe.calibration === undefined) {
       context.note(`${set} records no temperature: scores are given without probabilities.`);
     }

@@ -1,13 +1,10 @@
 import { resolve } from "node:path";
 import { Tensor } from "onnxruntime-common";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
-import { recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { nameOfInput } from "../data/given-images.ts";
 import { featuresOutput, imagesInput } from "../encoder/batched-features.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open-encoder.ts";
 import { InterruptedError, messageOf, UsageError } from "../errors.ts";
 import { deltaInput, explainGraph, scoresOutput } from "../explain/explain-graph.ts";
 import { gradCam, gradientTimesInput, type HeatMap } from "../explain/heat.ts";
@@ -18,10 +15,12 @@ import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/diff
 import { planDerivative } from "../onnx-vjp/compile/plan.ts";
 import { sizeOf } from "../onnx-vjp/graph/ir.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
+import { argmaxRows } from "../probe/labels.ts";
 import { matrix } from "../probe/matrix.ts";
 import { softmaxRows } from "../probe/probabilities.ts";
 import type { Probe } from "../probe/probe.ts";
 import type { UnreadableImage } from "./classify.ts";
+import { openSet } from "./open-set.ts";
 import type { ExplainParams } from "./params.ts";
 
 /** Why an image is of a class. */
@@ -62,18 +61,16 @@ const smoothing = 0.015;
 export async function explainImages(params: ExplainParams, context: JobContext): Promise<Explanations> {
   const { set, images, tensor: asked, class: className, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
-  const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const given = className === undefined ? undefined : manifest.classes.indexOf(className);
+  const artifact = await readArtifact(resolve(set));
+  const { classes } = artifact.manifest;
+  const given = className === undefined ? undefined : classes.indexOf(className);
   if (given === -1) {
     throw new UsageError(
-      `The set has no class "${className}". Its classes are ${manifest.classes.slice(0, 20).join(", ")}${manifest.classes.length > 20 ? ", …" : ""}.`,
+      `The set has no class "${className}". Its classes are ${classes.slice(0, 20).join(", ")}${classes.length > 20 ? ", …" : ""}.`,
     );
   }
-  const { made, params: encoderParams } = setEncoderParams(manifest, folder, options);
-  const probe = await artifact.probe(recordedName(made.encoder));
-  const { encoder, runtime } = await openEncoder(encoderParams, context);
+  const { probe, encoder, runtime } = await openSet(artifact, options, context);
   try {
-    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
     encoder.requirePullback();
     const explainer = await openExplainer(runtime, encoder, probe, asked);
     try {
@@ -89,7 +86,7 @@ export async function explainImages(params: ExplainParams, context: JobContext):
           found.push({ image: name, unreadable: pixels });
           continue;
         }
-        found.push({ image: name, ...(await explainer.explain(pixels, manifest.classes, given)) });
+        found.push({ image: name, ...(await explainer.explain(pixels, classes, given)) });
       }
       context.progress({ stage: "Explaining", done: images.length, total: images.length, unit: "images" });
       const { name, shown } = explainer.tensor;
@@ -149,7 +146,7 @@ async function openExplainer(
       };
       const { values, saved } = await f.forward(feeds);
       const scores = Float64Array.from((values[scoresOutput].data as Float32Array).subarray(0, classCount));
-      const index = given ?? scores.indexOf(scores.reduce((a, b) => Math.max(a, b)));
+      const index = given ?? argmaxRows(matrix(1, classCount, scores))[0];
       const cotangent = new Float32Array(batch * classCount);
       cotangent[index] = 1;
       const gradients = await f.pullback(feeds, saved, { [scoresOutput]: cotangent });

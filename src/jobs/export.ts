@@ -1,14 +1,11 @@
 import { resolve } from "node:path";
-import { requireSetEncoder, setEncoderParams } from "../artifact/encoder-of.ts";
 import { readArtifact } from "../artifact/read-artifact.ts";
-import { recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { decoded, withBytes } from "../data/decode-item.ts";
 import { listed, requireSplit } from "../data/image-source.ts";
 import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import { imagesInput } from "../encoder/batched-features.ts";
 import type { Encoder } from "../encoder/encoder.ts";
-import { openEncoder } from "../encoder/open-encoder.ts";
 import { DataError, InterruptedError, ModelError } from "../errors.ts";
 import { classifierGraph, type EncoderGraph } from "../export/classifier-graph.ts";
 import { modelMetadata } from "../export/config-files.ts";
@@ -25,6 +22,7 @@ import { matrix } from "../probe/matrix.ts";
 import type { Probe } from "../probe/probe.ts";
 import { seededRandom } from "../random.ts";
 import { ExportedClassifier } from "./exported-classifier.ts";
+import { openSet } from "./open-set.ts";
 import type { ExportParams } from "./params.ts";
 
 /** What `export` wrote. */
@@ -51,16 +49,13 @@ export async function exportClassifier(params: ExportParams, context: JobContext
   const { set, dtypes = ["fp32"], data, overwrite = false, externalAbove, ...options } = params;
   const out = resolve(params.out);
   await requireExportOut(out, overwrite);
-  const { manifest, folder, ...artifact } = await readArtifact(resolve(set));
-  const { made, params: recordedParams } = setEncoderParams(manifest, folder, options);
-  const probe = await artifact.probe(recordedName(made.encoder));
-  if (probe.calibration === undefined) {
-    context.note(`${set} records no temperature: the probabilities of the classifier are not calibrated.`);
-  }
-  const encoderParams = { ...recordedParams, precision: "float32" } as const;
-  const { encoder } = await openEncoder(encoderParams, context);
+  const artifact = await readArtifact(resolve(set));
+  const { manifest } = artifact;
+  const { made, probe, encoder } = await openSet(artifact, options, context, "float32");
   try {
-    requireSetEncoder(encoder, made, folder, encoderParams.encoder);
+    if (probe.calibration === undefined) {
+      context.note(`${set} records no temperature: the probabilities of the classifier are not calibrated.`);
+    }
     const traced = await anyBatch(encoder);
     const { batch } = traced;
     const graph = classifierGraph({ encoder: traced, preprocessing: made.encoder.preprocessing, probe });
