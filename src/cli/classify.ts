@@ -1,17 +1,17 @@
 import type { Command } from "commander";
-import { DataError, messageOf, UsageError } from "../errors.ts";
+import { DataError, messageOf } from "../errors.ts";
 import { formatMany, formatPercent } from "../format.ts";
 import type { Classification, Classifications, ClassifiedImage, RankedClass } from "../jobs/classify.ts";
 import { writeClassificationPage } from "./classify-page.ts";
 import { csv } from "./csv.ts";
-import { imageFiles } from "./given-files.ts";
+import { printSkipped, requireImageFiles, requireReadable } from "./given-files.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder, requireWritableFile } from "./output-file.ts";
 import { integer } from "./parse.ts";
 import { hubParams, runJob } from "./run.ts";
 import { sortFiles } from "./sort-files.ts";
 import { formatTable } from "./table.ts";
-import { print, printJson, printMessage } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 type ClassifyOptions = CommonOptions &
   Values<"dtype" | "hubCache" | "device" | "precision" | "threads"> & {
@@ -63,13 +63,7 @@ export function addClassify(command: Command): void {
   addOptions(command, ["dtype", "hubCache", "device", "precision", "threads"]);
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ClassifyOptions) => {
-    const { files, empty } = await imageFiles(given);
-    for (const sentence of empty) printMessage(`${sentence}\n`);
-    if (files.length === 0) {
-      throw new UsageError(
-        "No image was given. Name files, folders or patterns, or list files on standard input.",
-      );
-    }
+    const files = await requireImageFiles(given);
     if (options.html !== undefined) await requireWritableFile("--html", options.html);
     const root = options.moveTo ?? options.copyTo;
     if (root !== undefined) await makeFolder(options.moveTo ? "--move-to" : "--copy-to", root);
@@ -81,12 +75,8 @@ export function addClassify(command: Command): void {
     const places = root === undefined ? new Map<string, string>() : await sorted(found, root, options);
     printPredictions(found, places, options);
     const unreadable = found.images.flatMap((image) => ("unreadable" in image ? [image] : []));
-    for (const { image, unreadable: why } of unreadable) {
-      printMessage(`Skipped: ${why.includes(image) ? why : `${image}: ${why}`}\n`);
-    }
-    if (unreadable.length === files.length) {
-      throw new DataError(`None of ${formatMany(files.length, "image")} could be read.`);
-    }
+    for (const image of unreadable) printSkipped(image);
+    requireReadable(files.length - unreadable.length, files.length);
   });
 }
 

@@ -1,15 +1,14 @@
 import { basename, extname } from "node:path";
 import { type Command, Option } from "commander";
-import { DataError, UsageError } from "../errors.ts";
-import { formatMany, formatPercent } from "../format.ts";
+import { formatPercent } from "../format.ts";
 import type { Explanation } from "../jobs/explain.ts";
-import { imageFiles } from "./given-files.ts";
+import { printSkipped, requireImageFiles, requireReadable } from "./given-files.ts";
 import { writeNewFile } from "./new-file.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
 import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
-import { print, printJson, printMessage } from "./terminal.ts";
+import { print, printJson } from "./terminal.ts";
 
 const methods = ["grad-cam", "gradient", "both"] as const;
 
@@ -58,13 +57,7 @@ export function addExplain(command: Command): void {
   });
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ExplainOptions) => {
-    const { files, empty } = await imageFiles(given);
-    for (const sentence of empty) printMessage(`${sentence}\n`);
-    if (files.length === 0) {
-      throw new UsageError(
-        "No image was given. Name files, folders or patterns, or list files on standard input.",
-      );
-    }
+    const files = await requireImageFiles(given);
     const { out, encoder, device, precision, threads, tensor, class: className } = options;
     await makeFolder("--out", out);
     const common = {
@@ -85,8 +78,7 @@ export function addExplain(command: Command): void {
       shown = `${found.tensor.name}, a ${found.tensor.shown}`;
       for (const image of found.images) {
         if ("unreadable" in image) {
-          const { unreadable, image: name } = image;
-          printMessage(`Skipped: ${unreadable.includes(name) ? unreadable : `${name}: ${unreadable}`}\n`);
+          printSkipped(image);
           continue;
         }
         const written = await writeOverlays(image, out, options.method);
@@ -105,7 +97,7 @@ export function addExplain(command: Command): void {
         rows.push([image.image, label, confidence, Object.values(written).join(", ")]);
       }
     }
-    if (rows.length === 0) throw new DataError(`None of ${formatMany(files.length, "image")} could be read.`);
+    requireReadable(rows.length, files.length);
     if (options.json) return;
     const table = formatTable(["image", "class", "probability", "picture"], rows, {
       align: ["left", "left", "right", "left"],

@@ -3,7 +3,11 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { scanFolder } from "../data/folder-scan.ts";
+import { DataError, UsageError } from "../errors.ts";
 import { naturalSort } from "../files/natural-order.ts";
+import { formatMany } from "../format.ts";
+import type { UnreadableImage } from "../jobs/classify.ts";
+import { printMessage } from "./terminal.ts";
 
 /** Names of files that a command is given: what they stand for, and what stands for nothing. */
 export interface ImageFiles {
@@ -41,4 +45,24 @@ export async function imageFiles(
     } else files.add(name);
   }
   return { files: [...files], empty };
+}
+
+/** The same for a command that needs some: says which folders and patterns hold none. @throws UsageError without any file */
+export async function requireImageFiles(given: readonly string[]): Promise<readonly string[]> {
+  const { files, empty } = await imageFiles(given);
+  for (const sentence of empty) printMessage(`${sentence}\n`);
+  if (files.length > 0) return files;
+  throw new UsageError(
+    "No image was given. Name files, folders or patterns, or list files on standard input.",
+  );
+}
+
+/** Says that an image was passed over, and why. */
+export function printSkipped({ image, unreadable }: UnreadableImage): void {
+  printMessage(`Skipped: ${unreadable.includes(image) ? unreadable : `${image}: ${unreadable}`}\n`);
+}
+
+/** @throws DataError where none of the images could be read */
+export function requireReadable(readable: number, all: number): void {
+  if (readable === 0) throw new DataError(`None of ${formatMany(all, "image")} could be read.`);
 }
