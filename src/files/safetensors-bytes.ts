@@ -1,9 +1,8 @@
-import { DataError } from "../errors.ts";
 import {
+  damagedFile,
   parseSafetensorsHeader,
   type SafetensorsFile,
-  type SafetensorsType,
-  safetensorsFloats,
+  safetensorsFile,
   safetensorsHead,
   safetensorsHeaderLength,
   type TensorToWrite,
@@ -34,23 +33,13 @@ export function safetensorsBytes(
  * @throws DataError for a header or offsets that do not fit the bytes
  */
 export function readSafetensors(where: string, bytes: Uint8Array): SafetensorsFile {
-  const damaged = (what: string) => new DataError(`${where} is damaged: ${what}. Copy or make it again.`);
   const length = safetensorsHeaderLength(where, bytes.subarray(0, 8), bytes.length);
-  if (8 + length > bytes.length) throw damaged("its header ends early");
-  const { metadata, tensors } = parseSafetensorsHeader(where, bytes.subarray(8, 8 + length), bytes.length);
-  const read = (name: string, dtype?: SafetensorsType): Uint8Array<ArrayBuffer> => {
-    const tensor = tensors.get(name);
-    if (tensor === undefined || (dtype !== undefined && tensor.dtype !== dtype)) {
-      throw damaged(`it has no ${dtype === undefined ? "" : `${dtype} `}tensor "${name}"`);
-    }
-    return new Uint8Array(bytes.subarray(tensor.offset, tensor.offset + tensor.bytes));
-  };
-  return {
-    metadata,
-    tensors,
-    float32: async (name) => new Float32Array(read(name, "F32").buffer),
-    float64: async (name) => new Float64Array(read(name, "F64").buffer),
-    floats: async (name) => safetensorsFloats(tensors.get(name)?.dtype ?? "F32", read(name)),
-    async close() {},
-  };
+  if (8 + length > bytes.length) throw damagedFile(where, "its header ends early");
+  const header = parseSafetensorsHeader(where, bytes.subarray(8, 8 + length), bytes.length);
+  return safetensorsFile(
+    where,
+    header,
+    async (_, tensor) => new Uint8Array(bytes.subarray(tensor.offset, tensor.offset + tensor.bytes)),
+    async () => {},
+  );
 }

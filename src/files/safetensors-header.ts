@@ -5,7 +5,7 @@ import { fromHalf } from "../onnx-vjp/graph/half.ts";
 /**
  * The safetensors format (https://github.com/huggingface/safetensors): 8 bytes of header length, a JSON header
  * of names, types, shapes and offsets, then the tensors' little-endian bytes. What is here runs in a browser;
- * artifact/safetensors-node.ts reads and writes files.
+ * safetensors.ts reads and writes files.
  */
 
 /** Element types that are known here, with their width in bytes. */
@@ -42,7 +42,8 @@ const Metadata = z.record(z.string(), z.string()).nullable();
 
 const maximumHeader = 100 * 2 ** 20;
 
-function damaged(path: string, what: string): DataError {
+/** The error of a file that is not as it was written. */
+export function damagedFile(path: string, what: string): DataError {
   return new DataError(`${path} is damaged: ${what}. Copy or make it again.`);
 }
 
@@ -52,15 +53,15 @@ function damaged(path: string, what: string): DataError {
  * @throws DataError when the file cannot hold a header of that length
  */
 export function safetensorsHeaderLength(path: string, start: Uint8Array, fileSize: number): number {
-  if (fileSize < 8 || start.length < 8) throw damaged(path, "it is too short to be a safetensors file");
+  if (fileSize < 8 || start.length < 8) throw damagedFile(path, "it is too short to be a safetensors file");
   const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
   if (length > fileSize - 8)
-    throw damaged(
+    throw damagedFile(
       path,
       `its header is longer than the file (${length} bytes of header in a file of ${fileSize})`,
     );
   if (length > maximumHeader)
-    throw damaged(path, `its header of ${length} bytes is longer than any safetensors file may have`);
+    throw damagedFile(path, `its header of ${length} bytes is longer than any safetensors file may have`);
   return length;
 }
 
@@ -73,7 +74,7 @@ export function safetensorsHeaderLength(path: string, start: Uint8Array, fileSiz
 export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize: number): SafetensorsHeader {
   const header = jsonOrUndefined(text);
   if (typeof header !== "object" || header === null || Array.isArray(header))
-    throw damaged(path, "its header is not as safetensors files have it");
+    throw damagedFile(path, "its header is not as safetensors files have it");
   const start = 8 + text.length;
   const tensors = new Map<string, SafetensorsEntry>();
   let metadata: Readonly<Record<string, string>> = {};
@@ -81,13 +82,13 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") {
       const found = Metadata.safeParse(value);
-      if (!found.success) throw damaged(path, "its __metadata__ is not texts by name");
+      if (!found.success) throw damagedFile(path, "its __metadata__ is not texts by name");
       metadata = found.data ?? {};
       continue;
     }
     const entry = Entry.safeParse(value);
     if (!entry.success)
-      throw damaged(path, `its header's entry "${name}" is not as safetensors files have it`);
+      throw damagedFile(path, `its header's entry "${name}" is not as safetensors files have it`);
     const { dtype, shape, data_offsets } = entry.data;
     const [from, to] = data_offsets;
     if (!isKnown(dtype)) {
@@ -99,21 +100,21 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
     const bytes = safetensorsWidths[dtype] * shape.reduce((product, d) => product * d, 1);
     const where = `the tensor "${name}" is not where its header says`;
     if (to - from !== bytes)
-      throw damaged(
+      throw damagedFile(
         path,
         `${where}: ${dtype} [${shape.join(", ")}] needs ${bytes} bytes, its offsets span ${to - from}`,
       );
     if (start + to > fileSize)
-      throw damaged(path, `${where}: it ends ${start + to - fileSize} bytes after the file`);
+      throw damagedFile(path, `${where}: it ends ${start + to - fileSize} bytes after the file`);
     tensors.set(name, { dtype, shape, offset: start + from, bytes });
   }
   const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let end = start;
   let before: string | undefined;
   for (const [name, { offset, bytes }] of inOrder) {
-    if (offset < end) throw damaged(path, `the tensors "${before}" and "${name}" overlap`);
+    if (offset < end) throw damagedFile(path, `the tensors "${before}" and "${name}" overlap`);
     if (offset > end) {
-      throw damaged(
+      throw damagedFile(
         path,
         `${offset - end} bytes before the tensor "${name}" belong to none (a name may be there twice)`,
       );
@@ -121,7 +122,8 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileSize:
     end = offset + bytes;
     before = name;
   }
-  if (end !== fileSize) throw damaged(path, `${fileSize - end} bytes behind its last tensor belong to none`);
+  if (end !== fileSize)
+    throw damagedFile(path, `${fileSize - end} bytes behind its last tensor belong to none`);
   return { metadata, tensors };
 }
 
@@ -209,4 +211,31 @@ export interface SafetensorsFile {
   /** The float64 values of an F64 tensor. */
   float64(name: string): Promise<Float64Array>;
   close(): Promise<void>;
+}
+
+/**
+ * A file whose header was read.
+ * @param where what errors call it
+ * @param bytesOf gives a tensor's bytes
+ */
+export function safetensorsFile(
+  where: string,
+  { metadata, tensors }: SafetensorsHeader,
+  bytesOf: (name: string, tensor: SafetensorsEntry) => Promise<Uint8Array<ArrayBuffer>>,
+  close: () => Promise<void>,
+): SafetensorsFile {
+  const read = async (name: string, dtype?: SafetensorsType): Promise<Uint8Array<ArrayBuffer>> => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined || (dtype !== undefined && tensor.dtype !== dtype))
+      throw damagedFile(where, `it has no ${dtype === undefined ? "" : `${dtype} `}tensor "${name}"`);
+    return bytesOf(name, tensor);
+  };
+  return {
+    metadata,
+    tensors,
+    float32: async (name) => new Float32Array((await read(name, "F32")).buffer),
+    float64: async (name) => new Float64Array((await read(name, "F64")).buffer),
+    floats: async (name) => safetensorsFloats(tensors.get(name)?.dtype ?? "F32", await read(name)),
+    close,
+  };
 }

@@ -4,10 +4,11 @@ import { DataError, messageOf } from "../errors.ts";
 import { readExactly } from "./read-exactly.ts";
 import { requireRegular } from "./regular-file.ts";
 import {
+  damagedFile,
   parseSafetensorsHeader,
   type SafetensorsFile,
   type SafetensorsType,
-  safetensorsFloats,
+  safetensorsFile,
   safetensorsHead,
   safetensorsHeaderLength,
   type TensorToWrite,
@@ -53,7 +54,6 @@ async function append(file: FileHandle, hash: Hash, view: ArrayBufferView): Prom
 
 /** Opens a safetensors file. Throws DataError for a header or offsets that do not fit the file. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const damaged = (what: string) => new DataError(`${path} is damaged: ${what}. Copy or make it again.`);
   let file: FileHandle;
   try {
     await requireRegular(path);
@@ -64,24 +64,15 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   try {
     const { size } = await file.stat();
     const bytesAt = (offset: number, length: number, what: string) =>
-      readExactly(file, new Uint8Array(length), offset, () => damaged(`${what} ends early`));
+      readExactly(file, new Uint8Array(length), offset, () => damagedFile(path, `${what} ends early`));
     const length = safetensorsHeaderLength(path, await bytesAt(0, Math.min(8, size), "it"), size);
     const header = await bytesAt(8, length, "its header");
-    const { metadata, tensors } = parseSafetensorsHeader(path, header, size);
-    const read = async (name: string, dtype?: SafetensorsType): Promise<Uint8Array<ArrayBuffer>> => {
-      const tensor = tensors.get(name);
-      if (tensor === undefined || (dtype !== undefined && tensor.dtype !== dtype))
-        throw damaged(`it has no ${dtype === undefined ? "" : `${dtype} `}tensor "${name}"`);
-      return bytesAt(tensor.offset, tensor.bytes, `the tensor "${name}"`);
-    };
-    return {
-      metadata,
-      tensors,
-      float32: async (name) => new Float32Array((await read(name, "F32")).buffer),
-      float64: async (name) => new Float64Array((await read(name, "F64")).buffer),
-      floats: async (name) => safetensorsFloats(tensors.get(name)?.dtype ?? "F32", await read(name)),
-      close: () => file.close(),
-    };
+    return safetensorsFile(
+      path,
+      parseSafetensorsHeader(path, header, size),
+      (name, { offset, bytes }) => bytesAt(offset, bytes, `the tensor "${name}"`),
+      () => file.close(),
+    );
   } catch (error) {
     await file.close();
     throw error;
