@@ -72,20 +72,16 @@ export async function checkLabels(
   const { labels } = train;
   const predicted = new Int32Array(train.count);
   const leverages = new Float64Array(train.count);
-  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   const confidence = new Float64Array(train.count);
   for await (const batch of leftOutRows(ridge, train, map, gemm)) {
     predicted.set(argmaxRows(batch.scores), batch.indices[0]);
     confidence.set(bestOfRows(batch.scores), batch.indices[0]);
     leverages.set(batch.leverages, batch.indices[0]);
   }
-  for (const [row, label] of labels.entries()) confusion[label][predicted[row]]!++;
-  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
   onPart("suspecting labels");
   return {
-    accuracy: right / train.count,
+    ...agreement(labels, predicted, classes),
     lambda: ridge.lambda,
-    confusion,
     ridge,
     predicted,
     confidence,
@@ -131,6 +127,18 @@ async function bestRidge(
   return best.ridge;
 }
 
+/** How far labels and predictions agree. */
+function agreement(
+  labels: Int32Array,
+  predicted: Int32Array,
+  classes: number,
+): Pick<JudgedLabels, "accuracy" | "confusion"> {
+  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
+  for (const [row, label] of labels.entries()) confusion[label][predicted[row]]!++;
+  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
+  return { accuracy: right / labels.length, confusion };
+}
+
 /** Leave-one-out scores by a kernel probe, n × C. */
 async function kernelScores(
   train: FeatureRows,
@@ -156,13 +164,9 @@ export function judgedLabels(scores: Matrix, labels: Int32Array): JudgedLabels {
   const p = (row: number, c: number): number => probabilities.data[row * classes + c];
   const predicted = argmaxRows(scores);
 
-  const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
+  const { accuracy, confusion } = agreement(labels, predicted, classes);
   const sure = new Float64Array(classes);
-  for (const [row, label] of labels.entries()) {
-    confusion[label][predicted[row]]!++;
-    sure[label] += p(row, label);
-  }
-  const right = confusion.reduce((sum, row, c) => sum + row[c], 0);
+  for (const [row, label] of labels.entries()) sure[label] += p(row, label);
   const counts = confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
   const suspects: SuspectedLabel[] = [];
   for (const [row, label] of labels.entries()) {
@@ -178,7 +182,7 @@ export function judgedLabels(scores: Matrix, labels: Int32Array): JudgedLabels {
     });
   }
   return {
-    accuracy: right / labels.length,
+    accuracy,
     temperature,
     confusion,
     suspects: suspects.sort((a, b) => a.labelProbability - b.labelProbability || a.row - b.row),

@@ -191,8 +191,6 @@ export interface DistillParams extends EncoderParams, DataParams {
   readonly from?: string | undefined;
   /** Folder of the artifact. */
   readonly out: string;
-  /** Bytes for intermediates (default: a quarter of the machine's memory). */
-  readonly memoryBytes?: number | undefined;
   readonly overwrite?: boolean | undefined;
   /** Resume from the checkpoint that an interrupted run left. */
   readonly resume?: boolean | undefined;
