@@ -13,7 +13,7 @@ import { print, printJson } from "./terminal.ts";
 const methods = ["grad-cam", "gradient", "both"] as const;
 
 type ExplainOptions = CommonOptions &
-  Values<"out" | "dtype" | "hubCache" | "device" | "precision" | "threads"> & {
+  Values<"out" | "dtype" | "hubCache" | "device" | "precision" | "threads" | "memory"> & {
     readonly encoder?: string;
     readonly method: (typeof methods)[number];
     readonly tensor?: string;
@@ -52,13 +52,13 @@ export function addExplain(command: Command): void {
     .addOption(
       ownOption("--encoder <name|path>", "where the set's encoder is now, if not where it was", "Encoder:"),
     );
-  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads", "out"], {
+  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads", "memory", "out"], {
     out: { text: "folder for the pictures", usual: "explained" },
   });
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ExplainOptions) => {
     const files = await requireImageFiles(given);
-    const { out, encoder, device, precision, threads, tensor, class: className } = options;
+    const { out, encoder, device, precision, threads, memory, tensor, class: className } = options;
     await makeFolder("--out", out);
     const common = {
       set,
@@ -66,6 +66,7 @@ export function addExplain(command: Command): void {
       device,
       precision,
       threads,
+      memoryBytes: memory,
       tensor,
       class: className,
       ...hubParams(options),

@@ -47,6 +47,7 @@ const mostImages = 500;
  */
 export async function exportClassifier(params: ExportParams, context: JobContext): Promise<ExportSummary> {
   const { set, dtypes = ["fp32"], data, overwrite = false, externalAbove, ...options } = params;
+  const { threads } = options;
   const out = resolve(params.out);
   await requireExportOut(out, overwrite);
   const artifact = await readArtifact(resolve(set));
@@ -63,7 +64,7 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       const images = batch === 1 ? "one image" : `${batch} images`;
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
     }
-    await requireSameScores(graph, encoder, probe, batch ?? 2);
+    await requireSameScores(graph, encoder, probe, batch ?? 2, threads);
     const losses =
       data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
     for (const { dtype, top1, exactTop1, images } of losses) {
@@ -106,7 +107,13 @@ const tolerance = 0.02;
  * Runs the classifier on made pictures before it is written.
  * @throws ModelError where it gives other scores than the encoder and the probe
  */
-async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, batch: number): Promise<void> {
+async function requireSameScores(
+  graph: Graph,
+  encoder: Encoder,
+  probe: Probe,
+  batch: number,
+  threads: number | undefined,
+): Promise<void> {
   const { preprocessing, featureSize } = encoder;
   const images = Array.from({ length: batch }, (_, i) => madePicture(preprocessing, i));
   const pixels = new Uint8Array(batch * inputBytes(preprocessing));
@@ -120,7 +127,7 @@ async function requireSameScores(graph: Graph, encoder: Encoder, probe: Probe, b
   const features = Float64Array.from(await encoder.features(pixels, batch));
   const expected = probe.scores(matrix(batch, featureSize, features)).data;
   const temperature = probe.calibration?.temperature ?? 1;
-  const classifier = await ExportedClassifier.open(graph);
+  const classifier = await ExportedClassifier.open(graph, { threads });
   const found = await classifier.logits(images).finally(() => classifier.release());
   const range = Math.max(...expected) - Math.min(...expected);
   const largest = expected.reduce(
@@ -152,7 +159,7 @@ function madePicture({ resize, crop }: Preprocessing, seed: number): RgbImage {
 /** How other types than fp32 classify test images of a data set, beside it. */
 async function measuredLosses(
   graph: Graph,
-  { dtypes = [], data, hub }: ExportParams & { readonly data: string },
+  { dtypes = [], data, hub, threads }: ExportParams & { readonly data: string },
   classes: readonly string[],
   context: JobContext,
 ): Promise<StorageLoss[]> {
@@ -170,7 +177,7 @@ async function measuredLosses(
   const classifiers: ExportedClassifier[] = [];
   try {
     for (const dtype of ["fp32", ...others] as const)
-      classifiers.push(await ExportedClassifier.open(stored(graph, dtype)));
+      classifiers.push(await ExportedClassifier.open(stored(graph, dtype), { threads }));
     const same = new Int32Array(classifiers.length);
     const right = new Int32Array(classifiers.length);
     let read = 0;

@@ -3,7 +3,7 @@ import { classifierInput, classifierOutput } from "../export/classifier-graph.ts
 import type { RgbImage } from "../images/types.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
 import type { Session } from "../onnx-vjp/graph/runtime.ts";
-import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import { type NodeRuntimeOptions, nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 
 /** An exported classifier, run as any program runs it. */
 export class ExportedClassifier {
@@ -13,8 +13,12 @@ export class ExportedClassifier {
     this.session = session;
   }
 
-  static async open(graph: Graph): Promise<ExportedClassifier> {
-    return new ExportedClassifier(await nodeRuntime({}).session(graph));
+  static async open(
+    graph: Graph,
+    { threads }: Pick<NodeRuntimeOptions, "threads">,
+  ): Promise<ExportedClassifier> {
+    const runtime = nodeRuntime(threads === undefined ? {} : { threads });
+    return new ExportedClassifier(await runtime.session(graph));
   }
 
   /** Logits n × C, row-major, of pictures of one size. */
