@@ -2,7 +2,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Writes a campaign's figures into docs/reliability.md, with the command that gave them and its date. */
-export async function writeFigures(campaign: "fuzz" | "torture" | "soak", lines: readonly string[]): Promise<void> {
+export async function writeFigures(
+  campaign: "fuzz" | "torture" | "soak",
+  lines: readonly string[],
+): Promise<void> {
   const page = join(process.cwd(), "docs/reliability.md");
   const [begin, end] = [`<!-- figures: ${campaign} -->`, `<!-- end: ${campaign} -->`];
   const text = await readFile(page, "utf8");

@@ -96,7 +96,8 @@ async function takeTurn(worker: WatchedWorker, tally: Tally, from: number, count
     if (found.ended === undefined) continue;
     const { number, why, kind } = found.ended;
     const alone = await worker.read({ target, seed, from: number, count: 1 });
-    if (alone.ended !== undefined) add({ refused: 0, accepted: 0, failures: [{ number, why: alone.ended.why }] });
+    if (alone.ended !== undefined)
+      add({ refused: 0, accepted: 0, failures: [{ number, why: alone.ended.why }] });
     // What others left in the process is not this input's; but nothing may end it.
     else if (kind === "crash")
       add({ refused: 0, accepted: 0, failures: [{ number, why: `${why}, after others` }] });

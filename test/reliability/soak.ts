@@ -78,9 +78,15 @@ async function sampleOf(pids: readonly number[], seconds: number): Promise<Sampl
 
 const keys = ["memory", "handles", "threads", "processes"] as const;
 const units = { memory: " MiB", handles: "", threads: "", processes: "" };
-const titles = { memory: "memory of their own, MiB", handles: "handles", threads: "threads", processes: "processes" };
+const titles = {
+  memory: "memory of their own, MiB",
+  handles: "handles",
+  threads: "threads",
+  processes: "processes",
+};
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /** The medians of the second quarter and of the last: in the first, caches fill. */
 function quarters(samples: readonly Sample[], key: (typeof keys)[number]): readonly [number, number] {
@@ -107,7 +113,13 @@ function described(whose: string, samples: readonly Sample[]): string {
 }
 
 /** Lines over time, each from 0 to its own largest: of the process in black, of those below it in red. */
-function plot({ own, others }: { readonly own: readonly Sample[]; readonly others: readonly Sample[] }): string {
+function plot({
+  own,
+  others,
+}: {
+  readonly own: readonly Sample[];
+  readonly others: readonly Sample[];
+}): string {
   const [width, height] = [640, 120];
   const end = Math.max(1, own.at(-1)?.seconds ?? 1);
   const panels = keys.map((key, i) => {

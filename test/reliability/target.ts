@@ -2,8 +2,8 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { openDataSet } from "../../src/data/open-data-set.ts";
-import { Preprocessing } from "../../src/images/preprocess.ts";
 import { decodeImage } from "../../src/images/decode.ts";
+import { Preprocessing } from "../../src/images/preprocess.ts";
 import type { Mutator } from "./mutate.ts";
 
 /** A parser of files from outside. */
