@@ -155,9 +155,10 @@ function odd(random: Random, value: unknown): unknown {
         random.below(7)
       ];
     case 2:
-      return [value, value];
+      return [value, structuredClone(value)];
     default:
-      return anything[random.below(anything.length)];
+      // A value of its own: a later change is in it.
+      return structuredClone(anything[random.below(anything.length)]);
   }
 }
 

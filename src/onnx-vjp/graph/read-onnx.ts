@@ -321,7 +321,7 @@ function valueInfoFrom(info: ValueInfoProto, name: string, scope: Scope): ValueI
     if (size < (axis === 0 ? -1n : 0n) || size > BigInt(Number.MAX_SAFE_INTEGER)) {
       const open = size === -1n ? " A side that is open has a name, or nothing, in place of a size." : "";
       throw new ModelError(
-        `${name}: "${info.name}" is declared with a side of ${size} (axis ${axis}), which no tensor has.${open} Export the ` +
+        `${name}: "${info.name}" is declared with a side of ${size}, which no tensor has (axis ${axis}).${open} Export the ` +
           "model again.",
       );
     }

@@ -211,7 +211,9 @@ test.each([
     else if (request.headers.range !== undefined && status === 416) response.writeHead(416).end();
     else response.writeHead(200).end(Buffer.alloc(50));
   });
-  expect((await failure(openSet(accessTo(server.url)))).message).toMatch(/x\.parquet .*breaks off at \d+ of 99/);
+  expect((await failure(openSet(accessTo(server.url)))).message).toMatch(
+    /x\.parquet .*breaks off at \d+ of 99/,
+  );
   expect(asked).toBeLessThan(10);
 });
 

@@ -19,7 +19,10 @@ test.each([
   ["tensor-attribute-empty", /attribute "\w+" of .* is said to be a tensor and holds none/],
   ["graph-attribute-empty", /attribute "\w+" of .* is said to be a graph and holds none/],
   ["dim-2p53", /"image" is declared with a side of \d{16}, which no tensor has/],
-  ["dim-negative", /"image" is declared with a side of -1 \(axis 2\), which no tensor has\. A side that is open has a name/],
+  [
+    "dim-negative",
+    /"image" is declared with a side of -1, which no tensor has \(axis 2\)\. A side that is open has a name/,
+  ],
   ["weight-dims-negative", /the weight "\w+" has the shape \[.*-.*\], which no tensor has/],
   ["weight-dims-2p62", /the weight "\w+" has the shape \[.*4611686018427387904.*\], which no tensor has/],
   ["weight-dims-huge-times-zero", /the weight "\w+" has the shape \[.*\], which no tensor has/],
