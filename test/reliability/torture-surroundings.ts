@@ -25,9 +25,9 @@ function mounted(folder: string, size: string): boolean {
  * A full and a read-only disk, a lost cache, two processes at once, a wrong clock.
  * @param expected the hash of the set that a run leaves undisturbed
  */
-export function surroundings({ at, distil, fresh }: Home, expected: string): Surrounding[] {
+export function surroundings({ at, distil, fresh, works: [work] }: Home, expected: string): Surrounding[] {
   const isExpected = async (folder = at("out")) => (await hashOf(folder, setFiles)) === expected;
-  const resumed = async () => (await run([...distil, "--resume"])).code === 0 && (await isExpected());
+  const resumed = async () => (await run(work.again())).code === 0 && (await isExpected());
   const stopped = () => run(distil, { after: 3000, what: "all" });
   const onDisk = async (change: (disk: string) => Promise<void>) => {
     const disk = at("disk");

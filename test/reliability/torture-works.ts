@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cp, rm } from "node:fs/promises";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readArtifact } from "../../src/artifact/read-artifact.ts";
+import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
+import { smallModel } from "./torture-model.ts";
 import { hashOf, run } from "./torture-run.ts";
 
 /** Work that is killed, and how its outcome is told from another. */
@@ -11,8 +13,8 @@ export interface Work {
   /** Brings the folder into the state before the work. */
   prepare(): Promise<void>;
   readonly args: readonly string[];
-  /** What takes the work up again. */
-  readonly again: readonly string[];
+  /** What takes the work up again after a kill. */
+  again(): readonly string[];
   /** A hash of what it leaves. */
   outcome(): Promise<string>;
   /**
@@ -31,13 +33,15 @@ export interface Home {
   at(name: string): string;
   /** The distillation, into `out`. */
   readonly distil: readonly string[];
-  readonly works: readonly Work[];
+  /** The distillation first. */
+  readonly works: readonly [Work, ...Work[]];
   fresh(...names: readonly string[]): Promise<void>;
 }
 
 /** Makes the photos, and what the works begin from: a set of other settings, and the parts of a cache. */
 export async function madeHome(home: string): Promise<Home> {
   const at = (name: string) => join(home, name);
+  await mkdir(home, { recursive: true });
   execFileSync(process.execPath, [
     "--input-type=module",
     "-e",
@@ -50,7 +54,10 @@ export async function madeHome(home: string): Promise<Home> {
      }`,
     at("photos"),
   ]);
-  const data = [at("photos"), "--size", "32", "--threads", "1"];
+  // A small model, so that most of a run is what surrounds the model.
+  const encoder = ["--encoder", at("model.onnx"), "--threads", "1"];
+  await writeFile(at("model.onnx"), writeOnnx(smallModel()).model);
+  const data = [at("photos"), ...encoder];
   const cache = ["--cache-dir", at("cache")];
   const quick = ["--steps", "40", "--no-baselines", "--no-edits"];
   const distil = ["distill", ...data, ...cache, ...quick, "--out", at("out")];
@@ -67,13 +74,15 @@ export async function madeHome(home: string): Promise<Home> {
   const isSet = (name: string) => existsSync(at(name)) || existsSync(`${at(name)}.replaced-by-clp-dd`);
   const features = ["features", ...data, "--cache-dir", at("own")];
   const merge = ["features", ...data, "--cache-dir", at("parts"), "--merge", "2"];
-  const exporting = ["export", at("before"), "--threads", "1", "--out", at("exported"), "--overwrite"];
-  const works: Work[] = [
+  const exporting = ["export", at("before"), ...encoder, "--out", at("exported"), "--overwrite"];
+  const works: [Work, ...Work[]] = [
     {
       name: "distill",
       prepare: () => fresh("out", "out.checkpoint"),
       args: distil,
-      again: [...distil, "--resume"],
+      // As the message of a kill before the first checkpoint says.
+      again: () =>
+        existsSync(join(at("out.checkpoint"), "checkpoint.safetensors")) ? [...distil, "--resume"] : distil,
       outcome: () => hashOf(at("out"), setFiles),
       async check() {
         if (isSet("out")) await readArtifact(at("out"));
@@ -83,7 +92,7 @@ export async function madeHome(home: string): Promise<Home> {
       name: "features",
       prepare: () => fresh("own"),
       args: features,
-      again: features,
+      again: () => features,
       outcome: () => hashOf(at("own"), cacheFiles),
     },
     {
@@ -93,7 +102,7 @@ export async function madeHome(home: string): Promise<Home> {
         await cp(at("before"), at("out"), { recursive: true });
       },
       args: [...distil, "--overwrite"],
-      again: [...distil, "--overwrite"],
+      again: () => [...distil, "--overwrite"],
       outcome: () => hashOf(at("out"), setFiles),
       async check() {
         if (!isSet("out")) throw new Error("the set is gone");
@@ -107,14 +116,14 @@ export async function madeHome(home: string): Promise<Home> {
         await cp(at("parts-before"), at("parts"), { recursive: true });
       },
       args: merge,
-      again: merge,
+      again: () => merge,
       outcome: () => hashOf(at("parts"), cacheFiles),
     },
     {
       name: "export",
       prepare: () => fresh("exported"),
       args: exporting,
-      again: exporting,
+      again: () => exporting,
       outcome: () => hashOf(at("exported"), exportFiles),
       // An export has no hashes in it: what is there under its name must be all of it.
       async check(expected) {

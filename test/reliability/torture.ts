@@ -82,7 +82,7 @@ async function killedAndResumed(
     const what = killed[random.below(killed.length)]!;
     history.push(`${what} killed after ${after} ms`);
     try {
-      const { killed: hit } = await run(first ? work.args : work.again, { after, what });
+      const { killed: hit } = await run(first ? work.args : work.again(), { after, what });
       if (hit) {
         tally.kills++;
         byKind[what]++;
@@ -93,7 +93,7 @@ async function killedAndResumed(
     }
   }
   if (history.length === 0) return;
-  const resumed = await run(work.again);
+  const resumed = await run(work.again());
   const isDone = resumed.code === 0 || /already holds/.test(resumed.stderr);
   if (isDone && (await work.outcome()) === expected) return;
   lose(`resumed with code ${resumed.code}, ${resumed.stderr.trim().split("\n").at(-1)}`);
@@ -115,7 +115,7 @@ async function tortured(homes: readonly [Home, ...Home[]]): Promise<number> {
   await Promise.all(homes.map(torture));
   for (const [name, { kills, lost }] of tallies) say(`${name}: ${kills} kills, ${lost} lost`);
   const [home] = homes;
-  const { expected } = await referenceOf(home.works[0]!);
+  const { expected } = await referenceOf(home.works[0]);
   let tried = 0;
   let lost = [...tallies.values()].reduce((sum, tally) => sum + tally.lost, 0);
   for (const { name, happens } of surroundings(home, expected)) {

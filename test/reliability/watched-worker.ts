@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,6 +46,16 @@ export class WatchedWorker {
     return join(this.#folder, "progress");
   }
 
+  get #errors(): string {
+    return join(this.#folder, "stderr");
+  }
+
+  /** What a process wrote before it ended. */
+  #lastWords(): string {
+    const said = readFileSync(this.#errors, "utf8").trim();
+    return said === "" ? "" : `\n${said.slice(0, 2000)}`;
+  }
+
   get #failures(): string {
     return join(this.#folder, "failures.jsonl");
   }
@@ -56,11 +66,13 @@ export class WatchedWorker {
     const inputs = join(this.#folder, "inputs");
     rmSync(inputs, { recursive: true, force: true });
     mkdirSync(inputs);
+    const errors = openSync(this.#errors, "w");
     this.#child = fork(path, [this.#progress, this.#failures, String(mostBytes)], {
       env: { ...process.env, CLP_DD_FUZZ: inputs },
       serialization: "advanced",
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
+      stdio: ["ignore", "ignore", errors, "ipc"],
     });
+    closeSync(errors);
     return this.#child;
   }
 
@@ -100,7 +112,7 @@ export class WatchedWorker {
       const done = () => settle("done");
       const exited = (code: number | null, signal: string | null) => {
         if (code === tooLarge) settle("memory", "took more than 1 GiB");
-        else settle("crash", `ended the process (${signal ?? code})`);
+        else settle("crash", `ended the process (${signal ?? code})${this.#lastWords()}`);
       };
       const watch = setInterval(() => {
         const [at = -1] = this.#state();

@@ -179,7 +179,7 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
     const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
     return {
       path,
-      file: withCheckedPages(file, metadata),
+      file: withCheckedPages(file, metadata, compressors),
       metadata,
       columns: columnsOf(full, metadata),
       starts,
