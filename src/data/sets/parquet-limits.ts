@@ -3,7 +3,6 @@
  * kilobyte can claim four thousand million rows (Apache Parquet format 2.11, `parquet.thrift`).
  */
 import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from "hyparquet";
-import { snappyUncompress } from "hyparquet";
 import {
   type RunColumn,
   type RunPage,
@@ -117,16 +116,8 @@ interface PagedColumn {
 }
 
 /** How pages of a codec are unpacked; one that is not read is refused by the format's reader. */
-function unpackerOf(codec: ColumnMetaData["codec"], compressors: Compressors): Unpack {
-  const known = compressors[codec];
-  if (known !== undefined) return known;
-  return (bytes, length) => {
-    if (codec !== "SNAPPY") return bytes;
-    const output = new Uint8Array(length);
-    snappyUncompress(bytes, output);
-    return output;
-  };
-}
+const unpackerOf = (codec: ColumnMetaData["codec"], compressors: Compressors): Unpack =>
+  compressors[codec] ?? ((bytes) => bytes);
 
 /** Throws where a run in a page's bytes repeats more than the page has. */
 function requireSaneBody(

@@ -23,6 +23,7 @@ import {
   type Node,
   type ValueInfo,
 } from "./ir.ts";
+import { requireNoNativeFault } from "./native-faults.ts";
 import { inExecutionOrder } from "./order.ts";
 import { constantFrom, constantOfNode, dtypeFrom, type ReadExternal } from "./read-tensor.ts";
 
@@ -73,7 +74,9 @@ export async function readOnnx(bytes: Uint8Array, name: string, readExternal?: R
   }
   const reader = new Reader(name, opset, model.functions, readExternal);
   keepTensorOutputs(model.graph, name);
-  return reader.graph(model.graph);
+  const graph = await reader.graph(model.graph);
+  requireNoNativeFault(graph, name);
+  return graph;
 }
 
 /** Leaves tensors alone as a graph's outputs. */

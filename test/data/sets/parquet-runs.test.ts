@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type RunColumn, requireSaneLevels, requireSaneRuns } from "../../../src/data/sets/parquet-runs.ts";
+import { unpackSnappy } from "../../../src/data/sets/snappy.ts";
 
 const column: RunColumn = { maxRepetition: 0, maxDefinition: 1, isBoolean: false };
 /** A run that repeats 1 some 2³⁰ times: a number of five bytes, and the value. */
@@ -27,5 +28,20 @@ describe("runs of a parquet page", () => {
     expect(() => requireSaneRuns(indices, { values: 10, encoding: 8 }, column)).toThrow(message);
     const booleans = { maxRepetition: 0, maxDefinition: 0, isBoolean: true };
     expect(() => requireSaneRuns(prefixed(endless), { values: 10, encoding: 3 }, booleans)).toThrow(message);
+  });
+});
+
+describe("pages packed with Snappy", () => {
+  // Of 5 bytes: the literal "ab", and a copy of three from two before.
+  const packed = Uint8Array.of(5, 1 << 2, 97, 98, (2 << 2) | 2, 2, 0);
+
+  it("are unpacked", () => {
+    expect(new TextDecoder().decode(unpackSnappy(packed, 5))).toBe("ababa");
+  });
+
+  it("that copy more than they say, up to four thousand million bytes, are refused before they are unpacked", () => {
+    const message = /unpacks to more than the 5 bytes that it says, or is cut short/;
+    expect(() => unpackSnappy(Uint8Array.of(5, 63 << 2, 255, 255, 255, 255, 97), 5)).toThrow(message);
+    expect(() => unpackSnappy(Uint8Array.of(5, 1 << 2, 97, 98, (63 << 2) | 2, 2, 0), 5)).toThrow(message);
   });
 });
