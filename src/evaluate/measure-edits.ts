@@ -20,6 +20,8 @@ interface EditProtocol {
   readonly gemm: Gemm;
   /** Whether a mirrored image keeps its class; where not, mirroring is not an edit. */
   readonly mirror: boolean;
+  /** Edits whose features are asked for at the same time (default: one ahead of the one that is measured). */
+  readonly atOnce?: number;
   readonly onEdit?: ((name: string) => void) | undefined;
 }
 
@@ -31,11 +33,19 @@ interface EditProtocol {
 export async function measureEdits(
   featuresOf: (edit: Edit) => Promise<Float32Array>,
   labels: Matrix,
-  { map, lambda, test, gemm, mirror, onEdit }: EditProtocol,
+  { map, lambda, test, gemm, mirror, atOnce = 2, onEdit }: EditProtocol,
 ): Promise<EditedAccuracy> {
   const each: { name: string; top1: number }[] = [];
-  for (const edit of editsOf(mirror)) {
-    const features = await featuresOf(edit);
+  const asked: Promise<Float32Array>[] = [];
+  const chosen = editsOf(mirror);
+  for (const [i, edit] of chosen.entries()) {
+    while (asked.length < Math.min(chosen.length, i + atOnce)) {
+      const features = featuresOf(chosen[asked.length]);
+      // Awaited when its turn comes; failing before that is not an unhandled rejection.
+      features.catch(() => {});
+      asked.push(features);
+    }
+    const features = await asked[i];
     // An edit can take all that the encoder sees: a probe of nothing knows nothing, and gives every image one class.
     const probe = features.every((value) => value === 0)
       ? { map, lambda, weight: matrix(test.featureSize, labels.cols) }
