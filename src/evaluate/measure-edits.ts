@@ -1,5 +1,5 @@
 import { type Edit, edits, mirroredName } from "../images/edits.ts";
-import { evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
+import { type ClosedFormProbe, evaluateClosedForms, fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
@@ -35,7 +35,7 @@ export async function measureEdits(
   labels: Matrix,
   { map, lambda, test, gemm, mirror, atOnce = 2, onEdit }: EditProtocol,
 ): Promise<EditedAccuracy> {
-  const each: { name: string; top1: number }[] = [];
+  const probes: ClosedFormProbe[] = [];
   const asked: Promise<Float32Array>[] = [];
   const chosen = editsOf(mirror);
   for (const [i, edit] of chosen.entries()) {
@@ -50,9 +50,11 @@ export async function measureEdits(
     const probe = features.every((value) => value === 0)
       ? { map, lambda, weight: matrix(test.featureSize, labels.cols) }
       : await fitClosedForm(features, labels, map, lambda, gemm);
-    each.push({ name: edit.name, top1: (await evaluateClosedForm(probe, test, gemm)).top1 });
+    probes.push(probe);
     onEdit?.(edit.name);
   }
+  const metrics = await evaluateClosedForms(probes, test, gemm);
+  const each = chosen.map(({ name }, i) => ({ name, top1: metrics[i].top1 }));
   const values = each.map(({ top1 }) => top1);
   return { each, mean: values.reduce((sum, v) => sum + v, 0) / values.length, worst: Math.min(...values) };
 }

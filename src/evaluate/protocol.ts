@@ -1,5 +1,10 @@
 import { subsetOf } from "../probe/class-rows.ts";
-import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
+import {
+  type ClosedFormProbe,
+  evaluateClosedForm,
+  evaluateClosedForms,
+  fitClosedForm,
+} from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
 import type { Gemm } from "../probe/gemm.ts";
@@ -87,15 +92,16 @@ export async function evaluateSet(
   heads?.catch(() => {});
   if (probes.includes("closed-form")) {
     const used = augmented || set.changesWithSeed ? seeds : seeds.slice(0, 1);
-    const metrics: Metrics[] = [];
+    const solved: ClosedFormProbe[] = [];
     for (const seed of used) {
       protocol.signal?.throwIfAborted();
-      const probe =
+      solved.push(
         !augmented && set.recorded
           ? set.recorded
-          : await closedFormOf(set, seed, augmented, closedForm, protocol);
-      metrics.push(await evaluateClosedForm(probe, protocol.test, protocol.gemm));
+          : await closedFormOf(set, seed, augmented, closedForm, protocol),
+      );
     }
+    const metrics = await evaluateClosedForms(solved, protocol.test, protocol.gemm);
     const { lambda } = set.recorded ?? closedForm;
     results.push({ ...summary("closed-form", augmented, used, metrics), lambda });
   }
