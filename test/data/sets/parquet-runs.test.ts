@@ -1,4 +1,6 @@
+import type { FileMetaData } from "hyparquet";
 import { describe, expect, it } from "vitest";
+import { withCheckedPages } from "../../../src/data/sets/parquet-limits.ts";
 import { type RunColumn, requireSaneLevels, requireSaneRuns } from "../../../src/data/sets/parquet-runs.ts";
 import { unpackSnappy } from "../../../src/data/sets/snappy.ts";
 
@@ -44,4 +46,20 @@ describe("pages packed with Snappy", () => {
     expect(() => unpackSnappy(Uint8Array.of(5, 63 << 2, 255, 255, 255, 255, 97), 5)).toThrow(message);
     expect(() => unpackSnappy(Uint8Array.of(5, 1 << 2, 97, 98, (63 << 2) | 2, 2, 0), 5)).toThrow(message);
   });
+});
+
+it("a piece of a file that cannot be read, and that nobody waits for, ends no process", async () => {
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown) => unhandled.push(error);
+  process.on("unhandledRejection", listen);
+  try {
+    const file = { byteLength: 9, slice: () => Promise.reject(new Error("it ends at byte 5")) };
+    const checked = withCheckedPages(file, { schema: [], row_groups: [] } as unknown as FileMetaData, {});
+    void checked.slice(0, 9);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect(checked.slice(0, 9)).rejects.toThrow("it ends at byte 5");
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", listen);
+  }
 });
