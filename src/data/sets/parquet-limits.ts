@@ -20,11 +20,15 @@ const allowedBytes = 64 * 2 ** 20;
 export function requireSaneFooter(metadata: FileMetaData, size: number): void {
   // Every image takes a byte at least.
   const most = BigInt(size);
+  const known = runColumns(metadata);
   let rows = 0n;
   for (const [i, group] of metadata.row_groups.entries()) {
     rows += require(BigInt(group.num_rows), most, `row group ${i} says to have`, "rows", size);
     for (const { meta_data: column } of group.columns) {
       if (column === undefined) continue;
+      // The format's reader would notice after it has begun to read other columns, for which then nobody waits.
+      const path = column.path_in_schema.join(".");
+      if (!known.has(path)) throw new Error(`row group ${i} has a column "${path}", which its schema lacks`);
       require(BigInt(column.num_values), most *
         8n, `row group ${i} says to have`, "values in a column", size);
       const { start, end } = rangeOf(column);

@@ -1,6 +1,6 @@
 import type { FileMetaData } from "hyparquet";
 import { describe, expect, it } from "vitest";
-import { withCheckedPages } from "../../../src/data/sets/parquet-limits.ts";
+import { requireSaneFooter, withCheckedPages } from "../../../src/data/sets/parquet-limits.ts";
 import { type RunColumn, requireSaneLevels, requireSaneRuns } from "../../../src/data/sets/parquet-runs.ts";
 import { unpackSnappy } from "../../../src/data/sets/snappy.ts";
 
@@ -62,4 +62,20 @@ it("a piece of a file that cannot be read, and that nobody waits for, ends no pr
   } finally {
     process.off("unhandledRejection", listen);
   }
+});
+
+it("a column that the schema lacks is refused before any other is read", () => {
+  const column = {
+    path_in_schema: ["image", "pat"],
+    num_values: 1n,
+    data_page_offset: 4n,
+    total_compressed_size: 1n,
+  };
+  const schema = [
+    { name: "root", num_children: 1 },
+    { name: "label", type: "INT64" },
+  ];
+  const metadata = { schema, num_rows: 1n, row_groups: [{ num_rows: 1n, columns: [{ meta_data: column }] }] };
+  const footer = metadata as unknown as FileMetaData;
+  expect(() => requireSaneFooter(footer, 100)).toThrow(/a column "image\.pat", which its schema lacks/);
 });
