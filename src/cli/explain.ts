@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { formatPercent } from "../format.ts";
 import type { Explanation } from "../jobs/explain.ts";
 import { printSkipped, requireImageFiles, requireReadable } from "./given-files.ts";
-import { writeNewFile } from "./new-file.ts";
+import { writeNewFile } from "../files/new-file.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
 import { hubParams, runJob } from "./run.ts";
