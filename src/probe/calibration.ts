@@ -103,7 +103,8 @@ async function replaceSolved(
  * The temperature of least cross-entropy (Guo et al. 2017). The targets are Platt's (1999), (n + 1)/(n + C) for the label and
  * 1/(n + C) for each other class: with hard ones, scores that are all right would have the temperature 0.
  */
-export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): number {
+export function fitTemperature(all: Matrix, allLabels: ArrayLike<number>): number {
+  const { scores, labels } = sampledScores(all, allLabels);
   const { rows, cols, data } = scores;
   const off = 1 / (rows + cols);
   const spread = Math.sqrt(data.reduce((sum, s) => sum + s * s, 0) / data.length);
@@ -128,4 +129,21 @@ export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): numbe
     else high = middle;
   }
   return 1 / Math.sqrt(low * high);
+}
+
+/** Scores that a temperature is fitted on: of more, rows are drawn. */
+const mostFitted = 2e6;
+
+function sampledScores(
+  scores: Matrix,
+  labels: ArrayLike<number>,
+): { scores: Matrix; labels: ArrayLike<number> } {
+  const { rows, cols, data } = scores;
+  const drawn = sampledRows(rows, Math.ceil(mostFitted / cols), "temperature");
+  if (drawn.length === rows) return { scores, labels };
+  const out = matrix(drawn.length, cols);
+  for (const [i, row] of drawn.entries()) {
+    out.data.set(data.subarray(row * cols, (row + 1) * cols), i * cols);
+  }
+  return { scores: out, labels: Int32Array.from(drawn, (row) => labels[row]) };
 }
