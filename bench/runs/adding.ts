@@ -5,13 +5,14 @@
  *
  *   node .bench/bench/runs/adding.js [--steps 300] [--short 15,30,75,150] [--seeds 2] [--threads 2]
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { cpus, tmpdir } from "node:os";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { distill } from "../../src/index.ts";
+import { measuredBy, writeMeasuredPart } from "../lib/measured-part.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -24,8 +25,6 @@ const { values: options } = parseArgs({
 const steps = Number(options.steps);
 const short = options.short.split(",").map(Number);
 const seeds = Array.from({ length: Number(options.seeds) }, (_, seed) => seed);
-const page = "docs/adding.md";
-const marks = ["<!-- measured: bench/runs/adding.ts -->", "<!-- end of the measured part -->"] as const;
 const work = await mkdtemp(join(tmpdir(), "clp-dd-adding-"));
 
 /** The emoji set as an image folder, of the icon sets and without the class that are named. */
@@ -131,17 +130,13 @@ ${rows.join("\n")}
 
 To the ${percent(goal)} % of ${steps} steps from noise: ${saved.join("; ")}.
 
-\`node .bench/bench/runs/adding.js --steps ${steps} --short ${options.short} --seeds ${seeds.length}\`, ${new Date().toISOString().slice(0, 10)}; ${cpus().length} cores
-(${cpus()[0]?.model ?? "unknown"}).
+${measuredBy("bench/runs/adding.ts")}
 `;
 }
 
 try {
   const measured = text(await measure());
-  const before = await readFile(page, "utf8");
-  const [start, end] = marks.map((mark) => before.indexOf(mark)) as [number, number];
-  if (start < 0 || end < start) throw new Error(`${page} has no place for the measured part`);
-  await writeFile(page, `${before.slice(0, start + marks[0].length)}${measured}${before.slice(end)}`);
+  writeMeasuredPart("docs/adding.md", "bench/runs/adding.ts", measured);
   process.stdout.write(measured);
 } finally {
   await rm(work, { recursive: true, force: true });
