@@ -25,14 +25,14 @@ export const kernelSettings: KernelSettings = { width: 2, penalty: 1 };
 const jitter = 1e-6;
 /** The kernel's values of a batch are in double: 32 MB. */
 const batchSize = 4096;
-/** The kernel's values of all rows are kept up to this many bytes, and computed twice above. */
-const mostKept = 2 ** 27;
+/** The kernel's values of all rows are kept, in single precision, up to this many bytes; above, they are computed twice. */
+const mostKept = 2 ** 28;
 
 /**
  * Leave-one-out scores of all rows by kernel ridge regression with a Gaussian kernel on landmarks (Nyström; Williams and Seeger
  * 2001), streamed once, or twice where there are many: scores k(z)ᵀ W of least Σ ‖yᵢ − k(zᵢ)ᵀ W‖² + r tr(Wᵀ K W), K the kernel of
  * the landmarks. What a row's neighbors are labeled counts more than in a linear probe, so that wrong labels stand out where classes have several parts. Needs
- * memory for m × m and m × C numbers and one batch or 128 MB, m ≤ 1,024.
+ * memory for m × m and m × C numbers and one batch, or for 256 MB, m ≤ 1,024.
  */
 export async function* kernelLeftOutRows(
   train: FeatureRows,
@@ -54,12 +54,12 @@ export async function* kernelLeftOutRows(
   const own = scaled(await kernel(landmarks), penalty);
   for (let i = 0; i < at.length; i++) own.data[i * (at.length + 1)] += penalty * jitter;
   let system: Nested = own;
-  const kept: Matrix[] | undefined = 8 * train.count * at.length <= mostKept ? [] : undefined;
+  const kept: Float32Array[] | undefined = 4 * train.count * at.length <= mostKept ? [] : undefined;
   const sums = new ClassSums(classes, at.length);
   for await (const batch of sequentialBatches(train, { batchSize })) {
     const K = await kernel(map.apply(batch.features, batch.labels.length).values);
     sums.add(K, batch.labels);
-    kept?.push(K);
+    kept?.push(new Float32Array(K.data));
     system = await gram(K, gemm, { of: "columns", plus: system });
   }
   const factor = await cholesky(system, gemm);
@@ -68,7 +68,8 @@ export async function* kernelLeftOutRows(
     inverse: await factor.solve(identity(at.length)),
   };
   if (kept !== undefined) {
-    for (const [k, K] of kept.entries()) {
+    for (const [k, values] of kept.entries()) {
+      const K = matrix(values.length / at.length, at.length, new Float64Array(values));
       const indices = Int32Array.from({ length: K.rows }, (_, i) => k * batchSize + i);
       const labels = train.labels.slice(k * batchSize, k * batchSize + K.rows);
       yield { ...(await leftOutOf(ridge, K, labels, gemm)), labels, indices };
