@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import { openEmoji } from "../../src/data/emoji.ts";
 import { emojiIconsOfPackages, isFlag } from "../../src/data/emoji-icons.ts";
 import type { ImageSource } from "../../src/data/image-source.ts";
@@ -50,7 +50,7 @@ export async function photoParts(folder: string, each: number): Promise<PixelIma
 }
 
 async function partOf(
-  image: sharp.Sharp,
+  image: Sharp,
   width: number,
   height: number,
   random: Random,
