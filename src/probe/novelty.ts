@@ -123,7 +123,7 @@ async function fitted(features: Float32Array, rows: number, gemm: Gemm): Promise
   // With the products K of all pairs of rows = U E Uᵀ, the directions are v_k = Zᵀ u_k / √e_k.
   const K = await gemm.multiply(Z, Z, { transB: true });
   const weighed = async (some: readonly number[]) => {
-    const most = Math.min(mostDirections, Math.max(1, Math.floor(some.length / rowsPerDirection)));
+    const most = Math.min(mostDirections, d, Math.max(1, Math.floor(some.length / rowsPerDirection)));
     const { vectors, values } = await principalVectors(blockOf(K, some, some), most, gemm);
     const factors = values.map((e) => Math.sqrt(1 / (e + shrinkage * some.length)));
     for (let at = 0; at < vectors.data.length; at++) vectors.data[at] *= factors[at % factors.length];

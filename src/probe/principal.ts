@@ -1,6 +1,6 @@
 import { seededRandom } from "../random.ts";
-import { type Gemm, jsProduct } from "./gemm.ts";
-import { type Matrix, matrix } from "./matrix.ts";
+import type { Gemm } from "./gemm.ts";
+import { type Matrix, matrix, rowsOf } from "./matrix.ts";
 import { symmetricEigen } from "./symmetric-eigen.ts";
 
 /** Rounds of subspace iteration, and directions beyond those that are kept. */
@@ -21,44 +21,47 @@ export async function principalVectors(
   const n = K.rows;
   const width = Math.min(n, most + spare);
   const random = seededRandom(0, "principal directions");
+  // A vector per row: K is symmetric, so that their products with it are rows, too.
   let V = matrix(
-    n,
     width,
-    Float64Array.from({ length: n * width }, () => random.normal()),
+    n,
+    Float64Array.from({ length: width * n }, () => random.normal()),
   );
   orthonormalize(V);
   for (let round = 0; round < rounds; round++) {
-    V = await gemm.multiply(K, V);
+    V = await gemm.multiply(V, K);
     orthonormalize(V);
   }
-  const { values, vectors } = symmetricEigen(jsProduct(V, await gemm.multiply(K, V), { transA: true }));
+  const { values, vectors } = symmetricEigen(
+    await gemm.multiply(await gemm.multiply(V, K), V, { transB: true }),
+  );
   let count = 0;
   while (count < Math.min(most, width) && values[count] > negligible * values[0]) count++;
   const turn = matrix(width, count);
   for (let i = 0; i < width; i++) {
     turn.data.set(vectors.data.subarray(i * width, i * width + count), i * count);
   }
-  return { vectors: jsProduct(V, turn), values: values.slice(0, count) };
+  return { vectors: await gemm.multiply(V, turn, { transA: true }), values: values.slice(0, count) };
 }
 
-/** Makes columns orthonormal in place: Gram–Schmidt, twice. A column within the span of those before becomes zero. */
-function orthonormalize({ rows, cols, data }: Matrix): void {
-  const lengthOf = (c: number): number => {
-    let square = 0;
-    for (let i = c; i < rows * cols; i += cols) square += data[i] ** 2;
-    return Math.sqrt(square);
-  };
-  for (let c = 0; c < cols; c++) {
-    const before = lengthOf(c);
+/** Makes rows orthonormal in place: Gram–Schmidt, twice. A row within the span of those before becomes zero. */
+function orthonormalize(V: Matrix): void {
+  for (let c = 0; c < V.rows; c++) {
+    const own = rowsOf(V, c, c + 1).data;
+    const before = lengthOf(own);
     for (let pass = 0; pass < 2; pass++) {
       for (let b = 0; b < c; b++) {
+        const other = rowsOf(V, b, b + 1).data;
         let along = 0;
-        for (let i = 0; i < rows * cols; i += cols) along += data[i + b] * data[i + c];
-        for (let i = 0; i < rows * cols; i += cols) data[i + c] -= along * data[i + b];
+        for (let i = 0; i < own.length; i++) along += other[i] * own[i];
+        for (let i = 0; i < own.length; i++) own[i] -= along * other[i];
       }
     }
-    const after = lengthOf(c);
+    const after = lengthOf(own);
     const factor = after > 1e-10 * before ? 1 / after : 0;
-    for (let i = c; i < rows * cols; i += cols) data[i] *= factor;
+    for (let i = 0; i < own.length; i++) own[i] *= factor;
   }
 }
+
+const lengthOf = (values: Float64Array): number =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
