@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
+import { isAbsolute } from "node:path";
 
 /**
  * Writes the part of a page that a script measures anew: what is between `<!-- measured: SCRIPT -->` and
@@ -18,7 +19,8 @@ const load = loadavg()[0].toFixed(1);
 
 /** The command, the day and the machine, for below a table. */
 export function measuredBy(script: string): string {
-  const args = process.argv.slice(2);
+  // Where folders are on the machine that measured is nobody's business.
+  const args = process.argv.slice(2).map((arg) => (isAbsolute(arg) ? "FOLDER" : arg));
   const command = ["node", `.bench/${script.replace(/\.ts$/, ".js")}`, ...args].join(" ");
   const day = new Date().toISOString().slice(0, 10);
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;

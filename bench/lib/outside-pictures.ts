@@ -49,12 +49,7 @@ export async function photoParts(folder: string, each: number): Promise<PixelIma
   return parts;
 }
 
-async function partOf(
-  image: Sharp,
-  width: number,
-  height: number,
-  random: Random,
-): Promise<PixelImage> {
+async function partOf(image: Sharp, width: number, height: number, random: Random): Promise<PixelImage> {
   const edge = Math.floor(Math.min(width, height) * (0.25 + 0.75 * random.uniform()));
   const [left, top] = [random.below(width - edge + 1), random.below(height - edge + 1)];
   const part = image.clone().extract({ left, top, width: edge, height: edge });
@@ -65,9 +60,9 @@ async function partOf(
   return { width: 2 * side, height: 2 * side, data: new Uint8Array(data) };
 }
 
-/** Handwritten digits of scikit-learn's data set, dark on white; undefined where it is not installed. */
-export async function digits(packages: string, count: number): Promise<PixelImage[] | undefined> {
-  const path = join(packages, "sklearn/datasets/data/digits.csv.gz");
+/** Handwritten digits of scikit-learn's data set, dark on white; undefined where the folder has none. */
+export async function digits(folder: string, count: number): Promise<PixelImage[] | undefined> {
+  const path = join(folder, "digits.csv.gz");
   if (!existsSync(path)) return undefined;
   const lines = gunzipSync(await readFile(path))
     .toString("utf8")
