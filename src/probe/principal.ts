@@ -27,11 +27,11 @@ export async function principalVectors(
     n,
     Float64Array.from({ length: width * n }, () => random.normal()),
   );
-  orthonormalize(V);
   for (let round = 0; round < rounds; round++) {
+    orthonormalize(V, 1);
     V = await gemm.multiply(V, K);
-    orthonormalize(V);
   }
+  orthonormalize(V, 2);
   const { values, vectors } = symmetricEigen(
     await gemm.multiply(await gemm.multiply(V, K), V, { transB: true }),
   );
@@ -44,12 +44,15 @@ export async function principalVectors(
   return { vectors: await gemm.multiply(V, turn, { transA: true }), values: values.slice(0, count) };
 }
 
-/** Makes rows orthonormal in place: Gram–Schmidt, twice. A row within the span of those before becomes zero. */
-function orthonormalize(V: Matrix): void {
+/**
+ * Makes rows orthonormal in place, by passes of Gram–Schmidt: one keeps them apart, two make them so to the last digit. A row within the
+ * span of those before becomes zero.
+ */
+function orthonormalize(V: Matrix, passes: number): void {
   for (let c = 0; c < V.rows; c++) {
     const own = rowsOf(V, c, c + 1).data;
     const before = lengthOf(own);
-    for (let pass = 0; pass < 2; pass++) {
+    for (let pass = 0; pass < passes; pass++) {
       for (let b = 0; b < c; b++) {
         const other = rowsOf(V, b, b + 1).data;
         let along = 0;
