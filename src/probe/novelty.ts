@@ -46,7 +46,7 @@ const rowsPerDirection = 8;
 /** r over the sum of all eigenvalues: directions of a smaller share of the variance hardly count. */
 const shrinkage = 0.001;
 /** Of the best score, beside the residual's weight of 1. */
-export const scoreWeight = 1;
+export const scoreWeight = 0.5;
 /** Parts that training images are divided into: each is measured by the directions of the others. */
 const folds = 5;
 

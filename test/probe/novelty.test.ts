@@ -106,11 +106,11 @@ describe("novelty", () => {
     expect(mean(measured.residuals) / unseen).toBeLessThan(1.2);
   });
 
-  it("is the sum of both parts in standard deviations: 0 for the mean training image", () => {
+  it("is the weighted sum of both parts in standard deviations: 0 for the mean training image", () => {
     const levels = { residualMean: 0.4, residualDeviation: 0.1, bestMean: 0.7, bestDeviation: 0.2 };
     const found = noveltyOf(levels, Float64Array.of(0.4, 0.6), Float64Array.of(0.7, 0.3));
     expect(found[0]).toBeCloseTo(0, 12);
-    expect(found[1]).toBeCloseTo(2 + 2, 12);
+    expect(found[1]).toBeCloseTo(2 + 0.5 * 2, 12);
   });
 
   it("is there for two images, and for equal ones", async () => {
