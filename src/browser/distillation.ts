@@ -226,7 +226,7 @@ export class Distillation {
       labels: this.labels,
       softLabels: this.#state.labels.values,
       levels: (await images.parameters()).levels,
-      probe,
+      probe: { ...probe, novelty: calibration.novelty },
       curve: this.curve,
     });
     return { files, top1: own?.top1 };

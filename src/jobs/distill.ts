@@ -210,8 +210,11 @@ async function distillTo(
             labels: syntheticLabels(classes, config.ipc),
             softLabels: synthesis.state.labels.values,
             levels,
-            probe,
-            otherProbes: probed.slice(1).map((other) => other.probe),
+            probe: { ...probe, novelty: calibration.novelty },
+            otherProbes: probed.slice(1).map((other) => ({
+              ...other.probe,
+              novelty: other.calibration.novelty,
+            })),
             curve,
           },
           {
