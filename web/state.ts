@@ -8,6 +8,7 @@ import type {
   Events,
   FileToAdd,
   ImageInfo,
+  ProjectSummary,
   SetInfo,
 } from "./engine/protocol.ts";
 import { texts } from "./texts.ts";
@@ -17,7 +18,9 @@ export const loading = signal<string | undefined>(texts.loading.runtime);
 export const ready = signal(false);
 export const encoder = signal<EncoderInfo | undefined>(undefined);
 export const kept = signal(true);
+export const leftOut = signal(0);
 export const projectName = signal("");
+export const projects = signal<readonly ProjectSummary[]>([]);
 export const classes = signal<readonly ClassInfo[]>([]);
 /** Images with the address of their thumbnail. */
 export const images = signal<readonly (ImageInfo & { readonly url: string })[]>([]);
@@ -103,17 +106,36 @@ export async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** Of this tab, else of the one that was used last. */
+export const projectId =
+  sessionStorage.getItem("project") ?? localStorage.getItem("project") ?? crypto.randomUUID();
+
+function remember(id: string): void {
+  sessionStorage.setItem("project", id);
+  localStorage.setItem("project", id);
+}
+
+/** Opens another project in this tab: a new one where none is named. */
+export function openProject(id: string = crypto.randomUUID()): void {
+  remember(id);
+  location.reload();
+}
+
 export async function start(): Promise<void> {
   try {
     const place = new URL("./", document.baseURI).href;
     const project = await engine.call("open", [
       {
+        project: projectId,
         runtime: `${place}ort/`,
         encoder: `${place}models/`,
         threads: Math.min(4, Math.max(1, navigator.hardwareConcurrency ?? 1)),
       },
     ]);
+    remember(projectId);
     projectName.value = project.name;
+    projects.value = project.projects;
+    leftOut.value = project.leftOut;
     classes.value = project.classes;
     images.value = project.images.map(withUrl);
     encoder.value = project.encoder;
@@ -158,6 +180,7 @@ export function moveImage(id: string, classId: string): void {
 
 export function renameProject(name: string): void {
   projectName.value = name;
+  projects.value = projects.value.map((each) => (each.id === projectId ? { ...each, name } : each));
   void ask(() => engine.call("rename", [name]));
 }
 

@@ -32,7 +32,11 @@ self.addEventListener("fetch", (event) => {
 async function answer(request) {
   const cache = await caches.open(name);
   const kept = await cache.match(request.mode === "navigate" ? "./index.html" : request, { ignoreSearch: true });
-  return isolated(kept ?? (await fetch(request)));
+  if (kept) return isolated(kept);
+  const fetched = await fetch(request);
+  // Large files that not everyone needs are kept once somebody did.
+  if (fetched.ok && new URL(request.url).pathname.includes("/ort/")) await cache.put(request, fetched.clone());
+  return isolated(fetched);
 }
 
 function isolated(response) {

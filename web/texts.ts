@@ -14,7 +14,10 @@ export const texts = {
   lead: "Turn many labeled photos into a few synthetic ones that teach a classifier almost as well. Everything happens on this device: no photo leaves it.",
   projectName: "Project name",
   untitled: "Untitled project",
-  more: "More",
+  projects: "Project",
+  newProject: "New project",
+  leftOut: (count: number) =>
+    `${many(count, "image")} of this project ${count === 1 ? "is" : "are"} not shown: the features kept of ${count === 1 ? "it" : "them"} are of another encoder.`,
   exportProject: "Save project to a file",
   deleteProject: "Delete project",
   deleteConfirm: "Delete all classes, images and results of this project? This cannot be undone.",
@@ -87,6 +90,8 @@ export const texts = {
     stopLive: "Stop the camera",
     hint: "Drop a photo here, or use the camera.",
     none: "none of these",
+    likely: "maybe",
+    unlikely: "unlikely",
     result: (name: string, probability: number) => `${name}, ${percent(probability)}`,
     unknown: (name: string) => `Possibly none of these; closest: ${name}`,
     withImages: "Classified with all images",
@@ -103,7 +108,15 @@ export const texts = {
     minutes: (minutes: number) => `about ${many(minutes, "minute")}`,
     advanced: "More settings",
     steps: "Steps (instead of a time)",
-    mirror: "Mirrored images mean the same (not for letters, digits or maps)",
+    mirror: "Mirrored images mean the same (not so for letters, digits or maps)",
+    mirrorChoice: (mirror: boolean | undefined) =>
+      mirror === undefined ? "find out from the images" : mirror ? "yes" : "no",
+    device: "Compute with",
+    devices: {
+      auto: "WebGPU if it is right and quicker",
+      wasm: "WebAssembly",
+      webgpu: "WebGPU if it is right",
+    },
     start: "Distill",
     pause: "Pause",
     resume: "Resume",
@@ -133,6 +146,9 @@ export const texts = {
       `A classifier trained on them alone is right about ${percent(share)} of ${many(images, "held-out image")}.`,
     zip: "Download the set (zip)",
     pngs: "Download the pictures (zip of PNGs)",
+    classifier: "Download the classifier (zip of ONNX)",
+    classifierHint:
+      "The classifier is one ONNX file from pictures to classes, with a README that shows it in JavaScript and Python.",
     use: "The zip is the folder that the command line writes: unpack it, then",
     discard: "Remove the result",
     refusal: (reason: string) =>
@@ -146,7 +162,7 @@ export const texts = {
     about: (id: string, size: number, features: number, license: string | undefined) =>
       `${id}: ${features} features of ${size} × ${size} px images${license ? `, ${license}` : ""}. Drop an .onnx file on the page to use another one.`,
     confirm: (name: string) =>
-      `Use ${name} as the encoder? Images of this project are removed: their features are of the encoder before.`,
+      `Start a new project with ${name} as its encoder? This project stays as it is: its features are of another encoder.`,
   },
   failed: (message: string) => `Something went wrong: ${message}`,
   crashed:

@@ -6,8 +6,11 @@ import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const ortFolder = path("../node_modules/onnxruntime-web/dist/");
-/** ONNX Runtime for WebAssembly on the CPU; the files for GPUs are twice as large. */
-const ortFiles = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+/** ONNX Runtime for WebAssembly on the CPU. */
+const cpuFiles = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+/** The same with WebGPU: fetched when a distillation begins on a device that has it, and kept from then on. */
+const gpuFiles = ["ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"];
+const ortFiles = [...cpuFiles, ...gpuFiles];
 /** Beside the page, where `clp-dd app` serves the package's own. */
 const modelFiles = ["efficientnet-lite0.onnx", "efficientnet-lite0.json"];
 const modelFolder = path("../models/");
@@ -51,8 +54,7 @@ function assets(): Plugin {
         source: licensesOf([...workerPackages, ...bundled]),
       });
       const ownFiles = [
-        ...Object.keys(bundle),
-        ...ortFiles.map((name) => `ort/${name}`),
+        ...Object.keys(bundle).filter((name) => !gpuFiles.includes(name.slice("ort/".length))),
         ...readdirSync(path("public")),
       ];
       const files = [

@@ -18,6 +18,8 @@ export interface RunParts {
   readonly name: string;
   readonly send: (event: Events) => void;
   readonly breathe: () => Promise<void>;
+  /** On a GPU: resolves when it is lost. */
+  readonly lost?: Promise<string>;
 }
 
 /** The images that a run is of. */
@@ -30,6 +32,7 @@ export interface RunImages {
 /** What is kept of a run beside its checkpoint. */
 interface Kept {
   readonly config: DistillationInputs["config"];
+  readonly notes: readonly string[];
   readonly paused: boolean;
 }
 
@@ -51,9 +54,9 @@ const fewestSteps = 40;
 const mostSteps = 1500;
 
 /** Everything else of a run is the preset's. */
-const configOf = (options: Pick<DistillOptions, "ipc" | "mirror">, steps: number) => ({
-  ipc: options.ipc,
-  mirror: options.mirror,
+const configOf = ({ ipc, mirror }: DistillOptions, steps: number) => ({
+  ipc,
+  ...(mirror === undefined ? {} : { mirror }),
   steps,
   levelEvery: Math.max(1, Math.min(levelSteps, Math.floor(steps / levelsShare))),
 });
@@ -64,23 +67,37 @@ export class DistillRun {
   static readonly files = [checkpointFile, runFile, imagesFile];
   readonly #parts: RunParts;
   readonly #images: RunImages;
+  readonly #notes: readonly string[];
   readonly #distillation: Distillation;
   readonly #heldOut: { step: number; accuracy: number }[] = [];
   #phase: DistillPhase;
+  /** What the run is rebuilt from where a GPU is lost. */
+  #saved: Uint8Array<ArrayBuffer> | undefined;
   #stopped = false;
   #released = false;
   /** Called when a paused run is to resume, or to stop. */
   #wake: () => void = () => undefined;
 
-  private constructor(parts: RunParts, images: RunImages, distillation: Distillation, phase: DistillPhase) {
+  private constructor(
+    parts: RunParts,
+    images: RunImages,
+    distillation: Distillation,
+    phase: DistillPhase,
+    notes: readonly string[],
+  ) {
     this.#parts = parts;
     this.#images = images;
+    this.#notes = notes;
     this.#distillation = distillation;
     this.#phase = phase;
   }
 
   /** Starts a run. Where no number of steps is given, it is chosen by the time that two of them take. */
-  static async start(parts: RunParts, images: RunImages, options: DistillOptions): Promise<DistillRun> {
+  static async start(
+    parts: RunParts,
+    images: RunImages,
+    options: DistillOptions & { readonly notes: readonly string[] },
+  ): Promise<DistillRun> {
     parts.send({
       event: "distillation",
       info: {
@@ -92,8 +109,8 @@ export class DistillRun {
     });
     const steps = options.steps ?? (await stepsWithin(parts, images, options));
     const config = configOf(options, steps);
-    const distillation = await Distillation.start(inputsOf(parts, images, config));
-    const run = new DistillRun(parts, images, distillation, "running");
+    const distillation = await Distillation.start(inputsOf(parts, images, config, options.notes));
+    const run = new DistillRun(parts, images, distillation, "running", options.notes);
     await parts.storage?.write(imagesFile, imagesBytes(images));
     await run.#keep();
     return run;
@@ -106,14 +123,26 @@ export class DistillRun {
     );
     if (text === undefined || checkpoint === undefined || kept === undefined) return undefined;
     const images = imagesOf(kept);
-    const { config, paused } = JSON.parse(new TextDecoder().decode(text)) as Kept;
+    const { config, paused, notes } = JSON.parse(new TextDecoder().decode(text)) as Kept;
     try {
-      const distillation = await Distillation.start(inputsOf(parts, images, config), checkpoint);
-      return new DistillRun(parts, images, distillation, paused ? "paused" : "running");
+      const distillation = await Distillation.start(inputsOf(parts, images, config, notes), checkpoint);
+      return new DistillRun(parts, images, distillation, paused ? "paused" : "running", notes);
     } catch (error) {
       for (const name of DistillRun.files) await parts.storage?.remove(name);
       throw error;
     }
+  }
+
+  get isOnGpu(): boolean {
+    return this.#parts.lost !== undefined;
+  }
+
+  /** The run from its last checkpoint, on another runtime. @param note why */
+  async rebuilt(parts: RunParts, note: string): Promise<DistillRun> {
+    const notes = [...this.#notes, note];
+    const inputs = inputsOf(parts, this.#images, this.#distillation.config, notes);
+    const distillation = await Distillation.start(inputs, this.#saved);
+    return new DistillRun(parts, this.#images, distillation, this.#phase, notes);
   }
 
   pause(): void {
@@ -150,7 +179,7 @@ export class DistillRun {
         await this.#keep();
         continue;
       }
-      await distillation.next();
+      await this.#unlessLost(distillation.next());
       const now = performance.now();
       if (now - shown > previewMs) {
         await this.#preview();
@@ -188,15 +217,28 @@ export class DistillRun {
     if (this.#released) return;
     this.#released = true;
     this.#wake();
-    await this.#distillation.release();
+    // What is on a GPU that was lost cannot be waited for.
+    if (this.#parts.lost === undefined) await this.#distillation.release();
+    else await this.#unlessLost(this.#distillation.release()).catch(() => undefined);
+  }
+
+  /** A step, or the error that the GPU was lost in it. */
+  #unlessLost<T>(work: Promise<T>): Promise<T> {
+    const { lost } = this.#parts;
+    if (lost === undefined) return work;
+    const failed = lost.then((reason): never => {
+      throw new Error(reason || "the device was lost");
+    });
+    return Promise.race([work, failed]);
   }
 
   async #keep(): Promise<void> {
     const { storage } = this.#parts;
+    this.#saved = await this.#distillation.checkpoint();
     if (storage === undefined) return;
     const { config } = this.#distillation;
-    const kept: Kept = { config, paused: this.#phase === "paused" };
-    await storage.write(checkpointFile, await this.#distillation.checkpoint());
+    const kept: Kept = { config, notes: this.#notes, paused: this.#phase === "paused" };
+    await storage.write(checkpointFile, this.#saved);
     await storage.write(runFile, new TextEncoder().encode(JSON.stringify(kept)));
   }
 
@@ -225,6 +267,7 @@ export class DistillRun {
       heldOutImages: this.#images.test?.labels.length ?? 0,
       secondsPerStep: step === 0 ? 0 : seconds / step,
       size: this.#parts.encoder.preprocessing.crop[0],
+      notes: this.#notes,
     };
     this.#parts.send({ event: "distillation", info });
   }
@@ -268,12 +311,14 @@ const emptyInfo = {
   heldOut: [],
   heldOutImages: 0,
   secondsPerStep: 0,
+  notes: [],
 } as const;
 
 const inputsOf = (
   { runtime, encoder, name }: RunParts,
   { classes, train, test }: RunImages,
   config: DistillationInputs["config"],
+  notes: readonly string[] = [],
 ): DistillationInputs => ({
   runtime,
   encoder,
@@ -282,6 +327,7 @@ const inputsOf = (
   classes: classes.map((c) => c.name),
   train,
   test,
+  notes,
   machine: {
     cpu: "unknown",
     cores: navigator.hardwareConcurrency,

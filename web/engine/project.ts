@@ -34,6 +34,8 @@ const noBytes = new Uint8Array(0);
 /** Classes and images, kept in a journal. */
 export class Project {
   name = "";
+  /** Images in the journal whose features are of another encoder: they stay there, but are of no use. */
+  leftOut = 0;
   readonly #classes = new Map<string, string>();
   readonly #images = new Map<string, Kept>();
   readonly #storage: Storage | undefined;
@@ -58,7 +60,7 @@ export class Project {
       if (change.kind.startsWith("remove")) removed = true;
       project.#apply(change, bytes);
     }
-    if (removed) await storage?.replace(project.#bytes());
+    if (removed && project.leftOut === 0) await storage?.replace(project.#bytes());
     project.#recorded.clear();
     return project;
   }
@@ -150,7 +152,13 @@ export class Project {
   }
 
   /** The images that are distilled, and a fifth of them that are held out where every class has five or more. */
-  async split(): Promise<{ classes: ClassInfo[]; train: RealFeatures; test: RealFeatures | undefined }> {
+  async split(): Promise<{
+    classes: ClassInfo[];
+    train: RealFeatures;
+    test: RealFeatures | undefined;
+    /** Of the training images. */
+    thumbnails: Blob[];
+  }> {
     const { classes, ids, features, labels } = this.labeled();
     const counts = classes.map((_, label) => labels.filter((l) => l === label).length);
     const holdsOut = counts.every((count) => count >= 5);
@@ -166,9 +174,11 @@ export class Project {
         fingerprint: await sha256(new TextEncoder().encode(text)),
       };
     };
+    const trained = [...fit];
     return {
       classes,
-      train: await part([...fit]),
+      thumbnails: trained.map((row) => this.#images.get(ids[row]!)!.thumbnail),
+      train: await part(trained),
       test: held.length === 0 ? undefined : await part(held),
     };
   }
@@ -191,7 +201,10 @@ export class Project {
         for (const [id, { classId }] of this.#images) if (classId === change.id) this.#images.delete(id);
         return;
       case "image": {
-        if (change.encoder !== this.#encoder) return;
+        if (change.encoder !== this.#encoder) {
+          this.leftOut++;
+          return;
+        }
         const { id, classId, name, hash, thumbnail } = change;
         this.#images.set(id, {
           id,

@@ -4,11 +4,12 @@ import {
   type ArtifactInMemory,
   answer,
   chooseGemm,
+  classifierFiles,
   type Encoder,
+  type EncoderFile,
   featureName,
   featuresInMemory,
   jsGemm,
-  matrix,
   messageOf,
   openEncoderFile,
   ortGemm,
@@ -19,10 +20,21 @@ import {
   sha256,
   webRuntime,
 } from "../../src/browser/index.ts";
+import { classified } from "./classified.ts";
 import { pixelsOf, thumbnailOf } from "./decode.ts";
 import { DistillRun } from "./distill-run.ts";
-import { fetchBytes } from "./fetch-bytes.ts";
+import { encoderOf, filesOfEncoder } from "./encoder-source.ts";
+import { gpuFor } from "./gpu.ts";
+import { foundMirror } from "./mirror.ts";
 import { Project } from "./project.ts";
+import {
+  listProjects,
+  makeProject,
+  nameFile,
+  projectFiles,
+  projectOfFiles,
+  removeProject,
+} from "./projects.ts";
 import type {
   AnswerInfo,
   ClassInfo,
@@ -30,6 +42,7 @@ import type {
   EncoderInfo,
   Events,
   FileToAdd,
+  ProjectSummary,
   Reply,
   Request,
   Requests,
@@ -38,11 +51,7 @@ import type {
 import { setInfo } from "./set-info.ts";
 import { Storage } from "./storage.ts";
 
-/** Side of the images that the encoder sees: small ones are quick, and small to keep. */
-const size = 128;
-
 const setFile = "set.zip";
-const encoderFile = "encoder";
 
 type Implementations = { [N in keyof Requests]: (...args: Parameters<Requests[N]>) => unknown };
 
@@ -53,9 +62,12 @@ const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
 /** Everything that is computed and kept. */
 class Workshop implements Implementations {
+  #id = "";
   #storage: Storage | undefined;
   #runtime!: Runtime;
   #encoder!: Encoder;
+  #encoderFile!: EncoderFile;
+  #ortFolder = "";
   #gemm!: ReturnType<typeof chooseGemm>;
   #project!: Project;
   #answer: { readonly answer: Answer; readonly classes: readonly ClassInfo[] } | undefined;
@@ -67,28 +79,15 @@ class Workshop implements Implementations {
   #adding = false;
   #answering: "no" | "yes" | "again" = "no";
 
-  async open({ runtime, encoder, threads }: Settings) {
-    this.#storage = await Storage.open();
+  async open({ project, runtime, encoder, threads }: Settings) {
+    this.#id = project;
+    this.#storage = await Storage.open(project);
     this.#runtime = webRuntime({ wasmPaths: runtime, threads });
-    const own = await this.#storage?.read(encoderFile);
-    const kept = own && JSON.parse(new TextDecoder().decode((await this.#storage?.read("encoder.json"))!));
-    if (own)
-      this.#encoder = await openEncoderFile(this.#runtime, { id: kept.id, bytes: own, size: kept.size });
-    else {
-      const name = "efficientnet-lite0";
-      const [bytes, card] = await Promise.all([
-        fetchBytes(`${encoder}${name}.onnx`, (loaded, total) =>
-          send({ event: "progress", what: "encoder", loaded, total }),
-        ),
-        fetchBytes(`${encoder}${name}.json`),
-      ]);
-      this.#encoder = await openEncoderFile(this.#runtime, {
-        id: name,
-        bytes,
-        card: JSON.parse(new TextDecoder().decode(card)),
-        size,
-      });
-    }
+    this.#ortFolder = runtime;
+    this.#encoderFile = await encoderOf(this.#storage, encoder, (loaded, total) =>
+      send({ event: "progress", what: "encoder", loaded, total }),
+    );
+    this.#encoder = await openEncoderFile(this.#runtime, this.#encoderFile);
     this.#gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
@@ -97,6 +96,8 @@ class Workshop implements Implementations {
     setTimeout(() => void this.#restore(), 0);
     return {
       name: this.#project.name,
+      projects: await listProjects(),
+      leftOut: this.#project.leftOut,
       classes: this.#project.classes,
       images: this.#project.images,
       kept: this.#storage !== undefined,
@@ -104,8 +105,9 @@ class Workshop implements Implementations {
     };
   }
 
-  rename(name: string): void {
+  async rename(name: string): Promise<void> {
     this.#project.rename(name);
+    await this.#storage?.write(nameFile, new TextEncoder().encode(name));
   }
 
   addClass(id: string, name: string): void {
@@ -216,17 +218,23 @@ class Workshop implements Implementations {
   async classify(content: Blob | ImageBitmap, withSet: boolean): Promise<Classified | undefined> {
     const probe: Probe | undefined = withSet ? this.#set?.read.probe : this.#answer?.answer.probe;
     if (probe === undefined || (withSet && !this.#setFits)) return undefined;
-    const { features } = await this.#encoded(content);
-    const row = matrix(1, features.length, Float64Array.from(features));
-    const probabilities = probe.calibration
-      ? [...probe.probabilities(row).data]
-      : [...probe.scores(row).data];
-    return { probabilities, unknown: probe.calibration ? probe.unknown(row)[0]! : false };
+    return classified(probe, (await this.#encoded(content)).features);
   }
 
   async distill(options: Parameters<Requests["distill"]>[0]): Promise<void> {
     await this.#run?.release();
-    this.#run = await DistillRun.start(this.#parts(), await this.#project.split(), options);
+    const { thumbnails, ...images } = await this.#project.split();
+    const found =
+      options.mirror === undefined
+        ? await foundMirror(this.#encoder, this.#gemm, images.train, thumbnails, images.classes.length)
+        : undefined;
+    const own = { runtime: this.#runtime, encoder: this.#encoder };
+    const { gpu, note } = await gpuFor(own, this.#encoderFile, this.#ortFolder, options.device);
+    this.#run = await DistillRun.start({ ...this.#parts(), ...gpu }, images, {
+      ...options,
+      mirror: options.mirror ?? found?.mirror,
+      notes: [found?.note, note].filter((each) => each !== undefined),
+    });
     void this.#drive(this.#run);
   }
 
@@ -263,6 +271,12 @@ class Workshop implements Implementations {
       await run.forget();
       await this.#show(this.#project.name || "images", zip);
     } catch (error) {
+      if (run === this.#run && run.isOnGpu) {
+        const note = `The GPU failed (${messageOf(error)}); WebAssembly continues from the last checkpoint.`;
+        this.#run = await run.rebuilt(this.#parts(), note);
+        void this.#drive(this.#run);
+        return;
+      }
       send({ event: "failed", message: messageOf(error) });
       send({ event: "distillation", info: undefined });
     } finally {
@@ -313,46 +327,38 @@ class Workshop implements Implementations {
     return zipSync(Object.fromEntries(images), { level: 0 }) as Uint8Array<ArrayBuffer>;
   }
 
+  async classifier(): Promise<Uint8Array<ArrayBuffer>> {
+    const files = await classifierFiles(this.#runtime, this.#encoder, this.#set!.read);
+    // Weights hardly get smaller.
+    return zipSync({ ...files }, { level: 0 }) as Uint8Array<ArrayBuffer>;
+  }
+
   async exportProject(): Promise<Uint8Array<ArrayBuffer>> {
-    const set = await this.#storage?.read(setFile);
-    const journal = this.#storage?.whole() ?? new Uint8Array(0);
-    return zipSync(
-      { "clp-dd-project": journal, ...(set ? { [setFile]: set } : {}) },
-      { level: 0 },
-    ) as Uint8Array<ArrayBuffer>;
+    if (this.#storage === undefined) throw new Error("This browser keeps no project that could be saved.");
+    return zipSync(await projectFiles(this.#storage), { level: 0 }) as Uint8Array<ArrayBuffer>;
   }
 
-  async importProject(zip: Uint8Array): Promise<void> {
-    const files = unzipSync(zip);
-    const journal = files["clp-dd-project"];
-    if (journal === undefined || this.#storage === undefined) {
-      throw new Error("This zip holds no project. Expected one that this page exported.");
-    }
-    await this.#storage.replace(journal);
-    const set = files[setFile];
-    if (set) await this.#storage.write(setFile, set);
+  importProject(zip: Uint8Array): Promise<string> {
+    return projectOfFiles(unzipSync(zip));
   }
 
-  async useEncoder(name: string, bytes: Uint8Array): Promise<void> {
-    if (this.#storage === undefined) throw new Error("This browser gives no place to keep an encoder in.");
-    // Read once here: what is no encoder is refused before anything is put away.
+  async useEncoder(name: string, bytes: Uint8Array): Promise<string> {
+    // Read once here: what is not an encoder is refused before anything is put away.
     const opened = await openEncoderFile(this.#runtime, { id: name, bytes });
     opened.requirePullback();
     const [side] = opened.preprocessing.crop;
     await opened.release();
-    await this.deleteProject();
-    await this.#storage.write(encoderFile, bytes);
-    await this.#storage.write(
-      "encoder.json",
-      new TextEncoder().encode(JSON.stringify({ id: name, size: side })),
-    );
+    return makeProject({
+      ...filesOfEncoder({ id: name, bytes, size: side }),
+      [nameFile]: new TextEncoder().encode(name),
+    });
   }
 
-  async deleteProject(): Promise<void> {
-    await this.#storage?.replace(new Uint8Array(0));
-    for (const name of [setFile, encoderFile, "encoder.json", ...DistillRun.files]) {
-      await this.#storage?.remove(name);
-    }
+  async deleteProject(): Promise<readonly ProjectSummary[]> {
+    await this.#run?.release();
+    this.#storage?.close();
+    if (this.#storage !== undefined) await removeProject(this.#id);
+    return listProjects();
   }
 
   #encoderInfo(): EncoderInfo {

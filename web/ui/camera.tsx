@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { addFiles } from "../state.ts";
 import { texts } from "../texts.ts";
-import { CameraChooser } from "./camera-chooser.tsx";
+import { CameraView } from "./camera-view.tsx";
 import { pictureOf, useCamera } from "./use-camera.ts";
 
 const own = texts.camera;
@@ -38,16 +38,7 @@ export function Camera(props: {
   const isHoldKey = ({ key }: KeyboardEvent) => key === " " || key === "Enter";
   return (
     <section class="camera" aria-label={own.title(name)}>
-      {camera.problem.value && <p role="alert">{own.denied(camera.problem.value)}</p>}
-      <video
-        ref={camera.video}
-        class={camera.mirrored.value ? "mirrored" : ""}
-        autoplay
-        muted
-        playsInline
-        aria-label={own.title(name)}
-      />
-      <CameraChooser camera={camera} />
+      <CameraView camera={camera} label={own.title(name)} />
       <div class="row">
         <button
           type="button"

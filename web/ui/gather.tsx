@@ -35,7 +35,9 @@ export function Gather() {
   return (
     <section aria-labelledby="gather">
       <h2 id="gather">{own.title}</h2>
-      <p class="hint">{own.hint}</p>
+      <p class="hint">
+        {own.hint} {own.pasted}
+      </p>
       <Unreadable />
       <div class="classes">
         {classes.value.map((each) => (
@@ -71,7 +73,14 @@ function ClassColumn({ id, name }: ClassInfo) {
     if (files) addFiles(files.map((content) => ({ classId: id, name: content.name, content })));
   };
   return (
-    <article class="class" data-class={id} data-name={name}>
+    <article
+      class="class"
+      data-class={id}
+      data-name={name}
+      onFocusIn={() => {
+        lastClass.value = id;
+      }}
+    >
       <div class="class-head">
         <input
           id={`name-${id}`}
@@ -101,7 +110,6 @@ function ClassColumn({ id, name }: ClassInfo) {
           class="quiet"
           aria-label={own.cameraTo(name)}
           onClick={() => {
-            lastClass.value = id;
             camera.value = true;
           }}
         >
