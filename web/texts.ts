@@ -34,6 +34,7 @@ export const texts = {
     hint: "Drop a folder with one sub-folder per class anywhere on this page, or fill classes one by one. Two classes are enough to begin with.",
     openFolder: "Open a folder of classes",
     addClass: "Add a class",
+    ready: "Try a ready set: emoji in six classes",
     className: "Name of the class",
     newClass: (number: number) => `Class ${number}`,
     upload: "Add images",

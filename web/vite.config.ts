@@ -11,6 +11,9 @@ const cpuFiles = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 /** The same with WebGPU: fetched when a distillation begins on a device that has it, and kept from then on. */
 const gpuFiles = ["ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"];
 const ortFiles = [...cpuFiles, ...gpuFiles];
+/** A set to try, which tools/package.mjs made. */
+const readyFolder = path("../node_modules/.cache/clp-dd/ready/");
+const readyFiles = ["emoji.json", "emoji.webp", "LICENSE.txt"];
 /** Beside the page, where `clp-dd app` serves the package's own. */
 const modelFiles = ["efficientnet-lite0.onnx", "efficientnet-lite0.json"];
 const modelFolder = path("../models/");
@@ -42,6 +45,13 @@ function assets(): Plugin {
           type: "asset",
           fileName: `ort/${name}`,
           source: readFileSync(`${ortFolder}${name}`),
+        });
+      }
+      for (const name of readyFiles) {
+        this.emitFile({
+          type: "asset",
+          fileName: `ready/${name}`,
+          source: readFileSync(`${readyFolder}${name}`),
         });
       }
       for (const id of this.getModuleIds()) {
@@ -106,8 +116,8 @@ const served = (): Plugin => ({
   name: "served files",
   configureServer(server) {
     server.middlewares.use((request, response, next) => {
-      const [, folder, name] = /\/(ort|models)\/([\w.-]+)(?:\?.*)?$/.exec(request.url ?? "") ?? [];
-      if (folder === undefined || ![...ortFiles, ...modelFiles].includes(name!)) return next();
+      const [, folder, name] = /\/(ort|models|ready)\/([\w.-]+)(?:\?.*)?$/.exec(request.url ?? "") ?? [];
+      if (folder === undefined || ![...ortFiles, ...modelFiles, ...readyFiles].includes(name!)) return next();
       const types: Record<string, string> = {
         mjs: "text/javascript",
         wasm: "application/wasm",
@@ -116,7 +126,9 @@ const served = (): Plugin => ({
       response.setHeader("Content-Type", types[name!.split(".").at(-1)!] ?? "application/octet-stream");
       response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-      response.end(readFileSync((folder === "ort" ? ortFolder : modelFolder) + name));
+      response.end(
+        readFileSync(({ ort: ortFolder, models: modelFolder, ready: readyFolder }[folder] ?? "") + name),
+      );
     });
   },
 });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { comparison, type EmojiClassifier, makeEmojiClassifier } from "../support/emoji-classifier.ts";
 import { chromiumPath, classifyInChromium, withoutChromium } from "../support/in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
+import { softwareGpu } from "../support/software-gpu.ts";
 
 // `npm run test:export`: docs/export.md has its numbers. `FIRST=100 PICTURES=100 npm run test:export` is one of five parts.
 
@@ -12,14 +13,6 @@ const first = Number(process.env.FIRST ?? 0);
 const count = Number(process.env.PICTURES ?? 500);
 /** Software rendering takes half a minute per picture. */
 const onWebgpu = Number(process.env.WEBGPU ?? 6);
-/** Chromium's own Vulkan on the CPU, so that no GPU is needed. */
-const softwareGpu = [
-  "--enable-unsafe-webgpu",
-  "--enable-features=Vulkan",
-  "--use-vulkan=swiftshader",
-  "--use-webgpu-adapter=swiftshader",
-];
-
 let folder: string;
 let made: EmojiClassifier;
 beforeAll(async () => {

@@ -6,7 +6,14 @@ import {
   type RealFeatures,
   type Runtime,
 } from "../../src/browser/index.ts";
-import type { ClassInfo, DistillInfo, DistillOptions, DistillPhase, Events } from "./protocol.ts";
+import type {
+  ClassInfo,
+  DistillInfo,
+  DistillOptions,
+  DistillPhase,
+  Events,
+  ImageLicense,
+} from "./protocol.ts";
 import { rgbaOf } from "./set-info.ts";
 import { recordBytes, recordOf, type Storage } from "./storage.ts";
 
@@ -27,6 +34,7 @@ export interface RunImages {
   readonly classes: readonly ClassInfo[];
   readonly train: RealFeatures;
   readonly test: RealFeatures | undefined;
+  readonly licenses: readonly ImageLicense[];
 }
 
 /** What is kept of a run beside its checkpoint. */
@@ -274,10 +282,11 @@ export class DistillRun {
 }
 
 /** The images of a run as a file: one record of the journal's form. */
-function imagesBytes({ classes, train, test }: RunImages): Uint8Array<ArrayBuffer> {
+function imagesBytes({ classes, train, test, licenses }: RunImages): Uint8Array<ArrayBuffer> {
   const parts = [train, ...(test ? [test] : [])];
   const json = {
     classes,
+    licenses,
     parts: parts.map(({ labels, fingerprint }) => ({ labels: [...labels], fingerprint })),
   };
   const numbers = new Float32Array(parts.reduce((sum, { features }) => sum + features.length, 0));
@@ -288,8 +297,9 @@ function imagesBytes({ classes, train, test }: RunImages): Uint8Array<ArrayBuffe
 
 function imagesOf(file: Uint8Array): RunImages {
   const { json, bytes } = recordOf(file);
-  const { classes, parts } = json as {
+  const { classes, licenses, parts } = json as {
     readonly classes: ClassInfo[];
+    readonly licenses: ImageLicense[];
     readonly parts: readonly { readonly labels: number[]; readonly fingerprint: string }[];
   };
   const numbers = new Float32Array(bytes.slice().buffer);
@@ -300,7 +310,7 @@ function imagesOf(file: Uint8Array): RunImages {
     at += features.length;
     return { features, labels: Int32Array.from(labels), fingerprint };
   });
-  return { classes, train: train!, test };
+  return { classes, train: train!, test, licenses };
 }
 
 const emptyInfo = {
@@ -316,7 +326,7 @@ const emptyInfo = {
 
 const inputsOf = (
   { runtime, encoder, name }: RunParts,
-  { classes, train, test }: RunImages,
+  { classes, train, test, licenses }: RunImages,
   config: DistillationInputs["config"],
   notes: readonly string[] = [],
 ): DistillationInputs => ({
@@ -328,6 +338,7 @@ const inputsOf = (
   train,
   test,
   notes,
+  licenses,
   machine: {
     cpu: "unknown",
     cores: navigator.hardwareConcurrency,

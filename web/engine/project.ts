@@ -1,5 +1,5 @@
 import { type RealFeatures, sha256, splitOf } from "../../src/browser/index.ts";
-import type { ClassInfo, ImageInfo } from "./protocol.ts";
+import type { ClassInfo, ImageInfo, ImageLicense } from "./protocol.ts";
 import { type JournalRecord, recordBytes, type Storage } from "./storage.ts";
 
 /** An image with what is computed from it. */
@@ -8,6 +8,7 @@ interface Kept extends Omit<ImageInfo, "classId"> {
   /** Of the file's bytes, or of a camera's pixels. */
   readonly hash: string;
   readonly features: Float32Array;
+  readonly license?: ImageLicense | undefined;
 }
 
 /** What happened to a project, as its journal has it. */
@@ -25,6 +26,7 @@ type Change =
       readonly thumbnail: { readonly type: string; readonly bytes: number };
       /** Which encoder the features are of. */
       readonly encoder: string;
+      readonly license?: ImageLicense;
     }
   | { readonly kind: "move"; readonly id: string; readonly classId: string }
   | { readonly kind: "remove"; readonly id: string };
@@ -158,6 +160,7 @@ export class Project {
     test: RealFeatures | undefined;
     /** Of the training images. */
     thumbnails: Blob[];
+    licenses: ImageLicense[];
   }> {
     const { classes, ids, features, labels } = this.labeled();
     const counts = classes.map((_, label) => labels.filter((l) => l === label).length);
@@ -177,6 +180,11 @@ export class Project {
     const trained = [...fit];
     return {
       classes,
+      licenses: [
+        ...new Map(
+          trained.flatMap((row) => this.#images.get(ids[row]!)!.license ?? []).map((own) => [own.name, own]),
+        ).values(),
+      ],
       thumbnails: trained.map((row) => this.#images.get(ids[row]!)!.thumbnail),
       train: await part(trained),
       test: held.length === 0 ? undefined : await part(held),
@@ -205,12 +213,13 @@ export class Project {
           this.leftOut++;
           return;
         }
-        const { id, classId, name, hash, thumbnail } = change;
+        const { id, classId, name, hash, thumbnail, license } = change;
         this.#images.set(id, {
           id,
           classId,
           name,
           hash,
+          license,
           thumbnail: new Blob([bytes.slice(0, thumbnail.bytes)], { type: thumbnail.type }),
           features: new Float32Array(bytes.slice(thumbnail.bytes).buffer),
         });
@@ -236,7 +245,7 @@ export class Project {
 }
 
 async function imageRecord(image: Kept, encoder: string): Promise<JournalRecord> {
-  const { id, classId, name, hash, thumbnail, features } = image;
+  const { id, classId, name, hash, thumbnail, features, license } = image;
   const picture = new Uint8Array(await thumbnail.arrayBuffer());
   const numbers = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);
   const bytes = new Uint8Array(picture.length + numbers.length);
@@ -250,6 +259,7 @@ async function imageRecord(image: Kept, encoder: string): Promise<JournalRecord>
     hash,
     thumbnail: { type: thumbnail.type, bytes: picture.length },
     encoder,
+    ...(license === undefined ? {} : { license }),
   };
   return { json, bytes };
 }

@@ -122,9 +122,18 @@ export interface ProjectInfo {
   readonly encoder: EncoderInfo;
 }
 
+/** Under which an image may be passed on, where it is known: sets that are made from it name it. */
+export interface ImageLicense {
+  readonly name: string;
+  readonly author: string;
+  readonly spdx: string;
+  readonly url: string;
+}
+
 /** A file to add, with the class it goes to. */
 export interface FileToAdd {
   readonly classId: string;
+  readonly license?: ImageLicense;
   readonly name: string;
   readonly content: Blob | ImageBitmap;
 }

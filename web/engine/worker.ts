@@ -142,14 +142,16 @@ class Workshop implements Implementations {
   async #addAll(): Promise<void> {
     this.#adding = true;
     for (let file = this.#queue.shift(); file !== undefined; file = this.#queue.shift()) {
-      const { classId, name, content } = file;
+      const { classId, name, content, license } = file;
       const left = this.#queue.length;
       try {
         const { features, input, hash } = await this.#encoded(content);
         if (!this.#project.hasClass(classId)) continue;
         const [height, width] = this.#encoder.preprocessing.crop;
         const thumbnail = await thumbnailOf(input, width, height);
-        const image = await this.#project.addImage({ classId, name, hash, thumbnail, features });
+        const image = await this.#project.addImage({
+          ...{ classId, name, hash, thumbnail, features, license },
+        });
         send({ event: "image", image, left });
       } catch (error) {
         send({ event: "unreadable", name, reason: messageOf(error), left });

@@ -2,9 +2,11 @@ import { useSignal } from "@preact/signals";
 import { directoryOpen, fileOpen } from "browser-fs-access";
 import { filesOfFolder, take } from "../drop.ts";
 import type { ClassInfo } from "../engine/protocol.ts";
+import { addReadySet } from "../ready-set.ts";
 import {
   addClass,
   addFiles,
+  ask,
   classes,
   imagesByClass,
   lastClass,
@@ -58,6 +60,11 @@ export function Gather() {
         <button type="button" class="quiet" onClick={() => void openFolder()}>
           {own.openFolder}
         </button>
+        {imagesByClass.value.size === 0 && (
+          <button type="button" class="quiet" onClick={() => void ask(addReadySet)}>
+            {own.ready}
+          </button>
+        )}
       </div>
     </section>
   );
