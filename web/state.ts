@@ -63,7 +63,7 @@ function showArrived(): void {
 function onEvent(event: Events): void {
   switch (event.event) {
     case "progress":
-      loading.value = texts.loading.encoder(event.loaded, event.total);
+      loading.value = event.total > 0 ? texts.loading.encoder(event.loaded, event.total) : undefined;
       return;
     case "image":
       if (arrived.length === 0) setTimeout(showArrived, 60);

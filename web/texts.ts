@@ -165,6 +165,15 @@ export const texts = {
     confirm: (name: string) =>
       `Start a new project with ${name} as its encoder? This project stays as it is: its features are of another encoder.`,
   },
+  hub: {
+    open: "Use an encoder of the Hugging Face hub",
+    openHint: "(opens a page that may connect to huggingface.co; this one connects to nobody)",
+    name: "Name on the hub",
+    fetch: "Fetch and start a new project",
+    fetching: "Fetching …",
+    hint: "owner/name, or a short name that clp-dd encoders lists. This page may connect to huggingface.co: it fetches models from there and sends no image.",
+    leave: "Back to the page that connects to nobody",
+  },
   failed: (message: string) => `Something went wrong: ${message}`,
   crashed:
     "The part that computes has crashed, perhaps for lack of memory. Reload the page: what was kept is taken up again.",

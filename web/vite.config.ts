@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { fileURLToPath } from "node:url";
 import { defaultClientConditions, defineConfig, type Plugin } from "vite";
@@ -68,7 +68,7 @@ function assets(): Plugin {
         ...readdirSync(path("public")),
       ];
       const files = [
-        ...new Set([...ownFiles, "index.html", ...modelFiles.map((name) => `models/${name}`)]),
+        ...new Set([...ownFiles, "index.html", "hub.html", ...modelFiles.map((name) => `models/${name}`)]),
       ].filter((name) => !name.endsWith(".map") && name !== "sw.js" && name !== "LICENSES.txt");
       const hash = createHash("sha256").update(JSON.stringify(files));
       for (const item of Object.values(bundle)) hash.update(item.type === "chunk" ? item.code : item.source);
@@ -84,6 +84,27 @@ function assets(): Plugin {
     },
   };
 }
+
+/** The hub of names of encoders, and the hosts that it sends large files from. */
+const hubUrl = "https://huggingface.co";
+const hubHosts = `${hubUrl} https://*.huggingface.co https://*.hf.co`;
+
+/** The page again, with a policy that allows connections to the hub: nobody gets it without asking for it. */
+const hubPage = (): Plugin => ({
+  name: "page for the hub",
+  apply: "build",
+  writeBundle({ dir }) {
+    const page = readFileSync(`${dir}/index.html`, "utf8");
+    const policy = "connect-src 'self';";
+    if (!page.includes(policy)) throw new Error("index.html states no connect-src to widen.");
+    writeFileSync(
+      `${dir}/hub.html`,
+      page
+        .replace(policy, `connect-src 'self' ${hubHosts};`)
+        .replace("</head>", `<meta name="hub" content="${hubUrl}" />\n  </head>`),
+    );
+  },
+});
 
 /** Packages in the worker's bundle, which is built by itself. */
 const workerPackages = new Set<string>();
@@ -141,7 +162,7 @@ const isolation = {
 export default defineConfig({
   root: path("."),
   base: "./",
-  plugins: [nothingOfNode(), served(), assets()],
+  plugins: [nothingOfNode(), served(), assets(), hubPage()],
   worker: { format: "es", plugins: () => [nothingOfNode(), workerLicenses()] },
   // ONNX Runtime's own loader is a file beside the page: its threads are workers that start from it.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },

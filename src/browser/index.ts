@@ -4,6 +4,7 @@
  */
 export { encoderDifference } from "../artifact/encoder-difference.ts";
 export { type Encoder, featureName } from "../encoder/encoder.ts";
+export { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 export { ClpError, DataError, ModelError, messageOf, NumericalError, UsageError } from "../errors.ts";
 export type { SuspectedLabel } from "../evaluate/check-labels.ts";
 export { type MirrorTest, mirrorNote, mirrorTest } from "../evaluate/mirror-test.ts";
@@ -34,6 +35,7 @@ export {
 export { classifierFiles } from "./classifier.ts";
 export { Distillation, type DistillationInputs, type RealFeatures } from "./distillation.ts";
 export { type EncoderFile, openEncoderFile, pixelInput } from "./encoder.ts";
+export { fetchHubEncoder, type HubOptions } from "./hub.ts";
 export { pngOf } from "./png.ts";
 export { sha256 } from "./sha256.ts";
 export { type OpenedEncoder, type RuntimeTrial, tryRuntime } from "./trial.ts";

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
-import { build } from "vite";
+import { build, defaultClientConditions } from "vite";
 import { derivativeOf } from "../../bench/lib/derivative.ts";
 import type { DerivativeFixture } from "../../bench/lib/derivative-fixtures.ts";
 import { relativeError } from "../../bench/lib/measure.ts";
@@ -86,9 +86,7 @@ async function bundle(entry: string, outDir: string): Promise<void> {
     configFile: false,
     root: path("../.."),
     logLevel: "error",
-    resolve: {
-      conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],
-    },
+    resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },
     build: {
       ...{ outDir, minify: false, target: "es2022" },
       lib: { entry, formats: ["es"], fileName: () => "page.js" },

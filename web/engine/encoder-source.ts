@@ -13,10 +13,7 @@ const encoderCard = "encoder.json";
 const text = new TextDecoder();
 
 /** Files of a project with another encoder than the embedded one. */
-export const filesOfEncoder = ({
-  bytes,
-  ...card
-}: EncoderFile & { readonly bytes: Uint8Array }): Record<string, Uint8Array> => ({
+export const filesOfEncoder = ({ bytes, ...card }: EncoderFile): Record<string, Uint8Array> => ({
   [encoderFile]: bytes,
   [encoderCard]: new TextEncoder().encode(JSON.stringify(card)),
 });

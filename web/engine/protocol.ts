@@ -174,6 +174,8 @@ export interface Requests {
   importProject(zip: Uint8Array): string;
   /** Makes a project with another encoder: features are of one encoder alone. @returns its id */
   useEncoder(name: string, bytes: Uint8Array): string;
+  /** The same with one of the hub's, by its name there or a short one: on the page that may reach the hub alone. */
+  useHubEncoder(name: string, hubUrl: string): string;
   /** @returns the projects that are left */
   deleteProject(): readonly ProjectSummary[];
 }

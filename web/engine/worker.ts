@@ -9,6 +9,7 @@ import {
   type EncoderFile,
   featureName,
   featuresInMemory,
+  fetchHubEncoder,
   jsGemm,
   messageOf,
   openEncoderFile,
@@ -24,6 +25,7 @@ import { classified } from "./classified.ts";
 import { pixelsOf, thumbnailOf } from "./decode.ts";
 import { DistillRun } from "./distill-run.ts";
 import { encoderOf, filesOfEncoder } from "./encoder-source.ts";
+import { fetchBytes } from "./fetch-bytes.ts";
 import { gpuFor } from "./gpu.ts";
 import { foundMirror } from "./mirror.ts";
 import { Project } from "./project.ts";
@@ -344,15 +346,28 @@ class Workshop implements Implementations {
     return projectOfFiles(unzipSync(zip));
   }
 
-  async useEncoder(name: string, bytes: Uint8Array): Promise<string> {
+  useEncoder(name: string, bytes: Uint8Array): Promise<string> {
+    return this.#projectWith({ id: name, bytes });
+  }
+
+  async useHubEncoder(name: string, hubUrl: string): Promise<string> {
+    const onProgress = (loaded: number, total: number) =>
+      send({ event: "progress", what: "encoder", loaded, total });
+    try {
+      return await this.#projectWith(await fetchHubEncoder(name, { hubUrl, fetchBytes, onProgress }));
+    } finally {
+      send({ event: "progress", what: "encoder", loaded: 0, total: 0 });
+    }
+  }
+
+  async #projectWith(file: EncoderFile): Promise<string> {
     // Read once here: what is not an encoder is refused before anything is put away.
-    const opened = await openEncoderFile(this.#runtime, { id: name, bytes });
+    const opened = await openEncoderFile(this.#runtime, file);
     opened.requirePullback();
-    const [side] = opened.preprocessing.crop;
     await opened.release();
     return makeProject({
-      ...filesOfEncoder({ id: name, bytes, size: side }),
-      [nameFile]: new TextEncoder().encode(name),
+      ...filesOfEncoder(file),
+      [nameFile]: new TextEncoder().encode(file.id),
     });
   }
 

@@ -27,6 +27,7 @@ import { ClassifyPanel } from "./classify.tsx";
 import { Distill } from "./distill.tsx";
 import { download } from "./download.ts";
 import { Gather } from "./gather.tsx";
+import { Hub } from "./hub.tsx";
 import { SetPanel } from "./set.tsx";
 
 export function App() {
@@ -57,6 +58,7 @@ export function App() {
             )}
           </p>
         )}
+        <Hub />
       </footer>
       <DropTarget />
     </>
