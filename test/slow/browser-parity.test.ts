@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { chromiumPath } from "../../bench/lib/chromium.ts";
 import { derivativeFixtures } from "../../bench/lib/derivative-fixtures.ts";
+import { withoutChromium } from "../../bench/lib/in-chromium.ts";
 import { temporaryFolder } from "../../src/files/temporary.ts";
-import { chromiumPath, withoutChromium } from "../support/in-chromium.ts";
 import { comparePage } from "../support/page-derivatives.ts";
 import { softwareGpu } from "../support/software-gpu.ts";
 

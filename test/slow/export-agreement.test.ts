@@ -2,8 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { chromiumPath } from "../../bench/lib/chromium.ts";
+import { classifyInChromium, withoutChromium } from "../../bench/lib/in-chromium.ts";
 import { comparison, type EmojiClassifier, makeEmojiClassifier } from "../support/emoji-classifier.ts";
-import { chromiumPath, classifyInChromium, withoutChromium } from "../support/in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
 import { softwareGpu } from "../support/software-gpu.ts";
 

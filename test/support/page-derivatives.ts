@@ -1,18 +1,15 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
-import { build, defaultClientConditions } from "vite";
 import { derivativeOf } from "../../bench/lib/derivative.ts";
 import type { DerivativeFixture } from "../../bench/lib/derivative-fixtures.ts";
+import { inChromium } from "../../bench/lib/in-chromium.ts";
 import { relativeError } from "../../bench/lib/measure.ts";
+import { bundleForPage, ortFolder } from "../../bench/lib/page-bundle.ts";
 import type { PageDerivative, PageNumbers } from "../../bench/lib/page-derivative.ts";
 import { openSafetensors } from "../../src/files/safetensors.ts";
 import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
-import { inChromium } from "./in-chromium.ts";
-
-const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 /** How a page's results differ from Node's, relative to their norm. */
 export interface PageDifference {
@@ -33,10 +30,9 @@ export async function comparePage(
 ): Promise<PageDifference[]> {
   const [script, models] = [join(folder, "script"), join(folder, "models")];
   await mkdir(models, { recursive: true });
-  await bundle(path("../../bench/lib/page-derivative.ts"), script);
-  const ort = path("../../node_modules/onnxruntime-web/dist");
+  await bundleForPage("bench/lib/page-derivative.ts", script);
   return inChromium(
-    { script, models, ort },
+    { script, models, ort: ortFolder },
     async (page) => {
       await page.evaluate(`import("/script/page.js")`);
       const differences: PageDifference[] = [];
@@ -79,17 +75,3 @@ async function compare(
 
 const numbersOf = (base64: string): Float32Array =>
   new Float32Array(Uint8Array.from(Buffer.from(base64, "base64")).buffer);
-
-/** One script that a page imports, as `page.js`. */
-async function bundle(entry: string, outDir: string): Promise<void> {
-  await build({
-    configFile: false,
-    root: path("../.."),
-    logLevel: "error",
-    resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },
-    build: {
-      ...{ outDir, minify: false, target: "es2022" },
-      lib: { entry, formats: ["es"], fileName: () => "page.js" },
-    },
-  });
-}
