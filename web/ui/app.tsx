@@ -133,7 +133,13 @@ function Messages() {
         : texts.loading.ready(encoder.value?.threads ?? 1));
   return (
     <div class="messages">
-      <p role="status" class="status" data-ready={ready.value}>
+      <p
+        role="status"
+        class="status"
+        data-ready={ready.value}
+        data-left={left.value}
+        data-threads={encoder.value?.threads}
+      >
         {status}
       </p>
       {leftOut.value > 0 && <p class="note">{texts.leftOut(leftOut.value)}</p>}

@@ -132,7 +132,9 @@ function ClassColumn({ id, name }: ClassInfo) {
           }}
         />
       )}
-      <p class="count">{own.count(images.length)}</p>
+      <p class="count" data-count={images.length}>
+        {own.count(images.length)}
+      </p>
       <ul class="thumbnails">
         {shown.map((image) => (
           <li key={image.id}>
