@@ -24,7 +24,7 @@ const context = { signal: new AbortController().signal, progress() {}, note() {}
 const teachable = { epochs: 50, batchSize: 16, learningRate: 0.001, denseUnits: 100 } as const;
 
 const place = await openRunContext(
-  { data: "emoji", encoder: "efficientnet-lite0", size: 128, threads, cacheFolder: userCache() },
+  { data: "emoji", encoder: "efficientnet-lite0", size: 128, threads, cacheFolder: userCache(), maxBad: 0 },
   context,
 );
 const folder = await temporaryFolder("page-head");

@@ -19,9 +19,8 @@ export function Camera(props: {
   const taken = useSignal(0);
   const held = useRef<ReturnType<typeof setInterval> | undefined>(undefined);
   const take = async () => {
-    const video = camera.video.current;
-    if (!video || video.videoWidth === 0) return;
-    const content = await pictureOf(video);
+    const content = await pictureOf(camera.video.current);
+    if (content === undefined) return;
     taken.value++;
     addFiles([{ classId, name: `camera ${taken.value}`, content }]);
   };

@@ -111,10 +111,10 @@ function Live({ onPicture }: { readonly onPicture: (picture: ImageBitmap) => Pro
     let gone = false;
     const look = async () => {
       while (!gone) {
-        const video = camera.video.current;
         // The next picture is taken when the last one is classified.
         const pause = new Promise((resolve) => setTimeout(resolve, pictureMs));
-        if (video && video.videoWidth > 0) await classify.current(await pictureOf(video));
+        const picture = await pictureOf(camera.video.current);
+        if (picture) await classify.current(picture);
         await pause;
       }
     };
