@@ -41,9 +41,10 @@ export function webSessions(build: WebOrt, device: "cpu" | "webgpu", threads: nu
   ): Promise<ort.InferenceSession> => {
     const traced = optimize === "off";
     const onGpu = device === "webgpu" && !traced;
+    const others = onGpu ? notForWebgpu(graph).map((node) => node.name) : [];
     return build.InferenceSession.create(model, {
       executionProviders: onGpu
-        ? [{ name: "webgpu", forceCpuNodeNames: notForWebgpu(graph).map((node) => node.name) }, "wasm"]
+        ? [{ name: "webgpu", ...(others.length > 0 ? { forceCpuNodeNames: others } : {}) }, "wasm"]
         : ["wasm"],
       enableMemPattern: false,
       logSeverityLevel: 4,
