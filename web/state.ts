@@ -11,7 +11,7 @@ import type {
   ProjectSummary,
   SetInfo,
 } from "./engine/protocol.ts";
-import { texts } from "./texts.ts";
+import { type Progress, texts } from "./texts.ts";
 
 /** What the page shows. The worker has the truth; this follows it. */
 export const loading = signal<string | undefined>(texts.loading.runtime);
@@ -60,10 +60,13 @@ function showArrived(): void {
   arrived = [];
 }
 
+let progress: Partial<Record<"runtime" | "encoder", Progress>> = {};
+
 function onEvent(event: Events): void {
   switch (event.event) {
     case "progress":
-      loading.value = event.total > 0 ? texts.loading.encoder(event.loaded, event.total) : undefined;
+      progress = { ...progress, [event.what]: event };
+      loading.value = event.total > 0 ? texts.loading.parts(progress.runtime, progress.encoder) : undefined;
       return;
     case "image":
       if (arrived.length === 0) setTimeout(showArrived, 60);

@@ -9,6 +9,17 @@ function duration(seconds: number): string {
   return `${Math.round(seconds / 60)} min`;
 }
 
+/** Bytes of a file that have come. */
+export interface Progress {
+  readonly loaded: number;
+  readonly total: number;
+}
+
+const loadingPart = (what: string, progress: Progress | undefined): string =>
+  progress === undefined || progress.total === 0
+    ? ""
+    : `Loading the ${what}: ${(progress.loaded / 1e6).toFixed(1)} of ${(progress.total / 1e6).toFixed(1)} MB`;
+
 export const texts = {
   title: "Dataset distillation",
   lead: "Turn many labeled photos into a few synthetic ones that teach a classifier almost as well. Everything happens on this device: no photo leaves it.",
@@ -23,8 +34,8 @@ export const texts = {
   deleteConfirm: "Delete all classes, images and results of this project? This cannot be undone.",
   loading: {
     runtime: "Starting the runtime …",
-    encoder: (loaded: number, total: number) =>
-      `Loading the encoder: ${(loaded / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`,
+    parts: (runtime: Progress | undefined, encoder: Progress | undefined) =>
+      [loadingPart("runtime", runtime), loadingPart("encoder", encoder)].filter(Boolean).join(", "),
     ready: (threads: number) => `Ready: ${many(threads, "thread")}.`,
     failed: (reason: string) => `The page could not start: ${reason}`,
   },

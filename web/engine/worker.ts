@@ -84,11 +84,15 @@ class Workshop implements Implementations {
   async open({ project, runtime, encoder, threads }: Settings) {
     this.#id = project;
     this.#storage = await Storage.open(project);
-    this.#runtime = webRuntime({ wasmPaths: runtime, threads });
+    const progress = (what: "runtime" | "encoder") => (loaded: number, total: number) =>
+      send({ event: "progress", what, loaded, total });
+    const [{ buffer }, file] = await Promise.all([
+      fetchBytes(`${runtime}ort-wasm-simd-threaded.wasm`, progress("runtime")),
+      encoderOf(this.#storage, encoder, progress("encoder")),
+    ]);
+    this.#runtime = webRuntime({ wasmPaths: runtime, wasmBinary: buffer, threads });
     this.#ortFolder = runtime;
-    this.#encoderFile = await encoderOf(this.#storage, encoder, (loaded, total) =>
-      send({ event: "progress", what: "encoder", loaded, total }),
-    );
+    this.#encoderFile = file;
     this.#encoder = await openEncoderFile(this.#runtime, this.#encoderFile);
     this.#gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
     const { provenance, preprocessing } = this.#encoder;

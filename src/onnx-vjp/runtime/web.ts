@@ -8,6 +8,8 @@ export interface WebRuntimeOptions {
    * beside the script.
    */
   readonly wasmPaths?: string | { readonly mjs?: string; readonly wasm?: string };
+  /** The file for WebAssembly itself, where it was fetched already, such as with its progress shown. */
+  readonly wasmBinary?: ArrayBuffer;
   /**
    * Threads inside an operator. More than one need a page that is isolated from other origins
    * (`crossOriginIsolated`): elsewhere there is one. All runtimes of a page or worker share the number of the first.
@@ -20,7 +22,7 @@ const threadsAllowed = (asked: number): number => (globalThis.crossOriginIsolate
 
 const initialized = new Map<WebOrt, number>();
 
-function initialize(build: WebOrt, { wasmPaths, threads = 1 }: WebRuntimeOptions): number {
+function initialize(build: WebOrt, { wasmPaths, wasmBinary, threads = 1 }: WebRuntimeOptions): number {
   const before = initialized.get(build);
   if (before !== undefined) return before;
   const allowed = threadsAllowed(threads);
@@ -28,6 +30,7 @@ function initialize(build: WebOrt, { wasmPaths, threads = 1 }: WebRuntimeOptions
   build.env.wasm.numThreads = allowed;
   build.env.wasm.proxy = false;
   if (wasmPaths !== undefined) build.env.wasm.wasmPaths = wasmPaths;
+  if (wasmBinary !== undefined) build.env.wasm.wasmBinary = wasmBinary;
   build.env.logLevel = "error";
   return allowed;
 }
