@@ -25,5 +25,5 @@ test("only the page for the hub may connect to anybody but its own server", () =
 });
 
 test("the license of the drawings to try is beside them", () => {
-  expect(readFileSync(join(app, "ready/LICENSE.txt"), "utf8")).toMatch(/Noto Emoji[^]*Apache License/);
+  expect(readFileSync(join(app, "ready/LICENSE.txt"), "utf8")).toMatch(/Noto Emoji[\s\S]*Apache License/);
 });

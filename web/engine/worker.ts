@@ -98,11 +98,12 @@ class Workshop implements Implementations {
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
     this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
+    const projects = await listProjects();
     // What else was kept comes after the page shows itself.
     setTimeout(() => void this.#restore(), 0);
     return {
       name: this.#project.name,
-      projects: await listProjects(),
+      projects,
       leftOut: this.#project.leftOut,
       classes: this.#project.classes,
       images: this.#project.images,

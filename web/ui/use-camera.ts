@@ -32,6 +32,8 @@ export function useCamera(): CameraStream {
           return;
         }
         video.current.srcObject = stream;
+        // Browsers give no frames of a video that nobody sees.
+        video.current.scrollIntoView({ block: "nearest" });
         const { facingMode } = stream.getVideoTracks()[0]!.getSettings();
         mirrored.value = facingMode !== "environment";
         // Names of devices are given once a camera may be used.
