@@ -163,7 +163,11 @@ export default defineConfig({
   root: path("."),
   base: "./",
   plugins: [nothingOfNode(), served(), assets(), hubPage()],
-  worker: { format: "es", plugins: () => [nothingOfNode(), workerLicenses()] },
+  worker: {
+    format: "es",
+    plugins: () => [nothingOfNode(), workerLicenses()],
+    rolldownOptions: { checks: { pluginTimings: false } },
+  },
   // ONNX Runtime's own loader is a file beside the page: its threads are workers that start from it.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },
   server: { headers: isolation, fs: { allow: [path("..")] } },
@@ -175,5 +179,7 @@ export default defineConfig({
     target: "es2022",
     sourcemap: false,
     modulePreload: { polyfill: false },
+    // A machine that is busy is no fault of the build's.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
 });

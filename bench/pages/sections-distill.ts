@@ -14,7 +14,6 @@ const stepSettings = [
   ["efficientnet-lite0", 128, 10],
   ["efficientnet-lite0", 128, 40],
   ["vit-s16", 224, 10],
-  ["vit-s16", 224, 40],
 ] as const;
 
 export function distillStep({ quick, threads }: BenchOptions): Report {

@@ -99,7 +99,8 @@ try {
     Object.fromEntries(
       [...sides].map(([name, side]) => [name, () => side.ask<number>("run", { seconds: turnSeconds })]),
     ),
-    { seconds: Number(options.seconds), least: 1 },
+    // Every turn begins with a step that does not count.
+    { warmUp: 0, seconds: Number(options.seconds), least: 1 },
   );
   const measured: StepSide[] = [];
   for (const [name, side] of sides) {

@@ -1,11 +1,13 @@
 /**
  * Features and pixel gradients of every committed fixture against the library that made it: the Vision Transformer
- * families built from safetensors (test/fixtures/encoders) and the networks read from ONNX (test/fixtures/models).
+ * families built from safetensors (test/fixtures/encoders), the networks read from ONNX (test/fixtures/models), and
+ * models as people really have them, opened as a user opens them (test/fixtures/cases).
  *
  *   npm run parity [-- --json] [--device webgpu|cuda] [--precision float16] [--only NAME]
  *
  * Errors are ‖ours − reference‖ / ‖reference‖, the largest of a family's fixtures. `--json` ends with one line:
- * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`. Exit code 1 where
+ * {families: {NAME: {features, gradient}}}; names of networks read from ONNX begin with `onnx:`,
+ * those of cases with `case:`. Exit code 1 where
  * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
  * precision the errors are reported and not judged: masks of rectifiers turn over where their inputs are nearly zero.
  */
@@ -17,6 +19,7 @@ import type { Device } from "../../src/onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { type DerivativeErrors, derivativeErrors } from "../lib/derivative-errors.ts";
 import { derivativeFixtures } from "../lib/derivative-fixtures.ts";
+import { caseFolder, modelCaseErrors, modelCases } from "../lib/model-cases.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -67,6 +70,11 @@ for (const { name, read } of derivativeFixtures(fixtures).filter((fixture) => wa
     const { family, graph, input, feature, tensors } = await read();
     note(family, await derivativeErrors(runtime, graph, input, feature, tensors, settings));
   });
+}
+for (const one of modelCases(caseFolder).filter(
+  ({ name, refused }) => refused === undefined && wanted(name),
+)) {
+  await attempt(one.name, async () => note(`case:${one.name}`, await modelCaseErrors(runtime, one)));
 }
 
 const rows = [...families].map(([name, { features, gradient }]) => [

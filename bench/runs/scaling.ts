@@ -52,7 +52,7 @@ try {
     Object.fromEntries(
       [...sides].map(([name, side]) => [name, () => side.ask<number>("run", { seconds: turnSeconds })]),
     ),
-    { least: rounds, most: rounds },
+    { warmUp: 0, least: rounds, most: rounds },
   );
   const points: Scaling["points"][number][] = [];
   for (const n of threads) {

@@ -83,8 +83,7 @@ export function startHelper(): Helper {
     request<Reply>(service: string, request: unknown) {
       if (lost) return Promise.reject(lost);
       const id = count++;
-      child.ref();
-      child.channel?.ref();
+      awake(child);
       return new Promise<Reply>((resolve, reject) => {
         waiting.set(id, { resolve: resolve as (reply: unknown) => void, reject });
         // A process that is ending is noticed by its end.
@@ -93,10 +92,19 @@ export function startHelper(): Helper {
     },
     async end() {
       await forget?.();
+      // Whoever waits for the end is kept alive by it: else a program that has nothing else to do ends in the middle.
+      awake(child);
       child.kill("SIGKILL");
       await ended;
     },
   };
+}
+
+/** Keeps this process alive for as long as a helper has something to do. */
+function awake(child: ChildProcess): void {
+  child.ref();
+  child.channel?.ref();
+  (child.stderr as unknown as { ref?(): void } | null)?.ref?.();
 }
 
 /** Lets this process end while a helper has nothing to do. */
