@@ -60,11 +60,14 @@ function showArrived(): void {
   arrived = [];
 }
 
+/** Whether the page could not start: why is shown, and nothing else. */
+let failed = false;
 let progress: Partial<Record<"runtime" | "encoder", Progress>> = {};
 
 function onEvent(event: Events): void {
   switch (event.event) {
     case "progress":
+      if (failed) return;
       progress = { ...progress, [event.what]: event };
       loading.value = event.total > 0 ? texts.loading.parts(progress.runtime, progress.encoder) : undefined;
       return;
@@ -149,6 +152,7 @@ export async function start(): Promise<void> {
     // Asked for once something is worth keeping, some browsers say yes without a question.
     if (project.images.length > 0) void navigator.storage?.persist?.();
   } catch (error) {
+    failed = true;
     loading.value = texts.loading.failed(error instanceof Error ? error.message : String(error));
   }
 }

@@ -65,6 +65,8 @@ function assets(): Plugin {
       });
       const ownFiles = [
         ...Object.keys(bundle).filter((name) => !gpuFiles.includes(name.slice("ort/".length))),
+        ...cpuFiles.map((name) => `ort/${name}`),
+        ...readyFiles.map((name) => `ready/${name}`),
         ...readdirSync(path("public")),
       ];
       const files = [
