@@ -1,14 +1,9 @@
 import { unzipSync, zipSync } from "fflate";
 import {
-  type Answer,
-  type ArtifactInMemory,
-  answer,
   chooseGemm,
-  classifierFiles,
   type Encoder,
   type EncoderFile,
   featureName,
-  featuresInMemory,
   fetchHubEncoder,
   jsGemm,
   messageOf,
@@ -17,7 +12,6 @@ import {
   type Probe,
   pixelInput,
   type Runtime,
-  readArtifactFiles,
   sha256,
   webRuntime,
 } from "../../src/browser/index.ts";
@@ -38,8 +32,6 @@ import {
   removeProject,
 } from "./projects.ts";
 import type {
-  AnswerInfo,
-  ClassInfo,
   Classified,
   EncoderInfo,
   Events,
@@ -50,10 +42,7 @@ import type {
   Requests,
   Settings,
 } from "./protocol.ts";
-import { setInfo } from "./set-info.ts";
 import { Storage } from "./storage.ts";
-
-const setFile = "set.zip";
 
 type Implementations = { [N in keyof Requests]: (...args: Parameters<Requests[N]>) => unknown };
 
@@ -72,14 +61,11 @@ class Workshop implements Implementations {
   #ortFolder = "";
   #gemm!: ReturnType<typeof chooseGemm>;
   #project!: Project;
-  #answer: { readonly answer: Answer; readonly classes: readonly ClassInfo[] } | undefined;
+  #answers!: Answers;
   #run: DistillRun | undefined;
-  /** The set that was made or dropped, and its zip. */
-  #set: { readonly name: string; readonly zip: Uint8Array; readonly read: ArtifactInMemory } | undefined;
-  #setFits = false;
+  #set!: KeptSet;
   readonly #queue: FileToAdd[] = [];
   #adding = false;
-  #answering: "no" | "yes" | "again" = "no";
 
   async open({ project, runtime, encoder, threads }: Settings) {
     this.#id = project;
@@ -98,6 +84,8 @@ class Workshop implements Implementations {
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
     this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
+    this.#answers = new Answers(this.#project, this.#gemm, send);
+    this.#set = new KeptSet(this.#storage, { runtime: this.#runtime, encoder: this.#encoder }, send);
     const projects = await listProjects();
     // What else was kept comes after the page shows itself.
     setTimeout(() => void this.#restore(), 0);
@@ -123,22 +111,22 @@ class Workshop implements Implementations {
 
   renameClass(id: string, name: string): void {
     this.#project.addClass(id, name);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   removeClass(id: string): void {
     this.#project.removeClass(id);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   moveImage(id: string, classId: string): void {
     this.#project.moveImage(id, classId);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   removeImage(id: string): void {
     this.#project.removeImage(id);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   add(files: readonly FileToAdd[]): void {
@@ -163,7 +151,7 @@ class Workshop implements Implementations {
       } catch (error) {
         send({ event: "unreadable", name, reason: messageOf(error), left });
       }
-      void this.#answerSoon();
+      this.#answers.soon();
       await breathe();
     }
     this.#adding = false;
@@ -178,55 +166,9 @@ class Workshop implements Implementations {
     return { features, input, hash: await sha256(bytes) };
   }
 
-  /** Solves the probe anew; where that takes long and images come, not after every one. */
-  async #answerSoon(): Promise<void> {
-    if (this.#answering !== "no") {
-      this.#answering = "again";
-      return;
-    }
-    do {
-      this.#answering = "yes";
-      const began = performance.now();
-      try {
-        send({ event: "answer", answer: await this.#solve() });
-      } catch (error) {
-        send({ event: "failed", message: messageOf(error) });
-      }
-      // Images are read for as long as the answer took.
-      await new Promise((resolve) => setTimeout(resolve, performance.now() - began));
-    } while ((this.#answering as string) === "again");
-    this.#answering = "no";
-  }
-
-  async #solve(): Promise<AnswerInfo | undefined> {
-    const { classes, ids, features, labels } = this.#project.labeled();
-    if (classes.length < 2) {
-      this.#answer = undefined;
-      return undefined;
-    }
-    const began = performance.now();
-    const solved = await answer(featuresInMemory(features, labels), classes.length, this.#gemm);
-    this.#answer = { answer: solved, classes };
-    const confusion = classes.map(() => classes.map((): string[] => []));
-    for (const [i, id] of ids.entries()) confusion[labels[i]!]![solved.predicted[i]!]!.push(id);
-    return {
-      classes,
-      images: ids.length,
-      accuracy: solved.accuracy,
-      confusion,
-      suspects: solved.suspects.slice(0, 24).map(({ row, label, suggested, suggestedProbability }) => ({
-        imageId: ids[row]!,
-        label,
-        suggested,
-        probability: suggestedProbability,
-      })),
-      milliseconds: performance.now() - began,
-    };
-  }
-
   async classify(content: Blob | ImageBitmap, withSet: boolean): Promise<Classified | undefined> {
-    const probe: Probe | undefined = withSet ? this.#set?.read.probe : this.#answer?.answer.probe;
-    if (probe === undefined || (withSet && !this.#setFits)) return undefined;
+    const probe: Probe | undefined = withSet ? this.#set.probe : this.#answers.probe;
+    if (probe === undefined) return undefined;
     return classified(probe, (await this.#encoded(content)).features);
   }
 
@@ -275,10 +217,8 @@ class Workshop implements Implementations {
     try {
       const files = await run.finish();
       if (files === undefined || run !== this.#run) return;
-      const zip = zipSync({ ...files });
-      await this.#storage?.write(setFile, zip);
+      await this.#set.keep(this.#project.name || "images", zipSync({ ...files }));
       await run.forget();
-      await this.#show(this.#project.name || "images", zip);
     } catch (error) {
       if (run === this.#run && run.isOnGpu) {
         const note = `The GPU failed (${messageOf(error)}); WebAssembly continues from the last checkpoint.`;
@@ -297,9 +237,8 @@ class Workshop implements Implementations {
   /** Takes up what a reload or a crash cut short. */
   async #restore(): Promise<void> {
     try {
-      void this.#answerSoon();
-      const zip = await this.#storage?.read(setFile);
-      if (zip !== undefined) await this.#show(this.#project.name || "images", zip);
+      this.#answers.soon();
+      await this.#set.restore(this.#project.name || "images");
       this.#run = await DistillRun.restore(this.#parts());
       if (this.#run !== undefined) void this.#drive(this.#run);
     } catch (error) {
@@ -307,39 +246,24 @@ class Workshop implements Implementations {
     }
   }
 
-  async discardSet(): Promise<void> {
-    this.#set = undefined;
-    await this.#storage?.remove(setFile);
-    send({ event: "set", set: undefined });
+  discardSet(): Promise<void> {
+    return this.#set.discard();
   }
 
-  async #show(name: string, zip: Uint8Array): Promise<void> {
-    const read = await readArtifactFiles(unzipSync(zip), name);
-    const set = setInfo(name, read, this.#encoder);
-    this.#set = { name, zip, read };
-    this.#setFits = set.refusal === undefined;
-    send({ event: "set", set });
-  }
-
-  async openSet(name: string, zip: Uint8Array): Promise<void> {
-    await this.#show(name, zip);
-    await this.#storage?.write(setFile, zip);
+  openSet(name: string, zip: Uint8Array): Promise<void> {
+    return this.#set.keep(name, zip);
   }
 
   zip(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#set!.zip);
+    return this.#set.zip();
   }
 
   pngs(): Uint8Array<ArrayBuffer> {
-    const images = Object.entries(unzipSync(this.#set!.zip)).filter(([name]) => name.endsWith(".png"));
-    // PNGs are compressed already.
-    return zipSync(Object.fromEntries(images), { level: 0 }) as Uint8Array<ArrayBuffer>;
+    return this.#set.pngs();
   }
 
-  async classifier(): Promise<Uint8Array<ArrayBuffer>> {
-    const files = await classifierFiles(this.#runtime, this.#encoder, this.#set!.read);
-    // Weights hardly get smaller.
-    return zipSync({ ...files }, { level: 0 }) as Uint8Array<ArrayBuffer>;
+  classifier(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#set.classifier();
   }
 
   async exportProject(): Promise<Uint8Array<ArrayBuffer>> {
