@@ -153,7 +153,11 @@ export class DistillRun {
   }
 
   /** Runs to the end, or until it is stopped. @returns the files of the set; undefined where the run was released before */
-  async finish(): Promise<ArtifactFiles | undefined> {
+  finish(): Promise<ArtifactFiles | undefined> {
+    return this.#unlessLost(this.#toTheEnd());
+  }
+
+  async #toTheEnd(): Promise<ArtifactFiles | undefined> {
     const distillation = this.#distillation;
     const { steps } = distillation.config;
     let saved = performance.now();
@@ -172,7 +176,7 @@ export class DistillRun {
         await this.#keep();
         continue;
       }
-      await this.#unlessLost(distillation.next());
+      await distillation.next();
       const now = performance.now();
       if (now - shown > previewMs) {
         await this.#preview();
@@ -215,7 +219,7 @@ export class DistillRun {
     else await this.#unlessLost(this.#distillation.release()).catch(() => undefined);
   }
 
-  /** A step, or the error that the GPU was lost in it. */
+  /** What the work gives, or an error as soon as the GPU is lost: work on it may never end then. */
   #unlessLost<T>(work: Promise<T>): Promise<T> {
     const { lost } = this.#parts;
     if (lost === undefined) return work;
