@@ -135,7 +135,10 @@ export class DistillRun {
     const notes = [...this.#notes, note];
     const inputs = inputsOf(parts, this.#images, this.#distillation.config, notes);
     const distillation = await Distillation.start(inputs, this.#saved);
-    return new DistillRun(parts, this.#images, distillation, this.#phase, notes);
+    const phase = this.#phase === "paused" ? "paused" : "running";
+    const run = new DistillRun(parts, this.#images, distillation, phase, notes);
+    run.#stopped = this.#stopped;
+    return run;
   }
 
   pause(): void {
