@@ -41,15 +41,16 @@ export function machines({ quick }: BenchOptions): Report {
   // Half of the settings fit the model, the others check it.
   const model = fitExchange(results.filter((_, i) => i % 2 === 0 || results.length < 6));
   const table = formatTable(
-    ["m", "d", "workers", "shards", "exchange ms", "model ms", "MB in", "MB out"],
+    ["m", "d", "workers", "shards", "exchange ms", "model ms", "MB in", "MB out", "step ms"],
     results.map((r) => [
       ...[`${r.m}`, `${r.d}`, `${r.workers}`, `${r.shards}`, ms(r.milliseconds), ms(predicted(model, r))],
-      ...[(r.bytesIn / 1e6).toFixed(2), (r.bytesOut / 1e6).toFixed(2)],
+      ...[(r.bytesIn / 1e6).toFixed(2), (r.bytesOut / 1e6).toFixed(2), ms(r.stepMilliseconds)],
     ]),
   );
   const checked = results.filter((_, i) => i % 2 === 1);
   const errors = checked.map((r) => predicted(model, r) / r.milliseconds).sort((a, b) => a - b);
   const said =
+    "Step: a whole step with an encoder of one layer and one image per class, in which every worker solves the probe of all images.\n\n" +
     `Model: ${ms(model.perStep)} ms, ${(1000 * model.perShard).toFixed(0)} µs for each shard and worker, ` +
     `${model.perMegabyte.toFixed(2)} ms per MB through the server, fitted to every other row. ` +
     (errors.length === 0

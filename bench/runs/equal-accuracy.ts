@@ -18,9 +18,9 @@ import {
   createFeatureAugmenter,
   defaultDraws,
   type FeatureAugmenter,
-  plainFeatures,
 } from "../../src/evaluate/augmented-features.ts";
 import { evaluateSet, type Protocol } from "../../src/evaluate/protocol.ts";
+import { plainFeatures } from "../../src/evaluate/training-features.ts";
 import { openRunContext, type RunContext } from "../../src/features/run-context.ts";
 import { userCache } from "../../src/files/cache-location.ts";
 import { fitFeatureMaps } from "../../src/probe/fit-feature-maps.ts";

@@ -3,7 +3,7 @@ import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../errors.ts";
 import { makeFolders, onDisk } from "../files/disk.ts";
-import { type FolderLock, lockFolder } from "../files/lock.ts";
+import { type FolderLock, lockFolder, shareFolder } from "../files/lock.ts";
 import { readHashed, writeHashed } from "./checkpoint-file.ts";
 import {
   type Checkpoint,
@@ -24,8 +24,17 @@ const temporaryName = `${fileName}.tmp`;
  * @throws DataError naming the process that has it
  */
 export async function lockCheckpoints(folder: string, note?: (message: string) => void): Promise<FolderLock> {
+  return held(folder, () => lockFolder(folder, note));
+}
+
+/** The same for one of many workers, which share the folder: others may have it too, but for a run alone. */
+export async function shareCheckpoints(folder: string): Promise<FolderLock> {
+  return held(folder, () => shareFolder(folder));
+}
+
+async function held(folder: string, take: () => Promise<FolderLock>): Promise<FolderLock> {
   await onDisk(folder, () => makeFolders(folder), "out", "run the same command again");
-  const lock = await lockFolder(folder, note);
+  const lock = await take();
   return {
     async release() {
       await lock.release();

@@ -54,36 +54,44 @@ export async function evaluateObjective(
   let dLogTau = 0;
   let loss = 0;
   let batchAccuracy: number | undefined;
-  const batch = await batches.batch(indices);
-  for (const start of problems) {
-    const own = features.subarray(start * d, (start + rows) * d);
-    for (const [k, map] of maps.entries()) {
-      const mapped = map.apply(own, rows);
-      const outcome = await objectives[config.method].evaluate({
-        Zs: mapped.values,
-        Ys: labels,
-        batch: { Z: batch[k], y },
-        ...(classMeans ? { classMeans: classMeans[k] } : {}),
-        lambda: config.lambda,
-        tau,
-        anchors: config.anchors,
-        random: seededRandom(config.seed, `${drawn} ${state.step} ${k}`),
-        gemm,
-      });
-      if (!Number.isFinite(outcome.loss)) {
-        throw new NumericalError(
-          `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower \`learningRate\`, or raise \`lambda\` or \`tau\`.`,
-        );
+  const parted = problems.flatMap((start) => maps.map((map, k) => ({ start, map, k })));
+  const batch = await batches.batch(indices, parted.length);
+  const evaluated = await Promise.all(
+    parted.map(async ({ start, map, k }) => {
+      try {
+        const mapped = map.apply(features.subarray(start * d, (start + rows) * d), rows);
+        const outcome = await objectives[config.method].evaluate({
+          Zs: mapped.values,
+          Ys: labels,
+          batch: { Z: batch.rows[k], y },
+          ...(classMeans ? { classMeans: classMeans[k] } : {}),
+          lambda: config.lambda,
+          tau,
+          anchors: config.anchors,
+          random: seededRandom(config.seed, `${drawn} ${state.step} ${k}`),
+          gemm,
+        });
+        return { mapped, outcome };
+      } finally {
+        batch.done();
       }
-      loss += outcome.loss / losses;
-      batchAccuracy ??= outcome.batchAccuracy;
-      const dZ = map.pullback(mapped, outcome.dZs);
-      for (let i = 0; i < own.length; i++) cotangents[start * d + i] += dZ.data[i] / losses;
-      if (outcome.dYs)
-        for (let i = 0; i < outcome.dYs.data.length; i++)
-          dLabels[i % dLabels.length] += outcome.dYs.data[i] / losses;
-      if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / losses;
+    }),
+  );
+  for (const [i, { start, map }] of parted.entries()) {
+    const { mapped, outcome } = evaluated[i];
+    if (!Number.isFinite(outcome.loss)) {
+      throw new NumericalError(
+        `The loss is not finite (${outcome.loss}) at step ${state.step + 1}. Lower \`learningRate\`, or raise \`lambda\` or \`tau\`.`,
+      );
     }
+    loss += outcome.loss / losses;
+    batchAccuracy ??= outcome.batchAccuracy;
+    const dZ = map.pullback(mapped, outcome.dZs);
+    for (let at = 0; at < dZ.data.length; at++) cotangents[start * d + at] += dZ.data[at] / losses;
+    if (outcome.dYs)
+      for (let at = 0; at < outcome.dYs.data.length; at++)
+        dLabels[at % dLabels.length] += outcome.dYs.data[at] / losses;
+    if (outcome.dTau !== undefined) dLogTau += (outcome.dTau * tau) / losses;
   }
   return { loss, batchAccuracy, tau, cotangents, dLabels, dLogTau };
 }

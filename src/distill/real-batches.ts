@@ -1,13 +1,24 @@
 import { type BatchRows, type FeatureProduct, inverseNorms, mappedRows } from "../probe/batch-rows.ts";
 import { type FeatureMap, unitRows } from "../probe/feature-map.ts";
+import { GatheredProducts } from "../probe/gathered-products.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 
 /** The real side of a step: rows of the cached features after each feature map. */
 export interface RealBatches {
   /** Begins to read rows that will be asked for; the caller does not wait. */
   readAhead(indices: Int32Array): void;
-  /** The rows after each map, to be used before the next call. */
-  batch(indices: Int32Array): Promise<BatchRows[]>;
+  /**
+   * The rows after each map, to be used before the next call, for several evaluations side by side: their products with
+   * the rows are computed together.
+   * @param evaluations how many there are; each calls `done` at its end
+   */
+  batch(indices: Int32Array, evaluations: number): Promise<RealBatch>;
+}
+
+export interface RealBatch {
+  /** One for each map. */
+  readonly rows: readonly BatchRows[];
+  done(): void;
 }
 
 /**
@@ -24,10 +35,16 @@ export function openRealBatches(
   let rows = new Float32Array(0);
   return {
     readAhead: (indices) => real.readAhead?.(indices),
-    async batch(indices) {
+    async batch(indices, evaluations) {
       if (rows.length !== indices.length * d) rows = new Float32Array(indices.length * d);
       await real.rows(indices, rows);
-      return maps.map((map, k) => mappedRows(map, rows, indices.length, norms[k].of(indices, rows), product));
+      const gathered = new GatheredProducts(product, evaluations);
+      return {
+        rows: maps.map((map, k) =>
+          mappedRows(map, rows, indices.length, norms[k].of(indices, rows), gathered.product),
+        ),
+        done: () => gathered.done(),
+      };
     },
   };
 }

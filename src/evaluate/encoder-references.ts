@@ -2,15 +2,15 @@ import { pickImages } from "../data/pick.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { randomImages } from "../select/coresets.ts";
-import { defaultDraws, type FeatureAugmenter, plainFeatures } from "./augmented-features.ts";
+import { defaultDraws, type FeatureAugmenter } from "./augmented-features.ts";
 import {
   evaluateFullData,
   evaluateSet,
   type ProbeResult,
   type Protocol,
-  type TrainingFeatures,
   type TrainingSet,
 } from "./protocol.ts";
+import { plainFeatures, type TrainingFeatures } from "./training-features.ts";
 
 /**
  * What sets are compared with under one encoder: the full training data and random real images, under the same

@@ -1,5 +1,5 @@
 import { type Edit, edits, mirroredName } from "../images/edits.ts";
-import { evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
+import { type ClosedFormProbe, evaluateClosedForms, fitClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
@@ -20,6 +20,8 @@ interface EditProtocol {
   readonly gemm: Gemm;
   /** Whether a mirrored image keeps its class; where not, mirroring is not an edit. */
   readonly mirror: boolean;
+  /** Edits whose features are asked for at the same time (default: one ahead of the one that is measured). */
+  readonly atOnce?: number;
   readonly onEdit?: ((name: string) => void) | undefined;
 }
 
@@ -31,18 +33,28 @@ interface EditProtocol {
 export async function measureEdits(
   featuresOf: (edit: Edit) => Promise<Float32Array>,
   labels: Matrix,
-  { map, lambda, test, gemm, mirror, onEdit }: EditProtocol,
+  { map, lambda, test, gemm, mirror, atOnce = 2, onEdit }: EditProtocol,
 ): Promise<EditedAccuracy> {
-  const each: { name: string; top1: number }[] = [];
-  for (const edit of editsOf(mirror)) {
-    const features = await featuresOf(edit);
+  const probes: ClosedFormProbe[] = [];
+  const asked: Promise<Float32Array>[] = [];
+  const chosen = editsOf(mirror);
+  for (const [i, edit] of chosen.entries()) {
+    while (asked.length < Math.min(chosen.length, i + atOnce)) {
+      const features = featuresOf(chosen[asked.length]);
+      // Awaited when its turn comes; failing before that is not an unhandled rejection.
+      features.catch(() => {});
+      asked.push(features);
+    }
+    const features = await asked[i];
     // An edit can take all that the encoder sees: a probe of nothing knows nothing, and gives every image one class.
     const probe = features.every((value) => value === 0)
       ? { map, lambda, weight: matrix(test.featureSize, labels.cols) }
       : await fitClosedForm(features, labels, map, lambda, gemm);
-    each.push({ name: edit.name, top1: (await evaluateClosedForm(probe, test, gemm)).top1 });
+    probes.push(probe);
     onEdit?.(edit.name);
   }
+  const metrics = await evaluateClosedForms(probes, test, gemm);
+  const each = chosen.map(({ name }, i) => ({ name, top1: metrics[i].top1 }));
   const values = each.map(({ top1 }) => top1);
   return { each, mean: values.reduce((sum, v) => sum + v, 0) / values.length, worst: Math.min(...values) };
 }

@@ -1,20 +1,21 @@
 import { subsetOf } from "../probe/class-rows.ts";
-import { type ClosedFormProbe, evaluateClosedForm, fitClosedForm } from "../probe/closed-form.ts";
+import {
+  type ClosedFormProbe,
+  evaluateClosedForm,
+  evaluateClosedForms,
+  fitClosedForm,
+} from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
-import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
+import type { Gemm } from "../probe/gemm.ts";
 import { centeredOneHot } from "../probe/labels.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
 import { type Metrics, MetricsAccumulator, meanStd } from "../probe/metrics.ts";
 import { type FeatureRows, type LabeledFeatures, sequentialBatches } from "../probe/rows.ts";
 import { splitOf } from "../probe/split.ts";
-import {
-  headScores,
-  type LinearHead,
-  type TunedHead,
-  tunedLearningRates,
-  tuneHead,
-} from "../probe/trained-head.ts";
+import { headScores, type LinearHead, type TunedHead, tunedLearningRates } from "../probe/trained-head.ts";
+import { type HeadProtocol, inMemory, ofEverySeed, trainedHeads } from "./train-heads.ts";
+import type { TrainingFeatures } from "./training-features.ts";
 
 /**
  * The probes of a fair evaluation. `closed-form`: ridge with the recorded feature map and λ. `head`: LGM's
@@ -55,12 +56,6 @@ export interface ProbeResult {
   readonly lambda?: number;
 }
 
-/** What a probe learns from: the features of a set's images for one seed. */
-export interface TrainingFeatures extends LabeledFeatures {
-  /** All features at once, for the closed form: those of every draw where there are several, draw by draw. */
-  every(): Promise<{ readonly features: Float32Array; readonly draws: number }>;
-}
-
 /** A set of images to train probes on. */
 export interface TrainingSet {
   training(seed: number, augmented: boolean): Promise<TrainingFeatures>;
@@ -73,19 +68,12 @@ export interface TrainingSet {
 }
 
 /** What all sets are evaluated with alike. */
-export interface Protocol {
-  readonly classes: number;
+export interface Protocol extends HeadProtocol {
   readonly test: FeatureRows;
   /** Real training features that learning rates are chosen on; the test images are never looked at for that. */
   readonly validation: LabeledFeatures;
-  readonly gemm: Gemm;
   readonly probes: readonly ProbeName[];
-  readonly seeds: readonly number[];
-  /** Epochs of a head, 1,000 in LGM's recipe. */
-  readonly epochs: number;
   readonly learningRates?: readonly number[];
-  readonly signal?: AbortSignal;
-  readonly onSeed?: (what: string) => void;
 }
 
 /** Evaluates every probe of the protocol on a set, with or without evaluation augmentation. */
@@ -97,31 +85,44 @@ export async function evaluateSet(
 ): Promise<ProbeResult[]> {
   const { probes, seeds } = protocol;
   const results: ProbeResult[] = [];
+  const heads = probes.some((name) => name !== "closed-form")
+    ? headsOfSeeds(set, augmented, protocol)
+    : undefined;
+  // Other processes train them meanwhile; what goes wrong is thrown below.
+  heads?.catch(() => {});
   if (probes.includes("closed-form")) {
     const used = augmented || set.changesWithSeed ? seeds : seeds.slice(0, 1);
-    const metrics: Metrics[] = [];
+    const solved: ClosedFormProbe[] = [];
     for (const seed of used) {
       protocol.signal?.throwIfAborted();
-      const probe =
+      solved.push(
         !augmented && set.recorded
           ? set.recorded
-          : await closedFormOf(set, seed, augmented, closedForm, protocol);
-      metrics.push(await evaluateClosedForm(probe, protocol.test, protocol.gemm));
+          : await closedFormOf(set, seed, augmented, closedForm, protocol),
+      );
     }
+    const metrics = await evaluateClosedForms(solved, protocol.test, protocol.gemm);
     const { lambda } = set.recorded ?? closedForm;
     results.push({ ...summary("closed-form", augmented, used, metrics), lambda });
   }
-  if (probes.some((name) => name !== "closed-form")) {
-    const tried: (readonly TunedHead[])[] = [];
-    for (const seed of seeds) {
-      const training = await set.training(seed, augmented);
-      tried.push(await trainAll(training, protocol.validation, seed, protocol));
-      protocol.onSeed?.(`heads, seed ${seed}`);
-    }
+  if (heads) {
+    const tried = await heads;
     const rates = ratesOf(await set.training(seeds[0], augmented), protocol);
     results.push(...(await headResults(tried, rates, bestRate(tried, rates.tuned), augmented, protocol)));
   }
   return results;
+}
+
+/** The heads of every seed, in the order of the seeds. */
+async function headsOfSeeds(
+  set: TrainingSet,
+  augmented: boolean,
+  protocol: Protocol,
+): Promise<(readonly TunedHead[])[]> {
+  return ofEverySeed(protocol, async (seed) => {
+    const training = await set.training(seed, augmented);
+    return trainedHeads(training, "own", seed, wanted(ratesOf(training, protocol), protocol), protocol);
+  });
 }
 
 /**
@@ -146,19 +147,19 @@ export async function evaluateFullData(
   const all = ratesOf(train, protocol);
   let best = all.tuned[0];
   if (probes.includes("tuned-head")) {
-    const { fit, held } = splitOf(train.labels, 10, learningRateSplit);
-    const validation = await subsetOf(train, held);
-    const part = await subsetOf(train, fit, 0);
-    const tried = await trainAll(part, validation, seeds[0], { ...protocol, probes: ["tuned-head"] });
+    const split = splitOf(train.labels, 10, learningRateSplit);
+    const validation = await subsetOf(train, split.held);
+    const part = await inMemory(await subsetOf(train, split.fit, 0), protocol);
+    const rates = wanted(ratesOf(part, protocol), { probes: ["tuned-head"] });
+    const tried = await trainedHeads(part, validation, seeds[0], rates, protocol);
     best = bestRate([tried], all.tuned);
     protocol.onSeed?.("learning rate");
   }
   const rates = { own: all.own, tuned: [best] };
-  const tried: (readonly TunedHead[])[] = [];
-  for (const seed of seeds) {
-    tried.push(await trainRates(train, undefined, seed, protocol, wanted(rates, protocol)));
-    protocol.onSeed?.(`heads, seed ${seed}`);
-  }
+  const whole = await inMemory(train, protocol);
+  const tried = await ofEverySeed(protocol, (seed) =>
+    trainedHeads(whole, undefined, seed, wanted(rates, protocol), protocol),
+  );
   results.push(...(await headResults(tried, rates, best, false, protocol)));
   return results;
 }
@@ -209,41 +210,6 @@ function ratesOf({ count }: { readonly count: number }, protocol: Pick<Protocol,
 const wanted = ({ own, tuned }: Rates, { probes }: Pick<Protocol, "probes">): number[] => [
   ...new Set([...(probes.includes("head") ? [own] : []), ...(probes.includes("tuned-head") ? tuned : [])]),
 ];
-
-function trainAll(
-  training: LabeledFeatures,
-  validation: LabeledFeatures,
-  seed: number,
-  protocol: Omit<Protocol, "validation">,
-): Promise<readonly TunedHead[]> {
-  return trainRates(training, validation, seed, protocol, wanted(ratesOf(training, protocol), protocol));
-}
-
-/**
- * Products of fewer multiply-adds stay in JavaScript while a head is trained: a step of eight images takes 1.1 ms
- * there and 1.5 ms through ONNX Runtime (2 cores), far more when other work keeps its threads waiting.
- */
-const fewProducts = 1_000_000;
-
-/** Heads of several rates, trained side by side; without `validation` their accuracies are not measured. */
-async function trainRates(
-  training: LabeledFeatures,
-  validation: LabeledFeatures | undefined,
-  seed: number,
-  { classes, epochs, gemm, signal }: Omit<Protocol, "validation">,
-  learningRates: readonly number[],
-): Promise<readonly TunedHead[]> {
-  const none: LabeledFeatures = { ...training, count: 0, labels: new Int32Array(0) };
-  const { tried } = await tuneHead(training, validation ?? none, {
-    classes,
-    seed,
-    epochs,
-    learningRates,
-    gemm: chooseGemm(jsGemm, gemm, fewProducts),
-    ...(signal ? { signal } : {}),
-  });
-  return tried;
-}
 
 /** The rate of the best mean validation accuracy over seeds; of equal ones the lowest. */
 function bestRate(tried: readonly (readonly TunedHead[])[], rates: readonly number[]): number {

@@ -1,5 +1,10 @@
 import type { Kept } from "../files/kept.ts";
-import { evaluateClosedForm, fitClosedFormOnRows } from "../probe/closed-form.ts";
+import {
+  type ClosedFormProbe,
+  evaluateClosedForm,
+  evaluateClosedForms,
+  fitClosedFormOnRows,
+} from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFullData } from "../probe/full-data.ts";
 import type { Gemm } from "../probe/gemm.ts";
@@ -51,16 +56,15 @@ export async function compareWithReal(
     return fitted && (await evaluateClosedForm({ ...fitted, map, lambda: fitted.l2 }, test, gemm));
   });
   onPart("full data, logistic");
-  const onRealImages = async (rows: Int32Array): Promise<Metrics> => {
-    return evaluateClosedForm(await fitClosedFormOnRows(train, rows, classes, map, lambda, gemm), test, gemm);
-  };
-  const centroid = await onRealImages(await centroidImages(train, classes, ipc));
+  const onRealImages = (rows: Int32Array) => fitClosedFormOnRows(train, rows, classes, map, lambda, gemm);
+  const probes: ClosedFormProbe[] = [await onRealImages(await centroidImages(train, classes, ipc))];
   onPart("centroid");
-  const accuracies: number[] = [];
   for (const seed of baselineSeeds) {
-    accuracies.push((await onRealImages(randomImages(train.labels, classes, ipc, seed))).top1);
+    probes.push(await onRealImages(randomImages(train.labels, classes, ipc, seed)));
     onPart(`random ${seed}`);
   }
+  const [centroid, ...random] = await evaluateClosedForms(probes, test, gemm);
+  const accuracies = random.map(({ top1 }) => top1);
   return {
     fullData,
     ...(logistic ? { logistic } : {}),

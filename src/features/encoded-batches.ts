@@ -4,8 +4,9 @@ import type { ImageSource, Split } from "../data/image-source.ts";
 import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall } from "../encoder/images-per-call.ts";
 import { temporaryFolder } from "../files/temporary.ts";
+import { localHelper } from "../helpers/local.ts";
 import { HelperPool } from "../helpers/pool.ts";
-import { type Helper, startHelper } from "../helpers/process.ts";
+import { startHelper } from "../helpers/process.ts";
 import { storeForward } from "../onnx-vjp/runtime/stored.ts";
 import { type EncodeReply, type EncodeSetup, type EncodeTask, encodeService } from "./encode-service.ts";
 
@@ -136,23 +137,6 @@ async function openPool(encoder: Encoder, folder: string, processes: number): Pr
   await storeForward(folder, await encoder.forwardGraph(batch));
   const shape = { batch, crop: preprocessing.crop, featureSize, id: encoder.provenance.id };
   const setup: EncodeSetup = { kind: "start", folder, shape, preprocessing };
+  const here = () => localHelper(encodeService(), { kind: "end" });
   return new HelperPool(processes === 1 ? here : startHelper, processes, "features", setup);
-}
-
-/** The service in this process. */
-function here(): Helper {
-  const service = encodeService();
-  let queue: Promise<unknown> = Promise.resolve();
-  return {
-    pid: undefined,
-    request<Reply>(_: string, request: unknown) {
-      const reply = queue.then(() => service(request)) as Promise<Reply>;
-      queue = reply.catch(() => undefined);
-      return reply;
-    },
-    async end() {
-      await queue;
-      await service({ kind: "end" });
-    },
-  };
 }

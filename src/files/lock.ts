@@ -1,5 +1,5 @@
 import { hash, randomUUID } from "node:crypto";
-import { link, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -47,28 +47,41 @@ const dyingSeconds = 15;
 /** Ids of the locks of this thread. */
 const heldHere = new Set<string>();
 
+const lockName = "lock.json";
+const shareName = /^share-[\w-]+\.json$/;
+
+/** What a lock or a share of this thread says. */
+const ownText = (id: string): string =>
+  JSON.stringify({
+    ...{ host: hostname(), thread: threadId, id, machine: thisMachine, endsWith: endsWith() },
+    ...thisProcess,
+  } satisfies Owner);
+
 /**
  * Locks `folder` against another process, thread or machine that would write the same files. Of an owner on this machine
  * the process is looked at: while it runs the lock is its own, however busy it is and whatever the clock says, and once it
  * is gone the lock is taken over. One whose parent was killed, with which it ends in a moment, is waited for. An owner
- * elsewhere is taken for dead after a minute of silence by the disk's own clock.
+ * elsewhere is taken for dead after a minute of silence by the disk's own clock. A folder of which others have shares is
+ * locked for whoever would have it alone.
  *
  * @param note hears that an owner is waited for
  * @throws DataError naming the owner when the folder is locked, or saying why the disk cannot be written
  */
 export async function lockFolder(folder: string, note?: (message: string) => void): Promise<FolderLock> {
-  const file = join(folder, "lock.json");
+  const file = join(folder, lockName);
   const id = randomUUID();
-  const text = JSON.stringify({
-    ...{ host: hostname(), thread: threadId, id, machine: thisMachine, endsWith: endsWith() },
-    ...thisProcess,
-  } satisfies Owner);
+  const text = ownText(id);
   // First, so that whoever finds the lock in this thread finds it held.
   heldHere.add(id);
   try {
     const take = () => takeInTime(file, text, note);
     const holder = await onDisk(folder, take, undefined, "run the same command again");
     if (holder !== undefined) throw isLocked(folder, file, holder);
+    const [sharer] = await livingShares(folder);
+    if (sharer !== undefined) {
+      await leave(file, text);
+      throw isLocked(folder, sharer.file, sharer.found);
+    }
   } catch (error) {
     heldHere.delete(id);
     throw error;
@@ -84,6 +97,70 @@ export async function lockFolder(folder: string, note?: (message: string) => voi
       }
     },
   };
+}
+
+/**
+ * Takes a share of `folder`, of which others may have shares too; nobody can lock it meanwhile. Shares of those that are
+ * gone are removed with it.
+ * @throws DataError naming the owner when the folder is locked
+ */
+export async function shareFolder(folder: string): Promise<FolderLock> {
+  const id = randomUUID();
+  const file = join(folder, `share-${id}.json`);
+  const lock = join(folder, lockName);
+  heldHere.add(id);
+  const leaveShare = async () => {
+    await onDisk(folder, () => rm(file, { force: true }), undefined, "run the same command again");
+    await livingShares(folder);
+  };
+  try {
+    // First, so that of two who begin at the same time at least one finds the other.
+    await onDisk(folder, () => writeIn(folder, file, ownText(id)));
+    const holder = await find(lock);
+    if (holder !== undefined && (await isAlive(holder, lock))) throw isLocked(folder, lock, holder);
+  } catch (error) {
+    await leaveShare().catch(() => {});
+    heldHere.delete(id);
+    throw error;
+  }
+  const end = beat(file);
+  return {
+    async release() {
+      end();
+      try {
+        await leaveShare();
+      } finally {
+        heldHere.delete(id);
+      }
+    },
+  };
+}
+
+/** Writes a new file in a folder, made again where whoever had a share before has just removed it. */
+async function writeIn(folder: string, file: string, text: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await writeFile(file, text, { flag: "wx" });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tries === 5) throw error;
+      await mkdir(folder, { recursive: true });
+    }
+  }
+}
+
+/** The shares of a folder; those of owners that are gone are removed. */
+async function livingShares(folder: string): Promise<{ readonly file: string; readonly found: Found }[]> {
+  const living: { readonly file: string; readonly found: Found }[] = [];
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((one) => shareName.test(one))) {
+    const file = join(folder, name);
+    const found = await find(file);
+    if (found === undefined) continue;
+    if (await isAlive(found, file)) living.push({ file, found });
+    else await rm(file, { force: true });
+  }
+  return living;
 }
 
 /** Takes a lock, waiting for an owner that is about to end; else returns the living one. */

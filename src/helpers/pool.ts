@@ -29,8 +29,9 @@ export class HelperPool<Setup, Task, Reply> {
     return this.#members.length;
   }
 
-  /** Does a task, by the helper with the least to do. */
+  /** Does a task, by the helper with the least to do. @throws HelperLost once the pool was ended */
   async run(task: Task): Promise<Reply> {
+    if (this.#ended) throw new HelperLost("The processes were ended before this was done.");
     const member = this.#members.reduce((least, other) => (other.tasks < least.tasks ? other : least));
     member.tasks++;
     try {

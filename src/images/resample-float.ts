@@ -13,28 +13,46 @@ export function resampleFloat(
 ): Float32Array {
   if (height === from && width === from) return images;
   const planes = images.length / (from * from);
-  const down = weights(from, height, interpolation);
-  const across = weights(from, width, interpolation);
+  const down = flat(weights(from, height, interpolation));
+  const across = flat(weights(from, width, interpolation));
   const out = new Float32Array(planes * height * width);
   const half = new Float64Array(from * width);
+  const row = new Float64Array(width);
   for (let plane = 0; plane < planes; plane++) {
     const start = plane * from * from;
     for (let y = 0; y < from; y++) {
+      const line = start + y * from;
       for (let x = 0; x < width; x++) {
         let sum = 0;
-        for (const { at, weight } of across[x]) sum += weight * images[start + y * from + at];
+        const first = line + across.firsts[x] - across.begins[x];
+        for (let k = across.begins[x]; k < across.begins[x + 1]; k++)
+          sum += across.weights[k] * images[first + k];
         half[y * width + x] = sum;
       }
     }
     for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        let sum = 0;
-        for (const { at, weight } of down[y]) sum += weight * half[at * width + x];
-        out[(plane * height + y) * width + x] = Math.min(1, Math.max(0, sum));
+      row.fill(0);
+      for (let k = down.begins[y]; k < down.begins[y + 1]; k++) {
+        const weight = down.weights[k];
+        const at = (down.firsts[y] + k - down.begins[y]) * width;
+        for (let x = 0; x < width; x++) row[x] += weight * half[at + x];
       }
+      const to = (plane * height + y) * width;
+      for (let x = 0; x < width; x++) out[to + x] = Math.min(1, Math.max(0, row[x]));
     }
   }
   return out;
+}
+
+/** Taps of all positions in arrays: those of position i are `begins[i]` to `begins[i + 1]`, from source `firsts[i]` on. */
+function flat(taps: ReturnType<typeof weights>) {
+  const begins = new Int32Array(taps.length + 1);
+  for (const [i, own] of taps.entries()) begins[i + 1] = begins[i] + own.length;
+  return {
+    begins,
+    firsts: Int32Array.from(taps, ([first]) => first.at),
+    weights: Float64Array.from(taps.flatMap((own) => own.map(({ weight }) => weight))),
+  };
 }
 
 /** The same along one axis as a matrix, to × from, row-major: a resized image is A_y X A_xᵀ, but for the cut at 0 and 1. */

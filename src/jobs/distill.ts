@@ -12,6 +12,7 @@ import {
   requireNoCheckpoint,
   requireSameRun,
   saveCheckpoint,
+  shareCheckpoints,
 } from "../distill/checkpoint.ts";
 import {
   type EarlierSet,
@@ -64,8 +65,14 @@ export async function runDistillation(params: DistillParams, context: JobContext
   const out = await outFolder(params.out);
   await requireOutside(out, dataFolder(params.data));
   const checkpoints = `${out}.checkpoint`;
-  // Several workers share this one's folder: the server of the run keeps others away.
-  if (params.join) return distillTo(out, checkpoints, config, params, context);
+  if (params.join) {
+    const share = await shareCheckpoints(checkpoints);
+    try {
+      return await distillTo(out, checkpoints, config, params, context);
+    } finally {
+      await share.release();
+    }
+  }
   const lock = await lockCheckpoints(checkpoints, context.note);
   try {
     await requireWritableOut(out, mayReplace(params));

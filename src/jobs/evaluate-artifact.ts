@@ -3,9 +3,10 @@ import type { Artifact } from "../artifact/read-artifact.ts";
 import { encodersOf, recordedName } from "../artifact/recorded-encoders.ts";
 import type { JobContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { defaultDraws, type FeatureAugmenter, plainFeatures } from "../evaluate/augmented-features.ts";
+import { defaultDraws, type FeatureAugmenter } from "../evaluate/augmented-features.ts";
 import { References } from "../evaluate/encoder-references.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
+import type { EvaluationCrew } from "../evaluate/evaluation-crew.ts";
 import { type EditedAccuracy, measureEdits } from "../evaluate/measure-edits.ts";
 import {
   evaluateSet,
@@ -13,10 +14,9 @@ import {
   type ProbeResult,
   type Protocol,
   probeNames,
-  type TrainingFeatures,
   type TrainingSet,
-  validationOf,
 } from "../evaluate/protocol.ts";
+import { plainFeatures, type TrainingFeatures } from "../evaluate/training-features.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
@@ -30,6 +30,7 @@ import type { EvaluateParams } from "./params.ts";
 /** All that the artifacts of a column are evaluated with. */
 export interface EvaluationSetting {
   readonly place: RunContext;
+  readonly crew: EvaluationCrew;
   readonly protocol: Protocol;
   readonly augmenter: FeatureAugmenter | undefined;
   readonly augmented: readonly boolean[];
@@ -38,12 +39,15 @@ export interface EvaluationSetting {
   readonly edits: boolean;
 }
 
-export async function settingOf(
+/** @param validation what learning rates are chosen on */
+export function settingOf(
   place: RunContext,
+  crew: EvaluationCrew,
   augmenter: FeatureAugmenter | undefined,
+  validation: Protocol["validation"],
   params: EvaluateParams,
   context: JobContext,
-): Promise<EvaluationSetting> {
+): EvaluationSetting {
   const seeds = params.seeds ?? evaluationSeeds;
   const probes = params.probes ?? probeNames;
   if (seeds.length === 0 || probes.length === 0)
@@ -52,8 +56,9 @@ export async function settingOf(
   const protocol: Protocol = {
     classes: place.source.classes.length,
     test: place.test!,
-    validation: await validationOf(place.train),
-    gemm: place.gemm,
+    validation,
+    gemm: crew.gemm,
+    trainElsewhere: crew.trainElsewhere,
     probes,
     seeds,
     epochs: params.epochs ?? 1000,
@@ -65,6 +70,7 @@ export async function settingOf(
   const draws = params.draws ?? defaultDraws;
   return {
     place,
+    crew,
     protocol,
     augmenter,
     augmented,
@@ -97,30 +103,36 @@ export async function evaluateArtifact(
   const map = fitted as FeatureMap;
   const { ipc } = config;
   const probes: ProbeResult[] = [];
+  const random: ProbeResult[] = [];
   let edits: EditedAccuracy | undefined;
   const full = references === undefined ? [] : await references.full(map);
   if (kind === "full") {
     probes.push(...(references === undefined ? await new References(place, protocol).full(map) : full));
   } else {
     const set = await trainingSet(artifact, setting, recorded);
-    for (const with_ of augmented) {
-      probes.push(...(await evaluateSet(set, protocol, with_, { map, lambda: config.lambda })));
-    }
-    if (setting.edits) {
-      edits = await measureEdits(set.edited, set.softLabels, {
-        map,
-        lambda: config.lambda,
-        test: protocol.test,
-        gemm: protocol.gemm,
-        mirror: config.mirror ?? true,
-        onEdit: protocol.onSeed,
-      });
-    }
+    const { crew } = setting;
+    // All of it at once: the crew does one part after the other in each of its processes.
+    const [own, edited, blind] = await Promise.all([
+      Promise.all(
+        augmented.map((with_) => evaluateSet(set, protocol, with_, { map, lambda: config.lambda })),
+      ),
+      setting.edits
+        ? measureEdits(set.edited, set.softLabels, {
+            map,
+            lambda: config.lambda,
+            test: protocol.test,
+            gemm: protocol.gemm,
+            mirror: config.mirror ?? true,
+            atOnce: crew.processes + 1,
+            onEdit: protocol.onSeed,
+          })
+        : undefined,
+      references?.random(ipc, map, config.lambda, augmented) ?? [],
+    ]);
+    probes.push(...own.flat());
+    random.push(...blind);
+    edits = edited;
   }
-  const random =
-    references === undefined || kind === "full"
-      ? []
-      : await references.random(ipc, map, config.lambda, augmented);
   return {
     artifact: artifact.folder,
     kind,
@@ -156,16 +168,16 @@ interface EditableSet extends TrainingSet {
 /** The artifact's images as the encoder takes them, and their features, plain and augmented. */
 async function trainingSet(
   artifact: Artifact,
-  { place, augmenter, draws }: EvaluationSetting,
+  { place, crew, augmenter, draws }: EvaluationSetting,
   recorded: ClosedFormProbe | undefined,
 ): Promise<EditableSet> {
   const { encoder } = place;
   const { labels, manifest } = artifact;
   const { crop, interpolation } = encoder.preprocessing;
   const exact = await artifact.images();
-  const asTaken = (pixels: Float32Array) => resampleFloat(pixels, manifest.imageSize, crop, interpolation);
-  const images = asTaken(exact);
-  const plain = plainFeatures(await encoder.features(images, labels.length), labels);
+  const plain = plainFeatures(await crew.features(exact, manifest.imageSize), labels);
+  // As the encoder takes them, for whatever draws of them.
+  const images = augmenter && resampleFloat(exact, manifest.imageSize, crop, interpolation);
   const softLabels: Matrix = matrix(
     labels.length,
     manifest.classes.length,
@@ -177,12 +189,10 @@ async function trainingSet(
     softLabels,
     ...(recorded ? { recorded } : {}),
     // Edits come first, as they would to whoever has the set; then what the encoder asks for.
-    async edited(edit) {
-      return encoder.features(asTaken(await edit.apply(exact, manifest.imageSize, 0)), labels.length);
-    },
+    edited: ({ name }) => crew.features(exact, manifest.imageSize, name),
     async training(seed, augmented) {
       if (!augmented) return plain;
-      const known = drawn.get(seed) ?? augmenter!.training(images, labels, seed, draws);
+      const known = drawn.get(seed) ?? augmenter!.training(images!, labels, seed, draws);
       drawn.set(seed, known);
       return known;
     },

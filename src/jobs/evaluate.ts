@@ -3,8 +3,10 @@ import { type Artifact, readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
 import { hubReach, openDataSet } from "../data/open-data-set.ts";
 import { DataError, InterruptedError } from "../errors.ts";
-import { createFeatureAugmenter, type FeatureAugmenter } from "../evaluate/augmented-features.ts";
+import type { FeatureAugmenter } from "../evaluate/augmented-features.ts";
 import type { Evaluation } from "../evaluate/evaluation.ts";
+import { type EvaluationCrew, openEvaluationCrew } from "../evaluate/evaluation-crew.ts";
+import { validationOf } from "../evaluate/protocol.ts";
 import { openRunContext } from "../features/run-context.ts";
 import { requireSameClasses } from "./baseline.ts";
 import { evaluateArtifact, settingOf } from "./evaluate-artifact.ts";
@@ -50,6 +52,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
     const place = await openRunContext({ ...params, ...spec, resize }, context, { source });
     const label = newLabel(place.encoder, labels);
     labels.push(label);
+    let crew: EvaluationCrew | undefined;
     let augmenter: FeatureAugmenter | undefined;
     try {
       if (place.test === undefined) {
@@ -57,9 +60,11 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
           `${place.source.name} has no test images. Add DIR/test, or give another data set.`,
         );
       }
-      if (params.augmentation !== "off")
-        augmenter = await createFeatureAugmenter(place.runtime, place.encoder);
-      const setting = await settingOf(place, augmenter, params, context);
+      const validation = await validationOf(place.train);
+      const { memoryBytes } = params;
+      crew = await openEvaluationCrew(place, { validation, memoryBytes, signal: context.signal });
+      if (params.augmentation !== "off") augmenter = await crew.augmenter();
+      const setting = settingOf(place, crew, augmenter, validation, params, context);
       for (const artifact of own) {
         const note = otherWeights(place.encoder, artifact);
         if (note !== undefined) context.note(note);
@@ -68,6 +73,7 @@ async function evaluateAll(params: EvaluateParams, context: JobContext): Promise
       }
     } finally {
       await augmenter?.release();
+      await crew?.end();
       await place.release();
     }
   }

@@ -41,6 +41,8 @@ export interface EvaluateParams extends DataParams, ModelForm {
   /** What matrix products are computed in (default: float32); float16 on a GPU only. */
   readonly precision?: Precision | undefined;
   readonly threads?: number | undefined;
+  /** Bytes for the values of all processes (default: a quarter of the machine's memory). */
+  readonly memoryBytes?: number | undefined;
   /** Default: all three. */
   readonly probes?: readonly ProbeName[] | undefined;
   /** Default: 0 to 4. */

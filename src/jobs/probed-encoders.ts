@@ -46,12 +46,21 @@ export async function probeEncoders(
       fitted.push(await calibrate(probes[k], train, new Int32Array(0), gemm));
     return fitted;
   });
+  // The features under all encoders come together, and each is asked for its own.
+  const edited = new Map<string, Promise<Float32Array[]>>();
+  const editedFeatures = (edit: Edit) => {
+    const known =
+      edited.get(edit.name) ?? images.editedFeatures(edit).then((all) => splitColumns(all, sizes));
+    edited.set(edit.name, known);
+    return known;
+  };
   const evaluate = async (k: number): Promise<RunEvaluation> => {
     const { map } = probes[k];
     const compared = params.baselines === false ? undefined : { ipc, map, lambda };
-    const featuresOf = async (edit: Edit) => splitColumns(await images.editedFeatures(edit), sizes)[k];
-    const edited = params.edits === false ? undefined : { featuresOf, labels, mirror: config.mirror ?? true };
-    return evaluateRun(probes[k], calibrations[k], places[k].test!, places[k], compared, edited, context);
+    const featuresOf = async (edit: Edit) => (await editedFeatures(edit))[k];
+    const handled =
+      params.edits === false ? undefined : { featuresOf, labels, mirror: config.mirror ?? true };
+    return evaluateRun(probes[k], calibrations[k], places[k].test!, places[k], compared, handled, context);
   };
   const hasTest = places[0].test !== undefined;
   const evaluations = hasTest

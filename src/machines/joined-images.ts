@@ -9,6 +9,7 @@ import type { SyntheticParameters } from "../synthetic/parameters.ts";
 import type { FeatureLog } from "./feature-log.ts";
 import type { Lanes } from "./lanes.ts";
 import { Patience } from "./patience.ts";
+import { Publisher } from "./publisher.ts";
 import type { Generation, RunFolder } from "./run-folder.ts";
 import { LeaseLost, type RunServer } from "./run-server.ts";
 import type { WorkerSession } from "./worker-session.ts";
@@ -83,6 +84,7 @@ export class JoinedImages implements StepImages {
   readonly featureSize: number;
   readonly levelCount: number;
   readonly #parts: JoinedParts;
+  readonly #publisher: Publisher;
   readonly #owned = new Set<number>();
   #history = new Map<number, Done>();
   #historyBytes = 0;
@@ -107,6 +109,7 @@ export class JoinedImages implements StepImages {
     this.featureSize = featureSize;
     this.levelCount = levelCount;
     this.#parts = parts;
+    this.#publisher = new Publisher(parts.server);
   }
 
   /** Shards that this worker has. */
@@ -329,20 +332,19 @@ export class JoinedImages implements StepImages {
   }
 
   async #publish(one: Published, again = false): Promise<void> {
-    const { server, log } = this.#parts;
     const { step, levels, shard, due, features } = one;
-    const bytes = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);
     const digest = this.#digest?.step === step - 1 ? this.#digest.hex : undefined;
-    await server.publish({ step, levels, due, digest, shards: [shard], bytes });
+    await this.#publisher.publish({ ...one, digest });
     if (again) return;
     this.#published.push(one);
-    log.add(step, levels, shard, features, due);
+    this.#parts.log.add(step, levels, shard, features, due);
   }
 
   /** Publishes the latest features again to a server that may have lost them. */
   async #publishAgain(): Promise<void> {
     this.#restarts = this.#parts.log.restarts;
-    for (const one of this.#published) if (this.#owned.has(one.shard)) await this.#publish(one, true);
+    const own = this.#published.filter(({ shard }) => this.#owned.has(shard));
+    await Promise.all(own.map((one) => this.#publish(one, true)));
   }
 
   /** Whether all shards are to be saved after this step: the owner of the first says so, in the log. */

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { RunIdentity, ShardCut } from "../distill/run-state.ts";
 
 /** Raised when workers of different versions could not work on one run. */
-export const protocol = "1";
+export const protocol = "2";
 
 /** What all workers of a run have in common, as the server keeps it. */
 export const RunTerms = z.object({

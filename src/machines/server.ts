@@ -60,6 +60,7 @@ export class Connection {
       } catch (error) {
         if (error instanceof ClpError) throw error;
         if (isRefusal(error)) throw this.#refused(error);
+        if (isUntrusted(error)) throw this.#untrusted(error);
         this.#forget();
         if (this.#ended || performance.now() > deadline) {
           throw new ServerError(
@@ -148,6 +149,14 @@ export class Connection {
     this.#process = run;
   }
 
+  #untrusted(error: Error): ServerError {
+    return new ServerError(
+      `The certificate of the server ${this.#address.shown} is not trusted here: ${withoutSecrets(error.message)}. Give the file ` +
+        "with the certificate of its authority in NODE_EXTRA_CA_CERTS, and the server by a name that its own certificate has.",
+      { cause: error },
+    );
+  }
+
   #refused(error: Error): ServerError {
     const said = withoutSecrets(error.message);
     const advice = /^(WRONGPASS|NOAUTH|NOPERM|ERR AUTH|ERR invalid password)/.test(said)
@@ -169,6 +178,15 @@ function isRefusal(error: unknown): error is Error {
     /^(WRONGPASS|NOAUTH|NOPERM|OOM|WRONGTYPE|ERR|NOPROTO|DENIED|READONLY|MISCONF|CROSSSLOT)\b/.test(
       error.message,
     ) && !/^ERR max number of clients/.test(error.message)
+  );
+}
+
+/** Whether TLS has failed over the server's certificate, which another try will not change. */
+function isUntrusted(error: unknown): error is Error {
+  const { code } = error as NodeJS.ErrnoException;
+  return (
+    error instanceof Error &&
+    /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_)/.test(code ?? "")
   );
 }
 

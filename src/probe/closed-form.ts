@@ -49,28 +49,51 @@ export async function fitClosedFormOnRows(
   return fitClosedForm(features, labels, map, lambda, gemm);
 }
 
+interface EvaluationOptions {
+  readonly indices?: Int32Array;
+  readonly groups?: Int32Array;
+  /** What makes probabilities of the scores, whose calibration error is then measured. */
+  readonly temperature?: number;
+}
+
 /** Metrics of a probe on labeled features, streamed; by the rows' own groups where they have some. */
 export async function evaluateClosedForm(
   probe: ClosedFormProbe,
   test: FeatureRows,
   gemm: Gemm,
-  options: {
-    readonly indices?: Int32Array;
-    readonly groups?: Int32Array;
-    /** What makes probabilities of the scores, whose calibration error is then measured. */
-    readonly temperature?: number;
-  } = {},
+  options: EvaluationOptions = {},
 ): Promise<Metrics> {
+  const [metrics] = await evaluateClosedForms([probe], test, gemm, options);
+  return metrics;
+}
+
+/** The same for several probes of one feature map, for which each row is read and mapped once. */
+export async function evaluateClosedForms(
+  probes: readonly ClosedFormProbe[],
+  test: FeatureRows,
+  gemm: Gemm,
+  options: EvaluationOptions = {},
+): Promise<Metrics[]> {
   const { temperature } = options;
-  const metrics = new MetricsAccumulator(probe.weight.cols);
-  const calibration = new CalibrationError();
+  const each = probes.map(({ weight }) => ({
+    weight,
+    metrics: new MetricsAccumulator(weight.cols),
+    calibration: new CalibrationError(),
+  }));
+  if (each.length === 0) return [];
+  const [{ map }] = probes;
   for await (const { features, labels, indices } of sequentialBatches(test, options)) {
-    const { values } = probe.map.apply(features, labels.length);
-    const scores = await gemm.multiply(values, probe.weight);
-    if (temperature !== undefined) calibration.add(softmaxRows(scores, temperature), labels);
+    const { values } = map.apply(features, labels.length);
     const { groups = test.groups } = options;
-    metrics.add(scores.data, labels, groups && Int32Array.from(indices, (i) => groups[i]));
+    const own = groups && Int32Array.from(indices, (i) => groups[i]);
+    for (const { weight, metrics, calibration } of each) {
+      const scores = await gemm.multiply(values, weight);
+      if (temperature !== undefined) calibration.add(softmaxRows(scores, temperature), labels);
+      metrics.add(scores.data, labels, own);
+    }
   }
-  const result = metrics.result();
-  return temperature === undefined ? result : { ...result, calibrationError: calibration.result() };
+  return each.map(({ metrics, calibration }) => {
+    const result = metrics.result();
+    return temperature === undefined ? result : { ...result, calibrationError: calibration.result() };
+  });
 }

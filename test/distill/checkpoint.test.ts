@@ -213,7 +213,7 @@ test("a checkpoint with one bit changed, in the names and the header too, is ref
 test("a checkpoint of another format is refused as such", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"6"', '"format":"5"');
+  const text = (await readFile(path)).toString("latin1").replace('"format":"7"', '"format":"6"');
   await writeFile(path, text, "latin1");
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
 });

@@ -145,9 +145,9 @@ test("an objective that looks at class means alone reads no real rows", async ()
   const [own] = parts.encoders;
   const batches: EncoderParts["batches"] = {
     readAhead() {},
-    async batch(indices) {
+    async batch(indices, evaluations) {
       read.push(indices.length);
-      return own.batches.batch(indices);
+      return own.batches.batch(indices, evaluations);
     },
   };
   const means = await Promise.all(own.maps.map((map) => classMeans(own.real, classes, map)));

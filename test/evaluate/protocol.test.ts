@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { plainFeatures } from "../../src/evaluate/augmented-features.ts";
 import {
   evaluateFullData,
   evaluateSet,
@@ -10,6 +9,7 @@ import {
   rankingOf,
   type TrainingSet,
 } from "../../src/evaluate/protocol.ts";
+import { plainFeatures } from "../../src/evaluate/training-features.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";
 import { matrix, transpose } from "../../src/probe/matrix.ts";

@@ -5,7 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { type FolderLock, lockFolder } from "../../src/files/lock.ts";
+import { type FolderLock, lockFolder, shareFolder } from "../../src/files/lock.ts";
 import { processAt, thisMachine } from "../../src/files/processes.ts";
 
 const system = vi.hoisted(() => ({ links: true, renames: true }));
@@ -261,5 +261,45 @@ describe("a folder's lock", () => {
       expect(await readdir(folder)).toEqual(["lock.json"]);
       await locks[0].release();
     }
+  });
+});
+
+describe("shares of a folder", () => {
+  it("are had by several at once, and lock the folder for whoever would have it alone", async () => {
+    const folder = await freshFolder();
+    const shares = [await shareFolder(folder), await shareFolder(folder)];
+    await expect(lockFolder(folder)).rejects.toThrow(`being written by process ${process.pid}`);
+    await shares[0].release();
+    await expect(lockFolder(folder)).rejects.toThrow(DataError);
+    await shares[1].release();
+    expect(await readdir(folder)).toEqual([]);
+    await (await lockFolder(folder)).release();
+  });
+
+  it("are refused where the folder is locked, and leave nothing then", async () => {
+    const folder = await freshFolder();
+    const lock = await lockFolder(folder);
+    await expect(shareFolder(folder)).rejects.toThrow(`being written by process ${process.pid}`);
+    expect(await readdir(folder)).toEqual(["lock.json"]);
+    await lock.release();
+  });
+
+  it("of processes that have ended are nobody's, and are removed", async () => {
+    const folder = await freshFolder();
+    const left = join(folder, "share-0.json");
+    await writeFile(left, ownedBy(deadPid));
+    const share = await shareFolder(folder);
+    await share.release();
+    expect(await readdir(folder)).toEqual([]);
+    await writeFile(left, ownedBy(deadPid));
+    await (await lockFolder(folder)).release();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("are had too where another has removed the empty folder meanwhile", async () => {
+    const folder = join(root, "gone");
+    const share = await shareFolder(folder);
+    expect(await readdir(folder)).toHaveLength(1);
+    await share.release();
   });
 });

@@ -80,6 +80,21 @@ describe("an evaluation", { timeout: 60_000 }, () => {
     expect(notes.join()).toContain("pooling: class token");
   });
 
+  it("gives the same figures for any number of threads", async () => {
+    await baseline("threads", at("a/vit"));
+    const whole = (threads: number) =>
+      evaluate(["threads"], {
+        ...{
+          encoders: [at("a/vit"), at("b/vit")],
+          probes: undefined,
+          augmentation: "both",
+          references: true,
+        },
+        ...{ seeds: [0, 1], epochs: 5, draws: 2, edits: true, threads },
+      });
+    expect(await whole(2)).toEqual(await whole(1));
+  });
+
   it("opens no encoder that a set names by a path, unless it is asked for", async () => {
     await baseline("by-path", at("a/vit"));
     await expect(evaluate(["by-path"])).rejects.toThrow(/`encoders: '.*a\/vit'` if you trust it/);

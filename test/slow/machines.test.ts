@@ -1,8 +1,17 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clpdd } from "../support/command.ts";
-import { machinesFixture, stepOf, type TestWorker, until } from "../support/machines.ts";
-import { noServer, type RedisServer, startProxy, startRedis } from "../support/redis.ts";
+import { machinesFixture, shownOf, stepOf, type TestWorker, until } from "../support/machines.ts";
+import { descendants } from "../support/processes.ts";
+import {
+  makeCertificate,
+  noCertificate,
+  noServer,
+  type RedisServer,
+  startProxy,
+  startRedis,
+} from "../support/redis.ts";
 
 /** Numbers in [0, 1), the same in every run of the test. */
 function random(seed: number): () => number {
@@ -38,6 +47,11 @@ describe.skipIf(noServer !== undefined)(
     const ends = async (worker: TestWorker) => {
       const { code, stderr } = await worker.ended;
       expect(code, stderr).toBe(0);
+    };
+    /** Completes a run, whatever became of it, and compares it with the run alone. */
+    const completed = async (run: string) => {
+      if (!existsSync(fixture.at(run))) await ends(fixture.worker(redis.port, run, { more: ["--resume"] }));
+      expect(await fixture.exact(run), run).toEqual(alone);
     };
 
     it(`gives the bits of the run alone while workers are killed at ${kills} random moments`, async () => {
@@ -112,6 +126,91 @@ describe.skipIf(noServer !== undefined)(
       await proxy.end();
       expect(await fixture.exact("cut")).toEqual(alone);
     });
+
+    it("does so where the network is back before anyone gives up", async () => {
+      const proxy = await startProxy(redis.port);
+      const workers = [fixture.worker(proxy.port, "back"), fixture.worker(proxy.port, "back")];
+      await running("back", 5);
+      proxy.cut(true);
+      // Longer than a lease: the server takes all workers for dead.
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      proxy.cut(false);
+      await Promise.all(workers.map(ends));
+      await proxy.end();
+      expect(await fixture.exact("back")).toEqual(alone);
+    });
+
+    it("refuses a second run under the same name, and a run alone in the same folder, while there are workers", async () => {
+      const first = fixture.worker(redis.port, "name", { lease: 300, patience: 600 });
+      await running("name");
+      first.signal("SIGSTOP");
+      const more = ["--steps", "61", "--overwrite"];
+      const second = await fixture.worker(redis.port, "name", { more }).ended;
+      expect(second.code, second.stderr).toBe(2);
+      expect(second.stderr).toMatch(/is another one. What differs: steps \(60 then, 61 now\)/);
+      const plain = await clpdd([...fixture.args, "--out", fixture.at("name"), "--overwrite"]);
+      expect(plain.code, plain.stderr).toBe(1);
+      expect(plain.stderr).toMatch(/name\.checkpoint is being written by process \d+/);
+      first.signal("SIGCONT");
+      await ends(first);
+      expect(await fixture.exact("name")).toEqual(alone);
+    });
+
+    it("gives the bits of the run alone where the folder of the checkpoints vanishes, or ends with an error that names it", async () => {
+      const workers = [1, 2].map(() => fixture.worker(redis.port, "lost"));
+      await running("lost", 10);
+      const folder = fixture.at("lost.checkpoint");
+      rmSync(folder, { recursive: true, force: true });
+      const outcomes = await Promise.all(workers.map(({ ended }) => ended));
+      for (const { code, stderr } of outcomes) if (code !== 0) expect(stderr).toContain(folder);
+      for (const { stderr } of outcomes) expect(stderr).not.toContain("looks like a defect");
+      await completed("lost");
+    });
+
+    it("ends with an error that names the folder where nothing can be written into it, and --resume completes the run", async () => {
+      const workers = [1, 2].map(() => fixture.worker(redis.port, "full"));
+      await running("full", 10);
+      const folder = fixture.at("full.checkpoint");
+      // A file in its place: whoever runs as root may write into any folder.
+      renameSync(folder, `${folder}.away`);
+      writeFileSync(folder, "");
+      for (const worker of workers) {
+        const { code, stderr } = await worker.ended;
+        expect(code).toBe(1);
+        expect(stderr).toContain(folder);
+        expect(stderr).not.toContain("looks like a defect");
+      }
+      rmSync(folder);
+      renameSync(`${folder}.away`, folder);
+      await completed("full");
+    });
+
+    it.skipIf(noCertificate !== undefined)(
+      `does so through TLS, with the password in no output, file or process title${noCertificate ? ` (${noCertificate})` : ""}`,
+      async () => {
+        const password = "correct-horse-battery";
+        const certificate = makeCertificate();
+        const secure = await startRedis(["--requirepass", password], certificate);
+        const address = `rediss://default:${password}@127.0.0.1:${secure.port}/tls`;
+        const env = { NODE_EXTRA_CA_CERTS: certificate.certificate };
+        const workers = [1, 2].map(() =>
+          fixture.worker(secure.port, "tls", { more: ["--join", address], env }),
+        );
+        const cli = (...args: string[]) => secure.cli("--pass", password, "--no-auth-warning", ...args);
+        await until("step 5 by TLS", () => stepOf(cli, "tls") >= 5, 300);
+        for (const { child } of workers)
+          for (const pid of [child.pid!, ...descendants(child.pid!)])
+            expect(shownOf(pid)).not.toContain(password);
+        await Promise.all(workers.map(ends));
+        for (const { printed } of workers) expect(printed()).not.toContain(password);
+        for (const name of readdirSync(fixture.at("tls"), { recursive: true, withFileTypes: true }))
+          if (name.isFile())
+            expect(readFileSync(join(name.parentPath, name.name)).includes(password), name.name).toBe(false);
+        expect(await fixture.exact("tls")).toEqual(alone);
+        await secure.end();
+        certificate.remove();
+      },
+    );
 
     it("refuses a worker of another version or with another folder, and does not mind a wrong clock", async () => {
       const late = "data:text/javascript,const now=Date.now;Date.now=()=>now()+3600000";

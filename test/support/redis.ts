@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
 
 /** Why the tests of runs on several machines are skipped; undefined where a server is installed. */
 export const noServer =
@@ -31,16 +32,52 @@ export interface RedisServer {
   end(): Promise<void>;
 }
 
-/** A server of its own folder on a free port, which writes every command to its disk. */
-export async function startRedis(options: readonly string[] = []): Promise<RedisServer> {
+/** A certificate for the loopback interface, signed by itself, and its key. */
+export interface Certificate {
+  readonly certificate: string;
+  readonly key: string;
+  remove(): void;
+}
+
+/** Why tests with TLS are skipped; undefined where a certificate can be made. */
+export const noCertificate =
+  spawnSync("openssl", ["version"]).status === 0 ? undefined : "needs openssl: apt-get install openssl";
+
+export function makeCertificate(): Certificate {
+  const folder = mkdtempSync(join(tmpdir(), "clp-dd-tls-"));
+  const [certificate, key] = [join(folder, "certificate.pem"), join(folder, "key.pem")];
+  const subject = ["-subj", "/CN=clp-dd", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"];
+  const made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate];
+  const { status, stderr } = spawnSync("openssl", ["req", ...made, ...subject], { encoding: "utf8" });
+  if (status !== 0) throw new Error(stderr);
+  return { certificate, key, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** A server of its own folder on a free port, which writes every command to its disk. @param tls nothing but TLS */
+export async function startRedis(options: readonly string[] = [], tls?: Certificate): Promise<RedisServer> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "clp-dd-redis-"));
+  const secure = tls
+    ? [
+        ...["--port", "0", "--tls-port", `${port}`, "--tls-auth-clients", "no"],
+        ...[
+          "--tls-cert-file",
+          tls.certificate,
+          "--tls-key-file",
+          tls.key,
+          "--tls-ca-cert-file",
+          tls.certificate,
+        ],
+      ]
+    : [];
   const start = async (): Promise<ChildProcess> => {
     const settings = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder, "--save", ""];
     const durable = ["--appendonly", "yes", "--appendfsync", "everysec"];
-    const child = spawn("redis-server", [...settings, ...durable, ...options], { stdio: "ignore" });
+    const child = spawn("redis-server", [...settings, ...durable, ...secure, ...options], {
+      stdio: "ignore",
+    });
     const deadline = performance.now() + 20_000;
-    while (!(await answers(port))) {
+    while (!(await answers(port, tls !== undefined))) {
       if (child.exitCode !== null || performance.now() > deadline)
         throw new Error(`redis-server does not answer on port ${port}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -61,7 +98,8 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
       child = await start();
     },
     cli(...args) {
-      return spawnSync("redis-cli", ["-p", `${port}`, ...args], { encoding: "utf8" }).stdout.trim();
+      const own = ["-p", `${port}`, ...(tls ? ["--tls", "--cacert", tls.certificate] : [])];
+      return spawnSync("redis-cli", [...own, ...args], { encoding: "utf8" }).stdout.trim();
     },
     async end() {
       await stop(child);
@@ -70,9 +108,12 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
   };
 }
 
-function answers(port: number): Promise<boolean> {
+function answers(port: number, tls: boolean): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = createConnection(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    const ask = () => socket.write("PING\r\n");
+    const socket: Socket = tls
+      ? connect({ port, host: "127.0.0.1", rejectUnauthorized: false }, ask)
+      : createConnection(port, "127.0.0.1", ask);
     socket.setTimeout(1000, () => socket.destroy());
     socket.on("data", (data) => {
       socket.destroy();

@@ -4,4 +4,5 @@ import { serve } from "../../helpers/serve.ts";
 serve({
   features: async () => (await import("../../features/encode-service.ts")).encodeService(),
   shards: async () => (await import("../../distill/shard-service.ts")).shardService(),
+  evaluation: async () => (await import("../../evaluate/evaluation-service.ts")).evaluationService(),
 });

@@ -1,0 +1,83 @@
+import type { RunServer } from "./run-server.ts";
+
+/** Features of one shard on their way to the log. */
+export interface Publication {
+  readonly step: number;
+  readonly levels: number;
+  readonly due: boolean;
+  /** Of all that the step before came to. */
+  readonly digest: string | undefined;
+  readonly shard: number;
+  readonly features: Float32Array;
+}
+
+/** Bytes from which on features wait for the next entry. */
+const mostBytes = 2 ** 22;
+
+interface Waiting {
+  readonly one: Publication;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Adds features to a run's log. The first are sent at once; those that come while they are on their way share the next
+ * entry: an entry costs the server and every worker more than the bytes of a shard do.
+ */
+export class Publisher {
+  readonly #server: Pick<RunServer, "publish">;
+  #waiting: Waiting[] = [];
+  #sending = false;
+
+  constructor(server: Pick<RunServer, "publish">) {
+    this.#server = server;
+  }
+
+  /** Resolves once the log has the features. @throws what `RunServer.publish` throws of their entry */
+  publish(one: Publication): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ one, resolve, reject });
+      if (!this.#sending) void this.#send();
+    });
+  }
+
+  async #send(): Promise<void> {
+    this.#sending = true;
+    while (this.#waiting.length > 0) {
+      const entry = this.#next();
+      try {
+        await this.#server.publish(entryOf(entry.map(({ one }) => one)));
+        for (const { resolve } of entry) resolve();
+      } catch (error) {
+        for (const { reject } of entry) reject(error);
+      }
+    }
+    this.#sending = false;
+  }
+
+  /** The first that wait, as many as one entry may have. */
+  #next(): Waiting[] {
+    const [{ one: first }] = this.#waiting;
+    let bytes = 0;
+    const end = this.#waiting.findIndex(({ one }, i) => {
+      bytes += one.features.byteLength;
+      const other = one.step !== first.step || one.levels !== first.levels || one.digest !== first.digest;
+      return i > 0 && (other || bytes > mostBytes);
+    });
+    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
+  }
+}
+
+/** One entry of the features of several shards. */
+function entryOf(all: readonly Publication[]): Parameters<RunServer["publish"]>[0] {
+  const [{ step, levels, digest }] = all;
+  const parts = all.map(({ features: { buffer, byteOffset, byteLength } }) =>
+    Buffer.from(buffer, byteOffset, byteLength),
+  );
+  return {
+    ...{ step, levels, digest },
+    due: all.some(({ due }) => due),
+    shards: all.map(({ shard }) => shard),
+    bytes: parts.length === 1 ? parts[0] : Buffer.concat(parts),
+  };
+}
