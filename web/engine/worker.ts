@@ -15,12 +15,14 @@ import {
   sha256,
   webRuntime,
 } from "../../src/browser/index.ts";
+import { Answers } from "./answers.ts";
 import { classified } from "./classified.ts";
 import { pixelsOf, thumbnailOf } from "./decode.ts";
 import { DistillRun } from "./distill-run.ts";
 import { encoderOf, filesOfEncoder } from "./encoder-source.ts";
 import { fetchBytes } from "./fetch-bytes.ts";
 import { gpuFor } from "./gpu.ts";
+import { KeptSet } from "./kept-set.ts";
 import { foundMirror } from "./mirror.ts";
 import { Project } from "./project.ts";
 import {
