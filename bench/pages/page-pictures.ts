@@ -23,17 +23,26 @@ type Scheme = "light" | "dark";
 /** Full pages take much room: a phone's is cut off. */
 const heights: Readonly<Record<number, number>> = { 1280: 2600, 768: 2600, 400: 2400 };
 
-async function write(page: Page, state: string, width: number, colorScheme: Scheme): Promise<void> {
+/** The panels of the distillation and its result. */
+const lower = ".columns >> nth=1";
+
+async function write(
+  page: Page,
+  state: string,
+  width: number,
+  colorScheme: Scheme,
+  part?: string,
+): Promise<void> {
   await page.setViewportSize({ width, height: 900 });
   await page.emulateMedia({ colorScheme });
   // Two frames: styles, then what depends on them.
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-  const picture = sharp(await page.screenshot({ fullPage: true }));
-  const { height } = await picture.metadata();
+  const picture = sharp(await (part ? page.locator(part).screenshot() : page.screenshot({ fullPage: true })));
+  const { width: wide, height } = await picture.metadata();
   const file = join(images, `page-${state}-${width}-${colorScheme}.webp`);
   const shown = Math.min(height, heights[width]!);
   await picture
-    .extract({ left: 0, top: 0, width, height: shown })
+    .extract({ left: 0, top: 0, width: wide, height: shown })
     .webp({ quality: 60, effort: 6 })
     .toFile(file);
 }
@@ -62,13 +71,13 @@ try {
   );
   await page.click("text=Pause");
   await page.waitForSelector("[data-phase=paused]", { timeout: minutes });
-  await write(page, "distilling", 1280, "light");
-  await write(page, "distilling", 400, "dark");
+  await write(page, "distilling", 1280, "light", lower);
+  await write(page, "distilling", 400, "dark", lower);
   await page.click("text=Resume");
   await page.waitForSelector("[data-set]", { timeout: 15 * minutes });
-  await write(page, "set", 1280, "dark");
-  await write(page, "set", 768, "light");
-  await write(page, "set", 400, "light");
+  await write(page, "set", 1280, "dark", lower);
+  await write(page, "set", 768, "light", lower);
+  await write(page, "set", 400, "light", lower);
 } finally {
   await browser.close();
   await server.close();
