@@ -3,10 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { chromiumPath } from "../../bench/lib/chromium.ts";
+import { classifyInChromium, withoutChromium } from "../../bench/lib/in-chromium.ts";
 import { writeMeasuredPart } from "../../bench/lib/measured-part.ts";
 import { comparison, type EmojiClassifier, makeEmojiClassifier } from "../support/emoji-classifier.ts";
-import { chromiumPath, classifyInChromium, withoutChromium } from "../support/in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
+import { softwareGpu } from "../support/software-gpu.ts";
 
 // `RECORD=1 npm run test:export` writes the table of docs/export.md. `FIRST=100 PICTURES=100 npm run test:export` is one of five parts.
 
@@ -14,14 +16,6 @@ const first = Number(process.env.FIRST ?? 0);
 const count = Number(process.env.PICTURES ?? 500);
 /** Software rendering takes half a minute per picture. */
 const onWebgpu = Number(process.env.WEBGPU ?? 6);
-/** Chromium's own Vulkan on the CPU, so that no GPU is needed. */
-const softwareGpu = [
-  "--enable-unsafe-webgpu",
-  "--enable-features=Vulkan",
-  "--use-vulkan=swiftshader",
-  "--use-webgpu-adapter=swiftshader",
-];
-
 const packageFile = "node_modules/@huggingface/transformers/package.json";
 const { version: transformers } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
 
