@@ -1,9 +1,8 @@
 import { Tensor } from "onnxruntime-common";
-import { classifierInput, classifierOutput } from "../export/classifier-graph.ts";
 import type { RgbImage } from "../images/types.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
-import type { Session } from "../onnx-vjp/graph/runtime.ts";
-import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import type { Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
+import { classifierInput, classifierOutput } from "./classifier-graph.ts";
 
 /** An exported classifier, run as any program runs it. */
 export class ExportedClassifier {
@@ -13,8 +12,8 @@ export class ExportedClassifier {
     this.session = session;
   }
 
-  static async open(graph: Graph): Promise<ExportedClassifier> {
-    return new ExportedClassifier(await nodeRuntime({}).session(graph));
+  static async open(runtime: Runtime, graph: Graph): Promise<ExportedClassifier> {
+    return new ExportedClassifier(await runtime.session(graph));
   }
 
   /** Logits n × C, row-major, of pictures of one size. */
