@@ -93,11 +93,12 @@ def calibrate(network, x, generator):
     """Sets the running statistics of each batch norm to those of its input times random factors."""
 
     def measure(norm, inputs):
-        mean, var = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), correction=0)
+        axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
+        mean, var = inputs[0].mean(axes), inputs[0].var(axes, correction=0)
         norm.running_mean.copy_(mean + 0.4 * var.sqrt() * torch.randn(mean.shape, generator=generator))
         norm.running_var.copy_((var + 1e-2) * (0.5 + 1.5 * torch.rand(var.shape, generator=generator)))
 
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     handles = [norm.register_forward_pre_hook(measure) for norm in norms]
     with torch.no_grad():
         network(x)

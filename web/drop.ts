@@ -1,10 +1,12 @@
-import { addFiles, ask, classes, classNamed, engine, lastClass } from "./state.ts";
+import { addFiles, ask, classes, classNamed, engine, lastClass, openProject } from "./state.ts";
 import { texts } from "./texts.ts";
 
 /** A file with the folder that it is in, "" for none. */
 interface Placed {
   readonly file: File;
   readonly folder: string;
+  /** Within what was dropped or chosen. */
+  readonly path: string;
 }
 
 /** Files that systems leave in folders. */
@@ -18,17 +20,22 @@ export async function filesOf(transfer: DataTransfer): Promise<Placed[]> {
     return entry ? [entry] : [];
   });
   const found: Placed[] = [];
-  for (const entry of entries) await collect(entry, "", found);
+  for (const entry of entries) await collect(entry, "", "", found);
   return found;
 }
 
-async function collect(entry: FileSystemEntry, folder: string, found: Placed[]): Promise<void> {
+async function collect(
+  entry: FileSystemEntry,
+  folder: string,
+  place: string,
+  found: Placed[],
+): Promise<void> {
   if (isHidden(entry.name)) return;
   if (entry.isFile) {
     const file = await new Promise<File>((resolve, reject) =>
       (entry as FileSystemFileEntry).file(resolve, reject),
     );
-    found.push({ file, folder });
+    found.push({ file, folder, path: place + entry.name });
     return;
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
@@ -42,7 +49,7 @@ async function collect(entry: FileSystemEntry, folder: string, found: Placed[]):
     inside.push(...some);
   }
   for (const child of inside.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }))) {
-    await collect(child, entry.name, found);
+    await collect(child, entry.name, `${place}${entry.name}/`, found);
   }
 }
 
@@ -50,7 +57,11 @@ async function collect(entry: FileSystemEntry, folder: string, found: Placed[]):
 export const filesOfFolder = (files: readonly File[]): Placed[] =>
   files
     .filter(({ name }) => !isHidden(name))
-    .map((file) => ({ file, folder: file.webkitRelativePath.split("/").at(-2) ?? "" }));
+    .map((file) => ({
+      file,
+      folder: file.webkitRelativePath.split("/").at(-2) ?? "",
+      path: file.webkitRelativePath,
+    }));
 
 /**
  * Takes what was dropped: images into classes named as their folders, loose images into `classId`; zips of sets and projects,
@@ -61,8 +72,7 @@ export function take(files: readonly Placed[], classId?: string): void {
   const [models, images] = parted(rest, ({ file }) => /\.onnx$/i.test(file.name));
   for (const { file } of zips) void openZip(file);
   for (const { file } of models) void useEncoder(file);
-  const isSet = images.some(({ file }) => file.name === "manifest.json");
-  if (isSet) {
+  if (images.some(({ file }) => file.name === "manifest.json")) {
     void openFolder(images);
     return;
   }
@@ -84,7 +94,8 @@ async function openZip(file: File): Promise<void> {
   // A project's zip begins with its journal, whose name is in the first bytes.
   const head = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
   if (head.includes("clp-dd-project")) {
-    if ((await ask(() => engine.call("importProject", [bytes]).then(() => true))) === true) location.reload();
+    const id = await ask(() => engine.call("importProject", [bytes]));
+    if (id !== undefined) openProject(id);
     return;
   }
   await ask(() => engine.call("openSet", [file.name.replace(/\.zip$/i, ""), bytes]));
@@ -93,20 +104,17 @@ async function openZip(file: File): Promise<void> {
 async function openFolder(files: readonly Placed[]): Promise<void> {
   const { zipSync } = await import("fflate");
   const entries: Record<string, Uint8Array> = {};
-  for (const { file, folder } of files) {
-    // Images are one level deeper than the rest.
-    const path = file.name.endsWith(".png") ? `images/${folder}/${file.name}` : file.name;
-    entries[path] = new Uint8Array(await file.arrayBuffer());
-  }
-  await ask(() => engine.call("openSet", ["set", zipSync(entries, { level: 0 })]));
+  for (const { file, path } of files) entries[path] = new Uint8Array(await file.arrayBuffer());
+  const name = files.find(({ file }) => file.name === "manifest.json")?.folder || "set";
+  await ask(() => engine.call("openSet", [name, zipSync(entries, { level: 0 })]));
 }
 
 async function useEncoder(file: File): Promise<void> {
   if (!confirm(texts.encoder.confirm(file.name))) return;
   const bytes = new Uint8Array(await file.arrayBuffer());
   const name = file.name.replace(/\.onnx$/i, "");
-  if ((await ask(() => engine.call("useEncoder", [name, bytes]).then(() => true))) === true)
-    location.reload();
+  const id = await ask(() => engine.call("useEncoder", [name, bytes]));
+  if (id !== undefined) openProject(id);
 }
 
 function parted<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {

@@ -8,16 +8,19 @@ import type {
   Events,
   FileToAdd,
   ImageInfo,
+  ProjectSummary,
   SetInfo,
 } from "./engine/protocol.ts";
-import { texts } from "./texts.ts";
+import { type Progress, texts } from "./texts.ts";
 
 /** What the page shows. The worker has the truth; this follows it. */
 export const loading = signal<string | undefined>(texts.loading.runtime);
 export const ready = signal(false);
 export const encoder = signal<EncoderInfo | undefined>(undefined);
 export const kept = signal(true);
+export const leftOut = signal(0);
 export const projectName = signal("");
+export const projects = signal<readonly ProjectSummary[]>([]);
 export const classes = signal<readonly ClassInfo[]>([]);
 /** Images with the address of their thumbnail. */
 export const images = signal<readonly (ImageInfo & { readonly url: string })[]>([]);
@@ -57,10 +60,16 @@ function showArrived(): void {
   arrived = [];
 }
 
+/** Whether the page could not start: why is shown, and nothing else. */
+let failed = false;
+let progress: Partial<Record<"runtime" | "encoder", Progress>> = {};
+
 function onEvent(event: Events): void {
   switch (event.event) {
     case "progress":
-      loading.value = texts.loading.encoder(event.loaded, event.total);
+      if (failed) return;
+      progress = { ...progress, [event.what]: event };
+      loading.value = event.total > 0 ? texts.loading.parts(progress.runtime, progress.encoder) : undefined;
       return;
     case "image":
       if (arrived.length === 0) setTimeout(showArrived, 60);
@@ -103,17 +112,36 @@ export async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** Of this tab, else of the one that was used last. */
+export const projectId =
+  sessionStorage.getItem("project") ?? localStorage.getItem("project") ?? crypto.randomUUID();
+
+function remember(id: string): void {
+  sessionStorage.setItem("project", id);
+  localStorage.setItem("project", id);
+}
+
+/** Opens another project in this tab: a new one where none is named. */
+export function openProject(id: string = crypto.randomUUID()): void {
+  remember(id);
+  location.reload();
+}
+
 export async function start(): Promise<void> {
   try {
     const place = new URL("./", document.baseURI).href;
     const project = await engine.call("open", [
       {
+        project: projectId,
         runtime: `${place}ort/`,
         encoder: `${place}models/`,
         threads: Math.min(4, Math.max(1, navigator.hardwareConcurrency ?? 1)),
       },
     ]);
+    remember(projectId);
     projectName.value = project.name;
+    projects.value = project.projects;
+    leftOut.value = project.leftOut;
     classes.value = project.classes;
     images.value = project.images.map(withUrl);
     encoder.value = project.encoder;
@@ -124,6 +152,7 @@ export async function start(): Promise<void> {
     // Asked for once something is worth keeping, some browsers say yes without a question.
     if (project.images.length > 0) void navigator.storage?.persist?.();
   } catch (error) {
+    failed = true;
     loading.value = texts.loading.failed(error instanceof Error ? error.message : String(error));
   }
 }
@@ -158,6 +187,7 @@ export function moveImage(id: string, classId: string): void {
 
 export function renameProject(name: string): void {
   projectName.value = name;
+  projects.value = projects.value.map((each) => (each.id === projectId ? { ...each, name } : each));
   void ask(() => engine.call("rename", [name]));
 }
 

@@ -31,9 +31,17 @@ self.addEventListener("fetch", (event) => {
 /** What was kept, without asking the network: its version is that of this worker. */
 async function answer(request) {
   const cache = await caches.open(name);
-  const kept = await cache.match(request.mode === "navigate" ? "./index.html" : request, { ignoreSearch: true });
-  return isolated(kept ?? (await fetch(request)));
+  const kept = await cache.match(pageOr(request), { ignoreSearch: true });
+  if (kept) return isolated(kept);
+  const fetched = await fetch(request);
+  // Large files that not everyone needs are kept once somebody did.
+  if (fetched.ok && new URL(request.url).pathname.includes("/ort/")) await cache.put(request, fetched.clone());
+  return isolated(fetched);
 }
+
+/** A page whatever its address ends in; another file as it is. */
+const pageOr = (request) =>
+  request.mode !== "navigate" ? request : new URL(request.url).pathname.endsWith("/hub.html") ? "./hub.html" : "./index.html";
 
 function isolated(response) {
   const headers = new Headers(response.headers);

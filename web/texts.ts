@@ -9,19 +9,33 @@ function duration(seconds: number): string {
   return `${Math.round(seconds / 60)} min`;
 }
 
+/** Bytes of a file that have come. */
+export interface Progress {
+  readonly loaded: number;
+  readonly total: number;
+}
+
+const loadingPart = (what: string, progress: Progress | undefined): string =>
+  progress === undefined || progress.total === 0
+    ? ""
+    : `Loading the ${what}: ${(progress.loaded / 1e6).toFixed(1)} of ${(progress.total / 1e6).toFixed(1)} MB`;
+
 export const texts = {
   title: "Dataset distillation",
   lead: "Turn many labeled photos into a few synthetic ones that teach a classifier almost as well. Everything happens on this device: no photo leaves it.",
   projectName: "Project name",
   untitled: "Untitled project",
-  more: "More",
+  projects: "Project",
+  newProject: "New project",
+  leftOut: (count: number) =>
+    `${many(count, "image")} of this project ${count === 1 ? "is" : "are"} not shown: the features kept of ${count === 1 ? "it" : "them"} are of another encoder.`,
   exportProject: "Save project to a file",
   deleteProject: "Delete project",
   deleteConfirm: "Delete all classes, images and results of this project? This cannot be undone.",
   loading: {
     runtime: "Starting the runtime …",
-    encoder: (loaded: number, total: number) =>
-      `Loading the encoder: ${(loaded / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`,
+    parts: (runtime: Progress | undefined, encoder: Progress | undefined) =>
+      [loadingPart("runtime", runtime), loadingPart("encoder", encoder)].filter(Boolean).join(", "),
     ready: (threads: number) => `Ready: ${many(threads, "thread")}.`,
     failed: (reason: string) => `The page could not start: ${reason}`,
   },
@@ -31,6 +45,7 @@ export const texts = {
     hint: "Drop a folder with one sub-folder per class anywhere on this page, or fill classes one by one. Two classes are enough to begin with.",
     openFolder: "Open a folder of classes",
     addClass: "Add a class",
+    ready: "Try a ready set: emoji in six classes",
     className: "Name of the class",
     newClass: (number: number) => `Class ${number}`,
     upload: "Add images",
@@ -87,6 +102,8 @@ export const texts = {
     stopLive: "Stop the camera",
     hint: "Drop a photo here, or use the camera.",
     none: "none of these",
+    likely: "maybe",
+    unlikely: "unlikely",
     result: (name: string, probability: number) => `${name}, ${percent(probability)}`,
     unknown: (name: string) => `Possibly none of these; closest: ${name}`,
     withImages: "Classified with all images",
@@ -103,7 +120,15 @@ export const texts = {
     minutes: (minutes: number) => `about ${many(minutes, "minute")}`,
     advanced: "More settings",
     steps: "Steps (instead of a time)",
-    mirror: "Mirrored images mean the same (not for letters, digits or maps)",
+    mirror: "Mirrored images mean the same (not so for letters, digits or maps)",
+    mirrorChoice: (mirror: boolean | undefined) =>
+      mirror === undefined ? "find out from the images" : mirror ? "yes" : "no",
+    device: "Compute with",
+    devices: {
+      auto: "WebGPU if it is right and quicker",
+      wasm: "WebAssembly",
+      webgpu: "WebGPU if it is right",
+    },
     start: "Distill",
     pause: "Pause",
     resume: "Resume",
@@ -133,6 +158,9 @@ export const texts = {
       `A classifier trained on them alone is right about ${percent(share)} of ${many(images, "held-out image")}.`,
     zip: "Download the set (zip)",
     pngs: "Download the pictures (zip of PNGs)",
+    classifier: "Download the classifier (zip of ONNX)",
+    classifierHint:
+      "The classifier is one ONNX file from pictures to classes, with a README that shows it in JavaScript and Python.",
     use: "The zip is the folder that the command line writes: unpack it, then",
     discard: "Remove the result",
     refusal: (reason: string) =>
@@ -146,7 +174,16 @@ export const texts = {
     about: (id: string, size: number, features: number, license: string | undefined) =>
       `${id}: ${features} features of ${size} × ${size} px images${license ? `, ${license}` : ""}. Drop an .onnx file on the page to use another one.`,
     confirm: (name: string) =>
-      `Use ${name} as the encoder? Images of this project are removed: their features are of the encoder before.`,
+      `Start a new project with ${name} as its encoder? This project stays as it is: its features are of another encoder.`,
+  },
+  hub: {
+    open: "Use an encoder of the Hugging Face hub",
+    openHint: "(opens a page that may connect to huggingface.co; this one connects to nobody)",
+    name: "Name on the hub",
+    fetch: "Fetch and start a new project",
+    fetching: "Fetching …",
+    hint: "owner/name, or a short name that clp-dd encoders lists. This page may connect to huggingface.co: it fetches models from there and sends no image.",
+    leave: "Back to the page that connects to nobody",
   },
   failed: (message: string) => `Something went wrong: ${message}`,
   crashed:

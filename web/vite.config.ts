@@ -1,13 +1,19 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { fileURLToPath } from "node:url";
 import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const ortFolder = path("../node_modules/onnxruntime-web/dist/");
-/** ONNX Runtime for WebAssembly on the CPU; the files for GPUs are twice as large. */
-const ortFiles = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+/** ONNX Runtime for WebAssembly on the CPU. */
+const cpuFiles = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+/** The same with WebGPU: fetched when a distillation begins on a device that has it, and kept from then on. */
+const gpuFiles = ["ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"];
+const ortFiles = [...cpuFiles, ...gpuFiles];
+/** A set to try, which tools/package.mjs made. */
+const readyFolder = path("../node_modules/.cache/clp-dd/ready/");
+const readyFiles = ["emoji.json", "emoji.webp", "LICENSE.txt"];
 /** Beside the page, where `clp-dd app` serves the package's own. */
 const modelFiles = ["efficientnet-lite0.onnx", "efficientnet-lite0.json"];
 const modelFolder = path("../models/");
@@ -41,6 +47,13 @@ function assets(): Plugin {
           source: readFileSync(`${ortFolder}${name}`),
         });
       }
+      for (const name of readyFiles) {
+        this.emitFile({
+          type: "asset",
+          fileName: `ready/${name}`,
+          source: readFileSync(`${readyFolder}${name}`),
+        });
+      }
       for (const id of this.getModuleIds()) {
         const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(id)?.[1];
         if (name) bundled.add(name);
@@ -51,12 +64,13 @@ function assets(): Plugin {
         source: licensesOf([...workerPackages, ...bundled]),
       });
       const ownFiles = [
-        ...Object.keys(bundle),
-        ...ortFiles.map((name) => `ort/${name}`),
+        ...Object.keys(bundle).filter((name) => !gpuFiles.includes(name.slice("ort/".length))),
+        ...cpuFiles.map((name) => `ort/${name}`),
+        ...readyFiles.map((name) => `ready/${name}`),
         ...readdirSync(path("public")),
       ];
       const files = [
-        ...new Set([...ownFiles, "index.html", ...modelFiles.map((name) => `models/${name}`)]),
+        ...new Set([...ownFiles, "index.html", "hub.html", ...modelFiles.map((name) => `models/${name}`)]),
       ].filter((name) => !name.endsWith(".map") && name !== "sw.js" && name !== "LICENSES.txt");
       const hash = createHash("sha256").update(JSON.stringify(files));
       for (const item of Object.values(bundle)) hash.update(item.type === "chunk" ? item.code : item.source);
@@ -72,6 +86,27 @@ function assets(): Plugin {
     },
   };
 }
+
+/** The hub of names of encoders, and the hosts that it sends large files from. */
+const hubUrl = "https://huggingface.co";
+const hubHosts = `${hubUrl} https://*.huggingface.co https://*.hf.co`;
+
+/** The page again, with a policy that allows connections to the hub: nobody gets it without asking for it. */
+const hubPage = (): Plugin => ({
+  name: "page for the hub",
+  apply: "build",
+  writeBundle({ dir }) {
+    const page = readFileSync(`${dir}/index.html`, "utf8");
+    const policy = "connect-src 'self';";
+    if (!page.includes(policy)) throw new Error("index.html states no connect-src to widen.");
+    writeFileSync(
+      `${dir}/hub.html`,
+      page
+        .replace(policy, `connect-src 'self' ${hubHosts};`)
+        .replace("</head>", `<meta name="hub" content="${hubUrl}" />\n  </head>`),
+    );
+  },
+});
 
 /** Packages in the worker's bundle, which is built by itself. */
 const workerPackages = new Set<string>();
@@ -104,8 +139,8 @@ const served = (): Plugin => ({
   name: "served files",
   configureServer(server) {
     server.middlewares.use((request, response, next) => {
-      const [, folder, name] = /\/(ort|models)\/([\w.-]+)(?:\?.*)?$/.exec(request.url ?? "") ?? [];
-      if (folder === undefined || ![...ortFiles, ...modelFiles].includes(name!)) return next();
+      const [, folder, name] = /\/(ort|models|ready)\/([\w.-]+)(?:\?.*)?$/.exec(request.url ?? "") ?? [];
+      if (folder === undefined || ![...ortFiles, ...modelFiles, ...readyFiles].includes(name!)) return next();
       const types: Record<string, string> = {
         mjs: "text/javascript",
         wasm: "application/wasm",
@@ -114,7 +149,9 @@ const served = (): Plugin => ({
       response.setHeader("Content-Type", types[name!.split(".").at(-1)!] ?? "application/octet-stream");
       response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-      response.end(readFileSync((folder === "ort" ? ortFolder : modelFolder) + name));
+      response.end(
+        readFileSync(({ ort: ortFolder, models: modelFolder, ready: readyFolder }[folder] ?? "") + name),
+      );
     });
   },
 });
@@ -127,8 +164,12 @@ const isolation = {
 export default defineConfig({
   root: path("."),
   base: "./",
-  plugins: [nothingOfNode(), served(), assets()],
-  worker: { format: "es", plugins: () => [nothingOfNode(), workerLicenses()] },
+  plugins: [nothingOfNode(), served(), assets(), hubPage()],
+  worker: {
+    format: "es",
+    plugins: () => [nothingOfNode(), workerLicenses()],
+    rolldownOptions: { checks: { pluginTimings: false } },
+  },
   // ONNX Runtime's own loader is a file beside the page: its threads are workers that start from it.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },
   server: { headers: isolation, fs: { allow: [path("..")] } },
@@ -140,5 +181,7 @@ export default defineConfig({
     target: "es2022",
     sourcemap: false,
     modulePreload: { polyfill: false },
+    // A machine that is busy is no fault of the build's.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
 });

@@ -27,7 +27,7 @@ if (chromiumPath === undefined) {
 /** A browser with a profile of its own in `folder`; its camera shows a test pattern. */
 export const openBrowser = (
   folder: string,
-  options: { readonly width?: number } = {},
+  options: { readonly width?: number; readonly args?: readonly string[] } = {},
 ): Promise<BrowserContext> =>
   chromium.launchPersistentContext(folder, {
     executablePath: chromiumPath!,
@@ -39,6 +39,7 @@ export const openBrowser = (
       "--use-fake-device-for-media-stream",
       "--use-fake-ui-for-media-stream",
       "--disable-features=Translate",
+      ...(options.args ?? []),
     ],
   });
 

@@ -1,12 +1,8 @@
-import { Tensor } from "onnxruntime-common";
 import { openSafetensors } from "../../src/files/safetensors.ts";
 import type { Activations } from "../../src/onnx-vjp/compile/differentiable.ts";
-import { compileDerivative } from "../../src/onnx-vjp/compile/differentiable.ts";
-import { planDerivative } from "../../src/onnx-vjp/compile/plan.ts";
 import type { Graph } from "../../src/onnx-vjp/graph/ir.ts";
-import { withoutDeadNodes } from "../../src/onnx-vjp/graph/live.ts";
 import type { Runtime } from "../../src/onnx-vjp/graph/runtime.ts";
-import { prepareGraph } from "../../src/onnx-vjp/prepare/prepare.ts";
+import { derivativeOf } from "./derivative.ts";
 import { relativeError } from "./measure.ts";
 
 /** ‖ours − reference‖ / ‖reference‖ of a feature and of its pixel gradient. */
@@ -30,22 +26,10 @@ export async function derivativeErrors(
     ["input", "features", "cotangent", "pixel_gradient"].map((name) => file.float32(name)),
   )) as [Float32Array, Float32Array, Float32Array, Float32Array];
   await file.close();
-  const cut = withoutDeadNodes({ ...graph, outputs: [{ name: feature, dtype: "float32", dims: [] }] });
-  const traced = await prepareGraph(runtime, cut, { [input]: dims });
-  const compiled = await compileDerivative(
-    runtime,
-    planDerivative(traced, [input], feature),
-    options.activations,
-    {
-      precision: options.precision,
-    },
-  );
-  const feeds = { [input]: new Tensor("float32", images, [...dims]) };
-  const { value, saved } = await compiled.forward(feeds);
-  const pulled = await compiled.pullback(feeds, saved, cotangent);
-  await compiled.release();
+  const inputs = { dims, images, cotangent };
+  const found = await derivativeOf(runtime, graph, input, feature, inputs, options);
   return {
-    features: relativeError(value, features),
-    gradient: relativeError(pulled[input], gradient),
+    features: relativeError(found.features, features),
+    gradient: relativeError(found.gradient, gradient),
   };
 }

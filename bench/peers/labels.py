@@ -1,9 +1,9 @@
 """cleanlab's side of bench/runs/labels.ts: labels that look wrong, from cross-validated probabilities of the same features.
 
-    labels.py FOLDER N D
+    labels.py FOLDER N D C
 
-FOLDER has features.f32 (n x d, after the feature map) and labels.i32 (n). Logistic regression, 5 folds; prints one line of JSON
-with the rows ranked by find_label_issues and the seconds of cross-validation and of cleanlab.
+FOLDER has features.f32 (n x d, after the feature map) and labels.i32 (n). Logistic regression of inverse strength C, 5 folds; prints
+one line of JSON with the rows ranked by find_label_issues and the seconds of cross-validation and of cleanlab.
 """
 
 import json
@@ -20,8 +20,7 @@ folder, n, d = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 features = np.fromfile(f"{folder}/features.f32", np.float32).reshape(n, d)
 labels = np.fromfile(f"{folder}/labels.i32", np.int32)
 begin = time.perf_counter()
-# For rows of unit norm; standardized and raw features rank worse with their defaults.
-classifier = LogisticRegression(C=10, max_iter=200)
+classifier = LogisticRegression(C=float(sys.argv[4]), max_iter=200)
 probabilities = cross_val_predict(classifier, features, labels, cv=5, method="predict_proba")
 middle = time.perf_counter()
 ranked = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence")

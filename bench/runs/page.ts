@@ -1,94 +1,158 @@
+/**
+ * Measures the page in Chromium, one part at a time, and prints one line of JSON.
+ *
+ *   npm run build && npm run bench:build && node .bench/bench/runs/page.js gather|distill|many|weight
+ *
+ * gather: seconds until the page is ready, and images gathered per second (--images).
+ * distill: seconds of a distillation of 8 images in --steps steps, --runs times in one tab, with the memory after each.
+ * many: --images drawings in one project: their rate, memory, and seconds of the last answer.
+ * weight: bytes of the page's files.
+ */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
 import { serveApp } from "../../src/cli/app-server.ts";
 import { temporaryFolder } from "../../src/files/temporary.ts";
 import { drop, openApp, openBrowser } from "../lib/chromium.ts";
-import { shapeFolder } from "../lib/shapes.ts";
+import { cloneFolder } from "../lib/page-bundle.ts";
+import { rendererBytes } from "../lib/renderer-memory.ts";
+import { type Kind, shape, shapeKinds } from "../lib/shapes.ts";
+import { usageOf } from "../lib/usage.ts";
 
-/*
- * Measures the page in Chromium: weight, time until it is ready, images gathered per second, seconds per step of a
- * distillation, and memory after several of them. Prints one line of JSON.
- *
- *   npm run build && npm run bench:build && node .bench/bench/runs/page.js [--images 20] [--ipc 3] [--steps 20] [--runs 3]
- */
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    images: { type: "string", default: "20" },
-    ipc: { type: "string", default: "3" },
-    steps: { type: "string", default: "20" },
-    runs: { type: "string", default: "3" },
+    images: { type: "string", default: "300" },
+    steps: { type: "string", default: "200" },
+    runs: { type: "string", default: "1" },
   },
 });
-const each = Number(values.images);
+const [part] = positionals;
+const images = Number(values.images);
 const steps = Number(values.steps);
+const minutes = 60_000;
 
-const folder = await temporaryFolder("page");
-const server = await serveApp(0);
-const browser = await openBrowser(join(folder.path, "profile"));
-try {
-  const began = performance.now();
-  const { page } = await openApp(browser, server.url);
-  const readySeconds = (performance.now() - began) / 1000;
-
-  const gathering = performance.now();
-  await drop(page, await shapeFolder(each));
-  await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: 600_000 });
-  const gatherSeconds = (performance.now() - gathering) / 1000;
-
-  /** Bytes of the page and its workers, where the browser says them. */
-  const memory = () =>
-    page.evaluate(async () => {
-      const { measureUserAgentSpecificMemory } = performance as Performance & {
-        measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }>;
-      };
-      return (await measureUserAgentSpecificMemory?.call(performance))?.bytes;
+/** Drops drawings of some kinds, a few hundred at a time, and waits until all are there. */
+async function gather(page: Page, count: number, kinds: readonly Kind[]): Promise<void> {
+  const atOnce = 250;
+  for (let from = 0; from < count; from += atOnce) {
+    const numbers = Array.from({ length: Math.min(atOnce, count - from) }, (_, i) => from + i);
+    const files = numbers.map(async (i) => {
+      const kind = kinds[i % kinds.length]!;
+      return { path: `shapes/${kind}/${i}.png`, bytes: await shape(kind, i) };
     });
-  const before = await memory();
-  const runs: { startSeconds: number; stepSeconds: number; bytes: number | undefined }[] = [];
-  for (let run = 0; run < Number(values.runs); run++) {
-    await page.fill("form .fields input", values.ipc);
-    if (run === 0) await page.click("summary");
-    await page.fill("details input[type=number]", String(steps));
-    const asked = performance.now();
-    await page.click("button[type=submit]");
+    await drop(page, await Promise.all(files));
     await page.waitForFunction(
-      () => Number(document.querySelector("[data-step]")?.getAttribute("data-step")) >= 1,
-      undefined,
-      { timeout: 600_000 },
+      (expected) => document.querySelectorAll("[data-left='0']").length > 0 && imagesNow() === expected,
+      from + numbers.length,
+      { timeout: 30 * minutes },
     );
-    const first = performance.now();
-    await page.waitForSelector("form button[type=submit]", { timeout: 1_200_000 });
-    runs.push({
-      startSeconds: (first - asked) / 1000,
-      stepSeconds: (performance.now() - first) / 1000 / (steps - 1),
-      bytes: await memory(),
-    });
-    await page.click("text=Remove the result");
   }
-  const app = join(import.meta.dirname, "../../../dist/app");
+  await page.waitForSelector(`[data-images="${count}"]`, { timeout: 10 * minutes });
+}
+declare function imagesNow(): number;
+
+/** Bytes of the page and its workers as the browser says them, and of the process that runs both where the system does. */
+async function memory(page: Page): Promise<{ bytes: number | undefined; processBytes: number | undefined }> {
+  const bytes = await page.evaluate(async () => {
+    const { measureUserAgentSpecificMemory } = performance as Performance & {
+      measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }>;
+    };
+    return (await measureUserAgentSpecificMemory?.call(performance))?.bytes;
+  });
+  return { bytes, processBytes: await rendererBytes() };
+}
+
+async function weigh(): Promise<Record<string, { bytes: number; gzip: number }>> {
+  const app = join(cloneFolder, "dist/app");
   const sizes: Record<string, { bytes: number; gzip: number }> = {};
-  for (const name of await readdir(app, { recursive: true })) {
+  for (const name of (await readdir(app, { recursive: true })).sort()) {
     const bytes = await readFile(join(app, name)).catch(() => undefined);
     if (bytes) sizes[name] = { bytes: bytes.length, gzip: gzipSync(bytes).length };
   }
-  console.log(
-    JSON.stringify({
-      browser: await page.evaluate(() => navigator.userAgent),
-      threads: /(\d+) thread/.exec((await page.textContent("body")) ?? "")?.[1],
-      readySeconds,
-      images: 3 * each,
-      imagesPerSecond: (3 * each) / gatherSeconds,
-      synthetic: 3 * Number(values.ipc),
-      steps,
-      before,
-      runs,
-      sizes,
-    }),
-  );
-} finally {
-  await browser.close();
-  await server.close();
-  await folder.remove();
+  return sizes;
 }
+
+async function inPage(work: (page: Page) => Promise<object>): Promise<object> {
+  const folder = await temporaryFolder("page");
+  const server = await serveApp(0);
+  const browser = await openBrowser(join(folder.path, "profile"), {
+    args: ["--enable-blink-features=ForceEagerMeasureMemory"],
+  });
+  try {
+    const began = performance.now();
+    const { page, errors } = await openApp(browser, server.url);
+    const readySeconds = (performance.now() - began) / 1000;
+    await page.evaluate(() => {
+      const imagesNow = () =>
+        [...document.querySelectorAll("[data-count]")].reduce(
+          (sum, element) => sum + Number(element.getAttribute("data-count")),
+          0,
+        );
+      Object.assign(globalThis, { imagesNow });
+    });
+    const found = await work(page);
+    const threads = Number(await page.getAttribute("[data-threads]", "data-threads"));
+    const agent = await page.evaluate(() => navigator.userAgent);
+    return { browser: /Chrome\/\d+/.exec(agent)?.[0] ?? agent, threads, readySeconds, ...found, errors };
+  } finally {
+    await browser.close();
+    await server.close();
+    await folder.remove();
+  }
+}
+
+const answerSeconds = async (page: Page): Promise<number> =>
+  Number(await page.getAttribute("[data-images]", "data-milliseconds")) / 1000;
+
+const parts: Record<string, () => Promise<object>> = {
+  weight: async () => ({ sizes: await weigh() }),
+  gather: () =>
+    inPage(async (page) => {
+      const began = performance.now();
+      await gather(page, images, shapeKinds);
+      const imagesPerSecond = images / ((performance.now() - began) / 1000);
+      return { images, imagesPerSecond, answerSeconds: await answerSeconds(page) };
+    }),
+  many: () =>
+    inPage(async (page) => {
+      const before = await memory(page);
+      const began = performance.now();
+      await gather(page, images, shapeKinds);
+      const imagesPerSecond = images / ((performance.now() - began) / 1000);
+      return {
+        images,
+        imagesPerSecond,
+        answerSeconds: await answerSeconds(page),
+        before,
+        after: await memory(page),
+      };
+    }),
+  distill: () =>
+    inPage(async (page) => {
+      await gather(page, 40, shapeKinds.slice(0, 2));
+      const before = await memory(page);
+      const runs: object[] = [];
+      for (let run = 0; run < Number(values.runs); run++) {
+        // 2 classes: 8 images.
+        await page.fill("form .fields input", "4");
+        if (run === 0) await page.click("summary");
+        await page.fill("details input[type=number]", String(steps));
+        const asked = performance.now();
+        await page.click("button[type=submit]");
+        await page.waitForSelector("[data-set]", { timeout: 30 * minutes });
+        runs.push({ seconds: (performance.now() - asked) / 1000, ...(await memory(page)) });
+        await page.click("text=Remove the result");
+      }
+      return { synthetic: 8, steps, before, runs };
+    }),
+};
+
+const measured = parts[part ?? ""];
+if (measured === undefined) {
+  process.stdout.write(usageOf(import.meta.url));
+  process.exit(2);
+}
+console.log(JSON.stringify({ part, ...(await measured()) }));

@@ -11,20 +11,14 @@
  * a feature is off by 1e-5 or a gradient by 1e-4. On CUDA products are rounded unless NVIDIA_TF32_OVERRIDE=0 is set. In half
  * precision the errors are reported and not judged: masks of rectifiers turn over where their inputs are nearly zero.
  */
-import { readdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { formatTable } from "../../src/cli/table.ts";
-import type { Pool } from "../../src/encoder/encoder-model.ts";
-import { featureOutput, pixelsInput } from "../../src/encoder/vit/build.ts";
-import { loadTransformerFolder } from "../../src/encoder/vit/load-vit.ts";
 import { messageOf, UsageError } from "../../src/errors.ts";
-import { readOnnx } from "../../src/onnx-vjp/graph/read-onnx.ts";
 import type { Device } from "../../src/onnx-vjp/graph/runtime.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import { type DerivativeErrors, derivativeErrors } from "../lib/derivative-errors.ts";
+import { derivativeFixtures } from "../lib/derivative-fixtures.ts";
 import { caseFolder, modelCaseErrors, modelCases } from "../lib/model-cases.ts";
 
 const { values: options } = parseArgs({
@@ -71,48 +65,16 @@ function note(family: string, errors: DerivativeErrors): void {
   });
 }
 
-async function checkTransformer(name: string): Promise<void> {
-  const folder = join(fixtures, "encoders", name);
-  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
-    pool: Pool;
-    crop: [number, number];
-  };
-  const model = await loadTransformerFolder(folder, { pool: meta.pool, preprocessing: { crop: meta.crop } });
-  const errors = await derivativeErrors(
-    runtime,
-    model.graph,
-    pixelsInput,
-    featureOutput,
-    join(folder, "fixture.safetensors"),
-    settings,
-  );
-  // timm-eva02-base, dinov2-resized: the family is the first word that names one.
-  note(name.replace(/^timm-/, "").split("-")[0], errors);
-}
-async function checkOnnx(name: string): Promise<void> {
-  const folder = join(fixtures, "models", name);
-  const meta = JSON.parse(await readFile(join(folder, "meta.json"), "utf8")) as {
-    family: string;
-    input: string;
-    feature: string;
-  };
-  const graph = await readOnnx(await readFile(join(folder, "model.onnx")), name);
-  const tensors = join(folder, "tensors.safetensors");
-  note(
-    `onnx:${meta.family}`,
-    await derivativeErrors(runtime, graph, meta.input, meta.feature, tensors, settings),
-  );
-}
-for (const name of readdirSync(join(fixtures, "encoders")).filter(wanted)) {
-  await attempt(name, () => checkTransformer(name));
+for (const { name, read } of derivativeFixtures(fixtures).filter((fixture) => wanted(fixture.name))) {
+  await attempt(name, async () => {
+    const { family, graph, input, feature, tensors } = await read();
+    note(family, await derivativeErrors(runtime, graph, input, feature, tensors, settings));
+  });
 }
 for (const one of modelCases(caseFolder).filter(
   ({ name, refused }) => refused === undefined && wanted(name),
 )) {
   await attempt(one.name, async () => note(`case:${one.name}`, await modelCaseErrors(runtime, one)));
-}
-for (const name of readdirSync(join(fixtures, "models")).filter(wanted)) {
-  await attempt(name, () => checkOnnx(name));
 }
 
 const rows = [...families].map(([name, { features, gradient }]) => [

@@ -1,4 +1,5 @@
 import type { ClosedFormProbe } from "../probe/closed-form.ts";
+import type { Novelty } from "../probe/novelty.ts";
 import type { Level } from "../synthetic/parameters.ts";
 import type { CurvePoint, Manifest } from "./manifest.ts";
 
@@ -7,6 +8,11 @@ export interface ImageChunk {
   readonly start: number;
   readonly count: number;
   readonly images: Float32Array;
+}
+
+/** A probe as it is written. */
+export interface WrittenProbe extends ClosedFormProbe {
+  readonly novelty?: Novelty;
 }
 
 /** What a run leaves. Images come chunk by chunk, as often as they are asked for. */
@@ -19,9 +25,9 @@ export interface ArtifactContent {
   readonly softLabels: Float32Array;
   /** Absent for real images. */
   readonly levels?: readonly Level[];
-  readonly probe: ClosedFormProbe;
+  readonly probe: WrittenProbe;
   /** Of the manifest's further encoders. */
-  readonly otherProbes?: readonly ClosedFormProbe[];
+  readonly otherProbes?: readonly WrittenProbe[];
   /** Lines of metrics.jsonl. */
   readonly curve: readonly CurvePoint[];
 }

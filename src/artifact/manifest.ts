@@ -93,6 +93,7 @@ const ProbeRecord = z.object({
   calibration: z
     .object({
       temperature: z.number().positive(),
+      unknownAbove: z.number().optional(),
       unknownBelow: z.number(),
       falseAlarms: fraction,
       images: z.int().positive(),

@@ -1,11 +1,13 @@
 import { DataError } from "../errors.ts";
 import type { SafetensorsFile, TensorToWrite } from "../files/safetensors-header.ts";
-import type { ClosedFormProbe } from "../probe/closed-form.ts";
 import { featureMap } from "../probe/feature-map.ts";
 import { matrix } from "../probe/matrix.ts";
+import type { Novelty } from "../probe/novelty.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
-import type { ArtifactContent, ImageChunk } from "./content.ts";
+import type { ArtifactContent, ImageChunk, WrittenProbe } from "./content.ts";
 import type { Manifest } from "./manifest.ts";
+
+const levelNames = ["residualMean", "residualDeviation", "bestMean", "bestDeviation"] as const;
 
 /** What a safetensors file of an artifact holds. */
 export interface TensorFile {
@@ -45,8 +47,8 @@ async function* floatsOf(chunks: AsyncIterable<ImageChunk>): AsyncGenerator<Floa
   for await (const { images } of chunks) yield images;
 }
 
-/** `probe.safetensors`: the probe's weight (F64, d × C) and feature map. */
-export function probeTensors({ weight, map, lambda }: ClosedFormProbe): TensorFile {
+/** `probe.safetensors`: the probe's weight (F64, d × C), its feature map, and what novelty is computed from. */
+export function probeTensors({ weight, map, lambda, novelty }: WrittenProbe): TensorFile {
   const vector = (name: string, data: Float64Array): TensorToWrite => ({
     name,
     dtype: "F64",
@@ -58,8 +60,46 @@ export function probeTensors({ weight, map, lambda }: ClosedFormProbe): TensorFi
       { name: "weight", dtype: "F64", shape: [weight.rows, weight.cols], data: weight.data },
       ...(map.mean ? [vector("mean", map.mean)] : []),
       ...(map.std ? [vector("std", map.std)] : []),
+      ...(novelty ? noveltyTensors(novelty) : []),
     ],
     metadata: { format: "clp-dd probe", normalization: map.normalization, lambda: String(lambda) },
+  };
+}
+
+/** Single precision, which the numbers have; the levels in double. */
+function noveltyTensors({ mean, scale, basis, levels }: Novelty): TensorToWrite[] {
+  const single = (name: string, shape: readonly number[], data: Float64Array): TensorToWrite => ({
+    name: `novelty/${name}`,
+    dtype: "F32",
+    shape: [...shape],
+    data: new Float32Array(data),
+  });
+  const numbers = Float64Array.from(levelNames, (name) => levels[name]);
+  return [
+    single("mean", [mean.length], mean),
+    single("scale", [scale.length], scale),
+    single("basis", [basis.rows, basis.cols], basis.data),
+    { name: "novelty/levels", dtype: "F64", shape: [numbers.length], data: numbers },
+  ];
+}
+
+async function noveltyOfTensors(file: SafetensorsFile, featureSize: number): Promise<Novelty | undefined> {
+  if (!file.tensors.has("novelty/basis")) return undefined;
+  const single = async (name: string) => new Float64Array(await file.float32(`novelty/${name}`));
+  const basis = await single("basis");
+  const numbers = await file.float64("novelty/levels");
+  const [mean, scale] = [await single("mean"), await single("scale")];
+  if (mean.length !== featureSize || scale.length !== featureSize || numbers.length !== levelNames.length) {
+    throw new RangeError(`its novelty is not of ${featureSize} features`);
+  }
+  return {
+    mean,
+    scale,
+    basis: matrix(basis.length / featureSize, featureSize, basis),
+    levels: Object.fromEntries(levelNames.map((name, i) => [name, numbers[i]])) as Record<
+      (typeof levelNames)[number],
+      number
+    >,
   };
 }
 
@@ -81,7 +121,7 @@ export async function probeOfTensors(
         ...(await vector("std")),
       }),
     };
-    return probeOf(solved, probe.calibration);
+    return probeOf(solved, probe.calibration, await noveltyOfTensors(file, encoder.featureSize));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(

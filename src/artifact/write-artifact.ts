@@ -41,7 +41,10 @@ function bytesNeeded(content: ArtifactContent): number {
   const { manifest, labels, softLabels, levels, probe, otherProbes = [] } = content;
   const pixels = labels.length * 3 * manifest.imageSize ** 2;
   const parameters = (levels ?? []).reduce((sum, { values }) => sum + values.byteLength, 0);
-  const weights = [probe, ...otherProbes].reduce((sum, { weight }) => sum + weight.data.byteLength, 0);
+  const weights = [probe, ...otherProbes].reduce(
+    (sum, { weight, novelty }) => sum + weight.data.byteLength + (novelty?.basis.data.byteLength ?? 0),
+    0,
+  );
   return 5 * pixels + parameters + softLabels.byteLength + weights + 2 ** 20;
 }
 

@@ -6,6 +6,7 @@ import type { Gemm } from "../probe/gemm.ts";
 import { argmaxRows, centeredOneHot } from "../probe/labels.ts";
 import { accumulated, leaveOneOut, leftOutRows } from "../probe/leave-one-out.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
+import { fitSubspace } from "../probe/novelty.ts";
 import { type Probe, probeOf } from "../probe/probe.ts";
 import { solveRidge } from "../probe/ridge.ts";
 import type { FeatureRows } from "../probe/rows.ts";
@@ -18,7 +19,7 @@ export interface Answer extends JudgedLabels {
   readonly predicted: Int32Array;
 }
 
-/** Rows up to which λ is chosen anew at each answer; of more, these are a sample. */
+/** Rows up to which λ and the subspace are fitted on all at each answer; of more, these are a sample. */
 const lambdaRows = 320;
 
 /**
@@ -50,10 +51,13 @@ export async function answer(train: FeatureRows, classes: number, gemm: Gemm): P
   }
   const solved = await solve(lambda);
   const judged = judgedLabels(solved.scores, train.labels);
-  const probe = probeOf(
-    { weight: solved.weight, map: map!, lambda },
-    calibrationOf(solved.scores, train.labels),
+  const everyRow = Int32Array.from({ length: train.count }, (_, i) => i);
+  const calibration = calibrationOf(
+    solved.scores,
+    train.labels,
+    await fitSubspace(train, everyRow, gemm, lambdaRows),
   );
+  const probe = probeOf({ weight: solved.weight, map: map!, lambda }, calibration, calibration.novelty);
   return { ...judged, probe, lambda, predicted: argmaxRows(solved.scores) };
 
   /** Weight and leave-one-out scores of all rows. */

@@ -1,4 +1,5 @@
 import type { CurvePoint, Manifest } from "../artifact/manifest.ts";
+import type { SourceLicense } from "../data/image-source.ts";
 import { createStep } from "../distill/create-step.ts";
 import { imagesInProcess } from "../distill/images-in-process.ts";
 import { distillStep, initialState, syntheticLabels } from "../distill/loop.ts";
@@ -40,6 +41,8 @@ export interface DistillationInputs {
   /** Images that are held out; without them nothing is measured. */
   readonly test?: RealFeatures | undefined;
   readonly notes?: readonly string[];
+  /** Of the images, where they are known: the set names them. */
+  readonly licenses?: readonly SourceLicense[];
   /** For intermediates of the encoder; default 256 MiB. */
   readonly memoryBytes?: number;
   readonly machine: Manifest["machine"];
@@ -195,7 +198,7 @@ export class Distillation {
 
   /** The set as it stands, measured on the held-out images, as the files of an artifact. */
   async artifact(): Promise<{ readonly files: ArtifactFiles; readonly top1: number | undefined }> {
-    const { name, classes, train, test, encoder, notes = [], machine } = this.#inputs;
+    const { name, classes, train, test, encoder, notes = [], licenses = [], machine } = this.#inputs;
     const { images, encoders, gemm } = this.#parts;
     const [{ real }] = encoders;
     const probe = await this.probe();
@@ -205,7 +208,12 @@ export class Distillation {
     const { config, step, seconds } = this;
     const cutShort = step < config.steps ? [`Stopped after step ${step} of ${config.steps}.`] : [];
     const manifest = manifestOf(
-      { source: { name, classes, notes: [...notes, ...cutShort] }, encoder, train: real, test: this.#test },
+      {
+        source: { name, classes, notes: [...notes, ...cutShort], licenses },
+        encoder,
+        train: real,
+        test: this.#test,
+      },
       {
         kind: "distilled",
         config,
@@ -226,7 +234,7 @@ export class Distillation {
       labels: this.labels,
       softLabels: this.#state.labels.values,
       levels: (await images.parameters()).levels,
-      probe,
+      probe: { ...probe, novelty: calibration.novelty },
       curve: this.curve,
     });
     return { files, top1: own?.top1 };

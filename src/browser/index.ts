@@ -4,13 +4,21 @@
  */
 export { encoderDifference } from "../artifact/encoder-difference.ts";
 export { type Encoder, featureName } from "../encoder/encoder.ts";
+export { type KnownEncoder, knownEncoders } from "../encoder/registry.ts";
 export { ClpError, DataError, ModelError, messageOf, NumericalError, UsageError } from "../errors.ts";
 export type { SuspectedLabel } from "../evaluate/check-labels.ts";
+export { type MirrorTest, mirrorNote, mirrorTest } from "../evaluate/mirror-test.ts";
 export type { PixelImage } from "../images/pixels.ts";
 export type { Preprocessing } from "../images/preprocess.ts";
 export type { Runtime } from "../onnx-vjp/graph/runtime.ts";
-export { type WebRuntimeOptions, webRuntime } from "../onnx-vjp/runtime/web.ts";
-export { chooseGemm, jsGemm } from "../probe/gemm.ts";
+export {
+  type WebgpuRuntime,
+  type WebRuntimeOptions,
+  webgpuRuntime,
+  webRuntime,
+} from "../onnx-vjp/runtime/web.ts";
+export { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
+export { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 export { matrix } from "../probe/matrix.ts";
 export { ortGemm } from "../probe/ort-gemm.ts";
 export { type Probe, probeOf } from "../probe/probe.ts";
@@ -24,7 +32,10 @@ export {
   interleavedBytes,
   readArtifactFiles,
 } from "./artifact.ts";
+export { classifierFiles } from "./classifier.ts";
 export { Distillation, type DistillationInputs, type RealFeatures } from "./distillation.ts";
 export { type EncoderFile, openEncoderFile, pixelInput } from "./encoder.ts";
+export { fetchHubEncoder, type HubOptions } from "./hub.ts";
 export { pngOf } from "./png.ts";
 export { sha256 } from "./sha256.ts";
+export { type OpenedEncoder, type RuntimeTrial, tryRuntime } from "./trial.ts";

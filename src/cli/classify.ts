@@ -29,7 +29,7 @@ export function addClassify(command: Command): void {
     .usage("<out> [photo...] [options]")
     .description(
       "Names the class of each image by the probe of a set and the encoder that the set was made with: the class, its " +
-        "probability, and the runners-up. Images whose best score is below that of " +
+        "probability, and the runners-up. Images that are newer to the encoder and the probe than " +
         "95 % of the training images are marked as perhaps none of these. Images that cannot be read are named and skipped.",
     )
     .argument("<out>", "folder that `clp-dd distill` or `clp-dd baseline` wrote")

@@ -1,16 +1,14 @@
-import { basename, extname } from "node:path";
 import { type Command, Option } from "commander";
 import { formatPercent } from "../format.ts";
-import type { Explanation } from "../jobs/explain.ts";
+import { explainMethods } from "../jobs/params.ts";
 import { printSkipped, requireImageFiles, requireReadable } from "./given-files.ts";
-import { writeNewFile } from "./new-file.ts";
 import { addCommonOptions, addOptions, type CommonOptions, ownOption, type Values } from "./options.ts";
 import { makeFolder } from "./output-file.ts";
 import { hubParams, runJob } from "./run.ts";
 import { formatTable } from "./table.ts";
 import { print, printJson } from "./terminal.ts";
 
-const methods = ["grad-cam", "gradient", "both"] as const;
+const methods = [...explainMethods, "both"] as const;
 
 type ExplainOptions = CommonOptions &
   Values<"out" | "dtype" | "hubCache" | "device" | "precision" | "threads" | "memory"> & {
@@ -19,9 +17,6 @@ type ExplainOptions = CommonOptions &
     readonly tensor?: string;
     readonly class?: string;
   };
-
-/** Photos of one call: results are held until they are written. */
-const together = 16;
 
 export function addExplain(command: Command): void {
   const explanation = "Explanation:";
@@ -60,64 +55,34 @@ export function addExplain(command: Command): void {
     const files = await requireImageFiles(given);
     const { out, encoder, device, precision, threads, memory, tensor, class: className } = options;
     await makeFolder("--out", out);
-    const common = {
-      set,
-      encoder,
-      device,
-      precision,
-      threads,
-      memoryBytes: memory,
-      tensor,
-      class: className,
-      ...hubParams(options),
-    };
+    const found = await runJob(
+      "explain.pictures",
+      {
+        ...{ set, images: files, out, encoder, device, precision, threads, tensor, class: className },
+        memoryBytes: memory,
+        methods: options.method === "both" ? explainMethods : [options.method],
+        ...hubParams(options),
+      },
+      options,
+    );
     const rows: string[][] = [];
-    let shown: string | undefined;
-    for (let start = 0; start < files.length; start += together) {
-      const images = files.slice(start, start + together);
-      const found = await runJob("explain", { ...common, images }, options);
-      shown = `${found.tensor.name}, a ${found.tensor.shown}`;
-      for (const image of found.images) {
-        if ("unreadable" in image) {
-          printSkipped(image);
-          continue;
-        }
-        const written = await writeOverlays(image, out, options.method);
-        const { class: label, score, probability } = image;
-        if (options.json) {
-          printJson({
-            image: image.image,
-            class: label,
-            score,
-            probability,
-            tensor: found.tensor.name,
-            ...written,
-          });
-        }
-        const confidence = probability === undefined ? score.toFixed(3) : formatPercent(probability);
-        rows.push([image.image, label, confidence, Object.values(written).join(", ")]);
+    for (const image of found.images) {
+      if ("unreadable" in image) {
+        printSkipped(image);
+        continue;
       }
+      if (options.json) printJson({ ...image, tensor: found.tensor.name });
+      const { class: label, score, probability, gradCam, gradientTimesInput } = image;
+      const confidence = probability === undefined ? score.toFixed(3) : formatPercent(probability);
+      const pictures = [gradCam, gradientTimesInput].filter((path) => path !== undefined);
+      rows.push([image.image, label, confidence, pictures.join(", ")]);
     }
     requireReadable(rows.length, files.length);
     if (options.json) return;
     const table = formatTable(["image", "class", "probability", "picture"], rows, {
       align: ["left", "left", "right", "left"],
     });
-    print(`${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${shown}\n`}`);
+    const { name, shown } = found.tensor;
+    print(`${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${name}, a ${shown}\n`}`);
   });
-}
-
-async function writeOverlays(
-  { image, overlays }: Explanation,
-  folder: string,
-  method: ExplainOptions["method"],
-): Promise<{ gradCam?: string; gradientTimesInput?: string }> {
-  const stem = basename(image, extname(image));
-  const write = (name: string, bytes: Uint8Array) => writeNewFile(folder, `${stem}.${name}.png`, bytes);
-  return {
-    ...(method === "gradient" ? {} : { gradCam: await write("grad-cam", overlays.gradCam) }),
-    ...(method === "grad-cam"
-      ? {}
-      : { gradientTimesInput: await write("gradient", overlays.gradientTimesInput) }),
-  };
 }

@@ -59,10 +59,14 @@ export async function requireImageFiles(given: readonly string[]): Promise<reado
 
 /** Says that an image was passed over, and why. */
 export function printSkipped({ image, unreadable }: UnreadableImage): void {
-  printMessage(`Skipped: ${unreadable.includes(image) ? unreadable : `${image}: ${unreadable}`}\n`);
+  const why = /\bENOENT\b/.test(unreadable) ? "there is no such file" : unreadable;
+  printMessage(`Skipped: ${why.includes(image) ? why : `${image}: ${why}`}\n`);
 }
 
 /** @throws DataError where none of the images could be read */
 export function requireReadable(readable: number, all: number): void {
-  if (readable === 0) throw new DataError(`None of ${formatMany(all, "image")} could be read.`);
+  if (readable > 0) return;
+  throw new DataError(
+    all === 1 ? "The image could not be read." : `None of ${formatMany(all, "image")} could be read.`,
+  );
 }

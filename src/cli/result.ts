@@ -45,6 +45,7 @@ function printResult({ manifest, out }: DistillSummary): void {
           }),
           "",
           ...uncertaintyLines(manifest),
+          ...calibrationLines(manifest),
         ]
       : ["No test images: nothing was measured.", ""]),
     ...editLines(manifest),
@@ -68,6 +69,13 @@ function uncertaintyLines({ metrics: { closedForm, fullData }, data }: DistillSu
       ? `, of the share ${(100 * shareError(closedForm.top1, fullData.top1, test)).toFixed(1)}`
       : "";
   return [`Standard error on ${formatCount(test)} test images: ${points} points${share}.`, ""];
+}
+
+/** How far the probe's probabilities are from the shares of right answers. */
+function calibrationLines({ metrics: { closedForm } }: DistillSummary["manifest"]): string[] {
+  if (closedForm?.calibrationError === undefined) return [];
+  const error = formatPercent(closedForm.calibrationError);
+  return [`Probabilities of its classes: expected calibration error ${error} (15 bins).`, ""];
 }
 
 /** What the images are worth after edits, in two lines. */

@@ -7,8 +7,10 @@ import { type IconSet, iconSets } from "./icon-sets.ts";
 /** Edge in pixels that every emoji is drawn at, on white, before an encoder's own preprocessing. */
 export const emojiSize = 128;
 
-/** Flags are no class: the test sets hardly draw any. */
 const flagsGroup = 9;
+
+/** Flags are no class: the test sets hardly draw any. */
+export const isFlag = ({ group }: Emoji): boolean => group === flagsGroup;
 
 const Chars = z.record(z.string(), z.string());
 const Metadata = z.object({ categories: z.record(z.string(), z.array(z.string())) });
@@ -42,10 +44,13 @@ export interface EmojiIcons extends Pick<EmojiNames, "groups" | "subgroups"> {
 /**
  * Reads the installed packages of the icon sets, and the names of emoji.
  * Throws DataError when they are not installed.
+ * @param wanted which emoji (default: all but flags)
  */
-export async function emojiIconsOfPackages(): Promise<EmojiIcons> {
+export async function emojiIconsOfPackages(
+  wanted: (emoji: Emoji) => boolean = (emoji) => !isFlag(emoji),
+): Promise<EmojiIcons> {
   const names = await readEmojiNames();
-  const icons = (await Promise.all(iconSets.map((set) => iconsOf(set, names)))).flat();
+  const icons = (await Promise.all(iconSets.map((set) => iconsOf(set, names, wanted)))).flat();
   const versions = await Promise.all(
     iconSets.map(
       async ({ id }) => (await readPackageJson(`@iconify-json/${id}/package.json`, Version)).version,
@@ -57,7 +62,7 @@ export async function emojiIconsOfPackages(): Promise<EmojiIcons> {
 }
 
 /** The icons of a set that draw an emoji, one for each emoji, in Unicode's order. */
-async function iconsOf(set: IconSet, names: EmojiNames): Promise<Icon[]> {
+async function iconsOf(set: IconSet, names: EmojiNames, wanted: (emoji: Emoji) => boolean): Promise<Icon[]> {
   const chars = await readPackageJson(`@iconify-json/${set.id}/chars.json`, Chars);
   const { categories } = await readPackageJson(`@iconify-json/${set.id}/metadata.json`, Metadata);
   const codes = new Map<string, string[]>();
@@ -74,7 +79,7 @@ async function iconsOf(set: IconSet, names: EmojiNames): Promise<Icon[]> {
   const icons = new Map<Emoji, Icon>();
   for (const name of Object.values(categories).flat()) {
     const emoji = emojiOf(name);
-    if (emoji !== undefined && emoji.group !== flagsGroup && !icons.has(emoji)) {
+    if (emoji !== undefined && wanted(emoji) && !icons.has(emoji)) {
       icons.set(emoji, { set, name, emoji });
     }
   }

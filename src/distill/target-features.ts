@@ -37,7 +37,7 @@ export async function targetBasis(real: FeatureRows, classes: number, ipc: numbe
     }
     statistics.add(features);
     const parts = labels.map((label) => label * ipc + (seen[label]++ % ipc));
-    sums.add(matrix(labels.length, d, Float64Array.from(features)), parts);
+    sums.add(matrix(labels.length, d, new Float64Array(features)), parts);
   }
   const variances = statistics.std().map((std) => std ** 2);
   const scale = Math.sqrt(variances.reduce((sum, v) => sum + v, 0) / d);

@@ -25,6 +25,11 @@ export interface Evaluation {
   /** The same probes on all training features and on as many random images per class; empty if not asked for. */
   readonly full: readonly ProbeResult[];
   readonly random: readonly ProbeResult[];
+  /**
+   * Expected calibration error (15 bins) of the recorded probe's probabilities on the test images, a fraction; absent under
+   * another encoder than the set's, and for sets without a temperature.
+   */
+  readonly calibrationError?: number;
   /** The closed form after edits; absent if not asked for, and for the full data. */
   readonly edits?: EditedAccuracy;
   /** Evaluation augmentation's draws of each image and seed, epochs of a head. */

@@ -1,79 +1,21 @@
 import { pickImages } from "../data/pick.ts";
-import { NumericalError } from "../errors.ts";
 import type { RunContext } from "../features/run-context.ts";
 import { edits, mirroredName } from "../images/edits.ts";
-import { subsetOf } from "../probe/class-rows.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
-import { fitFullData } from "../probe/full-data.ts";
-import { splitOf } from "../probe/split.ts";
-import { seededRandom } from "../random.ts";
+import { type MirrorTest, mirrorTest } from "./mirror-test.ts";
 
-/** Real images that are mirrored, and rows that the probe is fitted on, at most. */
-const mostMirrored = 256;
-const mostFitted = 20_000;
-
-/** How a probe of real images classifies held-out ones as they are and mirrored; accuracies are fractions. */
-export interface MirrorTest {
-  readonly images: number;
-  readonly asTheyAre: number;
-  readonly mirrored: number;
-  /** Whether mirrored images keep their class: the loss is no more than a tenth, or than two standard errors. */
-  readonly keeps: boolean;
-}
-
-/**
- * Finds out from training images alone whether mirrored images keep their class: letters, digits and maps do not. The
- * closed form of nine tenths of them classifies some of the others, as they are and mirrored. Undefined for features on
- * which no probe can be solved, such as zeros: what is wrong with them is said where they are distilled.
- */
-export async function testMirror(
+/** The mirror test (mirror-test.ts) of a data set's training images. */
+export function testMirror(
   { source, encoder, train, gemm }: Pick<RunContext, "source" | "encoder" | "train" | "gemm">,
   map: FeatureMap,
 ): Promise<MirrorTest | undefined> {
-  const { fit, held } = splitOf(train.labels, 10, "mirrored images");
-  const fitted = await subsetOf(train, sampled(fit, mostFitted));
-  const rows = Int32Array.from(sampled(held, mostMirrored));
-  const solved = await fitFullData(fitted, source.classes.length, map, gemm).catch((error: unknown) => {
-    if (error instanceof NumericalError) return undefined;
-    throw error;
+  return mirrorTest({
+    train,
+    classes: source.classes.length,
+    map,
+    gemm,
+    mirroredFeatures: (rows) => mirroredFeatures(source, encoder, rows, train.imageIndices),
   });
-  if (solved === undefined) return undefined;
-  const { weight } = solved;
-  const right = async (features: Float32Array): Promise<boolean[]> => {
-    const { data, cols } = await gemm.multiply(map.apply(features, rows.length).values, weight);
-    return Array.from(rows, (row, i) => {
-      const scores = data.subarray(i * cols, (i + 1) * cols);
-      return scores.indexOf(Math.max(...scores)) === train.labels[row];
-    });
-  };
-  const features = new Float32Array(rows.length * train.featureSize);
-  await train.rows(rows, features);
-  const asTheyAre = await right(features);
-  const mirrored = await right(await mirroredFeatures(source, encoder, rows, train.imageIndices));
-  return judged(asTheyAre, mirrored);
-}
-
-/** @param asTheyAre whether each image is classified rightly as it is, and `mirrored` whether it is mirrored */
-export function judged(asTheyAre: readonly boolean[], mirrored: readonly boolean[]): MirrorTest {
-  const images = asTheyAre.length;
-  const share = (right: readonly boolean[]) => right.filter(Boolean).length / images;
-  const differing = asTheyAre.filter((right, i) => right !== mirrored[i]).length;
-  const loss = share(asTheyAre) - share(mirrored);
-  // The standard error of the difference of two shares of the same images.
-  const tolerated = Math.max(share(asTheyAre) / 10, (2 * Math.sqrt(differing)) / images);
-  return { images, asTheyAre: share(asTheyAre), mirrored: share(mirrored), keeps: loss <= tolerated };
-}
-
-/** At most `most` of the rows, drawn at random, in order. */
-function sampled(rows: readonly number[], most: number): number[] {
-  if (rows.length <= most) return [...rows];
-  const random = seededRandom(0, "sample for mirroring");
-  const left = [...rows];
-  for (let i = 0; i < most; i++) {
-    const j = i + random.below(left.length - i);
-    [left[i], left[j]] = [left[j], left[i]];
-  }
-  return left.slice(0, most).sort((a, b) => a - b);
 }
 
 /** Images that are decoded at a time. */

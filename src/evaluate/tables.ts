@@ -140,6 +140,13 @@ function encoderTable(encoder: string, results: readonly Evaluation[], labelOf: 
     rows,
     notes: [
       ...notesOf(first, all, { full, random }),
+      ...results.flatMap((r) =>
+        r.calibrationError === undefined
+          ? []
+          : [
+              `${labelOf(r)}: the recorded probabilities have an expected calibration error of ${formatPercent(r.calibrationError)} (15 bins).`,
+            ],
+      ),
       ...results
         .filter((r) => r.kind !== "full")
         .map(

@@ -2,8 +2,9 @@ import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderKind, replaceFolder, requireWritableOut } from "../artifact/out-folder.ts";
 import { makeFolders, writeAll } from "../files/disk.ts";
-import { type ExportedSet, modelConfig, processorConfig } from "./config-files.ts";
-import { type CardFiles, modelCard } from "./model-card.ts";
+import type { ExportedSet } from "./config-files.ts";
+import { exportTexts } from "./export-texts.ts";
+import type { CardFiles } from "./model-card.ts";
 import type { OnnxFiles } from "./onnx-files.ts";
 
 const exportFolder: FolderKind = {
@@ -32,13 +33,7 @@ export async function writeExport(
     async (folder) => {
       await makeFolders(join(folder, "onnx"));
       for (const file of card.files) await writeModel(join(folder, "onnx"), file);
-      const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
-      const texts = {
-        "config.json": json(modelConfig(set, card.files)),
-        "preprocessor_config.json": json(processorConfig(set)),
-        "README.md": modelCard(set, card),
-      };
-      for (const [name, text] of Object.entries(texts))
+      for (const [name, text] of Object.entries(exportTexts(set, card)))
         await writeFile(join(folder, name), text, { flush: true });
     },
     { needed, goOn: "run the same command again" },

@@ -107,7 +107,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
           images: () => realImages(place, rows),
           labels,
           softLabels: Float32Array.from(centeredOneHot(labels, classes).data),
-          probe,
+          probe: { ...probe, novelty: calibration.novelty },
           curve: [],
         },
         { overwrite: params.overwrite === true },

@@ -26,8 +26,8 @@ export interface ClassifiedImage extends RankedClass {
   /** Index of the class in the set's list. */
   readonly index: number;
   /**
-   * Whether it may be of none of the classes: its best score is below that of 95 % of the training images. Absent for sets of
-   * earlier versions.
+   * Whether it may be of none of the classes: it is newer to the encoder and the probe than 95 % of the training images. Absent
+   * for sets of earlier versions.
    */
   readonly unknown?: boolean;
   /** The next classes, the likeliest first. */
@@ -106,6 +106,7 @@ function rankedImages(
   const scores = probe.scores(features);
   const { calibration } = probe;
   const probabilities = calibration && softmaxRows(scores, calibration.temperature);
+  const unknown = calibration && probe.unknown(features);
   return Array.from({ length: scores.rows }, (_, i) => {
     const at = i * scores.cols;
     const own = scores.data.subarray(at, at + scores.cols);
@@ -119,7 +120,7 @@ function rankedImages(
     return {
       ...best!,
       index: order[0],
-      ...(calibration ? { unknown: best!.score < calibration.unknownBelow } : {}),
+      ...(unknown ? { unknown: unknown[i] } : {}),
       runnersUp: others,
     };
   });

@@ -27,6 +27,7 @@ import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
 import { testMirror } from "../evaluate/mirror.ts";
+import { mirrorNote } from "../evaluate/mirror-test.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatCount, formatMany, formatPercent } from "../format.ts";
 import type { JoinedRun } from "../machines/join.ts";
@@ -210,8 +211,11 @@ async function distillTo(
             labels: syntheticLabels(classes, config.ipc),
             softLabels: synthesis.state.labels.values,
             levels,
-            probe,
-            otherProbes: probed.slice(1).map((other) => other.probe),
+            probe: { ...probe, novelty: calibration.novelty },
+            otherProbes: probed.slice(1).map((other) => ({
+              ...other.probe,
+              novelty: other.calibration.novelty,
+            })),
             curve,
           },
           {
@@ -274,12 +278,8 @@ export async function withMirror(
     testMirror(place, map),
   );
   if (tested === undefined) return config;
-  const { images, asTheyAre, mirrored, keeps } = tested;
-  context.note(
-    `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified rightly, as they ` +
-      `are ${formatPercent(asTheyAre)}: ${keeps ? "mirrored images keep their class" : "mirrored images do not keep their class, and nothing is mirrored"}.`,
-  );
-  return { ...config, mirror: keeps };
+  context.note(mirrorNote(tested));
+  return { ...config, mirror: tested.keeps };
 }
 
 /** A configuration with its defaults filled in. Throws UsageError naming the wrong value, or one that does nothing. */

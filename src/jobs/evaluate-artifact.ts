@@ -20,7 +20,7 @@ import { plainFeatures, type TrainingFeatures } from "../evaluate/training-featu
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
 import { resampleFloat } from "../images/resample-float.ts";
-import type { ClosedFormProbe } from "../probe/closed-form.ts";
+import { type ClosedFormProbe, evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 import { type Matrix, matrix } from "../probe/matrix.ts";
@@ -101,6 +101,9 @@ export async function evaluateArtifact(
   const recorded = same && (await artifact.probe(recordedName(same.encoder)));
   const [fitted] = recorded ? [recorded.map] : await fitFeatureMaps([manifest.probe.normalization], train);
   const map = fitted as FeatureMap;
+  const calibrationError =
+    recorded?.calibration &&
+    (await evaluateClosedForm(recorded, protocol.test, protocol.gemm, recorded.calibration)).calibrationError;
   const { ipc } = config;
   const probes: ProbeResult[] = [];
   const random: ProbeResult[] = [];
@@ -150,6 +153,7 @@ export async function evaluateArtifact(
     probes,
     full,
     random,
+    ...(calibrationError === undefined ? {} : { calibrationError }),
     draws: setting.draws,
     epochs: protocol.epochs,
     ...(edits ? { edits } : {}),

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { basename, extname, resolve } from "node:path";
 import { Tensor } from "onnxruntime-common";
 import { readArtifact } from "../artifact/read-artifact.ts";
 import type { JobContext } from "../context.ts";
@@ -10,6 +10,7 @@ import { deltaInput, explainGraph, scoresOutput } from "../explain/explain-graph
 import { gradCam, gradientTimesInput, type HeatMap } from "../explain/heat.ts";
 import { overlay, pngOf } from "../explain/overlay.ts";
 import { type SpatialTensor, spatialTensor } from "../explain/spatial-tensor.ts";
+import { writeNewFile } from "../files/new-file.ts";
 import { encoderInput } from "../images/input.ts";
 import { compileDerivative, type Differentiable } from "../onnx-vjp/compile/differentiable.ts";
 import { planDerivative } from "../onnx-vjp/compile/plan.ts";
@@ -21,7 +22,7 @@ import { softmaxRows } from "../probe/probabilities.ts";
 import type { Probe } from "../probe/probe.ts";
 import type { UnreadableImage } from "./classify.ts";
 import { openSet } from "./open-set.ts";
-import type { ExplainParams } from "./params.ts";
+import type { ExplainMethod, ExplainParams, WriteExplanationsParams } from "./params.ts";
 
 /** Why an image is of a class. */
 export interface Explanation {
@@ -50,6 +51,17 @@ export interface Explanations {
   readonly tensor: { readonly name: string; readonly shown: string };
 }
 
+/** Where an image's pictures were written. */
+export interface WrittenExplanation extends Pick<Explanation, "image" | "class" | "score" | "probability"> {
+  readonly gradCam?: string;
+  readonly gradientTimesInput?: string;
+}
+
+/** What the job that writes pictures gives back, image by image in the order given. */
+export interface WrittenExplanations extends Pick<Explanations, "tensor"> {
+  readonly images: readonly (WrittenExplanation | UnreadableImage)[];
+}
+
 /** Smoothing of gradient × input in overlays, as a share of the shorter side. */
 const smoothing = 0.015;
 
@@ -59,6 +71,51 @@ const smoothing = 0.015;
  *   has no gradient, or no map of the image
  */
 export async function explainImages(params: ExplainParams, context: JobContext): Promise<Explanations> {
+  const images: (Explanation | UnreadableImage)[] = [];
+  const tensor = await explainEach(params, context, async (found) => {
+    images.push(found);
+  });
+  return { images, tensor };
+}
+
+/**
+ * The same, with the pictures written into a folder as they are made: however many images there are, one is held.
+ * Pictures are new files, named after the image: "a.grad-cam.png".
+ */
+export async function writeExplanations(
+  { out, methods, ...params }: WriteExplanationsParams,
+  context: JobContext,
+): Promise<WrittenExplanations> {
+  const images: (WrittenExplanation | UnreadableImage)[] = [];
+  const tensor = await explainEach(params, context, async (found) => {
+    if ("unreadable" in found) {
+      images.push(found);
+      return;
+    }
+    const { image, overlays, class: name, score, probability } = found;
+    const stem = basename(image, extname(image));
+    const write = (method: ExplainMethod, bytes: Uint8Array) =>
+      methods.includes(method) ? writeNewFile(out, `${stem}.${method}.png`, bytes) : undefined;
+    const [gradCam, gradientTimesInput] = [
+      await write("grad-cam", overlays.gradCam),
+      await write("gradient", overlays.gradientTimesInput),
+    ];
+    images.push({
+      ...{ image, class: name, score },
+      ...(probability === undefined ? {} : { probability }),
+      ...(gradCam === undefined ? {} : { gradCam }),
+      ...(gradientTimesInput === undefined ? {} : { gradientTimesInput }),
+    });
+  });
+  return { images, tensor };
+}
+
+/** Explains images one after the other, by one compiled graph. @returns the tensor of Grad-CAM */
+async function explainEach(
+  params: ExplainParams,
+  context: JobContext,
+  onImage: (found: Explanation | UnreadableImage) => Promise<void>,
+): Promise<Explanations["tensor"]> {
   const { set, images, tensor: asked, class: className, ...options } = params;
   if (images.length === 0) throw new UsageError("No image was given. Give files, folders or patterns.");
   const artifact = await readArtifact(resolve(set));
@@ -74,7 +131,6 @@ export async function explainImages(params: ExplainParams, context: JobContext):
     encoder.requirePullback();
     const explainer = await openExplainer(runtime, encoder, probe, asked);
     try {
-      const found: (Explanation | UnreadableImage)[] = [];
       for (const [i, image] of images.entries()) {
         if (context.signal.aborted) throw new InterruptedError("Stopped while explaining images.");
         context.progress({ stage: "Explaining", done: i, total: images.length, unit: "images" });
@@ -82,15 +138,15 @@ export async function explainImages(params: ExplainParams, context: JobContext):
         const pixels = await encoderInput([image], encoder.preprocessing).catch((error: unknown) =>
           messageOf(error),
         );
-        if (typeof pixels === "string") {
-          found.push({ image: name, unreadable: pixels });
-          continue;
-        }
-        found.push({ image: name, ...(await explainer.explain(pixels, classes, given)) });
+        await onImage(
+          typeof pixels === "string"
+            ? { image: name, unreadable: pixels }
+            : { image: name, ...(await explainer.explain(pixels, classes, given)) },
+        );
       }
       context.progress({ stage: "Explaining", done: images.length, total: images.length, unit: "images" });
       const { name, shown } = explainer.tensor;
-      return { images: found, tensor: { name, shown } };
+      return { name, shown };
     } finally {
       await explainer.release();
     }

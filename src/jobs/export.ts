@@ -4,24 +4,19 @@ import type { JobContext } from "../context.ts";
 import { decoded, withBytes } from "../data/decode-item.ts";
 import { listed, requireSplit } from "../data/image-source.ts";
 import { hubReach, openDataSet } from "../data/open-data-set.ts";
-import { imagesInput } from "../encoder/batched-features.ts";
-import type { Encoder } from "../encoder/encoder.ts";
-import { DataError, InterruptedError, ModelError } from "../errors.ts";
-import { classifierGraph, type EncoderGraph } from "../export/classifier-graph.ts";
+import { DataError, InterruptedError } from "../errors.ts";
+import { anyBatch } from "../export/any-batch.ts";
+import { classifierGraph } from "../export/classifier-graph.ts";
 import { modelMetadata } from "../export/config-files.ts";
+import { ExportedClassifier } from "../export/exported-classifier.ts";
 import type { StorageLoss } from "../export/model-card.ts";
 import { type OnnxFiles, onnxFiles } from "../export/onnx-files.ts";
-import { withOpenBatch } from "../export/open-batch.ts";
 import { type ExportDtype, stored } from "../export/storage.ts";
+import { requireSameScores } from "../export/try-classifier.ts";
 import { requireExportOut, writeExport } from "../export/write-export.ts";
 import { formatMany, formatPercent } from "../format.ts";
-import { inputBytes, type Preprocessing, preprocess } from "../images/preprocess.ts";
-import type { RgbImage } from "../images/types.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
-import { matrix } from "../probe/matrix.ts";
-import type { Probe } from "../probe/probe.ts";
-import { seededRandom } from "../random.ts";
-import { ExportedClassifier } from "./exported-classifier.ts";
+import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { openSet } from "./open-set.ts";
 import type { ExportParams } from "./params.ts";
 
@@ -64,7 +59,13 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       const images = batch === 1 ? "one image" : `${batch} images`;
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
     }
-    await requireSameScores(graph, encoder, probe, batch ?? 2, threads);
+    await requireSameScores(
+      nodeRuntime(threads === undefined ? {} : { threads }),
+      graph,
+      encoder,
+      probe,
+      batch ?? 2,
+    );
     const losses =
       data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
     for (const { dtype, top1, exactTop1, images } of losses) {
@@ -91,71 +92,6 @@ export async function exportClassifier(params: ExportParams, context: JobContext
 /** A loss of accuracy from which on it is noted, too. */
 const noteworthyLoss = 0.005;
 
-/** The encoder's graph for any batch; for the one that its file fixes, or else for one image, where it has to be. */
-async function anyBatch({ fixedBatch, tracedGraph }: Encoder): Promise<EncoderGraph> {
-  if (fixedBatch !== undefined) return { graph: await tracedGraph(fixedBatch), batch: fixedBatch };
-  const at = async (batch: number) => ({ batch, graph: await tracedGraph(batch) });
-  // At a batch of 1 graphs may be simpler than at others.
-  const open = withOpenBatch(await at(2), await at(3), imagesInput);
-  return open ? { graph: open, batch: undefined } : at(1);
-}
-
-/** Scores may differ by this share of their range: pixels are rounded from sums in float32 instead of in fixed point. */
-const tolerance = 0.02;
-
-/**
- * Runs the classifier on made pictures before it is written.
- * @throws ModelError where it gives other scores than the encoder and the probe
- */
-async function requireSameScores(
-  graph: Graph,
-  encoder: Encoder,
-  probe: Probe,
-  batch: number,
-  threads: number | undefined,
-): Promise<void> {
-  const { preprocessing, featureSize } = encoder;
-  const images = Array.from({ length: batch }, (_, i) => madePicture(preprocessing, i));
-  const pixels = new Uint8Array(batch * inputBytes(preprocessing));
-  for (const [i, image] of images.entries()) {
-    preprocess(
-      image,
-      preprocessing,
-      pixels.subarray(i * inputBytes(preprocessing), (i + 1) * inputBytes(preprocessing)),
-    );
-  }
-  const features = Float64Array.from(await encoder.features(pixels, batch));
-  const expected = probe.scores(matrix(batch, featureSize, features)).data;
-  const temperature = probe.calibration?.temperature ?? 1;
-  const classifier = await ExportedClassifier.open(graph, { threads });
-  const found = await classifier.logits(images).finally(() => classifier.release());
-  const range = Math.max(...expected) - Math.min(...expected);
-  const largest = expected.reduce(
-    (most, score, i) => Math.max(most, Math.abs(score - found[i] * temperature)),
-    0,
-  );
-  if (largest <= tolerance * range || (range === 0 && largest < 1e-6)) return;
-  throw new ModelError(
-    `The encoder ${encoder.provenance.id} cannot be exported: the classifier's scores of a picture differ by ` +
-      `${formatPercent(largest / range)} of their range from those of the encoder and the probe. Nothing was written. ` +
-      "Classify with `clp-dd classify`, or use another encoder.",
-  );
-}
-
-/** A picture of smooth colors and noise, larger than the encoder's input. */
-function madePicture({ resize, crop }: Preprocessing, seed: number): RgbImage {
-  const [height, width] = (typeof resize === "number" ? [resize, resize] : (resize ?? crop)).map(
-    (side, axis) => Math.round(side * (1.5 + 0.2 * axis)),
-  );
-  const random = seededRandom(seed, "a picture to try an export on");
-  const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
-    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
-    const wave = Math.sin(((1 + (i % 3)) * x) / 37 + seed) + Math.cos(y / (23 + 5 * (i % 3)));
-    return Math.max(0, Math.min(255, 128 + 50 * wave + 40 * (random.uniform() - 0.5)));
-  });
-  return { width, height, data };
-}
-
 /** How other types than fp32 classify test images of a data set, beside it. */
 async function measuredLosses(
   graph: Graph,
@@ -177,7 +113,12 @@ async function measuredLosses(
   const classifiers: ExportedClassifier[] = [];
   try {
     for (const dtype of ["fp32", ...others] as const)
-      classifiers.push(await ExportedClassifier.open(stored(graph, dtype), { threads }));
+      classifiers.push(
+        await ExportedClassifier.open(
+          nodeRuntime(threads === undefined ? {} : { threads }),
+          stored(graph, dtype),
+        ),
+      );
     const same = new Int32Array(classifiers.length);
     const right = new Int32Array(classifiers.length);
     let read = 0;

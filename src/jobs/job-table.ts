@@ -7,7 +7,7 @@ import { runComparison } from "./compare.ts";
 import { runDistillation } from "./distill.ts";
 import { fetchEncoders } from "./encoders.ts";
 import { describedEvaluation, runEvaluation } from "./evaluate.ts";
-import { explainImages } from "./explain.ts";
+import { explainImages, writeExplanations } from "./explain.ts";
 import { exportClassifier } from "./export.ts";
 import { runFeatures } from "./features.ts";
 import { inspectModel } from "./inspect.ts";
@@ -37,6 +37,7 @@ export const jobs = {
   "check.described": describedCheck,
   classify: classifyImages,
   explain: explainImages,
+  "explain.pictures": writeExplanations,
   export: exportClassifier,
   fetch: fetchEncoders,
   align: alignEncoders,

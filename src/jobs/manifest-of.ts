@@ -118,7 +118,11 @@ function encoderRecord(encoder: DescribedRun["encoder"]): Manifest["encoder"] {
 
 function probeRecord({ config, lambda, tau }: RunFacts, calibration: Calibration): Manifest["probe"] {
   const [normalization] = config.normalize;
-  return { normalization, lambda, tau, usesStatistics: needsStatistics(normalization), calibration };
+  const { temperature, unknownAbove, unknownBelow, falseAlarms, images } = calibration;
+  return {
+    ...{ normalization, lambda, tau, usesStatistics: needsStatistics(normalization) },
+    calibration: { temperature, unknownAbove, unknownBelow, falseAlarms, images },
+  };
 }
 
 function metricsRecord(

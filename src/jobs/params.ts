@@ -131,6 +131,16 @@ export interface ExplainParams extends SetEncoderOptions {
   readonly tensor?: string | undefined;
 }
 
+/** What pictures show: which places of the encoder's last map, or which pixels. */
+export const explainMethods = ["grad-cam", "gradient"] as const;
+export type ExplainMethod = (typeof explainMethods)[number];
+
+export interface WriteExplanationsParams extends ExplainParams {
+  /** Folder that is there, for the pictures. */
+  readonly out: string;
+  readonly methods: readonly ExplainMethod[];
+}
+
 export interface ExportParams extends SetEncoderOptions {
   /** Folder of a set. */
   readonly set: string;

@@ -4,7 +4,7 @@ import type { Synthesis } from "../distill/synthesize.ts";
 import { evaluateRun, type RunEvaluation } from "../evaluate/evaluate-run.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
-import { type Calibration, calibrate } from "../probe/calibration.ts";
+import { calibrate, type FittedCalibration } from "../probe/calibration.ts";
 import { type ClosedFormProbe, fitClosedForm } from "../probe/closed-form.ts";
 import type { Matrix } from "../probe/matrix.ts";
 import type { DistillParams } from "./params.ts";
@@ -13,7 +13,7 @@ import type { DistillParams } from "./params.ts";
 export interface ProbedEncoder {
   readonly place: RunContext;
   readonly probe: ClosedFormProbe;
-  readonly calibration: Calibration;
+  readonly calibration: FittedCalibration;
   /** Absent where the data set has no test images. */
   readonly evaluation?: RunEvaluation;
 }
@@ -41,7 +41,7 @@ export async function probeEncoders(
   for (const [k, { maps }] of encoders.entries())
     probes.push(await fitClosedForm(features[k], labels, maps[0], lambda, places[k].gemm));
   const calibrations = await staged("calibration", async () => {
-    const fitted: Calibration[] = [];
+    const fitted: FittedCalibration[] = [];
     for (const [k, { train, gemm }] of places.entries())
       fitted.push(await calibrate(probes[k], train, new Int32Array(0), gemm));
     return fitted;

@@ -3,6 +3,7 @@ import type { Gemm } from "./gemm.ts";
 import { centeredOneHot } from "./labels.ts";
 import { accumulated, leaveOneOut, leftOutRows } from "./leave-one-out.ts";
 import { type Matrix, matrix } from "./matrix.ts";
+import { fitSubspace, levelsOf, type MeasuredSubspace, type Novelty, noveltyOf } from "./novelty.ts";
 import { bestOfRows, softmaxRows } from "./probabilities.ts";
 import { type FeatureRows, sampledRows, sequentialBatches } from "./rows.ts";
 
@@ -10,12 +11,20 @@ import { type FeatureRows, sampledRows, sequentialBatches } from "./rows.ts";
 export interface Calibration {
   /** Probabilities are softmax(scores / temperature). */
   readonly temperature: number;
-  /** An image whose best score is below may be of none of the classes. */
+  /** An image whose novelty (novelty.ts) is above may be of none of the classes; absent in sets of earlier versions. */
+  readonly unknownAbove?: number | undefined;
+  /** For who has scores alone: an image whose best score is below may be of none of the classes. */
   readonly unknownBelow: number;
-  /** Share of the training images whose best score is below `unknownBelow`: false alarms. */
+  /** Share of the training images that either threshold takes for images of none of the classes. */
   readonly falseAlarms: number;
-  /** Training images that both were fitted on. */
+  /** Training images that all were fitted on. */
   readonly images: number;
+}
+
+/** The same with what novelty is computed from. */
+export interface FittedCalibration extends Calibration {
+  readonly unknownAbove: number;
+  readonly novelty: Novelty;
 }
 
 /** Share of the training images that the threshold for "none of these" is to reject. */
@@ -35,7 +44,7 @@ export async function calibrate(
   train: FeatureRows,
   solvedOn: Int32Array | "all",
   gemm: Gemm,
-): Promise<Calibration> {
+): Promise<FittedCalibration> {
   const classes = probe.weight.cols;
   const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)), "calibration");
   const labels = Int32Array.from(rows, (row) => train.labels[row]);
@@ -57,21 +66,30 @@ export async function calibrate(
     }
     await replaceSolved(probe, train, solvedOn, rows, scores, gemm);
   }
-  return calibrationOf(scores, labels);
+  return calibrationOf(scores, labels, await fitSubspace(train, rows, gemm));
 }
 
 /**
- * Temperature and threshold of scores of labeled rows by probes that have not seen them.
+ * Temperature and thresholds of labeled rows by probes and subspaces that have not seen them.
  * @param scores n × C; @param labels n
  */
-export function calibrationOf(scores: Matrix, labels: ArrayLike<number>): Calibration {
-  const best = bestOfRows(scores).sort();
+export function calibrationOf(
+  scores: Matrix,
+  labels: ArrayLike<number>,
+  { subspace, residuals }: MeasuredSubspace,
+): FittedCalibration {
+  const best = bestOfRows(scores);
+  const levels = levelsOf(residuals, best);
+  const novelties = noveltyOf(levels, residuals, best).sort();
   const rejected = Math.floor(askedFalseAlarms * best.length);
+  const unknownAbove = novelties[best.length - 1 - rejected];
   return {
     temperature: fitTemperature(scores, labels),
-    unknownBelow: best[rejected],
-    falseAlarms: best.indexOf(best[rejected]) / best.length,
+    unknownAbove,
+    unknownBelow: best.sort()[rejected],
+    falseAlarms: novelties.filter((novelty) => novelty > unknownAbove).length / best.length,
     images: scores.rows,
+    novelty: { ...subspace, levels },
   };
 }
 
@@ -103,7 +121,8 @@ async function replaceSolved(
  * The temperature of least cross-entropy (Guo et al. 2017). The targets are Platt's (1999), (n + 1)/(n + C) for the label and
  * 1/(n + C) for each other class: with hard ones, scores that are all right would have the temperature 0.
  */
-export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): number {
+export function fitTemperature(all: Matrix, allLabels: ArrayLike<number>): number {
+  const { scores, labels } = sampledScores(all, allLabels);
   const { rows, cols, data } = scores;
   const off = 1 / (rows + cols);
   const spread = Math.sqrt(data.reduce((sum, s) => sum + s * s, 0) / data.length);
@@ -128,4 +147,21 @@ export function fitTemperature(scores: Matrix, labels: ArrayLike<number>): numbe
     else high = middle;
   }
   return 1 / Math.sqrt(low * high);
+}
+
+/** Scores that a temperature is fitted on: of more, rows are drawn. */
+const mostFitted = 2e6;
+
+function sampledScores(
+  scores: Matrix,
+  labels: ArrayLike<number>,
+): { scores: Matrix; labels: ArrayLike<number> } {
+  const { rows, cols, data } = scores;
+  const drawn = sampledRows(rows, Math.ceil(mostFitted / cols), "temperature");
+  if (drawn.length === rows) return { scores, labels };
+  const out = matrix(drawn.length, cols);
+  for (const [i, row] of drawn.entries()) {
+    out.data.set(data.subarray(row * cols, (row + 1) * cols), i * cols);
+  }
+  return { scores: out, labels: Int32Array.from(drawn, (row) => labels[row]) };
 }

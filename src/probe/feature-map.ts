@@ -73,10 +73,14 @@ export function featureMap(state: FeatureMapState): FeatureMap {
           `${features.length} numbers are not ${rows} features of size ${mean ? mean.length : "d"}`,
         );
       }
-      const values = Float64Array.from(features);
-      for (let at = 0; at < values.length; at += d) {
-        if (mean) for (let j = 0; j < d; j++) values[at + j] -= mean[j];
-        if (inverse) for (let j = 0; j < d; j++) values[at + j] *= inverse[j];
+      // Not Float64Array.from, which takes ten times as long.
+      const values = new Float64Array(features);
+      if (mean && inverse) {
+        for (let at = 0; at < values.length; at += d) {
+          for (let j = 0; j < d; j++) values[at + j] = (values[at + j] - mean[j]) * inverse[j];
+        }
+      } else if (mean) {
+        for (let at = 0; at < values.length; at += d) for (let j = 0; j < d; j++) values[at + j] -= mean[j];
       }
       if (!unitRows(normalization)) return { values: matrix(rows, d, values) };
       const norms = new Float64Array(rows);

@@ -21,8 +21,8 @@ export function ortFeatureProduct(runtime: Runtime): FeatureProduct & { release(
       return c;
     };
     if (!transposed) {
-      const b = new Tensor("float32", Float32Array.from(B.data), [d, k]);
-      return matrix(rows, k, Float64Array.from(await multiply(features, b, rows, k)));
+      const b = new Tensor("float32", new Float32Array(B.data), [d, k]);
+      return matrix(rows, k, new Float64Array(await multiply(features, b, rows, k)));
     }
     const a = new Float32Array(k * rows);
     for (let i = 0; i < rows; i++) for (let j = 0; j < k; j++) a[j * rows + i] = B.data[i * k + j];

@@ -4,6 +4,7 @@ import type { ClosedFormProbe } from "./closed-form.ts";
 import { jsProduct } from "./gemm.ts";
 import { accuracyOf, argmaxRows } from "./labels.ts";
 import { type Matrix, shapeOf } from "./matrix.ts";
+import { type Novelty, noveltyOf, residualsOf } from "./novelty.ts";
 import { bestOfRows, softmaxRows } from "./probabilities.ts";
 
 /** A closed-form probe that classifies. Features are n × d, as the encoder gives them: the probe applies its map. */
@@ -12,13 +13,16 @@ export interface Probe extends ClosedFormProbe {
   scores(features: Matrix): Matrix;
   /** Absent in sets that were written before temperatures were. */
   readonly calibration?: Calibration;
+  /** Absent in sets that were written before images of none of the classes were recognized by it. */
+  readonly novelty?: Novelty;
   /**
    * n × C, rows sum to 1: softmax of scores over the temperature fitted on the training features.
    * @throws UsageError for a set without a recorded temperature
    */
   probabilities(features: Matrix): Matrix;
   /**
-   * Whether each row may be of none of the classes: its best score is below that of 95 % of the training images.
+   * Whether each row may be of none of the classes: it is newer than 95 % of the training images, or in sets of earlier versions
+   * its best score is below theirs.
    * @throws UsageError for a set without a recorded threshold
    */
   unknown(features: Matrix): boolean[];
@@ -29,7 +33,7 @@ export interface Probe extends ClosedFormProbe {
 }
 
 /** The probe with its predictions. */
-export function probeOf(solved: ClosedFormProbe, calibration?: Calibration): Probe {
+export function probeOf(solved: ClosedFormProbe, calibration?: Calibration, novelty?: Novelty): Probe {
   const scores = (features: Matrix): Matrix => {
     if (features.cols !== solved.weight.rows) {
       throw new RangeError(
@@ -42,14 +46,20 @@ export function probeOf(solved: ClosedFormProbe, calibration?: Calibration): Pro
   return {
     ...solved,
     ...(calibration ? { calibration } : {}),
+    ...(novelty ? { novelty } : {}),
     scores,
     probabilities(features) {
       const { temperature } = requireCalibration(calibration);
       return softmaxRows(scores(features), temperature);
     },
     unknown(features) {
-      const { unknownBelow } = requireCalibration(calibration);
-      return Array.from(bestOfRows(scores(features)), (best) => best < unknownBelow);
+      const { unknownAbove, unknownBelow } = requireCalibration(calibration);
+      const best = bestOfRows(scores(features));
+      if (novelty === undefined || unknownAbove === undefined) {
+        return Array.from(best, (score) => score < unknownBelow);
+      }
+      const found = noveltyOf(novelty.levels, residualsOf(novelty, features), best);
+      return Array.from(found, (value) => value > unknownAbove);
     },
     predict: (features) => argmaxRows(scores(features)),
     score(features, labels) {

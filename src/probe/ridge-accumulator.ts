@@ -56,7 +56,7 @@ export class RidgeAccumulator {
   async add(features: Float32Array | Matrix, labels: ArrayLike<number>): Promise<void> {
     const Z =
       features instanceof Float32Array
-        ? matrix(labels.length, this.featureSize, Float64Array.from(features))
+        ? matrix(labels.length, this.featureSize, new Float64Array(features))
         : features;
     requireFiniteMatrix(Z, `features after the first ${this.count}`);
     this.byClass.add(Z, labels);

@@ -129,7 +129,7 @@ export const DistillConfig = z.strictObject({
     description: "share of the steps in which a draw loses its finest detail",
   }),
   /**
-   * Where nothing is said, the run finds out from the real images (evaluate/mirror.ts) and records the answer; in a
+   * Where nothing is said, the run finds out from the real images (evaluate/mirror-test.ts) and records the answer; in a
    * manifest without it, draws were mirrored.
    */
   mirror: z.boolean().optional().meta({

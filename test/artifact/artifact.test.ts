@@ -49,6 +49,7 @@ test("what was written is read back bit for bit", async () => {
   expect(probe.weight).toEqual(content.probe.weight);
   expect(probe.lambda).toBe(content.probe.lambda);
   expect(probe.calibration).toEqual(content.manifest.probe.calibration);
+  expect(probe.novelty).toEqual(content.probe.novelty);
   expect(probe.map).toMatchObject({
     normalization: content.probe.map.normalization,
     mean: content.probe.map.mean,

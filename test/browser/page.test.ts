@@ -4,12 +4,21 @@ import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chromiumPath, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
-import { shapeFolder, shapeKinds } from "../../bench/lib/shapes.ts";
+import { shape, shapeFolder, shapeKinds } from "../../bench/lib/shapes.ts";
 import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
 import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
 
 const each = 14;
 const minutes = 60_000;
+
+const largestBar = (page: Page): Promise<string | null> =>
+  page.$$eval(".bars li", (bars) => {
+    const value = (bar: Element) => Number(bar.querySelector("meter")!.getAttribute("value"));
+    return [...bars].sort((a, b) => value(b) - value(a))[0]!.querySelector("span")!.textContent;
+  });
+
+const imagesOf = (page: Page, name: string): Promise<number> =>
+  page.$$eval(`[data-name=${name}] .thumbnail`, (all) => all.length);
 
 describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   let folder: TemporaryFolder;
@@ -48,6 +57,54 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
       expect(Number(/^(\d+) %/.exec(text)![1])).toBeGreaterThan(80);
     },
     2 * minutes,
+  );
+
+  it(
+    "takes an image that is pasted into the class that is in use",
+    async () => {
+      const before = await imagesOf(page, "square");
+      await page.focus("[data-name=square] input");
+      const base64 = (await shape("square", 77)).toString("base64");
+      await page.evaluate((text) => {
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([bytes], "image.png", { type: "image/png" }));
+        document.activeElement!.dispatchEvent(
+          new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }),
+        );
+      }, base64);
+      await expect.poll(() => imagesOf(page, "square"), { timeout: minutes }).toBe(before + 1);
+      await page.click("[data-name=square] .thumbnail >> nth=-1");
+      await expect.poll(() => imagesOf(page, "square")).toBe(before);
+    },
+    minutes,
+  );
+
+  it(
+    "classifies a dropped photo with bars, of which one is for none of the classes",
+    async () => {
+      await drop(page, [{ path: "stripes.png", bytes: await shape("stripes", 303) }], ".classify");
+      await page.waitForSelector("[data-number]", { timeout: minutes });
+      expect(await page.textContent("[data-number]")).toMatch(/stripes/);
+      expect(await page.$$eval(".bars li", (bars) => bars.length)).toBe(shapeKinds.length + 1);
+      expect(await largestBar(page)).toBe("stripes");
+    },
+    minutes,
+  );
+
+  it(
+    "classifies what the camera shows, picture after picture",
+    async () => {
+      await page.click("text=Use the camera");
+      const number = () =>
+        page.$eval("[data-number]", (element) => Number(element.getAttribute("data-number")));
+      const first = await number();
+      await expect.poll(number, { timeout: minutes }).toBeGreaterThan(first + 2);
+      await page.click("text=Stop the camera");
+      const text = (await page.textContent("[data-number]"))!;
+      expect((await page.textContent(".none .number")) === "maybe").toBe(/none of these/.test(text));
+    },
+    minutes,
   );
 
   it("names files that it cannot read", async () => {

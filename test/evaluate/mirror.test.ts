@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { ImageSource } from "../../src/data/image-source.ts";
 import type { Encoder } from "../../src/encoder/encoder.ts";
-import { judged, testMirror } from "../../src/evaluate/mirror.ts";
+import { testMirror } from "../../src/evaluate/mirror.ts";
+import { judged } from "../../src/evaluate/mirror-test.ts";
 import type { Item } from "../../src/images/types.ts";
 import { featureMap } from "../../src/probe/feature-map.ts";
 import { jsGemm } from "../../src/probe/gemm.ts";

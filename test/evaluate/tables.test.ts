@@ -60,6 +60,13 @@ describe("the table of an encoder", () => {
   const tableOf = (...results: Evaluation[]) => evaluationTables(results)[0];
   const closedForm = (top1: number, augmented = false) => probe("closed-form", [top1], augmented);
 
+  it("says how far the recorded probabilities are from what is right, where a set records some", () => {
+    expect(tableOf(evaluation()).notes.join(" ")).not.toContain("calibration");
+    expect(tableOf(evaluation({ calibrationError: 0.0312 })).notes.join(" ")).toContain(
+      "d1: the recorded probabilities have an expected calibration error of 3.1 %",
+    );
+  });
+
   it("has columns and notes of references only where there are some", () => {
     const alone = tableOf(evaluation());
     expect(alone.head).toEqual(["trained on", "probe", "top-1"]);

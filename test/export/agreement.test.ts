@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { chromiumPath } from "../../bench/lib/chromium.ts";
+import { classifyInChromium, withoutChromium } from "../../bench/lib/in-chromium.ts";
 import { type DataFolder, dataFolder } from "../support/data-folder.ts";
 import { comparison, type EmojiClassifier, makeEmojiClassifier } from "../support/emoji-classifier.ts";
-import { chromiumPath, classifyInChromium, withoutChromium } from "../support/in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
 
 let data: DataFolder;

@@ -129,6 +129,12 @@ export function sampleContent(
         std: numbers(5).map((x) => Math.abs(x) + 0.1),
       }),
       lambda: 0.1,
+      novelty: {
+        mean: numbers(5).map(Math.fround),
+        scale: numbers(5).map((x) => Math.fround(Math.abs(x))),
+        basis: matrix(2, 5, numbers(10).map(Math.fround)),
+        levels: { residualMean: 0.4, residualDeviation: 0.1, bestMean: 0.7, bestDeviation: 0.2 },
+      },
     },
     curve: Array.from({ length: 300 }, (_, i) => ({
       step: i + 1,

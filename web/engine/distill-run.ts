@@ -3,12 +3,12 @@ import {
   Distillation,
   type DistillationInputs,
   type Encoder,
-  type RealFeatures,
   type Runtime,
 } from "../../src/browser/index.ts";
-import type { ClassInfo, DistillInfo, DistillOptions, DistillPhase, Events } from "./protocol.ts";
+import type { DistillInfo, DistillOptions, DistillPhase, Events } from "./protocol.ts";
+import { imagesBytes, imagesOf, type RunImages } from "./run-images.ts";
 import { rgbaOf } from "./set-info.ts";
-import { recordBytes, recordOf, type Storage } from "./storage.ts";
+import type { Storage } from "./storage.ts";
 
 /** What a run is made with. */
 export interface RunParts {
@@ -18,18 +18,14 @@ export interface RunParts {
   readonly name: string;
   readonly send: (event: Events) => void;
   readonly breathe: () => Promise<void>;
-}
-
-/** The images that a run is of. */
-export interface RunImages {
-  readonly classes: readonly ClassInfo[];
-  readonly train: RealFeatures;
-  readonly test: RealFeatures | undefined;
+  /** On a GPU: resolves when it is lost. */
+  readonly lost?: Promise<string>;
 }
 
 /** What is kept of a run beside its checkpoint. */
 interface Kept {
   readonly config: DistillationInputs["config"];
+  readonly notes: readonly string[];
   readonly paused: boolean;
 }
 
@@ -51,9 +47,9 @@ const fewestSteps = 40;
 const mostSteps = 1500;
 
 /** Everything else of a run is the preset's. */
-const configOf = (options: Pick<DistillOptions, "ipc" | "mirror">, steps: number) => ({
-  ipc: options.ipc,
-  mirror: options.mirror,
+const configOf = ({ ipc, mirror }: DistillOptions, steps: number) => ({
+  ipc,
+  ...(mirror === undefined ? {} : { mirror }),
   steps,
   levelEvery: Math.max(1, Math.min(levelSteps, Math.floor(steps / levelsShare))),
 });
@@ -64,23 +60,37 @@ export class DistillRun {
   static readonly files = [checkpointFile, runFile, imagesFile];
   readonly #parts: RunParts;
   readonly #images: RunImages;
+  readonly #notes: readonly string[];
   readonly #distillation: Distillation;
   readonly #heldOut: { step: number; accuracy: number }[] = [];
   #phase: DistillPhase;
+  /** What the run is rebuilt from where a GPU is lost. */
+  #saved: Uint8Array<ArrayBuffer> | undefined;
   #stopped = false;
   #released = false;
   /** Called when a paused run is to resume, or to stop. */
   #wake: () => void = () => undefined;
 
-  private constructor(parts: RunParts, images: RunImages, distillation: Distillation, phase: DistillPhase) {
+  private constructor(
+    parts: RunParts,
+    images: RunImages,
+    distillation: Distillation,
+    phase: DistillPhase,
+    notes: readonly string[],
+  ) {
     this.#parts = parts;
     this.#images = images;
+    this.#notes = notes;
     this.#distillation = distillation;
     this.#phase = phase;
   }
 
   /** Starts a run. Where no number of steps is given, it is chosen by the time that two of them take. */
-  static async start(parts: RunParts, images: RunImages, options: DistillOptions): Promise<DistillRun> {
+  static async start(
+    parts: RunParts,
+    images: RunImages,
+    options: DistillOptions & { readonly notes: readonly string[] },
+  ): Promise<DistillRun> {
     parts.send({
       event: "distillation",
       info: {
@@ -92,8 +102,8 @@ export class DistillRun {
     });
     const steps = options.steps ?? (await stepsWithin(parts, images, options));
     const config = configOf(options, steps);
-    const distillation = await Distillation.start(inputsOf(parts, images, config));
-    const run = new DistillRun(parts, images, distillation, "running");
+    const distillation = await Distillation.start(inputsOf(parts, images, config, options.notes));
+    const run = new DistillRun(parts, images, distillation, "running", options.notes);
     await parts.storage?.write(imagesFile, imagesBytes(images));
     await run.#keep();
     return run;
@@ -106,14 +116,29 @@ export class DistillRun {
     );
     if (text === undefined || checkpoint === undefined || kept === undefined) return undefined;
     const images = imagesOf(kept);
-    const { config, paused } = JSON.parse(new TextDecoder().decode(text)) as Kept;
+    const { config, paused, notes } = JSON.parse(new TextDecoder().decode(text)) as Kept;
     try {
-      const distillation = await Distillation.start(inputsOf(parts, images, config), checkpoint);
-      return new DistillRun(parts, images, distillation, paused ? "paused" : "running");
+      const distillation = await Distillation.start(inputsOf(parts, images, config, notes), checkpoint);
+      return new DistillRun(parts, images, distillation, paused ? "paused" : "running", notes);
     } catch (error) {
       for (const name of DistillRun.files) await parts.storage?.remove(name);
       throw error;
     }
+  }
+
+  get isOnGpu(): boolean {
+    return this.#parts.lost !== undefined;
+  }
+
+  /** The run from its last checkpoint, on another runtime. @param note why */
+  async rebuilt(parts: RunParts, note: string): Promise<DistillRun> {
+    const notes = [...this.#notes, note];
+    const inputs = inputsOf(parts, this.#images, this.#distillation.config, notes);
+    const distillation = await Distillation.start(inputs, this.#saved);
+    const phase = this.#phase === "paused" ? "paused" : "running";
+    const run = new DistillRun(parts, this.#images, distillation, phase, notes);
+    run.#stopped = this.#stopped;
+    return run;
   }
 
   pause(): void {
@@ -131,7 +156,11 @@ export class DistillRun {
   }
 
   /** Runs to the end, or until it is stopped. @returns the files of the set; undefined where the run was released before */
-  async finish(): Promise<ArtifactFiles | undefined> {
+  finish(): Promise<ArtifactFiles | undefined> {
+    return this.#unlessLost(this.#toTheEnd());
+  }
+
+  async #toTheEnd(): Promise<ArtifactFiles | undefined> {
     const distillation = this.#distillation;
     const { steps } = distillation.config;
     let saved = performance.now();
@@ -188,15 +217,28 @@ export class DistillRun {
     if (this.#released) return;
     this.#released = true;
     this.#wake();
-    await this.#distillation.release();
+    // What is on a GPU that was lost cannot be waited for.
+    if (this.#parts.lost === undefined) await this.#distillation.release();
+    else await this.#unlessLost(this.#distillation.release()).catch(() => undefined);
+  }
+
+  /** What the work gives, or an error as soon as the GPU is lost: work on it may never end then. */
+  #unlessLost<T>(work: Promise<T>): Promise<T> {
+    const { lost } = this.#parts;
+    if (lost === undefined) return work;
+    const failed = lost.then((reason): never => {
+      throw new Error(reason || "the device was lost");
+    });
+    return Promise.race([work, failed]);
   }
 
   async #keep(): Promise<void> {
     const { storage } = this.#parts;
+    this.#saved = await this.#distillation.checkpoint();
     if (storage === undefined) return;
     const { config } = this.#distillation;
-    const kept: Kept = { config, paused: this.#phase === "paused" };
-    await storage.write(checkpointFile, await this.#distillation.checkpoint());
+    const kept: Kept = { config, notes: this.#notes, paused: this.#phase === "paused" };
+    await storage.write(checkpointFile, this.#saved);
     await storage.write(runFile, new TextEncoder().encode(JSON.stringify(kept)));
   }
 
@@ -225,39 +267,10 @@ export class DistillRun {
       heldOutImages: this.#images.test?.labels.length ?? 0,
       secondsPerStep: step === 0 ? 0 : seconds / step,
       size: this.#parts.encoder.preprocessing.crop[0],
+      notes: this.#notes,
     };
     this.#parts.send({ event: "distillation", info });
   }
-}
-
-/** The images of a run as a file: one record of the journal's form. */
-function imagesBytes({ classes, train, test }: RunImages): Uint8Array<ArrayBuffer> {
-  const parts = [train, ...(test ? [test] : [])];
-  const json = {
-    classes,
-    parts: parts.map(({ labels, fingerprint }) => ({ labels: [...labels], fingerprint })),
-  };
-  const numbers = new Float32Array(parts.reduce((sum, { features }) => sum + features.length, 0));
-  numbers.set(train.features);
-  if (test) numbers.set(test.features, train.features.length);
-  return recordBytes({ json, bytes: new Uint8Array(numbers.buffer) });
-}
-
-function imagesOf(file: Uint8Array): RunImages {
-  const { json, bytes } = recordOf(file);
-  const { classes, parts } = json as {
-    readonly classes: ClassInfo[];
-    readonly parts: readonly { readonly labels: number[]; readonly fingerprint: string }[];
-  };
-  const numbers = new Float32Array(bytes.slice().buffer);
-  const d = numbers.length / parts.reduce((sum, { labels }) => sum + labels.length, 0);
-  let at = 0;
-  const [train, test] = parts.map(({ labels, fingerprint }): RealFeatures => {
-    const features = numbers.subarray(at, at + labels.length * d);
-    at += features.length;
-    return { features, labels: Int32Array.from(labels), fingerprint };
-  });
-  return { classes, train: train!, test };
 }
 
 const emptyInfo = {
@@ -268,12 +281,14 @@ const emptyInfo = {
   heldOut: [],
   heldOutImages: 0,
   secondsPerStep: 0,
+  notes: [],
 } as const;
 
 const inputsOf = (
   { runtime, encoder, name }: RunParts,
-  { classes, train, test }: RunImages,
+  { classes, train, test, licenses }: RunImages,
   config: DistillationInputs["config"],
+  notes: readonly string[] = [],
 ): DistillationInputs => ({
   runtime,
   encoder,
@@ -282,6 +297,8 @@ const inputsOf = (
   classes: classes.map((c) => c.name),
   train,
   test,
+  notes,
+  licenses,
   machine: {
     cpu: "unknown",
     cores: navigator.hardwareConcurrency,

@@ -1,5 +1,5 @@
 import { type RealFeatures, sha256, splitOf } from "../../src/browser/index.ts";
-import type { ClassInfo, ImageInfo } from "./protocol.ts";
+import type { ClassInfo, ImageInfo, ImageLicense } from "./protocol.ts";
 import { type JournalRecord, recordBytes, type Storage } from "./storage.ts";
 
 /** An image with what is computed from it. */
@@ -8,6 +8,7 @@ interface Kept extends Omit<ImageInfo, "classId"> {
   /** Of the file's bytes, or of a camera's pixels. */
   readonly hash: string;
   readonly features: Float32Array;
+  readonly license?: ImageLicense | undefined;
 }
 
 /** What happened to a project, as its journal has it. */
@@ -25,6 +26,7 @@ type Change =
       readonly thumbnail: { readonly type: string; readonly bytes: number };
       /** Which encoder the features are of. */
       readonly encoder: string;
+      readonly license?: ImageLicense;
     }
   | { readonly kind: "move"; readonly id: string; readonly classId: string }
   | { readonly kind: "remove"; readonly id: string };
@@ -34,6 +36,8 @@ const noBytes = new Uint8Array(0);
 /** Classes and images, kept in a journal. */
 export class Project {
   name = "";
+  /** Images in the journal whose features are of another encoder: they stay there, but are of no use. */
+  leftOut = 0;
   readonly #classes = new Map<string, string>();
   readonly #images = new Map<string, Kept>();
   readonly #storage: Storage | undefined;
@@ -58,7 +62,7 @@ export class Project {
       if (change.kind.startsWith("remove")) removed = true;
       project.#apply(change, bytes);
     }
-    if (removed) await storage?.replace(project.#bytes());
+    if (removed && project.leftOut === 0) await storage?.replace(project.#bytes());
     project.#recorded.clear();
     return project;
   }
@@ -150,7 +154,14 @@ export class Project {
   }
 
   /** The images that are distilled, and a fifth of them that are held out where every class has five or more. */
-  async split(): Promise<{ classes: ClassInfo[]; train: RealFeatures; test: RealFeatures | undefined }> {
+  async split(): Promise<{
+    classes: ClassInfo[];
+    train: RealFeatures;
+    test: RealFeatures | undefined;
+    /** Of the training images. */
+    thumbnails: Blob[];
+    licenses: ImageLicense[];
+  }> {
     const { classes, ids, features, labels } = this.labeled();
     const counts = classes.map((_, label) => labels.filter((l) => l === label).length);
     const holdsOut = counts.every((count) => count >= 5);
@@ -166,9 +177,16 @@ export class Project {
         fingerprint: await sha256(new TextEncoder().encode(text)),
       };
     };
+    const trained = [...fit];
     return {
       classes,
-      train: await part([...fit]),
+      licenses: [
+        ...new Map(
+          trained.flatMap((row) => this.#images.get(ids[row]!)!.license ?? []).map((own) => [own.name, own]),
+        ).values(),
+      ],
+      thumbnails: trained.map((row) => this.#images.get(ids[row]!)!.thumbnail),
+      train: await part(trained),
       test: held.length === 0 ? undefined : await part(held),
     };
   }
@@ -191,13 +209,17 @@ export class Project {
         for (const [id, { classId }] of this.#images) if (classId === change.id) this.#images.delete(id);
         return;
       case "image": {
-        if (change.encoder !== this.#encoder) return;
-        const { id, classId, name, hash, thumbnail } = change;
+        if (change.encoder !== this.#encoder) {
+          this.leftOut++;
+          return;
+        }
+        const { id, classId, name, hash, thumbnail, license } = change;
         this.#images.set(id, {
           id,
           classId,
           name,
           hash,
+          license,
           thumbnail: new Blob([bytes.slice(0, thumbnail.bytes)], { type: thumbnail.type }),
           features: new Float32Array(bytes.slice(thumbnail.bytes).buffer),
         });
@@ -223,7 +245,7 @@ export class Project {
 }
 
 async function imageRecord(image: Kept, encoder: string): Promise<JournalRecord> {
-  const { id, classId, name, hash, thumbnail, features } = image;
+  const { id, classId, name, hash, thumbnail, features, license } = image;
   const picture = new Uint8Array(await thumbnail.arrayBuffer());
   const numbers = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);
   const bytes = new Uint8Array(picture.length + numbers.length);
@@ -237,6 +259,7 @@ async function imageRecord(image: Kept, encoder: string): Promise<JournalRecord>
     hash,
     thumbnail: { type: thumbnail.type, bytes: picture.length },
     encoder,
+    ...(license === undefined ? {} : { license }),
   };
   return { json, bytes };
 }

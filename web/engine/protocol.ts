@@ -20,6 +20,11 @@ export interface Classified {
   readonly probabilities: readonly number[];
   /** Whether it may be of none of the classes. */
   readonly unknown: boolean;
+  /**
+   * How much speaks for that, from 0 to 1: the probability of one more class, whose score is always the threshold's. It is
+   * the largest exactly where the image is unknown. Undefined without a threshold.
+   */
+  readonly none: number | undefined;
 }
 
 export interface Suspect {
@@ -41,6 +46,9 @@ export interface AnswerInfo {
   readonly milliseconds: number;
 }
 
+/** `auto` is the GPU where it is right and quicker. */
+export type ComputeDevice = "auto" | "wasm" | "webgpu";
+
 export interface DistillOptions {
   /** Synthetic images per class. */
   readonly ipc: number;
@@ -48,8 +56,9 @@ export interface DistillOptions {
   readonly minutes: number;
   /** The number of steps, where it is given instead. */
   readonly steps?: number | undefined;
-  /** Whether mirrored images mean the same. */
-  readonly mirror: boolean;
+  /** Whether mirrored images mean the same; by default it is found out from the images. */
+  readonly mirror?: boolean | undefined;
+  readonly device: ComputeDevice;
 }
 
 export type DistillPhase = "starting" | "running" | "paused" | "finishing" | "done";
@@ -66,6 +75,8 @@ export interface DistillInfo {
   readonly heldOutImages: number;
   readonly secondsPerStep: number;
   readonly size: number;
+  /** What was found out before the first step. */
+  readonly notes: readonly string[];
 }
 
 /** A set that was made here or dropped on the page. */
@@ -92,23 +103,44 @@ export interface EncoderInfo {
   readonly license: string | undefined;
 }
 
+export interface ProjectSummary {
+  readonly id: string;
+  /** Empty where none was given. */
+  readonly name: string;
+}
+
 export interface ProjectInfo {
   readonly name: string;
+  /** All projects, this one included. */
+  readonly projects: readonly ProjectSummary[];
   readonly classes: readonly ClassInfo[];
   readonly images: readonly ImageInfo[];
   /** False where the browser gives no place to keep anything. */
   readonly kept: boolean;
+  /** Images that are kept, but whose features are of another encoder. */
+  readonly leftOut: number;
   readonly encoder: EncoderInfo;
+}
+
+/** Under which an image may be passed on, where it is known: sets that are made from it name it. */
+export interface ImageLicense {
+  readonly name: string;
+  readonly author: string;
+  readonly spdx: string;
+  readonly url: string;
 }
 
 /** A file to add, with the class it goes to. */
 export interface FileToAdd {
   readonly classId: string;
+  readonly license?: ImageLicense;
   readonly name: string;
   readonly content: Blob | ImageBitmap;
 }
 
 export interface Settings {
+  /** Id of the project that is opened: made where there is none. */
+  readonly project: string;
   /** Address of the folder with ONNX Runtime's files, and of the embedded encoder. */
   readonly runtime: string;
   readonly encoder: string;
@@ -134,12 +166,18 @@ export interface Requests {
   discardSet(): void;
   zip(): Uint8Array<ArrayBuffer>;
   pngs(): Uint8Array<ArrayBuffer>;
+  /** The set as one ONNX classifier, zipped: what `clp-dd export` writes. */
+  classifier(): Uint8Array<ArrayBuffer>;
   openSet(name: string, zip: Uint8Array): void;
   exportProject(): Uint8Array<ArrayBuffer>;
-  importProject(zip: Uint8Array): void;
-  /** Takes another encoder; the images of the project go, as their features are of the one before. */
-  useEncoder(name: string, bytes: Uint8Array): void;
-  deleteProject(): void;
+  /** @returns the id of the project that was made of the file */
+  importProject(zip: Uint8Array): string;
+  /** Makes a project with another encoder: features are of one encoder alone. @returns its id */
+  useEncoder(name: string, bytes: Uint8Array): string;
+  /** The same with one of the hub's, by its name there or a short one: on the page that may reach the hub alone. */
+  useHubEncoder(name: string, hubUrl: string): string;
+  /** @returns the projects that are left */
+  deleteProject(): readonly ProjectSummary[];
 }
 
 export type Events =

@@ -1,5 +1,5 @@
 /**
- * The project's files in the browser's private file system (OPFS). A journal is only ever appended to, so that a crash loses
+ * Projects in the browser's private file system (OPFS), each in a folder of its own. A journal is only ever appended to, so that a crash loses
  * at most the record that was being written; other files are replaced whole, under a temporary name first.
  */
 
@@ -45,6 +45,26 @@ export function recordOf(bytes: Uint8Array): JournalRecord {
   };
 }
 
+/** Every whole record of a journal's bytes, in order. */
+export function* recordsOf(journal: Uint8Array): Generator<JournalRecord> {
+  const view = new DataView(journal.buffer, journal.byteOffset, journal.byteLength);
+  for (let at = 0; at + 8 <= journal.length; ) {
+    const end = at + 8 + view.getUint32(at) + view.getUint32(at + 4);
+    if (end > journal.length) return;
+    yield recordOf(journal.subarray(at, end));
+    at = end;
+  }
+}
+
+/** The folder of all projects. @throws where the browser has no private file system */
+export async function projectsFolder(): Promise<FileSystemDirectoryHandle> {
+  const root = await navigator.storage.getDirectory();
+  return root.getDirectoryHandle("clp-dd", { create: true });
+}
+
+/** Of a file while it is being written. */
+const unfinished = ".new";
+
 export class Storage {
   readonly #folder: FileSystemDirectoryHandle;
   #journal: SyncHandle;
@@ -55,15 +75,14 @@ export class Storage {
   }
 
   /**
-   * Opens the project's folder; undefined where the browser has no private file system.
+   * Opens a project's folder, which is made where there is none; undefined where the browser has no private file system.
    * @throws Error where another tab has it open
    */
-  static async open(): Promise<Storage | undefined> {
+  static async open(project: string): Promise<Storage | undefined> {
     let folder: FileSystemDirectoryHandle;
     let file: FileHandle;
     try {
-      const root = await navigator.storage.getDirectory();
-      folder = await root.getDirectoryHandle("clp-dd", { create: true });
+      folder = await (await projectsFolder()).getDirectoryHandle(project, { create: true });
       file = (await folder.getFileHandle("journal", { create: true })) as FileHandle;
       if (!("createSyncAccessHandle" in file)) return undefined;
     } catch {
@@ -110,6 +129,21 @@ export class Storage {
     return bytes;
   }
 
+  /** All other files by their names. */
+  async others(): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
+    const files: Record<string, Uint8Array<ArrayBuffer>> = {};
+    for await (const name of this.#folder.keys()) {
+      const bytes = name === "journal" || name.endsWith(unfinished) ? undefined : await this.read(name);
+      if (bytes !== undefined) files[name] = bytes;
+    }
+    return files;
+  }
+
+  /** Lets go of the journal: nothing is appended to it afterwards. */
+  close(): void {
+    this.#journal.close();
+  }
+
   /** Replaces the journal: what is not in `bytes` is then nowhere any more. */
   async replace(bytes: Uint8Array): Promise<void> {
     this.#journal.close();
@@ -132,7 +166,7 @@ export class Storage {
 
   /** Replaces a file: a crash leaves the old one or the new one. */
   async write(name: string, bytes: Uint8Array): Promise<void> {
-    const temporary = (await this.#folder.getFileHandle(`${name}.new`, { create: true })) as FileHandle;
+    const temporary = (await this.#folder.getFileHandle(name + unfinished, { create: true })) as FileHandle;
     const handle = await temporary.createSyncAccessHandle();
     handle.truncate(0);
     handle.write(bytes, { at: 0 });
@@ -148,7 +182,7 @@ export class Storage {
     own.write(bytes, { at: 0 });
     own.flush();
     own.close();
-    await this.remove(`${name}.new`);
+    await this.remove(name + unfinished);
   }
 
   async remove(name: string): Promise<void> {

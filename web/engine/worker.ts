@@ -1,48 +1,50 @@
 import { unzipSync, zipSync } from "fflate";
 import {
-  type Answer,
-  type ArtifactInMemory,
-  answer,
   chooseGemm,
   type Encoder,
+  type EncoderFile,
   featureName,
-  featuresInMemory,
+  fetchHubEncoder,
   jsGemm,
-  matrix,
   messageOf,
   openEncoderFile,
   ortGemm,
   type Probe,
   pixelInput,
   type Runtime,
-  readArtifactFiles,
   sha256,
   webRuntime,
 } from "../../src/browser/index.ts";
+import { Answers } from "./answers.ts";
+import { classified } from "./classified.ts";
 import { pixelsOf, thumbnailOf } from "./decode.ts";
 import { DistillRun } from "./distill-run.ts";
+import { encoderOf, filesOfEncoder } from "./encoder-source.ts";
 import { fetchBytes } from "./fetch-bytes.ts";
+import { gpuFor } from "./gpu.ts";
+import { KeptSet } from "./kept-set.ts";
+import { foundMirror } from "./mirror.ts";
 import { Project } from "./project.ts";
+import {
+  listProjects,
+  makeProject,
+  nameFile,
+  projectFiles,
+  projectOfFiles,
+  removeProject,
+} from "./projects.ts";
 import type {
-  AnswerInfo,
-  ClassInfo,
   Classified,
   EncoderInfo,
   Events,
   FileToAdd,
+  ProjectSummary,
   Reply,
   Request,
   Requests,
   Settings,
 } from "./protocol.ts";
-import { setInfo } from "./set-info.ts";
 import { Storage } from "./storage.ts";
-
-/** Side of the images that the encoder sees: small ones are quick, and small to keep. */
-const size = 128;
-
-const setFile = "set.zip";
-const encoderFile = "encoder";
 
 type Implementations = { [N in keyof Requests]: (...args: Parameters<Requests[N]>) => unknown };
 
@@ -53,50 +55,46 @@ const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
 /** Everything that is computed and kept. */
 class Workshop implements Implementations {
+  #id = "";
   #storage: Storage | undefined;
   #runtime!: Runtime;
   #encoder!: Encoder;
+  #encoderFile!: EncoderFile;
+  #ortFolder = "";
   #gemm!: ReturnType<typeof chooseGemm>;
   #project!: Project;
-  #answer: { readonly answer: Answer; readonly classes: readonly ClassInfo[] } | undefined;
+  #answers!: Answers;
   #run: DistillRun | undefined;
-  /** The set that was made or dropped, and its zip. */
-  #set: { readonly name: string; readonly zip: Uint8Array; readonly read: ArtifactInMemory } | undefined;
-  #setFits = false;
+  #set!: KeptSet;
   readonly #queue: FileToAdd[] = [];
   #adding = false;
-  #answering: "no" | "yes" | "again" = "no";
 
-  async open({ runtime, encoder, threads }: Settings) {
-    this.#storage = await Storage.open();
-    this.#runtime = webRuntime({ wasmPaths: runtime, threads });
-    const own = await this.#storage?.read(encoderFile);
-    const kept = own && JSON.parse(new TextDecoder().decode((await this.#storage?.read("encoder.json"))!));
-    if (own)
-      this.#encoder = await openEncoderFile(this.#runtime, { id: kept.id, bytes: own, size: kept.size });
-    else {
-      const name = "efficientnet-lite0";
-      const [bytes, card] = await Promise.all([
-        fetchBytes(`${encoder}${name}.onnx`, (loaded, total) =>
-          send({ event: "progress", what: "encoder", loaded, total }),
-        ),
-        fetchBytes(`${encoder}${name}.json`),
-      ]);
-      this.#encoder = await openEncoderFile(this.#runtime, {
-        id: name,
-        bytes,
-        card: JSON.parse(new TextDecoder().decode(card)),
-        size,
-      });
-    }
+  async open({ project, runtime, encoder, threads }: Settings) {
+    this.#id = project;
+    this.#storage = await Storage.open(project);
+    const progress = (what: "runtime" | "encoder") => (loaded: number, total: number) =>
+      send({ event: "progress", what, loaded, total });
+    const [{ buffer }, file] = await Promise.all([
+      fetchBytes(`${runtime}ort-wasm-simd-threaded.wasm`, progress("runtime")),
+      encoderOf(this.#storage, encoder, progress("encoder")),
+    ]);
+    this.#runtime = webRuntime({ wasmPaths: runtime, wasmBinary: buffer, threads });
+    this.#ortFolder = runtime;
+    this.#encoderFile = file;
+    this.#encoder = await openEncoderFile(this.#runtime, this.#encoderFile);
     this.#gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
     this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
+    this.#answers = new Answers(this.#project, this.#gemm, send);
+    this.#set = new KeptSet(this.#storage, { runtime: this.#runtime, encoder: this.#encoder }, send);
+    const projects = await listProjects();
     // What else was kept comes after the page shows itself.
     setTimeout(() => void this.#restore(), 0);
     return {
       name: this.#project.name,
+      projects,
+      leftOut: this.#project.leftOut,
       classes: this.#project.classes,
       images: this.#project.images,
       kept: this.#storage !== undefined,
@@ -104,8 +102,9 @@ class Workshop implements Implementations {
     };
   }
 
-  rename(name: string): void {
+  async rename(name: string): Promise<void> {
     this.#project.rename(name);
+    await this.#storage?.write(nameFile, new TextEncoder().encode(name));
   }
 
   addClass(id: string, name: string): void {
@@ -114,22 +113,22 @@ class Workshop implements Implementations {
 
   renameClass(id: string, name: string): void {
     this.#project.addClass(id, name);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   removeClass(id: string): void {
     this.#project.removeClass(id);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   moveImage(id: string, classId: string): void {
     this.#project.moveImage(id, classId);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   removeImage(id: string): void {
     this.#project.removeImage(id);
-    void this.#answerSoon();
+    this.#answers.soon();
   }
 
   add(files: readonly FileToAdd[]): void {
@@ -140,19 +139,21 @@ class Workshop implements Implementations {
   async #addAll(): Promise<void> {
     this.#adding = true;
     for (let file = this.#queue.shift(); file !== undefined; file = this.#queue.shift()) {
-      const { classId, name, content } = file;
+      const { classId, name, content, license } = file;
       const left = this.#queue.length;
       try {
         const { features, input, hash } = await this.#encoded(content);
         if (!this.#project.hasClass(classId)) continue;
         const [height, width] = this.#encoder.preprocessing.crop;
         const thumbnail = await thumbnailOf(input, width, height);
-        const image = await this.#project.addImage({ classId, name, hash, thumbnail, features });
+        const image = await this.#project.addImage({
+          ...{ classId, name, hash, thumbnail, features, license },
+        });
         send({ event: "image", image, left });
       } catch (error) {
         send({ event: "unreadable", name, reason: messageOf(error), left });
       }
-      void this.#answerSoon();
+      this.#answers.soon();
       await breathe();
     }
     this.#adding = false;
@@ -167,66 +168,26 @@ class Workshop implements Implementations {
     return { features, input, hash: await sha256(bytes) };
   }
 
-  /** Solves the probe anew; where that takes long and images come, not after every one. */
-  async #answerSoon(): Promise<void> {
-    if (this.#answering !== "no") {
-      this.#answering = "again";
-      return;
-    }
-    do {
-      this.#answering = "yes";
-      const began = performance.now();
-      try {
-        send({ event: "answer", answer: await this.#solve() });
-      } catch (error) {
-        send({ event: "failed", message: messageOf(error) });
-      }
-      // Images are read for as long as the answer took.
-      await new Promise((resolve) => setTimeout(resolve, performance.now() - began));
-    } while ((this.#answering as string) === "again");
-    this.#answering = "no";
-  }
-
-  async #solve(): Promise<AnswerInfo | undefined> {
-    const { classes, ids, features, labels } = this.#project.labeled();
-    if (classes.length < 2) {
-      this.#answer = undefined;
-      return undefined;
-    }
-    const began = performance.now();
-    const solved = await answer(featuresInMemory(features, labels), classes.length, this.#gemm);
-    this.#answer = { answer: solved, classes };
-    const confusion = classes.map(() => classes.map((): string[] => []));
-    for (const [i, id] of ids.entries()) confusion[labels[i]!]![solved.predicted[i]!]!.push(id);
-    return {
-      classes,
-      images: ids.length,
-      accuracy: solved.accuracy,
-      confusion,
-      suspects: solved.suspects.slice(0, 24).map(({ row, label, suggested, suggestedProbability }) => ({
-        imageId: ids[row]!,
-        label,
-        suggested,
-        probability: suggestedProbability,
-      })),
-      milliseconds: performance.now() - began,
-    };
-  }
-
   async classify(content: Blob | ImageBitmap, withSet: boolean): Promise<Classified | undefined> {
-    const probe: Probe | undefined = withSet ? this.#set?.read.probe : this.#answer?.answer.probe;
-    if (probe === undefined || (withSet && !this.#setFits)) return undefined;
-    const { features } = await this.#encoded(content);
-    const row = matrix(1, features.length, Float64Array.from(features));
-    const probabilities = probe.calibration
-      ? [...probe.probabilities(row).data]
-      : [...probe.scores(row).data];
-    return { probabilities, unknown: probe.calibration ? probe.unknown(row)[0]! : false };
+    const probe: Probe | undefined = withSet ? this.#set.probe : this.#answers.probe;
+    if (probe === undefined) return undefined;
+    return classified(probe, (await this.#encoded(content)).features);
   }
 
   async distill(options: Parameters<Requests["distill"]>[0]): Promise<void> {
     await this.#run?.release();
-    this.#run = await DistillRun.start(this.#parts(), await this.#project.split(), options);
+    const { thumbnails, ...images } = await this.#project.split();
+    const found =
+      options.mirror === undefined
+        ? await foundMirror(this.#encoder, this.#gemm, images.train, thumbnails, images.classes.length)
+        : undefined;
+    const own = { runtime: this.#runtime, encoder: this.#encoder };
+    const { gpu, note } = await gpuFor(own, this.#encoderFile, this.#ortFolder, options.device);
+    this.#run = await DistillRun.start({ ...this.#parts(), ...gpu }, images, {
+      ...options,
+      mirror: options.mirror ?? found?.mirror,
+      notes: [found?.note, note].filter((each) => each !== undefined),
+    });
     void this.#drive(this.#run);
   }
 
@@ -258,11 +219,15 @@ class Workshop implements Implementations {
     try {
       const files = await run.finish();
       if (files === undefined || run !== this.#run) return;
-      const zip = zipSync({ ...files });
-      await this.#storage?.write(setFile, zip);
+      await this.#set.keep(this.#project.name || "images", zipSync({ ...files }));
       await run.forget();
-      await this.#show(this.#project.name || "images", zip);
     } catch (error) {
+      if (run === this.#run && run.isOnGpu) {
+        const note = `The GPU failed (${messageOf(error)}); WebAssembly continues from the last checkpoint.`;
+        this.#run = await run.rebuilt(this.#parts(), note);
+        void this.#drive(this.#run);
+        return;
+      }
       send({ event: "failed", message: messageOf(error) });
       send({ event: "distillation", info: undefined });
     } finally {
@@ -274,9 +239,8 @@ class Workshop implements Implementations {
   /** Takes up what a reload or a crash cut short. */
   async #restore(): Promise<void> {
     try {
-      void this.#answerSoon();
-      const zip = await this.#storage?.read(setFile);
-      if (zip !== undefined) await this.#show(this.#project.name || "images", zip);
+      this.#answers.soon();
+      await this.#set.restore(this.#project.name || "images");
       this.#run = await DistillRun.restore(this.#parts());
       if (this.#run !== undefined) void this.#drive(this.#run);
     } catch (error) {
@@ -284,75 +248,65 @@ class Workshop implements Implementations {
     }
   }
 
-  async discardSet(): Promise<void> {
-    this.#set = undefined;
-    await this.#storage?.remove(setFile);
-    send({ event: "set", set: undefined });
+  discardSet(): Promise<void> {
+    return this.#set.discard();
   }
 
-  async #show(name: string, zip: Uint8Array): Promise<void> {
-    const read = await readArtifactFiles(unzipSync(zip), name);
-    const set = setInfo(name, read, this.#encoder);
-    this.#set = { name, zip, read };
-    this.#setFits = set.refusal === undefined;
-    send({ event: "set", set });
-  }
-
-  async openSet(name: string, zip: Uint8Array): Promise<void> {
-    await this.#show(name, zip);
-    await this.#storage?.write(setFile, zip);
+  openSet(name: string, zip: Uint8Array): Promise<void> {
+    return this.#set.keep(name, zip);
   }
 
   zip(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#set!.zip);
+    return this.#set.zip();
   }
 
   pngs(): Uint8Array<ArrayBuffer> {
-    const images = Object.entries(unzipSync(this.#set!.zip)).filter(([name]) => name.endsWith(".png"));
-    // PNGs are compressed already.
-    return zipSync(Object.fromEntries(images), { level: 0 }) as Uint8Array<ArrayBuffer>;
+    return this.#set.pngs();
+  }
+
+  classifier(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#set.classifier();
   }
 
   async exportProject(): Promise<Uint8Array<ArrayBuffer>> {
-    const set = await this.#storage?.read(setFile);
-    const journal = this.#storage?.whole() ?? new Uint8Array(0);
-    return zipSync(
-      { "clp-dd-project": journal, ...(set ? { [setFile]: set } : {}) },
-      { level: 0 },
-    ) as Uint8Array<ArrayBuffer>;
+    if (this.#storage === undefined) throw new Error("This browser keeps no project that could be saved.");
+    return zipSync(await projectFiles(this.#storage), { level: 0 }) as Uint8Array<ArrayBuffer>;
   }
 
-  async importProject(zip: Uint8Array): Promise<void> {
-    const files = unzipSync(zip);
-    const journal = files["clp-dd-project"];
-    if (journal === undefined || this.#storage === undefined) {
-      throw new Error("This zip holds no project. Expected one that this page exported.");
+  importProject(zip: Uint8Array): Promise<string> {
+    return projectOfFiles(unzipSync(zip));
+  }
+
+  useEncoder(name: string, bytes: Uint8Array): Promise<string> {
+    return this.#projectWith({ id: name, bytes });
+  }
+
+  async useHubEncoder(name: string, hubUrl: string): Promise<string> {
+    const onProgress = (loaded: number, total: number) =>
+      send({ event: "progress", what: "encoder", loaded, total });
+    try {
+      return await this.#projectWith(await fetchHubEncoder(name, { hubUrl, fetchBytes, onProgress }));
+    } finally {
+      send({ event: "progress", what: "encoder", loaded: 0, total: 0 });
     }
-    await this.#storage.replace(journal);
-    const set = files[setFile];
-    if (set) await this.#storage.write(setFile, set);
   }
 
-  async useEncoder(name: string, bytes: Uint8Array): Promise<void> {
-    if (this.#storage === undefined) throw new Error("This browser gives no place to keep an encoder in.");
-    // Read once here: what is no encoder is refused before anything is put away.
-    const opened = await openEncoderFile(this.#runtime, { id: name, bytes });
+  async #projectWith(file: EncoderFile): Promise<string> {
+    // Read once here: what is not an encoder is refused before anything is put away.
+    const opened = await openEncoderFile(this.#runtime, file);
     opened.requirePullback();
-    const [side] = opened.preprocessing.crop;
     await opened.release();
-    await this.deleteProject();
-    await this.#storage.write(encoderFile, bytes);
-    await this.#storage.write(
-      "encoder.json",
-      new TextEncoder().encode(JSON.stringify({ id: name, size: side })),
-    );
+    return makeProject({
+      ...filesOfEncoder(file),
+      [nameFile]: new TextEncoder().encode(file.id),
+    });
   }
 
-  async deleteProject(): Promise<void> {
-    await this.#storage?.replace(new Uint8Array(0));
-    for (const name of [setFile, encoderFile, "encoder.json", ...DistillRun.files]) {
-      await this.#storage?.remove(name);
-    }
+  async deleteProject(): Promise<readonly ProjectSummary[]> {
+    await this.#run?.release();
+    this.#storage?.close();
+    if (this.#storage !== undefined) await removeProject(this.#id);
+    return listProjects();
   }
 
   #encoderInfo(): EncoderInfo {

@@ -11,7 +11,12 @@ export function Answer() {
   return (
     <section aria-labelledby="answer">
       <h2 id="answer">{own.title}</h2>
-      <p role="status" class="result" data-images={shown?.images ?? 0}>
+      <p
+        role="status"
+        class="result"
+        data-images={shown?.images ?? 0}
+        data-milliseconds={shown?.milliseconds}
+      >
         {shown ? own.accuracy(shown.accuracy, shown.images) : own.waiting}
       </p>
       {shown && <Confusion {...shown} />}

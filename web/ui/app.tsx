@@ -12,8 +12,12 @@ import {
   kept,
   lastClass,
   left,
+  leftOut,
   loading,
+  openProject,
+  projectId,
   projectName,
+  projects,
   ready,
   renameProject,
 } from "../state.ts";
@@ -23,6 +27,7 @@ import { ClassifyPanel } from "./classify.tsx";
 import { Distill } from "./distill.tsx";
 import { download } from "./download.ts";
 import { Gather } from "./gather.tsx";
+import { Hub } from "./hub.tsx";
 import { SetPanel } from "./set.tsx";
 
 export function App() {
@@ -53,6 +58,7 @@ export function App() {
             )}
           </p>
         )}
+        <Hub />
       </footer>
       <DropTarget />
     </>
@@ -65,6 +71,21 @@ function Header() {
       <h1>{texts.title}</h1>
       <p>{texts.lead}</p>
       <div class="project">
+        {projects.value.length > 1 && (
+          <label>
+            {texts.projects}{" "}
+            <select onChange={(event) => openProject(event.currentTarget.value)}>
+              {projects.value.map(({ id, name }) => (
+                <option key={id} value={id} selected={id === projectId}>
+                  {name || texts.untitled}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        <button type="button" class="quiet" onClick={() => openProject()}>
+          {texts.newProject}
+        </button>
         <label>
           {texts.projectName}{" "}
           <input
@@ -98,7 +119,8 @@ async function exportProject(): Promise<void> {
 
 async function deleteProject(): Promise<void> {
   if (!confirm(texts.deleteConfirm)) return;
-  if ((await ask(() => engine.call("deleteProject", []).then(() => true))) === true) location.reload();
+  const others = await ask(() => engine.call("deleteProject", []));
+  if (others) openProject(others[0]?.id);
 }
 
 function Messages() {
@@ -111,9 +133,16 @@ function Messages() {
         : texts.loading.ready(encoder.value?.threads ?? 1));
   return (
     <div class="messages">
-      <p role="status" class="status" data-ready={ready.value}>
+      <p
+        role="status"
+        class="status"
+        data-ready={ready.value}
+        data-left={left.value}
+        data-threads={encoder.value?.threads}
+      >
         {status}
       </p>
+      {leftOut.value > 0 && <p class="note">{texts.leftOut(leftOut.value)}</p>}
       {!kept.value && <p class="note">{texts.notKept}</p>}
       {crashed.value && (
         <p role="alert" class="note bad">

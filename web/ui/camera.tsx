@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { addFiles } from "../state.ts";
 import { texts } from "../texts.ts";
-import { CameraChooser } from "./camera-chooser.tsx";
+import { CameraView } from "./camera-view.tsx";
 import { pictureOf, useCamera } from "./use-camera.ts";
 
 const own = texts.camera;
@@ -19,9 +19,8 @@ export function Camera(props: {
   const taken = useSignal(0);
   const held = useRef<ReturnType<typeof setInterval> | undefined>(undefined);
   const take = async () => {
-    const video = camera.video.current;
-    if (!video || video.videoWidth === 0) return;
-    const content = await pictureOf(video);
+    const content = await pictureOf(camera.video.current);
+    if (content === undefined) return;
     taken.value++;
     addFiles([{ classId, name: `camera ${taken.value}`, content }]);
   };
@@ -38,16 +37,7 @@ export function Camera(props: {
   const isHoldKey = ({ key }: KeyboardEvent) => key === " " || key === "Enter";
   return (
     <section class="camera" aria-label={own.title(name)}>
-      {camera.problem.value && <p role="alert">{own.denied(camera.problem.value)}</p>}
-      <video
-        ref={camera.video}
-        class={camera.mirrored.value ? "mirrored" : ""}
-        autoplay
-        muted
-        playsInline
-        aria-label={own.title(name)}
-      />
-      <CameraChooser camera={camera} />
+      <CameraView camera={camera} label={own.title(name)} />
       <div class="row">
         <button
           type="button"

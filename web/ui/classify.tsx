@@ -5,7 +5,8 @@ import { filesOf } from "../drop.ts";
 import type { Classified } from "../engine/protocol.ts";
 import { answer, ask, engine, set } from "../state.ts";
 import { texts } from "../texts.ts";
-import { CameraChooser } from "./camera-chooser.tsx";
+import { Bars } from "./bars.tsx";
+import { CameraView } from "./camera-view.tsx";
 import { pictureOf, useCamera } from "./use-camera.ts";
 
 const own = texts.classify;
@@ -98,43 +99,22 @@ export function ClassifyPanel() {
   );
 }
 
-/** Classes shown with bars, at most. */
-const mostBars = 8;
-
-function Bars(props: Classified & { readonly number: number; readonly names: readonly string[] }) {
-  const { names, probabilities, unknown, number } = props;
-  const ranked = probabilities
-    .map((probability, i) => ({ probability, name: names[i]! }))
-    .sort((a, b) => b.probability - a.probability);
-  const [best] = ranked;
-  return (
-    <>
-      <p role="status" class="result" data-number={number}>
-        {unknown ? own.unknown(best!.name) : own.result(best!.name, best!.probability)}
-      </p>
-      <ul class="bars">
-        {ranked.slice(0, mostBars).map(({ name, probability }) => (
-          <li key={name}>
-            <span>{name}</span>
-            <meter min={0} max={1} value={probability} aria-label={name} />
-            <span class="number">{Math.round(100 * probability)} %</span>
-          </li>
-        ))}
-      </ul>
-    </>
-  );
-}
+/** Least time between two pictures: not more than five per second. */
+const pictureMs = 200;
 
 function Live({ onPicture }: { readonly onPicture: (picture: ImageBitmap) => Promise<void> }) {
   const camera = useCamera();
+  // Another function with every result, while pictures are taken in one loop.
+  const classify = useRef(onPicture);
+  classify.current = onPicture;
   useEffect(() => {
     let gone = false;
     const look = async () => {
       while (!gone) {
-        const video = camera.video.current;
-        // The next picture is taken when the last one is classified, and not more than five times per second.
-        const pause = new Promise((resolve) => setTimeout(resolve, 200));
-        if (video && video.videoWidth > 0) await onPicture(await pictureOf(video));
+        // The next picture is taken when the last one is classified.
+        const pause = new Promise((resolve) => setTimeout(resolve, pictureMs));
+        const picture = await pictureOf(camera.video.current);
+        if (picture) await classify.current(picture);
         await pause;
       }
     };
@@ -142,19 +122,6 @@ function Live({ onPicture }: { readonly onPicture: (picture: ImageBitmap) => Pro
     return () => {
       gone = true;
     };
-  }, [onPicture]);
-  return (
-    <>
-      {camera.problem.value && <p role="alert">{texts.camera.denied(camera.problem.value)}</p>}
-      <video
-        ref={camera.video}
-        class={camera.mirrored.value ? "mirrored" : ""}
-        autoplay
-        muted
-        playsInline
-        aria-label={own.live}
-      />
-      <CameraChooser camera={camera} />
-    </>
-  );
+  }, []);
+  return <CameraView camera={camera} label={own.live} />;
 }

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { DistillInfo } from "../engine/protocol.ts";
+import type { ComputeDevice, DistillInfo } from "../engine/protocol.ts";
 import { ask, busy, distillation, engine, filledClasses, preview } from "../state.ts";
 import { texts } from "../texts.ts";
 import { Grid } from "./pixels.tsx";
@@ -17,17 +17,27 @@ export function Distill() {
 }
 
 const minuteChoices = [1, 3, 10, 30];
+const deviceChoices = ["auto", "wasm", "webgpu"] as const;
+/** `undefined`: the images say it. */
+const mirrorChoices = [undefined, true, false] as const;
 
 function Settings() {
   const ipc = useSignal(1);
   const minutes = useSignal(3);
   const steps = useSignal<number | undefined>(undefined);
-  const mirror = useSignal(true);
+  const device = useSignal<ComputeDevice>("auto");
+  const mirror = useSignal<boolean | undefined>(undefined);
   if (filledClasses.value < 2) return <p>{own.waiting}</p>;
   const start = () =>
     ask(() =>
       engine.call("distill", [
-        { ipc: ipc.value, minutes: minutes.value, steps: steps.value, mirror: mirror.value },
+        {
+          ipc: ipc.value,
+          minutes: minutes.value,
+          steps: steps.value,
+          mirror: mirror.value,
+          device: device.value,
+        },
       ]),
     );
   return (
@@ -80,16 +90,36 @@ function Settings() {
             }}
           />
         </label>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={mirror.value}
-            onChange={(event) => {
-              mirror.value = event.currentTarget.checked;
-            }}
-          />{" "}
+        <label>
           {own.mirror}
+          <select
+            onChange={(event) => {
+              mirror.value = mirrorChoices[event.currentTarget.selectedIndex];
+            }}
+          >
+            {mirrorChoices.map((choice) => (
+              <option key={String(choice)} selected={choice === mirror.value}>
+                {own.mirrorChoice(choice)}
+              </option>
+            ))}
+          </select>
         </label>
+        {"gpu" in navigator && (
+          <label>
+            {own.device}
+            <select
+              onChange={(event) => {
+                device.value = event.currentTarget.value as ComputeDevice;
+              }}
+            >
+              {deviceChoices.map((choice) => (
+                <option key={choice} value={choice} selected={choice === device.value}>
+                  {own.devices[choice]}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
       </details>
       <button type="submit" class="main">
         {own.start}
@@ -99,7 +129,8 @@ function Settings() {
 }
 
 function Running(info: DistillInfo) {
-  const { phase, step, steps, classes, ipc, loss, heldOut, heldOutImages, secondsPerStep, size } = info;
+  const { phase, step, steps, classes, ipc, loss, heldOut, heldOutImages, secondsPerStep, size, notes } =
+    info;
   const names = preview.value.map((_, i) => classes[Math.floor(i / ipc)]?.name ?? "");
   const latest = heldOut.at(-1);
   return (
@@ -114,6 +145,11 @@ function Running(info: DistillInfo) {
           {own.step(step, steps, secondsPerStep * (steps - step))}
         </p>
       )}
+      {notes.map((note) => (
+        <p key={note} class="hint">
+          {note}
+        </p>
+      ))}
       <Grid
         images={preview.value}
         size={size}

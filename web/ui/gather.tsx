@@ -2,9 +2,11 @@ import { useSignal } from "@preact/signals";
 import { directoryOpen, fileOpen } from "browser-fs-access";
 import { filesOfFolder, take } from "../drop.ts";
 import type { ClassInfo } from "../engine/protocol.ts";
+import { addReadySet } from "../ready-set.ts";
 import {
   addClass,
   addFiles,
+  ask,
   classes,
   imagesByClass,
   lastClass,
@@ -35,7 +37,9 @@ export function Gather() {
   return (
     <section aria-labelledby="gather">
       <h2 id="gather">{own.title}</h2>
-      <p class="hint">{own.hint}</p>
+      <p class="hint">
+        {own.hint} {own.pasted}
+      </p>
       <Unreadable />
       <div class="classes">
         {classes.value.map((each) => (
@@ -56,6 +60,11 @@ export function Gather() {
         <button type="button" class="quiet" onClick={() => void openFolder()}>
           {own.openFolder}
         </button>
+        {imagesByClass.value.size === 0 && (
+          <button type="button" class="quiet" onClick={() => void ask(addReadySet)}>
+            {own.ready}
+          </button>
+        )}
       </div>
     </section>
   );
@@ -71,7 +80,14 @@ function ClassColumn({ id, name }: ClassInfo) {
     if (files) addFiles(files.map((content) => ({ classId: id, name: content.name, content })));
   };
   return (
-    <article class="class" data-class={id} data-name={name}>
+    <article
+      class="class"
+      data-class={id}
+      data-name={name}
+      onFocusIn={() => {
+        lastClass.value = id;
+      }}
+    >
       <div class="class-head">
         <input
           id={`name-${id}`}
@@ -101,7 +117,6 @@ function ClassColumn({ id, name }: ClassInfo) {
           class="quiet"
           aria-label={own.cameraTo(name)}
           onClick={() => {
-            lastClass.value = id;
             camera.value = true;
           }}
         >
@@ -117,7 +132,9 @@ function ClassColumn({ id, name }: ClassInfo) {
           }}
         />
       )}
-      <p class="count">{own.count(images.length)}</p>
+      <p class="count" data-count={images.length}>
+        {own.count(images.length)}
+      </p>
       <ul class="thumbnails">
         {shown.map((image) => (
           <li key={image.id}>

@@ -8,12 +8,15 @@ import { Grid } from "./pixels.tsx";
 
 const own = texts.set;
 
+/** What can be taken away, with the ends of the files' names. */
+const downloads = { zip: "", pngs: " pictures", classifier: " classifier" } as const;
+
 export function SetPanel() {
   const open = async () => {
     const file = await fileOpen({ extensions: [".zip"], mimeTypes: ["application/zip"] }).catch(
       () => undefined,
     );
-    if (file) take([{ file, folder: "" }]);
+    if (file) take([{ file, folder: "", path: file.name }]);
   };
   return (
     <section aria-labelledby="set">
@@ -28,9 +31,9 @@ export function SetPanel() {
 
 function Result({ name, classes, labels, images, size, top1, heldOutImages, stopped, refusal }: SetInfo) {
   const fileName = (projectName.value || name || "set").replace(/[^\p{L}\p{N}._ -]+/gu, "_");
-  const save = async (what: "zip" | "pngs") => {
+  const save = async (what: keyof typeof downloads) => {
     const bytes = await ask(() => engine.call(what, []));
-    if (bytes) await download(bytes, `${fileName}${what === "pngs" ? " pictures" : ""}.zip`);
+    if (bytes) await download(bytes, `${fileName}${downloads[what]}.zip`);
   };
   const captions = labels.map((label) => classes[label]!);
   return (
@@ -55,6 +58,11 @@ function Result({ name, classes, labels, images, size, top1, heldOutImages, stop
         <button type="button" onClick={() => void save("pngs")}>
           {own.pngs}
         </button>
+        {!refusal && (
+          <button type="button" onClick={() => void save("classifier")}>
+            {own.classifier}
+          </button>
+        )}
         <button
           type="button"
           class="quiet danger"
@@ -65,6 +73,7 @@ function Result({ name, classes, labels, images, size, top1, heldOutImages, stop
       </div>
       <p class="hint">
         {own.use} <code>npx clp-dd evaluate FOLDER --data IMAGES</code>
+        {!refusal && <> {own.classifierHint}</>}
       </p>
     </>
   );

@@ -32,6 +32,8 @@ export function useCamera(): CameraStream {
           return;
         }
         video.current.srcObject = stream;
+        // Browsers give no frames of a video that nobody sees.
+        video.current.scrollIntoView({ block: "nearest" });
         const { facingMode } = stream.getVideoTracks()[0]!.getSettings();
         mirrored.value = facingMode !== "environment";
         // Names of devices are given once a camera may be used.
@@ -56,5 +58,9 @@ const stop = (stream: MediaStream) => {
   for (const track of stream.getTracks()) track.stop();
 };
 
-/** The picture that a camera shows, as it is: not mirrored. */
-export const pictureOf = (video: HTMLVideoElement): Promise<ImageBitmap> => createImageBitmap(video);
+/** The picture that a camera shows, as it is: not mirrored; undefined while there is none. */
+export async function pictureOf(video: HTMLVideoElement | null): Promise<ImageBitmap | undefined> {
+  if (video === null || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return undefined;
+  // A frame may be gone between two others, such as where the camera is changed.
+  return createImageBitmap(video).catch(() => undefined);
+}

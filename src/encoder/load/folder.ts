@@ -1,21 +1,18 @@
 import { basename, dirname, join } from "node:path";
-import * as z from "zod";
 import { ModelError } from "../../errors.ts";
 import { readRegular } from "../../files/regular-file.ts";
-import type { Preprocessing } from "../../images/preprocess.ts";
 import type { EncoderModel } from "../encoder-model.ts";
 import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder } from "../vit/folder-files.ts";
 import { loadTransformerFolder } from "../vit/load-vit.ts";
 import { isKnownConfig } from "../vit/supported.ts";
-import { readTimmPreprocessing } from "../vit/timm-preprocessing.ts";
 import { chooseOnnx, type Dtype } from "./choose-onnx.ts";
 import { localOnnx } from "./hub-model.ts";
 import { licenseOfCard } from "./license.ts";
 import { readOnnxFile } from "./onnx.ts";
 import { type CardOptions, ModelCard, withCard } from "./onnx-model.ts";
-import { readPreprocessorConfig } from "./preprocessor-config.ts";
 import { resized } from "./resized.ts";
+import { preprocessingOf, processorOf, type SideFiles } from "./side-files.ts";
 
 /** How a model is read, whatever holds it. */
 export interface ModelOptions extends CardOptions, ModelForm {
@@ -48,7 +45,7 @@ export async function loadFolder(
 }
 
 async function loadWeights(folder: string, id: string, options: ModelOptions): Promise<EncoderModel> {
-  const processor = await processorIn(folder);
+  const processor = await processorOf(filesIn(folder));
   return loadTransformerFolder(folder, {
     id,
     ...(options.feature ? { feature: options.feature } : {}),
@@ -70,7 +67,9 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
   const own = dirname(path);
   const folder = basename(own) === "onnx" ? dirname(own) : own;
   const preprocessing =
-    card?.preprocessing ?? (await preprocessingIn(folder, model.preprocessing)) ?? model.preprocessing;
+    card?.preprocessing ??
+    (await preprocessingOf(filesIn(folder), model.preprocessing)) ??
+    model.preprocessing;
   return withLicense(withCard(model, card, options, preprocessing), folder);
 }
 
@@ -84,46 +83,17 @@ async function cardBeside(path: string): Promise<ModelCard | undefined> {
   }
 }
 
-async function preprocessingIn(folder: string, fallback: Preprocessing): Promise<Preprocessing | undefined> {
-  const processor = await processorIn(folder);
-  if (processor !== undefined) return processor(fallback);
-  const config = await textOf(folder, "config.json");
-  return config === undefined
-    ? undefined
-    : readTimmPreprocessing(config, fallback.crop, join(folder, "config.json"));
-}
-
-/**
- * The image processor of a folder: of processor_config.json where that holds one, as transformers 5 writes it, else of
- * preprocessor_config.json. A file that names no class is read as the class of the model that config.json names.
- */
-async function processorIn(
-  folder: string,
-): Promise<((fallback: Preprocessing) => Preprocessing) | undefined> {
-  const config = ModelType.safeParse(jsonOrUndefined(await textOf(folder, "config.json")));
-  const whole = await textOf(folder, "processor_config.json");
-  const nested = z.object({ image_processor: z.looseObject({}) }).safeParse(jsonOrUndefined(whole)).success;
-  const name = nested ? "processor_config.json" : "preprocessor_config.json";
-  const text = nested ? whole : await textOf(folder, name);
-  if (text === undefined) return undefined;
-  return (fallback) => readPreprocessorConfig(text, fallback, join(folder, name), config.data?.model_type);
-}
-
-const ModelType = z.object({ model_type: z.string() });
-
-function jsonOrUndefined(text: string | undefined): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 async function withLicense(model: EncoderModel, folder: string): Promise<EncoderModel> {
   if (model.provenance.license !== undefined) return model;
   const license = licenseOfCard((await textOf(folder, "README.md")) ?? "");
   return license === undefined ? model : { ...model, provenance: { ...model.provenance, license } };
 }
+
+/** The small files of a folder. */
+const filesIn = (folder: string): SideFiles => ({
+  text: (name) => textOf(folder, name),
+  where: (name) => join(folder, name),
+});
 
 const textOf = (folder: string, name: string): Promise<string | undefined> =>
   readRegular(join(folder, name))

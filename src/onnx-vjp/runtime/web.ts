@@ -1,8 +1,6 @@
 import * as ort from "onnxruntime-web/wasm";
-import type { DataType, Graph } from "../graph/ir.ts";
-import type { Fetches, OutputType, Runtime, Session, SessionOptions } from "../graph/runtime.ts";
-import { type ExternalConstant, writeOnnx } from "../graph/write-onnx.ts";
-import { refusal } from "./refusal.ts";
+import type { Runtime } from "../graph/runtime.ts";
+import { type WebOrt, webSessions } from "./web-sessions.ts";
 
 export interface WebRuntimeOptions {
   /**
@@ -10,6 +8,8 @@ export interface WebRuntimeOptions {
    * beside the script.
    */
   readonly wasmPaths?: string | { readonly mjs?: string; readonly wasm?: string };
+  /** The file for WebAssembly itself, where it was fetched already, such as with its progress shown. */
+  readonly wasmBinary?: ArrayBuffer;
   /**
    * Threads inside an operator. More than one need a page that is isolated from other origins
    * (`crossOriginIsolated`): elsewhere there is one. All runtimes of a page or worker share the number of the first.
@@ -17,82 +17,53 @@ export interface WebRuntimeOptions {
   readonly threads?: number;
 }
 
-/** Constants from this size on are handed over beside the protobuf, which would hold another copy of them. */
-const externalFrom = 4096;
-
-/** Rules put transposes where they are cheap; ONNX Runtime's own pass moves them on to where they are not (runtime/node.ts). */
-const optimizersOff = "TransposeOptimizer;TransposeOptimizer_CPUExecutionProvider";
-
 /** Threads that this place allows. */
 const threadsAllowed = (asked: number): number => (globalThis.crossOriginIsolated ? Math.max(1, asked) : 1);
 
-let initialized: number | undefined;
+const initialized = new Map<WebOrt, number>();
+
+function initialize(build: WebOrt, { wasmPaths, wasmBinary, threads = 1 }: WebRuntimeOptions): number {
+  const before = initialized.get(build);
+  if (before !== undefined) return before;
+  const allowed = threadsAllowed(threads);
+  initialized.set(build, allowed);
+  build.env.wasm.numThreads = allowed;
+  build.env.wasm.proxy = false;
+  if (wasmPaths !== undefined) build.env.wasm.wasmPaths = wasmPaths;
+  if (wasmBinary !== undefined) build.env.wasm.wasmBinary = wasmBinary;
+  build.env.logLevel = "error";
+  return allowed;
+}
 
 /** ONNX Runtime for browsers, in WebAssembly. `run` blocks the thread that it is called on: use it in a worker. */
-export function webRuntime({ wasmPaths, threads = 1 }: WebRuntimeOptions = {}): Runtime {
-  if (initialized === undefined) {
-    initialized = threadsAllowed(threads);
-    ort.env.wasm.numThreads = initialized;
-    ort.env.wasm.proxy = false;
-    if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
-    ort.env.logLevel = "error";
-  }
-  /** Files that a model refers to are mounted for all sessions that are being made. */
-  let making: Promise<unknown> = Promise.resolve();
-  const create = async (
-    model: Uint8Array,
-    external: readonly ExternalConstant[],
-    optimize: SessionOptions["optimize"],
-  ): Promise<ort.InferenceSession> =>
-    ort.InferenceSession.create(model, {
-      executionProviders: ["wasm"],
-      enableMemPattern: false,
-      logSeverityLevel: 4,
-      graphOptimizationLevel: optimize === "off" ? "disabled" : "all",
-      ...(external.length > 0 ? { externalData: [...external] } : {}),
-      extra: {
-        session: optimize === "off" ? { disable_prepacking: "1" } : {},
-        optimization: { disable_specified_optimizers: optimizersOff },
-      },
-    });
-  return {
-    device: "cpu",
-    threads: initialized,
-    handsOver: true,
-    prefersFewNodes: false,
-    async session(graph: Graph, { optimize, extraOutputs = [] }: SessionOptions = {}) {
-      const { model, external } = writeOnnx(graph, { externalFrom, extraOutputs });
-      const made = making.then(() => create(model, external, optimize));
-      making = made.catch(() => undefined);
-      try {
-        return wrap(await made);
-      } catch (error) {
-        throw refusal(graph, error);
-      }
-    },
-  };
+export function webRuntime(options: WebRuntimeOptions = {}): Runtime {
+  return webSessions(ort, "cpu", initialize(ort, options));
 }
 
-function wrap(session: ort.InferenceSession): Session {
-  const outputTypes = new Map(
-    session.outputMetadata.flatMap((o): [string, OutputType][] =>
-      o.isTensor ? [[o.name, { dtype: o.type as DataType, dims: o.shape }]] : [],
-    ),
-  );
-  return {
-    graph: { inputs: session.inputNames, outputs: session.outputNames, outputTypes },
-    async run(feeds, { only = session.outputNames, into = {} } = {}) {
-      const results = await session.run(feeds, [...only]);
-      return Object.fromEntries(only.map((name) => [name, written(results[name]!, into, name)]));
-    },
-    release: () => session.release(),
-  };
+/** A runtime on a GPU. */
+export interface WebgpuRuntime extends Runtime {
+  /** Resolves with the browser's reason once the GPU is lost: its sessions are of no use from then on. */
+  readonly lost: Promise<string>;
 }
 
-/** The result, in the tensor that the caller gave for it: results come in new arrays from the runtime's own memory. */
-function written(result: ort.Tensor, into: Fetches, name: string): ort.Tensor {
-  const given = into[name];
-  if (given === undefined) return result;
-  (given.data as Float32Array).set(result.data as Float32Array);
-  return given as ort.Tensor;
+/**
+ * ONNX Runtime for browsers, on the GPU, with a build of its own that is fetched when it is asked for. Results differ from
+ * those of WebAssembly in the last digits; on a faulty driver by more: compare them before use.
+ * @throws Error where the browser has no WebGPU, or none of the stack switching (JSPI) that the build needs
+ */
+export async function webgpuRuntime(options: WebRuntimeOptions = {}): Promise<WebgpuRuntime> {
+  const { gpu } = navigator as { readonly gpu?: { requestAdapter(): Promise<object | null> } };
+  if (gpu === undefined) throw new Error("This browser has no WebGPU.");
+  if (!("Suspending" in WebAssembly)) throw new Error("This browser has no stack switching (JSPI).");
+  if ((await gpu.requestAdapter()) === null) throw new Error("This browser has no GPU for WebGPU.");
+  const build = (await import("onnxruntime-web/jspi")) as WebOrt;
+  const runtime = webSessions(build, "webgpu", initialize(build, options));
+  // Known once the first session is made.
+  const lost = (async () => {
+    const device = (await build.env.webgpu.device) as {
+      readonly lost: Promise<{ readonly message: string }>;
+    };
+    return (await device.lost).message;
+  })();
+  return { ...runtime, lost };
 }

@@ -8,7 +8,8 @@ import { countFlops } from "../../../bench/lib/flops.ts";
 import { featuresOutput, imagesInput } from "../../../src/encoder/batched-features.ts";
 import { createEncoder } from "../../../src/encoder/encoder.ts";
 import type { Pool } from "../../../src/encoder/encoder-model.ts";
-import { loadTransformerFolder, type TransformerFolderOptions } from "../../../src/encoder/vit/load-vit.ts";
+import { loadTransformerFolder } from "../../../src/encoder/vit/load-vit.ts";
+import type { TransformerOptions } from "../../../src/encoder/vit/transformer-model.ts";
 import { openSafetensors } from "../../../src/files/safetensors.ts";
 import { compileDerivative } from "../../../src/onnx-vjp/compile/differentiable.ts";
 import { nodeRuntime } from "../../../src/onnx-vjp/runtime/node.ts";
@@ -80,7 +81,7 @@ describe("a graph with all tokens", () => {
   );
 
   it("of dinov3 costs no more than its feature, where only the class token is read", async () => {
-    const flopsOf = async (options: TransformerFolderOptions) => {
+    const flopsOf = async (options: TransformerOptions) => {
       const model = await loadTransformerFolder(join(folder, "dinov3"), {
         preprocessing: { crop: [32, 32], mean: [0, 0, 0], std: [1, 1, 1] },
         ...options,

@@ -1,9 +1,8 @@
 import { Tensor } from "onnxruntime-common";
-import { classifierInput, classifierOutput } from "../export/classifier-graph.ts";
 import type { RgbImage } from "../images/types.ts";
 import type { Graph } from "../onnx-vjp/graph/ir.ts";
-import type { Session } from "../onnx-vjp/graph/runtime.ts";
-import { type NodeRuntimeOptions, nodeRuntime } from "../onnx-vjp/runtime/node.ts";
+import type { Runtime, Session } from "../onnx-vjp/graph/runtime.ts";
+import { classifierInput, classifierOutput } from "./classifier-graph.ts";
 
 /** An exported classifier, run as any program runs it. */
 export class ExportedClassifier {
@@ -13,11 +12,7 @@ export class ExportedClassifier {
     this.session = session;
   }
 
-  static async open(
-    graph: Graph,
-    { threads }: Pick<NodeRuntimeOptions, "threads">,
-  ): Promise<ExportedClassifier> {
-    const runtime = nodeRuntime(threads === undefined ? {} : { threads });
+  static async open(runtime: Runtime, graph: Graph): Promise<ExportedClassifier> {
     return new ExportedClassifier(await runtime.session(graph));
   }
 

@@ -1,20 +1,11 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
 import { chromium, type Page } from "playwright-core";
-
-/** A Chromium or Chrome of this machine: $CHROMIUM, or where systems put one. */
-export const chromiumPath = [
-  process.env.CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-].find((path) => path !== undefined && existsSync(path));
+import { chromiumPath } from "./chromium.ts";
+import { cloneFolder } from "./page-bundle.ts";
 
 /** What a test that is skipped says. */
 export const withoutChromium =
@@ -59,11 +50,9 @@ async function serve(
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-
 /** The folders of transformers.js and its own onnxruntime-web, for a page. */
 function libraries() {
-  const transformers = join(root, "node_modules/@huggingface/transformers/dist");
+  const transformers = join(cloneFolder, "node_modules/@huggingface/transformers/dist");
   const require = createRequire(join(transformers, "transformers.web.js"));
   return { transformers, ort: dirname(require.resolve("onnxruntime-web/webgpu")), common: commonOf(require) };
 }
@@ -129,7 +118,7 @@ export function classifyInChromium(
   }: { readonly device?: "wasm" | "webgpu"; readonly args?: readonly string[] } = {},
 ): Promise<PageClassification> {
   const task = { model: basename(model), pictures, device };
-  const support = fileURLToPath(new URL(".", import.meta.url));
+  const support = join(cloneFolder, "test/support");
   return inChromium(
     { models: dirname(model), pictures: folder, support },
     // As a text: the test runner rewrites imports of functions that it has compiled.

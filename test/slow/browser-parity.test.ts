@@ -1,0 +1,50 @@
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { chromiumPath } from "../../bench/lib/chromium.ts";
+import { derivativeFixtures } from "../../bench/lib/derivative-fixtures.ts";
+import { withoutChromium } from "../../bench/lib/in-chromium.ts";
+import { temporaryFolder } from "../../src/files/temporary.ts";
+import { comparePage } from "../support/page-derivatives.ts";
+import { softwareGpu } from "../support/software-gpu.ts";
+
+// `npm run test:browser`. ONLY names a part of the fixtures; on WebGPU, whose rendering in software takes 20 s per model, the
+// first of each kind is compared, and all of them with WEBGPU=all.
+
+const wanted = process.env.ONLY ?? "";
+const kindOf = (name: string): string =>
+  name
+    .split("-")
+    .slice(0, name.startsWith("timm") ? 2 : 1)
+    .join("-");
+const fixtures = derivativeFixtures(fileURLToPath(new URL("../fixtures/", import.meta.url))).filter(
+  ({ name }) => name.includes(wanted),
+);
+
+describe.skipIf(chromiumPath === undefined)(
+  `features and pixel gradients in a page${withoutChromium}`,
+  () => {
+    for (const device of ["wasm", "webgpu"] as const) {
+      const chosen =
+        device === "wasm" || process.env.WEBGPU === "all"
+          ? fixtures
+          : fixtures.filter(
+              ({ name }, i) => fixtures.findIndex((own) => kindOf(own.name) === kindOf(name)) === i,
+            );
+      it(`agree with Node's within 1e-4 of ${chosen.length} committed models on ${device}`, async () => {
+        const folder = await temporaryFolder("parity");
+        try {
+          const args = device === "webgpu" ? softwareGpu : [];
+          const found = await comparePage(folder.path, chosen, device, args);
+          const most = (key: "features" | "gradient") => Math.max(...found.map((each) => each[key]));
+          console.log(
+            `${device}: ${found.length} models, features differ by ${most("features").toExponential(1)} at most, ` +
+              `gradients by ${most("gradient").toExponential(1)}`,
+          );
+          expect(found.filter(({ features, gradient }) => !(features < 1e-4 && gradient < 1e-4))).toEqual([]);
+        } finally {
+          await folder.remove();
+        }
+      }, 1_800_000);
+    }
+  },
+);
