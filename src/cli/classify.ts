@@ -14,7 +14,7 @@ import { formatTable } from "./table.ts";
 import { print, printJson } from "./terminal.ts";
 
 type ClassifyOptions = CommonOptions &
-  Values<"dtype" | "hubCache" | "device" | "precision" | "threads"> & {
+  Values<"dtype" | "hubCache" | "device" | "precision" | "threads" | "memory"> & {
     readonly encoder?: string;
     readonly top: number;
     readonly csv?: boolean;
@@ -60,15 +60,15 @@ export function addClassify(command: Command): void {
         "Encoder:",
       ),
     );
-  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads"]);
+  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads", "memory"]);
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ClassifyOptions) => {
     const files = await requireImageFiles(given);
     if (options.html !== undefined) await requireWritableFile("--html", options.html);
     const root = options.moveTo ?? options.copyTo;
     if (root !== undefined) await makeFolder(options.moveTo ? "--move-to" : "--copy-to", root);
-    const { encoder, device, precision, threads, top } = options;
-    const run = { set, encoder, device, precision, threads, ...hubParams(options) };
+    const { encoder, device, precision, threads, memory: memoryBytes, top } = options;
+    const run = { set, encoder, device, precision, threads, memoryBytes, ...hubParams(options) };
     const found = await runJob("classify", { ...run, images: files, runnersUp: top - 1 }, options);
     // Before files are moved.
     if (options.html !== undefined) await writeClassificationPage(options.html, found, run, options);

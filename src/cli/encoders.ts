@@ -21,7 +21,7 @@ import { print, printJson } from "./terminal.ts";
 
 type AlignOptions = CommonOptions &
   HubOptions &
-  Values<"size" | "resize" | "device" | "threads" | "maxBad" | "cacheDir"> & {
+  Values<"size" | "resize" | "device" | "threads" | "memory" | "maxBad" | "cacheDir"> & {
     readonly data: string;
     readonly neighbors: number;
     readonly images: number;
@@ -82,13 +82,14 @@ function addAlign(command: Command): void {
         .argParser(integer(2))
         .default(2000),
     );
-  addOptions(align, ["size", "resize", "device", "threads", "dtype", "cacheDir", "maxBad"]);
+  addOptions(align, ["size", "resize", "device", "threads", "memory", "dtype", "cacheDir", "maxBad"]);
   addCommonOptions(align);
   align.action(async (encoders: string[], _: unknown, self: Command) => {
     const options = self.optsWithGlobals<AlignOptions>();
-    const { size, resize, device, threads, maxBad, data, neighbors, images } = options;
+    const { size, resize, device, threads, memory, maxBad, data, neighbors, images } = options;
     const cacheFolder = options.cacheDir ?? userCache();
-    const machine = { size, resize, device, threads, maxBad, cacheFolder, ...hubParams(options) };
+    const run = { device, threads, memoryBytes: memory, maxBad, cacheFolder };
+    const machine = { size, resize, ...run, ...hubParams(options) };
     const found = await runJob("align", { ...machine, data, neighbors, images, encoders }, options);
     const rows = found.pairs.map((pair) => [
       ...pair.encoders,

@@ -11,7 +11,7 @@ import { print, printJson } from "./terminal.ts";
 const methods = [...explainMethods, "both"] as const;
 
 type ExplainOptions = CommonOptions &
-  Values<"out" | "dtype" | "hubCache" | "device" | "precision" | "threads"> & {
+  Values<"out" | "dtype" | "hubCache" | "device" | "precision" | "threads" | "memory"> & {
     readonly encoder?: string;
     readonly method: (typeof methods)[number];
     readonly tensor?: string;
@@ -47,18 +47,19 @@ export function addExplain(command: Command): void {
     .addOption(
       ownOption("--encoder <name|path>", "where the set's encoder is now, if not where it was", "Encoder:"),
     );
-  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads", "out"], {
+  addOptions(command, ["dtype", "hubCache", "device", "precision", "threads", "memory", "out"], {
     out: { text: "folder for the pictures", usual: "explained" },
   });
   addCommonOptions(command, { json: { text: "print one line of JSON for each image instead of a table" } });
   command.action(async (set: string, given: string[], options: ExplainOptions) => {
     const files = await requireImageFiles(given);
-    const { out, encoder, device, precision, threads, tensor, class: className } = options;
+    const { out, encoder, device, precision, threads, memory, tensor, class: className } = options;
     await makeFolder("--out", out);
     const found = await runJob(
       "explain.pictures",
       {
         ...{ set, images: files, out, encoder, device, precision, threads, tensor, class: className },
+        memoryBytes: memory,
         methods: options.method === "both" ? explainMethods : [options.method],
         ...hubParams(options),
       },

@@ -15,7 +15,7 @@ import { formatTable } from "./table.ts";
 import { print, printJson } from "./terminal.ts";
 
 type ExportOptions = CommonOptions &
-  Values<"out" | "overwrite" | "hubCache" | "threads"> & {
+  Values<"out" | "overwrite" | "hubCache" | "threads" | "memory"> & {
     readonly dtype: readonly ExportDtype[];
     readonly data?: string;
     readonly encoder?: string;
@@ -58,16 +58,16 @@ export function addExport(command: Command): void {
         .argParser(asDtype)
         .default(undefined, "fp32"),
     );
-  addOptions(command, ["hubCache", "threads", "out", "overwrite"], {
+  addOptions(command, ["hubCache", "threads", "memory", "out", "overwrite"], {
     out: { required: true },
     overwrite: { text: "replace the export that is at --out" },
     threads: { text: "threads that the classifier is tried with" },
   });
   addCommonOptions(command);
   command.action(async (set: string, options: ExportOptions) => {
-    const { out, overwrite, dtype: dtypes, data, encoder, threads } = options;
+    const { out, overwrite, dtype: dtypes, data, encoder, threads, memory: memoryBytes } = options;
     const hub = hubParams({ dtype: options.encoderDtype, hubCache: options.hubCache });
-    const params = { set, out, overwrite, dtypes, data, encoder, threads, ...hub };
+    const params = { set, out, overwrite, dtypes, data, encoder, threads, memoryBytes, ...hub };
     const summary = await runJob("export", params, options);
     const rows = summary.files.map(({ dtype, path, bytes }) => {
       const loss = summary.losses.find((own) => own.dtype === dtype);

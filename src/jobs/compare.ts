@@ -104,7 +104,7 @@ async function runCell(
   context: JobContext,
 ): Promise<Evaluation[]> {
   const { cacheFolder, maxBad, device, precision, threads, memoryBytes, hub } = params;
-  const machine = { cacheFolder, maxBad, device, precision, threads, hub };
+  const machine = { cacheFolder, maxBad, device, precision, threads, memoryBytes, hub };
   const { text: _, ...encoder } = cell.encoder.encoder;
   const set = join(folder, "set");
   await makeFolders(folder);
@@ -113,7 +113,7 @@ async function runCell(
     const run = { ...common, config: cell.config, baselines: false };
     if (cell.baseline === undefined) {
       const resume = existsSync(join(`${set}.checkpoint`, "checkpoint.safetensors"));
-      await runDistillation({ ...run, memoryBytes, resume, preset: cell.preset }, context);
+      await runDistillation({ ...run, resume, preset: cell.preset }, context);
     } else {
       await runBaseline({ ...run, kind: cell.baseline, of }, context);
     }

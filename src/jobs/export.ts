@@ -42,6 +42,7 @@ const mostImages = 500;
  */
 export async function exportClassifier(params: ExportParams, context: JobContext): Promise<ExportSummary> {
   const { set, dtypes = ["fp32"], data, overwrite = false, externalAbove, ...options } = params;
+  const { threads } = options;
   const out = resolve(params.out);
   await requireExportOut(out, overwrite);
   const artifact = await readArtifact(resolve(set));
@@ -58,7 +59,13 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       const images = batch === 1 ? "one image" : `${batch} images`;
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
     }
-    await requireSameScores(nodeRuntime({}), graph, encoder, probe, batch ?? 2);
+    await requireSameScores(
+      nodeRuntime(threads === undefined ? {} : { threads }),
+      graph,
+      encoder,
+      probe,
+      batch ?? 2,
+    );
     const losses =
       data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
     for (const { dtype, top1, exactTop1, images } of losses) {
@@ -88,7 +95,7 @@ const noteworthyLoss = 0.005;
 /** How other types than fp32 classify test images of a data set, beside it. */
 async function measuredLosses(
   graph: Graph,
-  { dtypes = [], data, hub }: ExportParams & { readonly data: string },
+  { dtypes = [], data, hub, threads }: ExportParams & { readonly data: string },
   classes: readonly string[],
   context: JobContext,
 ): Promise<StorageLoss[]> {
@@ -106,7 +113,12 @@ async function measuredLosses(
   const classifiers: ExportedClassifier[] = [];
   try {
     for (const dtype of ["fp32", ...others] as const)
-      classifiers.push(await ExportedClassifier.open(nodeRuntime({}), stored(graph, dtype)));
+      classifiers.push(
+        await ExportedClassifier.open(
+          nodeRuntime(threads === undefined ? {} : { threads }),
+          stored(graph, dtype),
+        ),
+      );
     const same = new Int32Array(classifiers.length);
     const right = new Int32Array(classifiers.length);
     let read = 0;

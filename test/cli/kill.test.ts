@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArtifact } from "../../src/artifact/read-artifact.ts";
 import { clpdd } from "../support/command.ts";
 import { makePhotos } from "../support/photos.ts";
+import { descendants } from "../support/processes.ts";
 
 let home: string;
 let args: string[];
@@ -21,10 +22,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-/** Sends `signal` a moment after the note that comes before the steps. */
-const onceDistilling = (signal: NodeJS.Signals) => (child: ChildProcess) => {
+/** Sends a signal, or does something else, a moment after the note that comes before the steps. */
+const onceDistilling = (act: NodeJS.Signals | ((child: ChildProcess) => void)) => (child: ChildProcess) => {
   child.stderr!.on("data", (data) => {
-    if (String(data).includes("synthetic images")) child.kill(signal);
+    if (!String(data).includes("synthetic images")) return;
+    if (typeof act === "string") child.kill(act);
+    else act(child);
   });
 };
 
@@ -32,7 +35,7 @@ const onceDistilling = (signal: NodeJS.Signals) => (child: ChildProcess) => {
 const orphansEnd = () => new Promise((done) => setTimeout(done, 3000));
 
 describe("a distillation that is stopped", () => {
-  it("by SIGTERM, by a kill in the steps and by one while it writes, ends bit for bit as one that was not", async () => {
+  it("by SIGTERM, by kills in the steps, of its models and of itself, and by one while it writes, ends bit for bit as one that was not", async () => {
     expect((await clpdd([...args, "--out", at("whole")])).code).toBe(0);
     const out = ["--out", at("killed")];
 
@@ -40,6 +43,15 @@ describe("a distillation that is stopped", () => {
     expect(terminated.code).toBe(130);
     expect(terminated.stderr).toMatch(/Stopped after step \d+ of 60\. .*--resume/);
 
+    // The process that runs the model, which the command waits for.
+    const models = await clpdd([...args, ...out, "--resume"], {
+      started: onceDistilling((child) => process.kill(descendants(child.pid!)[0]!, "SIGKILL")),
+    });
+    expect(models.code).toBe(1);
+    expect(models.stderr).toMatch(/ended by SIGKILL/);
+    expect(existsSync(at("killed"))).toBe(false);
+
+    // The command, while it waits.
     const killed = await clpdd([...args, ...out, "--resume"], { started: onceDistilling("SIGKILL") });
     expect(killed.code).toBe(null);
     expect(existsSync(at("killed"))).toBe(false);

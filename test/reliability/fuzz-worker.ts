@@ -1,83 +1,60 @@
-/** Reads inputs for fuzz.ts, in a process that can be killed. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { ClpError, messageOf } from "../../src/errors.ts";
-import { seededRandom } from "../../src/random.ts";
-import { targets } from "./targets.ts";
+/**
+ * Reads inputs for fuzz.ts, in a process that can be killed. What it is at is in a file, which is there whatever becomes of
+ * the process: a message for each input would take longer than most of them.
+ */
+import { appendFileSync, openSync, writeSync } from "node:fs";
+import { corpusOf, inputOf, tried } from "./fuzz-input.ts";
 
-export interface ToFuzzWorker {
+/** Inputs of these numbers are made and read; or the one that is given. */
+export interface Batch {
   readonly target: string;
   readonly seed: number;
-  /** Inputs of these numbers are made and read; or the one that is given. */
   readonly from: number;
   readonly count: number;
   readonly input?: Uint8Array;
 }
 
-export type FromFuzzWorker =
-  | { readonly kind: "begin"; readonly number: number }
-  | { readonly kind: "tried"; readonly number: number; readonly outcome: Outcome }
-  | { readonly kind: "done" };
+/** What a worker is at: the number of an input (−1: none), and how many of the batch were refused and accepted. */
+export type Progress = readonly [number: number, refused: number, accepted: number];
 
-export interface Outcome {
-  readonly kind: "refused" | "accepted" | "failed";
-  readonly why?: string;
+/** A line of the file of failures. */
+export interface Failure {
+  readonly number: number;
+  readonly why: string;
 }
 
-/** Where inputs and what they are read with are written. */
-export const inputFolder = (): Promise<string> => folder;
+/** Exit code of a worker that holds more than it may. */
+export const tooLarge = 77;
 
-const corpora = new Map<string, Promise<Uint8Array[]>>();
-const folder = mkdtemp(join(tmpdir(), "clp-dd-fuzz-"));
+const [, , progressPath = "", failuresPath = "", mostBytes = "0"] = process.argv;
 
-/** The input of a number: the same for the same seed. */
-export async function inputOf(target: string, seed: number, number: number): Promise<Uint8Array> {
-  const { base, random } = await baseOf(target, seed, number);
-  return targets[target]!.mutate(base, random);
-}
-
-async function baseOf(target: string, seed: number, number: number) {
-  if (!corpora.has(target)) corpora.set(target, targets[target]!.corpus(await folder));
-  const corpus = await corpora.get(target)!;
-  const random = seededRandom(seed, `${target} ${number}`);
-  return { base: corpus[random.below(corpus.length)]!, random };
-}
-
-/** Reads one input. */
-export async function tried(target: string, input: Uint8Array, base?: Uint8Array): Promise<Outcome> {
-  const { read, hashed } = targets[target]!;
-  const own = await folder;
-  try {
-    const found = await read(input, own);
-    if (hashed && base !== undefined && found !== (await read(base, own)))
-      return { kind: "failed", why: "accepted, and other than what was saved" };
-    return { kind: "accepted" };
-  } catch (error) {
-    if (error instanceof ClpError) return { kind: "refused" };
-    const [place = ""] = (error instanceof Error ? (error.stack ?? "") : "").match(/\n\s+at [^\n]+/) ?? [];
-    return { kind: "failed", why: `${messageOf(error).slice(0, 200)}${place}` };
+async function read({ target, seed, from, count, input }: Batch, progressFile: number): Promise<void> {
+  const state = new Float64Array([-1, 0, 0]);
+  const bytes = new Uint8Array(state.buffer);
+  const write = () => writeSync(progressFile, bytes, 0, bytes.length, 0);
+  write();
+  await corpusOf(target);
+  for (let number = from; number < from + count; number++) {
+    const made = await inputOf(target, seed, number);
+    state[0] = number;
+    write();
+    const { kind, why = "" } = await tried(target, input === undefined ? made : { ...made, bytes: input });
+    // Before it counts: whether this input took the memory is for a fresh process to find out.
+    if (1024 * process.resourceUsage().maxRSS > Number(mostBytes)) process.exit(tooLarge);
+    if (kind === "failed")
+      appendFileSync(failuresPath, `${JSON.stringify({ number, why } satisfies Failure)}\n`);
+    else state[kind === "refused" ? 1 : 2]!++;
+    write();
   }
+  state[0] = -1;
+  write();
 }
 
-export async function end(): Promise<void> {
-  await rm(await folder, { recursive: true, force: true });
-}
-
-if (process.send !== undefined && process.env.CLP_DD_FUZZ === "1") {
+if (process.send !== undefined && process.env.CLP_DD_FUZZ !== undefined) {
+  const progressFile = openSync(progressPath, "r+");
   process.on("message", async (message) => {
-    const { target, seed, from, count, input } = message as ToFuzzWorker;
-    for (let number = from; number < from + count; number++) {
-      const { base, random } = await baseOf(target, seed, number);
-      const changed = input ?? targets[target]!.mutate(base, random);
-      process.send!({ kind: "begin", number } satisfies FromFuzzWorker);
-      const outcome = await tried(target, changed, base);
-      process.send!({ kind: "tried", number, outcome } satisfies FromFuzzWorker);
-    }
-    process.send!({ kind: "done" } satisfies FromFuzzWorker);
+    await read(message as Batch, progressFile);
+    process.send!("done");
   });
-  process.on("disconnect", async () => {
-    await end();
-    process.exit(0);
-  });
+  process.on("disconnect", () => process.exit(0));
 }

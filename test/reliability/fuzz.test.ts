@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { end, inputFolder, inputOf, tried } from "./fuzz-worker.ts";
+import { corpusOf, inputOf, removeInputFolder, tried } from "./fuzz-input.ts";
 import { targets } from "./targets.ts";
 
 /** Inputs of each parser; `npm run fuzz` reads as many as there is time for, in processes that are watched. */
 const inputs = 60;
 
-afterAll(end);
+afterAll(removeInputFolder);
 
 describe("changed inputs are refused by an error that says what is wrong, or read", () => {
   it.each(Object.keys(targets))("%s", async (target) => {
@@ -20,9 +20,11 @@ describe("changed inputs are refused by an error that says what is wrong, or rea
   });
 });
 
-it("the whole inputs are read", async () => {
-  for (const target of ["manifests", "checkpoints", "caches", "grids"]) {
-    const [whole] = await targets[target]!.corpus(await inputFolder());
-    expect(await tried(target, whole!), target).toEqual({ kind: "accepted" });
-  }
+describe("good inputs are read, so that changed ones reach the parser", () => {
+  it.each(Object.keys(targets))("%s", async (target) => {
+    const outcomes = new Set<string>();
+    for (const bytes of (await corpusOf(target)).slice(0, 10))
+      outcomes.add((await tried(target, { bytes, base: bytes })).kind);
+    expect(outcomes).toContain("accepted");
+  });
 });

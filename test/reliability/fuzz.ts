@@ -1,139 +1,20 @@
 /**
- * Changes inputs of every parser and reads them: npm run fuzz [TARGET…] [--minutes N] [--seed S] [--count N] [--page].
- * An input is refused by an error of this project, or accepted; anything else is a failure: another error, more than
- * 5 seconds, more than 1 GiB, the end of the process, and a damaged file with a hash that gives other numbers.
+ * Changes inputs of every parser and reads them: npm run fuzz [TARGET…] [--minutes N] [--seed S] [--count N]
+ * [--processes N] [--page]. An input is refused by an error of this project, or accepted; anything else is a failure:
+ * another error, more than 5 seconds, more than 1 GiB, the end of the process, and a damaged file with a hash that gives
+ * other numbers. Targets take turns, so that a campaign that is stopped has read inputs of all.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { writeFigures } from "./figures.ts";
-import { end, type FromFuzzWorker, inputOf, type Outcome, type ToFuzzWorker } from "./fuzz-worker.ts";
+import { inputOf, removeInputFolder } from "./fuzz-input.ts";
 import { targets } from "./targets.ts";
+import { WatchedWorker } from "./watched-worker.ts";
 
-const mostMilliseconds = 5000;
-const mostBytes = 2 ** 30;
-/** Inputs that a process is asked for at a time. */
-const batch = 200;
+/** Seconds of a turn, roughly. */
+const turnSeconds = 2;
 const failuresFolder = join(process.cwd(), ".fuzz");
-
-interface Failure {
-  readonly number: number;
-  readonly why: string;
-}
-
-interface Tally {
-  tried: number;
-  refused: number;
-  accepted: number;
-  readonly failures: Failure[];
-}
-
-let child: ChildProcess | undefined;
-
-function started(): ChildProcess {
-  if (child?.connected) return child;
-  const path = fileURLToPath(new URL("./fuzz-worker.js", import.meta.url));
-  child = fork(path, [], {
-    env: { ...process.env, CLP_DD_FUZZ: "1" },
-    serialization: "advanced",
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
-  });
-  return child;
-}
-
-/** Has a process read some inputs; it is ended where one takes too long or too much, and the rest left. */
-async function read(
-  request: ToFuzzWorker,
-  heard: (number: number, outcome: Outcome) => void,
-): Promise<number> {
-  const worker = started();
-  let current = request.from;
-  let began = performance.now();
-  return new Promise((resolve) => {
-    const failed = (why: string) => {
-      finish();
-      worker.kill("SIGKILL");
-      child = undefined;
-      heard(current, { kind: "failed", why });
-      resolve(current + 1);
-    };
-    const watch = setInterval(async () => {
-      if (performance.now() - began > mostMilliseconds) failed(`took more than ${mostMilliseconds / 1000} s`);
-      const status = await readFile(`/proc/${worker.pid}/status`, "utf8").catch(() => "");
-      const bytes = 1024 * Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-      if (bytes > mostBytes && child === worker) failed(`took ${(bytes / 2 ** 30).toFixed(2)} GiB`);
-    }, 100);
-    const listen = (received: unknown) => {
-      const message = received as FromFuzzWorker;
-      if (message.kind === "begin") {
-        current = message.number;
-        began = performance.now();
-      } else if (message.kind === "tried") {
-        heard(message.number, message.outcome);
-      } else {
-        finish();
-        resolve(request.from + request.count);
-      }
-    };
-    const exited = (code: number | null, signal: string | null) =>
-      failed(`ended the process (${signal ?? code})`);
-    const finish = () => {
-      clearInterval(watch);
-      worker.off("message", listen);
-      worker.off("exit", exited);
-    };
-    worker.on("message", listen);
-    worker.once("exit", exited);
-    worker.send(request);
-  });
-}
-
-/** The failing input with as much of its end and middle left out as still fails in the same way. */
-async function minimized(target: string, seed: number, { number, why }: Failure): Promise<Uint8Array> {
-  let input = await inputOf(target, seed, number);
-  const deadline = performance.now() + 20_000;
-  const kind = (text: string) => text.replace(/\d+/g, "#").slice(0, 60);
-  for (let size = input.length >> 1; size >= 1 && performance.now() < deadline; size >>= 1) {
-    for (let at = 0; at + size <= input.length && performance.now() < deadline; ) {
-      const smaller = Uint8Array.from([...input.subarray(0, at), ...input.subarray(at + size)]);
-      let outcome: Outcome = { kind: "refused" };
-      await read({ target, seed, from: number, count: 1, input: smaller }, (_, found) => {
-        outcome = found;
-      });
-      if (outcome.kind === "failed" && kind(outcome.why ?? "") === kind(why)) input = smaller;
-      else at += size;
-    }
-  }
-  return input;
-}
-
-async function fuzz(target: string, milliseconds: number, count: number, seed: number): Promise<Tally> {
-  const tally: Tally = { tried: 0, refused: 0, accepted: 0, failures: [] };
-  const deadline = performance.now() + milliseconds;
-  let next = 0;
-  while (performance.now() < deadline && next < count) {
-    next = await read(
-      { target, seed, from: next, count: Math.min(batch, count - next) },
-      (number, { kind, why = "" }) => {
-        tally.tried++;
-        if (kind === "failed") tally.failures.push({ number, why });
-        else tally[kind]++;
-      },
-    );
-  }
-  // Failures at the same place are one.
-  const placeOf = ({ why }: Failure) => (why.split("\n")[1] ?? why).replace(/\d+\.\d+ GiB/, "");
-  const kinds = new Map(tally.failures.map((failure) => [placeOf(failure), failure]));
-  for (const failure of kinds.values()) {
-    const path = join(failuresFolder, `${target}-${seed}-${failure.number}`);
-    await mkdir(failuresFolder, { recursive: true });
-    await writeFile(path, await minimized(target, seed, failure));
-    console.log(`  ${path}: ${failure.why}`);
-  }
-  return tally;
-}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -141,6 +22,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: "string", default: "10" },
     seed: { type: "string", default: "1" },
     count: { type: "string" },
+    processes: { type: "string", default: "2" },
     page: { type: "boolean", default: false },
   },
 });
@@ -151,26 +33,152 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const seed = Number(values.seed);
-const share = (Number(values.minutes) * 60_000) / names.length;
 const most = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
+
+interface Failure {
+  readonly number: number;
+  readonly why: string;
+}
+
+/** What was read of a target. */
+interface Tally {
+  readonly name: string;
+  readonly weight: number;
+  /** The first input that nobody has taken. */
+  next: number;
+  seconds: number;
+  tried: number;
+  refused: number;
+  accepted: number;
+  readonly failures: Failure[];
+}
+
+const tallies: Tally[] = names.map((name) => ({
+  name,
+  weight: targets[name]!.weight ?? 1,
+  ...{ next: 0, seconds: 0, tried: 0, refused: 0, accepted: 0, failures: [] },
+}));
+
+const began = performance.now();
+const deadline = began + Number(values.minutes) * 60_000;
+let stopped = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (stopped = true));
+
+/** The target that had the least of its share, with as many inputs as a turn takes. */
+function nextTurn(): { tally: Tally; from: number; count: number } | undefined {
+  if (stopped || performance.now() > deadline) return undefined;
+  const open = tallies.filter(({ next }) => next < most);
+  if (open.length === 0) return undefined;
+  const tally = open.reduce((a, b) => (b.seconds / b.weight < a.seconds / a.weight ? b : a));
+  const rate = tally.seconds > 0 ? tally.tried / tally.seconds : 10;
+  const count = Math.min(most - tally.next, Math.max(10, Math.min(20_000, Math.round(rate * turnSeconds))));
+  const from = tally.next;
+  tally.next += count;
+  // Taken for as long as it will be, so that others do not all take this one.
+  tally.seconds += turnSeconds;
+  return { tally, from, count };
+}
+
+/** Reads a turn's inputs; those with which the process ended are tried once more by themselves. */
+async function takeTurn(worker: WatchedWorker, tally: Tally, from: number, count: number): Promise<void> {
+  const start = performance.now();
+  const target = tally.name;
+  const add = (found: { refused: number; accepted: number; failures: readonly Failure[] }) => {
+    tally.refused += found.refused;
+    tally.accepted += found.accepted;
+    tally.tried += found.refused + found.accepted + found.failures.length;
+    for (const failure of found.failures) fail(tally, failure);
+  };
+  for (let next = from; next < from + count; ) {
+    const found = await worker.read({ target, seed, from: next, count: from + count - next });
+    add(found);
+    next = found.next;
+    if (found.ended === undefined) continue;
+    const { number, why, kind } = found.ended;
+    const alone = await worker.read({ target, seed, from: number, count: 1 });
+    if (alone.ended !== undefined)
+      add({ refused: 0, accepted: 0, failures: [{ number, why: alone.ended.why }] });
+    // What others left in the process is not this input's; but nothing may end it.
+    else if (kind === "crash")
+      add({ refused: 0, accepted: 0, failures: [{ number, why: `${why}, after others` }] });
+    else add(alone);
+  }
+  tally.seconds += (performance.now() - start) / 1000 - turnSeconds;
+}
+
+function fail(tally: Tally, failure: Failure): void {
+  tally.failures.push(failure);
+  console.log(`  ${tally.name} ${failure.number}: ${failure.why.split("\n")[0]}`);
+}
+
+async function takeTurns(): Promise<void> {
+  const worker = await WatchedWorker.open();
+  try {
+    for (let turn = nextTurn(); turn !== undefined; turn = nextTurn())
+      await takeTurn(worker, turn.tally, turn.from, turn.count);
+  } finally {
+    await worker.close();
+  }
+}
+
+/** Failures at the same place are one. */
+const placeOf = ({ why }: Failure): string => (why.split("\n")[1] ?? why).replace(/\d+\.\d+ GiB/, "");
+
+/** The failing input with as much of it left out as still fails in the same way. */
+async function minimized(worker: WatchedWorker, target: string, failure: Failure): Promise<Uint8Array> {
+  let { bytes: input } = await inputOf(target, seed, failure.number);
+  const until = performance.now() + 30_000;
+  for (let size = input.length >> 1; size >= 1 && performance.now() < until; size >>= 1) {
+    for (let at = 0; at + size <= input.length && performance.now() < until; ) {
+      const smaller = Uint8Array.from([...input.subarray(0, at), ...input.subarray(at + size)]);
+      const batch = { target, seed, from: failure.number, count: 1, input: smaller };
+      const { failures, ended } = await worker.read(batch);
+      const [found = ended] = failures;
+      if (found !== undefined && placeOf(found) === placeOf(failure)) input = smaller;
+      else at += size;
+    }
+  }
+  return input;
+}
+
+const status = setInterval(() => {
+  const tried = tallies.reduce((sum, tally) => sum + tally.tried, 0);
+  const failed = tallies.reduce((sum, { failures }) => sum + failures.length, 0);
+  console.error(`${Math.round((performance.now() - began) / 1000)} s: ${tried} tried, ${failed} failed`);
+}, 60_000);
+const processes = Number(values.processes);
+await Promise.all(Array.from({ length: processes }, takeTurns));
+clearInterval(status);
+const minutes = (performance.now() - began) / 60_000;
+
+const worker = await WatchedWorker.open();
+for (const { name, failures } of tallies) {
+  const kinds = new Map(failures.map((failure) => [placeOf(failure), failure]));
+  for (const failure of kinds.values()) {
+    const path = join(failuresFolder, `${name}-${seed}-${failure.number}`);
+    await mkdir(failuresFolder, { recursive: true });
+    await writeFile(path, (await inputOf(name, seed, failure.number)).bytes);
+    await writeFile(`${path}.small`, await minimized(worker, name, failure));
+    console.log(`  ${path}: ${failure.why}`);
+  }
+}
+await worker.close();
+
 const said: string[] = [];
 const say = (line: string) => {
   said.push(line);
   console.log(line);
 };
-const lines: { target: string; tried: number; refused: number; accepted: number; failed: number }[] = [];
-for (const target of names) {
-  const { tried, refused, accepted, failures } = await fuzz(target, share, most, seed);
-  const failed = failures.length;
-  lines.push({ target, tried, refused, accepted, failed });
-  say(`${target}: ${tried} tried, ${refused} refused, ${accepted} accepted, ${failed} failed`);
-}
-const sum = (key: "tried" | "refused" | "accepted" | "failed") =>
-  lines.reduce((total, line) => total + line[key], 0);
+for (const { name, tried, refused, accepted, failures } of tallies)
+  say(`${name}: ${tried} tried, ${refused} refused, ${accepted} accepted, ${failures.length} failed`);
+const sum = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0);
+const failed = sum(({ failures }) => failures.length);
 say(
-  `all: ${sum("tried")} tried, ${sum("refused")} refused, ${sum("accepted")} accepted, ${sum("failed")} failed (seed ${seed})`,
+  `all: ${sum((t) => t.tried)} tried, ${sum((t) => t.refused)} refused, ${sum((t) => t.accepted)} accepted, ${failed} failed ` +
+    `(seed ${seed}, ${processes} ${processes === 1 ? "process" : "processes"}, ${minutes.toFixed(1)} minutes)`,
 );
+for (const { name, tried, seconds } of tallies)
+  console.error(`${name}: ${(tried / Math.max(seconds, 1e-9)).toFixed(0)} per second`);
 if (values.page) await writeFigures("fuzz", said);
-child?.disconnect();
-await end();
-process.exitCode = sum("failed") === 0 ? 0 : 1;
+await removeInputFolder();
+process.exitCode = failed === 0 ? 0 : 1;

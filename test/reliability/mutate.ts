@@ -1,4 +1,4 @@
-import { gunzipSync, gzipSync } from "node:zlib";
+import { deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
 import type { Random } from "../../src/random.ts";
 
@@ -6,7 +6,7 @@ import type { Random } from "../../src/random.ts";
 export type Mutator = (bytes: Uint8Array, random: Random) => Uint8Array;
 
 /** Where programs go wrong: the edges of integers. */
-const edges = [
+export const edges = [
   ...[0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0xffffn, 0x7fffffffn, 0x80000000n, 0xffffffffn],
   ...[2n ** 40n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 62n, 2n ** 63n, 2n ** 64n - 1n],
 ];
@@ -113,6 +113,38 @@ export const tarMutator: Mutator = (bytes, random) => {
   return out;
 };
 
+/** What the compressed elements of a MAT-file hold changed, and packed again; else bytes. */
+export const matMutator: Mutator = (bytes, random) => {
+  if (bytes.length < 136 || random.below(4) === 0) return bytesMutator(bytes, random);
+  const parts = [bytes.subarray(0, 128)];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 128; at + 8 <= bytes.length; ) {
+    const length = view.getUint32(at + 4, true);
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    const compressed = view.getUint32(at, true) === 15;
+    const changed = compressed
+      ? deflateSync(bytesMutator(inflateSync(body), random))
+      : bytesMutator(body, random);
+    const head = Uint8Array.from(bytes.subarray(at, at + 8));
+    new DataView(head.buffer).setUint32(4, changed.length, true);
+    parts.push(head, changed);
+    at += 8 + length;
+  }
+  return joined(...parts);
+};
+
+/** The footer of a parquet file changed, with its length put right; else bytes. */
+export const parquetMutator: Mutator = (bytes, random) => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = bytes.length < 12 ? 0 : view.getUint32(bytes.length - 8, true);
+  if (length === 0 || length > bytes.length - 8 || random.below(2) === 0) return bytesMutator(bytes, random);
+  const start = bytes.length - 8 - length;
+  const footer = bytesMutator(bytes.subarray(start, start + length), random);
+  const end = Uint8Array.from(bytes.subarray(bytes.length - 8));
+  new DataView(end.buffer).setUint32(0, footer.length, true);
+  return joined(bytes.subarray(0, start), footer, end);
+};
+
 /** A value of another kind, or of the same at an edge. */
 function odd(random: Random, value: unknown): unknown {
   switch (random.below(4)) {
@@ -123,11 +155,15 @@ function odd(random: Random, value: unknown): unknown {
         random.below(7)
       ];
     case 2:
-      return [value, value];
+      return [value, structuredClone(value)];
     default:
-      return fc.sample(fc.jsonValue({ maxDepth: 2 }), { numRuns: 1, seed: random.below(2 ** 31) })[0];
+      // A value of its own: a later change is in it.
+      return structuredClone(anything[random.below(anything.length)]);
   }
 }
+
+/** Values of any kind, the same ones always: making one takes longer than reading most inputs. */
+const anything = fc.sample(fc.jsonValue({ maxDepth: 2 }), { numRuns: 2000, seed: 1 });
 
 type Holder = Record<string, unknown>;
 
@@ -137,6 +173,39 @@ function placesIn(value: unknown): { holder: Holder; key: string }[] {
   const holder = value as Holder;
   return Object.keys(holder).flatMap((key) => [{ holder, key }, ...placesIn(holder[key])]);
 }
+
+/** Several files as one input: each with its length before it. */
+export function packed(...parts: readonly Uint8Array[]): Uint8Array {
+  return joined(
+    ...parts.flatMap((part) => {
+      const length = new Uint8Array(4);
+      new DataView(length.buffer).setUint32(0, part.length, true);
+      return [length, part];
+    }),
+  );
+}
+
+/** The files of `packed`; what a shorter input lacks is empty. */
+export function unpacked(bytes: Uint8Array, count: number): Uint8Array[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  return Array.from({ length: count }, () => {
+    const length = at + 4 <= bytes.length ? view.getUint32(at, true) : 0;
+    const part = bytes.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+    return part;
+  });
+}
+
+/** Changes one of the files of `packed`, each in its own way. */
+export const filesMutator =
+  (...mutators: readonly Mutator[]): Mutator =>
+  (bytes, random) => {
+    const parts = unpacked(bytes, mutators.length);
+    const at = random.below(parts.length);
+    parts[at] = mutators[at]!(parts[at]!, random);
+    return packed(...parts);
+  };
 
 function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -213,7 +213,8 @@ describe.skipIf(noServer !== undefined)(
     );
 
     it("refuses a worker of another version or with another folder, and does not mind a wrong clock", async () => {
-      const late = "data:text/javascript,const now=Date.now;Date.now=()=>now()+3600000";
+      // Escaped: options in the environment end at spaces.
+      const late = `data:text/javascript,${encodeURIComponent("const now = Date.now; Date.now = () => now() + 3600000")}`;
       const options = { env: { NODE_OPTIONS: `--import=${late}` }, lease: 300, patience: 600 };
       const first = fixture.worker(redis.port, "terms", options);
       await running("terms");

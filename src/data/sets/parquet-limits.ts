@@ -3,6 +3,13 @@
  * kilobyte can claim four thousand million rows (Apache Parquet format 2.11, `parquet.thrift`).
  */
 import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from "hyparquet";
+import {
+  type RunColumn,
+  type RunPage,
+  requireSaneLevels,
+  requireSaneRuns,
+  runColumns,
+} from "./parquet-runs.ts";
 
 /** No compression that is read shrinks images or labels further than deflate can: 1032 to 1. */
 const mostRatio = 1100;
@@ -43,10 +50,24 @@ function rangeOf(column: ColumnMetaData): { start: number; end: number } {
 }
 
 /** A file of which every column that is read has had its pages' headers looked at before. */
-export function withCheckedPages(file: AsyncBuffer, metadata: FileMetaData): AsyncBuffer {
+export function withCheckedPages(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  compressors: Compressors,
+): AsyncBuffer {
+  const runs = runColumns(metadata);
   const columns = metadata.row_groups.flatMap((group) =>
     group.columns.flatMap(({ meta_data: column }) =>
-      column === undefined ? [] : [{ ...rangeOf(column), values: Number(column.num_values) }],
+      column === undefined
+        ? []
+        : [
+            {
+              ...rangeOf(column),
+              values: Number(column.num_values),
+              run: runs.get(column.path_in_schema.join(".")),
+              unpack: unpackerOf(column.codec, compressors),
+            },
+          ],
     ),
   );
   return {
@@ -55,10 +76,7 @@ export function withCheckedPages(file: AsyncBuffer, metadata: FileMetaData): Asy
       const bytes = await file.slice(start, end);
       for (const column of columns) {
         if (column.start < start || column.end > end) continue;
-        requireSanePages(
-          new Uint8Array(bytes, column.start - start, column.end - column.start),
-          column.values,
-        );
+        requireSanePages(new Uint8Array(bytes, column.start - start, column.end - column.start), column);
       }
       return bytes;
     },
@@ -66,7 +84,7 @@ export function withCheckedPages(file: AsyncBuffer, metadata: FileMetaData): Asy
 }
 
 /** Walks the pages of a column's bytes. Throws where one claims more values than the column or more bytes than it can have. */
-function requireSanePages(bytes: Uint8Array, values: number): void {
+function requireSanePages(bytes: Uint8Array, { values, run, unpack }: PagedColumn): void {
   const reader = { bytes, at: 0 };
   // The format's own readers stop a byte before the end.
   while (reader.at < bytes.length - 1) {
@@ -80,7 +98,46 @@ function requireSanePages(bytes: Uint8Array, values: number): void {
       if (count < 0 || count > values)
         throw new Error(`a page says to have ${count} values, its column has ${values}`);
     }
+    if (run !== undefined) {
+      const body = bytes.subarray(reader.at, reader.at + packed);
+      requireSaneBody(body, page, run, unpack);
+    }
     reader.at += packed;
+  }
+}
+
+/** Bytes of a page unpacked to a length. */
+type Unpack = (bytes: Uint8Array, length: number) => Uint8Array;
+
+interface PagedColumn {
+  readonly values: number;
+  readonly run: RunColumn | undefined;
+  readonly unpack: Unpack;
+}
+
+/** How pages of a codec are unpacked; one that is not read is refused by the format's reader. */
+const unpackerOf = (codec: ColumnMetaData["codec"], compressors: Compressors): Unpack =>
+  compressors[codec] ?? ((bytes) => bytes);
+
+/** Throws where a run in a page's bytes repeats more than the page has. */
+function requireSaneBody(
+  body: Uint8Array,
+  page: ReadonlyMap<string, number>,
+  column: RunColumn,
+  unpack: Unpack,
+): void {
+  const number = (field: string) => page.get(field) ?? 0;
+  const unpacked = number("2");
+  if (page.has("5.1")) {
+    const own: RunPage = { values: number("5.1"), encoding: number("5.2") };
+    requireSaneRuns(unpack(body, unpacked), own, column);
+  } else if (page.has("8.1")) {
+    const levelBytes = [number("8.6"), number("8.5")] as const;
+    const own: RunPage = { values: number("8.1"), encoding: number("8.4"), levelBytes };
+    requireSaneLevels(body, own, column);
+    const start = levelBytes[0] + levelBytes[1];
+    const rest = body.subarray(start);
+    requireSaneRuns(page.get("8.7") === 0 ? rest : unpack(rest, unpacked - start), own, column);
   }
 }
 
@@ -137,6 +194,7 @@ function readValue(
   switch (type) {
     case 1:
     case 2:
+      out.set(path, type === 1 ? 1 : 0);
       return;
     case 3:
       reader.at += 1;

@@ -20,6 +20,7 @@ import { type ImageSource, listed, type Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { bySplit, valAsTest } from "../split-name.ts";
 import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
+import { unpackSnappy } from "./snappy.ts";
 
 /** What Hugging Face's `datasets` writes about the columns. */
 const HubFeatures = z.object({
@@ -37,7 +38,6 @@ const mostClasses = 1_000_000;
 const heldGroups = 2;
 /** Newer than the oldest Node this runs on: 22.15. */
 const { zstdDecompressSync } = zlib as { zstdDecompressSync?: typeof zlib.brotliDecompressSync };
-/** hyparquet reads snappy by itself. */
 const compressors: Compressors = exactly({
   GZIP: (input, length) => zlib.gunzipSync(input, { maxOutputLength: Math.max(1, length) }),
   BROTLI: (input, length) => zlib.brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
@@ -45,6 +45,7 @@ const compressors: Compressors = exactly({
     zstdDecompressSync
       ? zstdDecompressSync(input, { maxOutputLength: Math.max(1, length) })
       : decompressZstd(input, new Uint8Array(length)),
+  SNAPPY: unpackSnappy,
   LZ4: decompressLz4,
   LZ4_RAW: decompressLz4Raw,
 });
@@ -179,7 +180,7 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
     const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
     return {
       path,
-      file: withCheckedPages(file, metadata),
+      file: withCheckedPages(file, metadata, compressors),
       metadata,
       columns: columnsOf(full, metadata),
       starts,

@@ -145,6 +145,7 @@ async function download(
   await removeUnlessOwn(partial);
   let arrived = await sizeOf(partial);
   if (arrived > file.size) arrived = 0;
+  let farthest = arrived;
   for (let fruitless = 0; arrived < file.size || file.size === 0; ) {
     onBytes(arrived);
     const response = await get(url, {
@@ -156,7 +157,6 @@ async function download(
       elsewhere: true,
     });
     const from = startOf(response, arrived);
-    const before = arrived;
     try {
       arrived = await append(response, partial, from, file.size, access, onBytes);
       if (file.size === 0) break;
@@ -165,8 +165,10 @@ async function download(
       if (context.signal?.aborted) throw interrupted(id);
       if (isDiskError(error)) throw error;
       arrived = await sizeOf(partial);
-      // A drip is no progress either: it would go on for days.
-      fruitless = arrived > before && !(error instanceof TooSlow) ? 0 : fruitless + 1;
+      // A drip is no progress either: it would go on for days. Nor is what had arrived before: a file that is shorter than
+      // the hub says is begun again each time that its end was asked for.
+      fruitless = arrived > farthest && !(error instanceof TooSlow) ? 0 : fruitless + 1;
+      farthest = Math.max(farthest, arrived);
       if (fruitless >= fruitlessTransfers) {
         throw new UnreachableError(
           `The transfer of ${file.path} of ${id} breaks off at ${arrived} of ${file.size} bytes ` +

@@ -23,6 +23,7 @@ import {
   type Node,
   type ValueInfo,
 } from "./ir.ts";
+import { requireNoNativeFault } from "./native-faults.ts";
 import { inExecutionOrder } from "./order.ts";
 import { constantFrom, constantOfNode, dtypeFrom, type ReadExternal } from "./read-tensor.ts";
 
@@ -73,7 +74,9 @@ export async function readOnnx(bytes: Uint8Array, name: string, readExternal?: R
   }
   const reader = new Reader(name, opset, model.functions, readExternal);
   keepTensorOutputs(model.graph, name);
-  return reader.graph(model.graph);
+  const graph = await reader.graph(model.graph);
+  requireNoNativeFault(graph, name);
+  return graph;
 }
 
 /** Leaves tensors alone as a graph's outputs. */
@@ -295,8 +298,9 @@ const functionKey = (domain: string, name: string, overload: string): string =>
   `${domain === "ai.onnx" ? "" : domain}:${name}:${overload}`;
 
 /**
- * A declared tensor, or a sequence of tensors in a body. Exporters write 0 and −1 for a size that is open.
- * @throws ModelError for sizes below that, or beyond 2⁵³
+ * A declared tensor, or a sequence of tensors in a body. Exporters write 0 for a size that is open, and −1 for the batch; on
+ * other axes −1 is refused: the specification has no negative sizes, and names a side that is open.
+ * @throws ModelError for a negative size, or one beyond 2⁵³
  */
 function valueInfoFrom(info: ValueInfoProto, name: string, scope: Scope): ValueInfo {
   const own = scope.value(info.name);
@@ -313,13 +317,15 @@ function valueInfoFrom(info: ValueInfoProto, name: string, scope: Scope): ValueI
   if (type.case === "sequenceType") return { name: own, dtype, dims: [], ranked: false, sequence: true };
   const { shape } = element.value;
   if (shape === undefined) return { name: own, dtype, dims: [], ranked: false };
-  const dims = shape.dim.map((d) => {
+  const dims = shape.dim.map((d, axis) => {
     if (d.value.case === "dimParam") return d.value.value;
     if (d.value.case !== "dimValue") return "";
     const size = d.value.value;
-    if (size < -1n || size > BigInt(Number.MAX_SAFE_INTEGER)) {
+    if (size < (axis === 0 ? -1n : 0n) || size > BigInt(Number.MAX_SAFE_INTEGER)) {
+      const open = size === -1n ? " A side that is open has a name, or nothing, in place of a size." : "";
       throw new ModelError(
-        `${name}: "${info.name}" is declared with a side of ${size}, which no tensor has. Export the model again.`,
+        `${name}: "${info.name}" is declared with a side of ${size}, which no tensor has (axis ${axis}).${open} Export the ` +
+          "model again.",
       );
     }
     return size > 0n ? Number(size) : "";

@@ -26,9 +26,8 @@ export function measure(
   let inferred: ReadonlyMap<string, OutputType> | undefined;
   const batchIsFixed = graph.inputs.some((i) => typeof i.dims[0] === "number");
 
-  // Types are inferred at the batch of `inputs`; the largest that runs is 2, unless the file fixes one.
-  const share = batchIsFixed ? 1 : Math.min(1, 2 / given);
-  const requireRoom = (inferred: ReadonlyMap<string, OutputType>) =>
+  // Types are inferred at the batch of `inputs`.
+  const requireRoom = (inferred: ReadonlyMap<string, OutputType>, batch: number) =>
     requireMemory(
       {
         nodes: graph.nodes,
@@ -40,7 +39,7 @@ export function measure(
         ]),
       },
       runtime.memoryBytes,
-      share,
+      batch / given,
     );
 
   const runAt = async (batches: readonly number[]): Promise<void> => {
@@ -52,8 +51,8 @@ export function measure(
       inferred = await inferredTypes(runtime, { ...graph, inputs: [...inputs] }, values).catch(() =>
         inferredTypes(runtime, graph, values),
       );
-      requireRoom(inferred);
     }
+    requireRoom(inferred, Math.max(...missing));
     // Sequences have no shape.
     const tensors = values.filter((value) => inferred!.has(value));
     // Shapes alone are outputs: what they are of can go during the run. ONNX Runtime takes leaves from the last to the

@@ -18,7 +18,7 @@ interface Run {
  * Holds the values that a run makes, each from the node that writes it to the last that reads it, against a limit: before
  * ONNX Runtime is asked for them, which takes memory until the system ends the process. Weights are not counted; they are
  * in memory already.
- * @param share of the bytes that the types say which a run takes (the types may be of a larger batch)
+ * @param share of the bytes that the types say which a run takes (the types may be of another batch)
  * @throws MemoryError naming the node at which the limit is passed
  */
 export function requireMemory(

@@ -25,6 +25,9 @@ export const resizeRules: RuleTable = {
   },
 };
 
+/** Numbers of an interpolation matrix, at most: 256 MiB, an axis of 8,192. */
+const mostElements = 2 ** 26;
+
 /**
  * The interpolation matrix of one axis (output size × input size), or undefined where the axis stays as it is:
  * what the same Resize makes of the rows of an identity matrix. ONNX Runtime computes it once, when the
@@ -44,8 +47,6 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
     Object.entries(node.attributes).filter(([key]) => key !== "axes" && key !== "keep_aspect_ratio_policy"),
   );
   const region = crops(c) ? regionOf(c, k, axes.length) : undefined;
-  const identity = Array.from({ length: from * from }, (_, e) => (e % (from + 1) === 0 ? 1 : 0));
-  const eye = b.constant(constantOf(dtype, [1, 1, from, from], identity));
   const given = scales && sizeOf(scales.dims) > 0 ? numbersOf(scales)[k] : undefined;
   const isWhole = region === undefined || (region[0] === 0 && region[1] === 1);
   if (isWhole && (given === 1 || (given === undefined && from === to))) return undefined;
@@ -57,6 +58,11 @@ function interpolation(c: RuleContext, axis: number): Matrix | undefined {
   }
   if (given === undefined && integersOf(c, 3) === undefined)
     throw uncovered(node, "has neither scales nor sizes");
+  if (from * Math.max(from, to) > mostElements)
+    throw uncovered(node, `resizes axis ${axis} from ${from} to ${to} by a matrix that is too large to make`);
+  const identity = new Float32Array(from * from);
+  for (let i = 0; i < from; i++) identity[i * (from + 1)] = 1;
+  const eye = b.constant(constantOf(dtype, [1, 1, from, from], identity));
   const roi =
     region === undefined ? "" : b.constant(constantOf(dtype, [8], [0, 0, region[0], 0, 1, 1, region[1], 1]));
   const matrix = b.op(

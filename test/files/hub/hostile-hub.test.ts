@@ -198,6 +198,25 @@ test("an answer that does not begin, stops or drips is given up in time", async 
   expect(performance.now() - start).toBeLessThan(15_000);
 });
 
+test.each([
+  ["says that there is no more", 416],
+  ["sends all of it again", 200],
+])("a file that is shorter than its size is given up by a hub that %s", async (_, status) => {
+  let asked = 0;
+  const entry = { type: "file", path: "x.parquet", size: 99, oid: "0".repeat(40) };
+  const server = await serve((request, response) => {
+    if (request.url!.includes("/revision/")) json(response, { sha: commit });
+    else if (request.url!.includes("/tree/")) json(response, [entry]);
+    else if (++asked > 20) response.destroy();
+    else if (request.headers.range !== undefined && status === 416) response.writeHead(416).end();
+    else response.writeHead(200).end(Buffer.alloc(50));
+  });
+  expect((await failure(openSet(accessTo(server.url)))).message).toMatch(
+    /x\.parquet .*breaks off at \d+ of 99/,
+  );
+  expect(asked).toBeLessThan(10);
+});
+
 test("a file that drips is given up, and what has arrived is kept", async () => {
   const sha256 = createHash("sha256").update(weights).digest("hex");
   const listed = {

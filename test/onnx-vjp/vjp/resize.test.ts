@@ -211,6 +211,20 @@ describe("the rule of Resize", () => {
     });
   });
 
+  it("refuses an axis whose matrix would take more than a model", async () => {
+    const b = new GraphBuilder();
+    const x = b.input("x", [1, 1, 1, 20_000]);
+    const y = b.op("Resize", [x, "", "", b.ints([1, 1, 1, 19_999])], { mode: text("linear") });
+    b.output(y, { dims: [1, 1, 1, 19_999] });
+    const refused = pullbackOf(
+      b.graph,
+      { x: array64([1, 1, 1, 20_000]) },
+      ["x"],
+      [array64([1, 1, 1, 19_999])],
+    );
+    await expect(refused).rejects.toThrow(/axis 3 from 20000 to 19999 by a matrix that is too large/);
+  });
+
   it("refuses a crop that the image decides", async () => {
     const b = new GraphBuilder();
     const x = b.input("x", [1, 1, 4, 4]);
