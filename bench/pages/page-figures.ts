@@ -61,7 +61,7 @@ const kept = join(cloneFolder, "docs/browser-figures.json");
 const found: Partial<Record<Part, unknown>> & { machine?: string; date?: string } = existsSync(kept)
   ? JSON.parse(readFileSync(kept, "utf8"))
   : {};
-for (const part of values.only.split(",") as Part[]) {
+for (const part of values.only.split(",").filter(Boolean) as Part[]) {
   const [script, ...args] = parts[part];
   process.stderr.write(`${part}\n`);
   const path = fileURLToPath(new URL(`../runs/${script}`, import.meta.url));
@@ -136,13 +136,16 @@ ${rows.map((row) => `| ${row.join(" | ")} |`).join("\n")}`;
 const lines = (Object.keys(sentences) as (keyof typeof sentences)[]).flatMap((part) =>
   found[part] ? [sentences[part](found[part] as Measured)] : [],
 );
-const { browser, threads } = (found.gather ?? found.distill ?? { browser: "Chrome", threads: 0 }) as Measured;
+const timed = (found.gather ?? found.distill) as Measured | undefined;
+const where = timed
+  ? `: ${timed.browser} with ${timed.threads} threads of WebAssembly on ${found.machine}`
+  : "";
 const text = [
   "<!-- figures -->",
   "## Figures",
-  `Written by \`node .bench/bench/pages/page-figures.js\`, ${found.date}: ${browser} with ${threads} threads of WebAssembly on ${found.machine}.`,
+  `Written by \`node .bench/bench/pages/page-figures.js\`, ${found.date}${where}.`,
   ...(found.weight ? [weightText(found.weight as Measured)] : []),
-  lines.join("\n"),
+  ...(lines.length > 0 ? [lines.join("\n")] : []),
   ...(found.head ? [headText(found.head as Head)] : []),
   "<!-- /figures -->",
 ].join("\n\n");

@@ -20,7 +20,9 @@ export {
 export { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
 export { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
 export { matrix } from "../probe/matrix.ts";
+export { noveltyOf, residualsOf } from "../probe/novelty.ts";
 export { ortGemm } from "../probe/ort-gemm.ts";
+export { bestOfRows } from "../probe/probabilities.ts";
 export { type Probe, probeOf } from "../probe/probe.ts";
 export { featuresInMemory } from "../probe/rows.ts";
 export { splitOf } from "../probe/split.ts";

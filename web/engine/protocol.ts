@@ -21,8 +21,8 @@ export interface Classified {
   /** Whether it may be of none of the classes. */
   readonly unknown: boolean;
   /**
-   * How much speaks for that, from 0 to 1: the probability of one more class, whose score is always the threshold's. It is
-   * the largest exactly where the image is unknown. Undefined without a threshold.
+   * How much speaks for that, from 0 to 1: more than a half exactly where the image is unknown. Undefined without a
+   * threshold.
    */
   readonly none: number | undefined;
 }

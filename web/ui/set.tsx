@@ -72,7 +72,7 @@ function Result({ name, classes, labels, images, size, top1, heldOutImages, stop
         </button>
       </div>
       <p class="hint">
-        {own.use} <code>npx clp-dd evaluate FOLDER --data IMAGES</code>
+        {own.use} <code>npx clp-dd evaluate FOLDER --data IMAGES</code>.
         {!refusal && <> {own.classifierHint}</>}
       </p>
     </>
