@@ -21,13 +21,12 @@ interface Waiting {
 }
 
 /**
- * Adds features to a run's log. The first are sent at once; those that come while they are on their way share the next
- * entry: an entry costs the server and every worker more than the bytes of a shard do.
+ * Adds features to a run's log. Those that are asked for in one turn share entries: an entry costs the server and every worker
+ * more than the bytes of a shard do.
  */
 export class Publisher {
   readonly #server: Pick<RunServer, "publish">;
   #waiting: Waiting[] = [];
-  #sending = false;
 
   constructor(server: Pick<RunServer, "publish">) {
     this.#server = server;
@@ -37,22 +36,22 @@ export class Publisher {
   publish(one: Publication): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ one, resolve, reject });
-      if (!this.#sending) void this.#send();
+      if (this.#waiting.length === 1) queueMicrotask(() => this.#send());
     });
   }
 
-  async #send(): Promise<void> {
-    this.#sending = true;
+  #send(): void {
     while (this.#waiting.length > 0) {
       const entry = this.#next();
-      try {
-        await this.#server.publish(entryOf(entry.map(({ one }) => one)));
-        for (const { resolve } of entry) resolve();
-      } catch (error) {
-        for (const { reject } of entry) reject(error);
-      }
+      this.#server.publish(entryOf(entry.map(({ one }) => one))).then(
+        () => {
+          for (const { resolve } of entry) resolve();
+        },
+        (error: unknown) => {
+          for (const { reject } of entry) reject(error);
+        },
+      );
     }
-    this.#sending = false;
   }
 
   /** The first that wait, as many as one entry may have. */
