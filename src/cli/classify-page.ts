@@ -29,7 +29,9 @@ export async function writeClassificationPage(
     const explanation = explained?.images[i];
     return explanation === undefined || "unreadable" in explanation ? [] : [photoOf(image, explanation)];
   });
-  const tensor = explained ? `${explained.tensor.name}, a ${explained.tensor.shown}` : "";
+  const tensor = explained
+    ? `${explained.tensor.name}, ${explained.tensor.shown.startsWith("map") ? "a " : ""}${explained.tensor.shown}`
+    : "";
   const page = classificationPage({ set: params.set, photos, total: classified.length, unreadable, tensor });
   await writeFile(file, page, { flush: true });
 }

@@ -83,6 +83,8 @@ export function addExplain(command: Command): void {
       align: ["left", "left", "right", "left"],
     });
     const { name, shown } = found.tensor;
-    print(`${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${name}, a ${shown}\n`}`);
+    print(
+      `${table}\n\n${options.method === "gradient" ? "" : `Grad-CAM at ${name}, ${shown.startsWith("map") ? "a " : ""}${shown}\n`}`,
+    );
   });
 }
