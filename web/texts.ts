@@ -81,7 +81,7 @@ export const texts = {
     title: "2. See the answer",
     waiting: "As soon as two classes have images, a classifier is solved in closed form after every image.",
     accuracy: (share: number, images: number) =>
-      `${percent(share)} of ${many(images, "image")} are classified rightly by a classifier that has not seen them.`,
+      `${percent(share)} of ${many(images, "image")} are classified correctly by a classifier that has not seen them.`,
     confusion: "Which class is taken for which",
     confusionHint:
       "Rows: the class you gave. Columns: the class predicted. Choose a number to see the images.",

@@ -24,7 +24,7 @@ export interface ProbeSide {
   readonly name: string;
   readonly seconds: number;
   readonly peakMemoryBytes: number;
-  /** Share of held-out rows that are classified rightly. */
+  /** Share of held-out rows that are classified correctly. */
   readonly top1: number;
   /** Rows it has learned from: fewer than all where its time or memory was up. */
   readonly rows: number;

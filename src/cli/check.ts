@@ -95,7 +95,7 @@ function tables(found: DataCheck, most: number): string[] {
           formatTable(head, rows.slice(0, most)),
         ];
   return [
-    `${found.data}, encoder ${found.encoder}: ${formatPercent(found.accuracy)} of the training images are classified rightly by the ` +
+    `${found.data}, encoder ${found.encoder}: ${formatPercent(found.accuracy)} of the training images are classified correctly by the ` +
       `probe of all others (λ = ${found.lambda})${
         found.testAccuracy === undefined ? "" : `, ${formatPercent(found.testAccuracy)} of the test images`
       }.`,

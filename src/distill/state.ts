@@ -29,7 +29,7 @@ export interface DistillState {
 export interface StepReport {
   readonly step: number;
   readonly loss: number;
-  /** Share of the real batch that the step's probe classified rightly, where the objective has a probe. */
+  /** Share of the real batch that the step's probe classified correctly, where the objective has a probe. */
   readonly batchAccuracy: number | undefined;
   readonly levels: number;
   readonly tau: number;

@@ -68,12 +68,12 @@ export async function mirrorTest({
 /** What a run says of the test. */
 export function mirrorNote({ images, asTheyAre, mirrored, keeps }: MirrorTest): string {
   return (
-    `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified rightly, as they ` +
+    `Mirrored, ${formatPercent(mirrored)} of ${formatMany(images, "real training image")} are classified correctly, as they ` +
     `are ${formatPercent(asTheyAre)}: ${keeps ? "mirrored images keep their class" : "mirrored images do not keep their class, and nothing is mirrored"}.`
   );
 }
 
-/** @param asTheyAre whether each image is classified rightly as it is, and `mirrored` whether it is mirrored */
+/** @param asTheyAre whether each image is classified correctly as it is, and `mirrored` whether it is mirrored */
 export function judged(asTheyAre: readonly boolean[], mirrored: readonly boolean[]): MirrorTest {
   const images = asTheyAre.length;
   const share = (right: readonly boolean[]) => right.filter(Boolean).length / images;

@@ -11,7 +11,7 @@ export interface StorageLoss {
   readonly images: number;
   /** Share of the images with the same class as in float32. */
   readonly agreement: number;
-  /** Shares that are classified rightly, in this type and in float32. */
+  /** Shares that are classified correctly, in this type and in float32. */
   readonly top1: number;
   readonly exactTop1: number;
 }

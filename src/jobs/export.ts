@@ -71,7 +71,7 @@ export async function exportClassifier(params: ExportParams, context: JobContext
     for (const { dtype, top1, exactTop1, images } of losses) {
       if (exactTop1 - top1 <= noteworthyLoss) continue;
       const [lower, exact] = [top1, exactTop1].map((share) => formatPercent(share));
-      context.note(`${dtype} classifies ${lower} of ${images} test images rightly, float32 ${exact}.`);
+      context.note(`${dtype} classifies ${lower} of ${images} test images correctly, float32 ${exact}.`);
     }
     const described = { ...manifest, ...made };
     const metadata = modelMetadata(described);

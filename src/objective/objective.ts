@@ -33,7 +33,7 @@ export interface ObjectiveValue {
   readonly dYs?: Matrix;
   /** dL/dτ, of objectives with `learns.temperature`. */
   readonly dTau?: number;
-  /** Share of the batch that the step's closed-form probe classifies rightly, of objectives that have one. */
+  /** Share of the batch that the step's closed-form probe classifies correctly, of objectives that have one. */
   readonly batchAccuracy?: number;
 }
 

@@ -27,7 +27,7 @@ async function start(threads) {
 
 /**
  * Trains a head on `train` and classifies `test`, both rows of features.
- * @returns seconds of the training, and the share of `test` that is classified rightly
+ * @returns seconds of the training, and the share of `test` that is classified correctly
  */
 export async function head({ threads, featureSize, classes, labels, testLabels, epochs, batchSize, learningRate, denseUnits, backend }) {
   started ??= start(threads);

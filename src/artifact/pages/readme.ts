@@ -52,7 +52,7 @@ ${
 |---|---|--:|--:|
 ${rows.join("\n")}
 
-Top-1: share of ${data.counts.test === undefined ? "the" : formatCount(data.counts.test)} real test images classified rightly, measured by the run that made this folder.${
+Top-1: share of ${data.counts.test === undefined ? "the" : formatCount(data.counts.test)} real test images classified correctly, measured by the run that made this folder.${
         metrics.random === undefined
           ? ""
           : ` Random images: mean ± standard deviation over ${metrics.random.seeds.length} seeds.`

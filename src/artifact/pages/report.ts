@@ -192,7 +192,7 @@ ${rows.map((row) => {
 </table></div>
 <p class="small soft">Share of ${
     data.counts.test === undefined ? "the" : formatCount(data.counts.test)
-  } real test images classified rightly, measured by this run.${uncertainty(metrics, data.counts.test)}${
+  } real test images classified correctly, measured by this run.${uncertainty(metrics, data.counts.test)}${
     closedForm === undefined
       ? ""
       : ` Closed form: ridge regression on features after ${normalization}, λ = ${lambda}${

@@ -59,7 +59,7 @@ function providersOf(device: Device, graph?: Graph): ort.InferenceSession.Execut
 const isLarge = (graph: Graph): boolean =>
   graph.outputs.some(({ dims }) => dims.length > 0 && sizeOf(dims.map(Number)) >= 2 ** 21);
 
-/** The graph in a form that a device's provider runs, and runs rightly. */
+/** The graph in a form that a device's provider runs, and runs correctly. */
 function fitTo(device: Device, graph: Graph): Graph {
   if (device === "cuda") return withSymmetricPads(graph);
   return device === "webgpu" ? withPadsApart(graph) : graph;
