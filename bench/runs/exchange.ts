@@ -192,10 +192,9 @@ async function wholeSteps(own: readonly number[], gather: Gather): Promise<() =>
   });
   const [make] = holders;
   const holder = make!();
-  const parts = own.map((shard) => {
-    const { start, count } = shards[shard];
-    return noiseParameters(config.parametrization, count, side, 0, start);
-  });
+  const partOf = ({ start, count }: (typeof shards)[number]) =>
+    noiseParameters(config.parametrization, count, side, 0, start);
+  const parts = own.map((shard) => partOf(shards[shard]));
   await holder.request({ kind: "start", setup, shards: parts });
   const real = randomFeatures(seededRandom(0, "real"), Math.max(1024, 2 * m), d, m);
   const images = {
@@ -219,7 +218,8 @@ async function wholeSteps(own: readonly number[], gather: Gather): Promise<() =>
     release: () => holder.end(),
   };
   const step = await createStep({ runtime, config, classes: m, real: [real], images });
-  const state = initialState(config, m, real.count, parts[0]!);
+  // Of more workers than shards some have none; a state is of the levels alone.
+  const state = initialState(config, m, real.count, parts[0] ?? partOf(shards[0]));
   return async () => {
     const milliseconds: number[] = [];
     for (let i = 0; i < whole; i++) {
