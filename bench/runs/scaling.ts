@@ -62,7 +62,11 @@ try {
   const [one, two] = points;
   // T(n) = a + b/n through the first two.
   const shared = two && 2 * (one!.msPerStep - two.msPerStep);
-  const fitted = shared === undefined ? {} : { fitted: one!.msPerStep - shared + shared / fittedThreads };
+  // More than twice as fast with two threads is another program's work in one of the turns: nothing follows from it.
+  const fitted =
+    shared === undefined || shared > one!.msPerStep
+      ? {}
+      : { fitted: one!.msPerStep - shared + shared / fittedThreads };
   const result: Scaling = { model, size: Number(size), m: Number(m), points, ...fitted };
   console.log(JSON.stringify(result));
 } finally {
