@@ -86,12 +86,19 @@ export async function lockFolder(folder: string, note?: (message: string) => voi
     heldHere.delete(id);
     throw error;
   }
+  return held(file, id, () =>
+    onDisk(folder, () => leave(file, text), undefined, "run the same command again"),
+  );
+}
+
+/** What keeps a lock or a share that was taken, until it is left. */
+function held(file: string, id: string, leaveIt: () => Promise<void>): FolderLock {
   const end = beat(file);
   return {
     async release() {
       end();
       try {
-        await onDisk(folder, () => leave(file, text), undefined, "run the same command again");
+        await leaveIt();
       } finally {
         heldHere.delete(id);
       }
@@ -123,17 +130,7 @@ export async function shareFolder(folder: string): Promise<FolderLock> {
     heldHere.delete(id);
     throw error;
   }
-  const end = beat(file);
-  return {
-    async release() {
-      end();
-      try {
-        await leaveShare();
-      } finally {
-        heldHere.delete(id);
-      }
-    },
-  };
+  return held(file, id, leaveShare);
 }
 
 /** Writes a new file in a folder, made again where whoever had a share before has just removed it. */
