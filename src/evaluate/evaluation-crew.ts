@@ -6,8 +6,6 @@ import { temporaryFolder } from "../files/temporary.ts";
 import { localHelper } from "../helpers/local.ts";
 import { HelperPool } from "../helpers/pool.ts";
 import { startHelper } from "../helpers/process.ts";
-import { edits } from "../images/edits.ts";
-import { resampleFloat } from "../images/resample-float.ts";
 import { nodeRuntime } from "../onnx-vjp/runtime/node.ts";
 import { storeForward } from "../onnx-vjp/runtime/stored.ts";
 import { chooseGemm, type Gemm, jsGemm } from "../probe/gemm.ts";
@@ -16,10 +14,13 @@ import type { LabeledFeatures } from "../probe/rows.ts";
 import { type TunedHead, tunedLearningRates } from "../probe/trained-head.ts";
 import { createFeatureAugmenter, type EncodeDraws, type FeatureAugmenter } from "./augmented-features.ts";
 import {
+  type EncodeImages,
   type EvaluationSetup,
   type EvaluationTask,
   evaluationEnd,
   evaluationService,
+  imagesOf,
+  inputOf,
 } from "./evaluation-service.ts";
 import { pooled, type TrainElsewhere } from "./train-heads.ts";
 
@@ -88,11 +89,17 @@ export async function openEvaluationCrew(
     const stop = () => void pool.end();
     if (processes > 1) signal.addEventListener("abort", stop);
     const draws = setup.encoder ? (encodeDraws(run, encoder.featureSize) satisfies EncodeDraws) : undefined;
+    // The same on a device.
+    const { crop, interpolation } = encoder.preprocessing;
+    const encodedHere = async (images: Float32Array, size: number, edit: string | undefined) => {
+      const task: EncodeImages = { kind: "encode", images, size, start: 0, edit };
+      return encoder.features(await inputOf(task, crop, interpolation), imagesOf(task));
+    };
     return {
       processes,
       gemm: chooseGemm(jsGemm, large),
       features: (images, size, edit) =>
-        setup.encoder ? encoded(run, encoder, images, size, edit) : encodedHere(encoder, images, size, edit),
+        setup.encoder ? encoded(run, encoder, images, size, edit) : encodedHere(images, size, edit),
       augmenter: () => createFeatureAugmenter(runtime, encoder, draws),
       trainElsewhere: (training, own, given) =>
         run({ kind: "heads", training, validation: own, given }) as Promise<readonly TunedHead[]>,
@@ -157,22 +164,6 @@ async function encoded(
     }),
   );
   return features;
-}
-
-/** The same on a device. */
-async function encodedHere(
-  encoder: Encoder,
-  images: Float32Array,
-  size: number,
-  edit: string | undefined,
-): Promise<Float32Array> {
-  const { crop, interpolation } = encoder.preprocessing;
-  const found = edits.find(({ name }) => name === edit);
-  const edited = found ? await found.apply(images, size, 0) : images;
-  return encoder.features(
-    resampleFloat(edited, size, crop, interpolation),
-    images.length / (3 * size * size),
-  );
 }
 
 /** Draws in ranges that do not depend on the number of processes: several whole draws, or a part of one. */

@@ -34,6 +34,20 @@ export interface EncodeImages {
   readonly edit: string | undefined;
 }
 
+/** How many images there are. */
+export const imagesOf = ({ images, size }: EncodeImages): number => images.length / (3 * size * size);
+
+/** The images after the edit, as an encoder takes them: edits come first, as they would to whoever has the set. */
+export async function inputOf(
+  { images, size, start, edit }: EncodeImages,
+  crop: FeatureShape["crop"],
+  interpolation: Interpolation,
+): Promise<Float32Array> {
+  const found = edits.find(({ name }) => name === edit);
+  const edited = found ? await found.apply(images, size, start) : images;
+  return resampleFloat(edited, size, crop, interpolation);
+}
+
 export interface EncodeDrawn extends DrawRange {
   readonly kind: "draws";
 }
@@ -71,13 +85,10 @@ export function evaluationService(signal?: AbortSignal): Service {
         session = given.encoder && (await openForward(given.encoder.folder));
         return null;
       case "encode": {
-        const { images, size, start, edit } = given;
         const { shape, interpolation } = setup.encoder!;
-        const found = edits.find(({ name }) => name === edit);
-        const edited = found ? await found.apply(images, size, start) : images;
-        const count = images.length / (3 * size * size);
-        const taken = resampleFloat(edited, size, shape.crop, interpolation);
-        return encode(taken, count, (i) => `image ${start + i} of the set`);
+        const { start } = given;
+        const taken = await inputOf(given, shape.crop, interpolation);
+        return encode(taken, imagesOf(given), (i) => `image ${start + i} of the set`);
       }
       case "draws": {
         const { shape } = setup.encoder!;
