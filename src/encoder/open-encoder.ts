@@ -27,7 +27,7 @@ export async function openEncoder(
   }
   const runtime = nodeRuntime({
     ...(params.device ? { device: params.device } : {}),
-    ...(params.threads === undefined ? {} : { threads: params.threads }),
+    threads: params.threads,
     memoryBytes: params.memoryBytes,
   });
   const model = await loadEncoderModel(params.encoder, {

@@ -59,13 +59,7 @@ export async function exportClassifier(params: ExportParams, context: JobContext
       const images = batch === 1 ? "one image" : `${batch} images`;
       context.note(`The encoder's graph fixes the batch: the classifier takes ${images} at a time.`);
     }
-    await requireSameScores(
-      nodeRuntime(threads === undefined ? {} : { threads }),
-      graph,
-      encoder,
-      probe,
-      batch ?? 2,
-    );
+    await requireSameScores(nodeRuntime({ threads }), graph, encoder, probe, batch ?? 2);
     const losses =
       data === undefined ? [] : await measuredLosses(graph, { ...params, data }, manifest.classes, context);
     for (const { dtype, top1, exactTop1, images } of losses) {
@@ -113,12 +107,7 @@ async function measuredLosses(
   const classifiers: ExportedClassifier[] = [];
   try {
     for (const dtype of ["fp32", ...others] as const)
-      classifiers.push(
-        await ExportedClassifier.open(
-          nodeRuntime(threads === undefined ? {} : { threads }),
-          stored(graph, dtype),
-        ),
-      );
+      classifiers.push(await ExportedClassifier.open(nodeRuntime({ threads }), stored(graph, dtype)));
     const same = new Int32Array(classifiers.length);
     const right = new Int32Array(classifiers.length);
     let read = 0;

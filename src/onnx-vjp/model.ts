@@ -81,7 +81,7 @@ export async function load(model: string | URL | Uint8Array, options: LoadOption
         'device "cuda" or "webgpu".',
     );
   }
-  const runtime = nodeRuntime({ device, ...(threads === undefined ? {} : { threads }), memoryBytes });
+  const runtime = nodeRuntime({ device, threads, memoryBytes });
   const how = activations ?? (runtime.handsOver ? "save" : "recompute");
   return new Model(runtime, await readFunction(model, options), precision, how);
 }

@@ -14,7 +14,7 @@ import { isOfDevice, refusal, unusableDevice } from "./refusal.ts";
 export interface NodeRuntimeOptions {
   readonly device?: Device;
   /** Threads inside an operator (default: one per available core). */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Bytes that a model's values may take, at least 256 MiB (default: a quarter of the machine's memory). */
   readonly memoryBytes?: number | undefined;
 }
