@@ -4,24 +4,11 @@
  */
 
 import { floats } from "./data.js";
-
-const script = (src) =>
-  new Promise((resolve, reject) => {
-    const element = Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject });
-    document.head.append(element);
-  });
+import { script, startTensorFlow } from "./tensorflow.js";
 
 let started;
 async function start(threads) {
-  const modules = "/modules/@tensorflow";
-  Object.defineProperty(navigator, "hardwareConcurrency", { value: 2 * threads });
-  await script(`${modules}/tfjs/dist/tf.min.js`);
-  await script(`${modules}/tfjs-backend-wasm/dist/tf-backend-wasm.min.js`);
-  const { tf } = globalThis;
-  tf.wasm.setWasmPaths(`${modules}/tfjs-backend-wasm/dist/`);
-  tf.wasm.setThreadsCount(threads);
-  tf.enableProdMode();
-  await tf.setBackend("wasm");
+  await startTensorFlow(threads);
   await script("/modules/@teachablemachine/image/dist/teachablemachine-image.min.js");
 }
 

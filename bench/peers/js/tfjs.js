@@ -1,6 +1,7 @@
 /** TensorFlow.js on its WebAssembly backend: the graph walked with its ops, images in its own layout (NHWC). */
 
 import { bytes, elapsed, floats, write } from "./data.js";
+import { startTensorFlow } from "./tensorflow.js";
 import { modelOf } from "./tfjs-graph.js";
 
 let backend;
@@ -8,23 +9,8 @@ let model;
 let images;
 let cotangent;
 
-const script = (src) =>
-  new Promise((resolve, reject) => {
-    const element = Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject });
-    document.head.append(element);
-  });
-
 async function start(threads) {
-  const modules = "/modules/@tensorflow";
-  // The backend takes at most half as many threads as the browser says there are cores.
-  Object.defineProperty(navigator, "hardwareConcurrency", { value: 2 * threads });
-  await script(`${modules}/tfjs/dist/tf.min.js`);
-  await script(`${modules}/tfjs-backend-wasm/dist/tf-backend-wasm.min.js`);
-  const { tf } = globalThis;
-  tf.wasm.setWasmPaths(`${modules}/tfjs-backend-wasm/dist/`);
-  tf.wasm.setThreadsCount(threads);
-  tf.enableProdMode();
-  await tf.setBackend("wasm");
+  const tf = await startTensorFlow(threads);
   const [simd, threaded] = ["WASM_HAS_SIMD_SUPPORT", "WASM_HAS_MULTITHREAD_SUPPORT"].map((flag) =>
     tf.env().get(flag),
   );
