@@ -85,6 +85,28 @@ describe("a model's folder", () => {
     expect(model.provenance).toEqual({ ...plain.provenance, license: "Apache-2.0" });
   });
 
+  it("whose preprocessing cannot be read is refused, and never loaded with another", async () => {
+    await cp(fixture("dinov2"), folder, { recursive: true });
+    const path = at("preprocessor_config.json");
+    const refused = (why: RegExp) => expect(loadEncoderModel(folder)).rejects.toThrow(why);
+    await mkdir(path);
+    await refused(/preprocessor_config\.json cannot be read: it is not a file/);
+    await rm(path, { recursive: true });
+    await symlink("gone.json", path);
+    await refused(/preprocessor_config\.json cannot be read: it is a link to what is not there/);
+  });
+
+  it("or an ONNX file with a cut description beside it, is refused", async () => {
+    await cp(onnxFile, at("model.onnx"));
+    await writeFile(at("model.json"), '{"license": "MIT", "preprocessing": {"resize": 2');
+    await expect(loadEncoderModel(at("model.onnx"))).rejects.toThrow(
+      /model\.json cannot be read: it is not JSON/,
+    );
+    // Another program's file of that name is none of ours.
+    await writeFile(at("model.json"), "[1]");
+    await loadEncoderModel(at("model.onnx"));
+  });
+
   it("laid out for transformers.js is loaded from its ONNX file", async () => {
     await mkdir(at("onnx"));
     await cp(onnxFile, at("onnx", "model.onnx"));
