@@ -19,7 +19,7 @@ import type { Item } from "../../images/types.ts";
 import { type ImageSource, listed, type Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { bySplit, valAsTest } from "../split-name.ts";
-import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
+import { checkedPages, exactly, requireSaneFooter } from "./parquet-limits.ts";
 import { unpackSnappy } from "./snappy.ts";
 
 /** What Hugging Face's `datasets` writes about the columns. */
@@ -180,7 +180,7 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
     const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
     return {
       path,
-      file: withCheckedPages(file, metadata, compressors),
+      file,
       metadata,
       columns: columnsOf(full, metadata),
       starts,
@@ -248,9 +248,8 @@ async function labelsOf(root: string, { path, file, metadata, columns }: Parquet
   const labels: (string | number)[] = new Array(Number(metadata.num_rows)).fill(-1);
   try {
     await parquetRead({
-      file,
+      ...checkedPages(file, metadata, compressors),
       metadata,
-      compressors,
       columns: [columns.label],
       onChunk({ columnData, rowStart }) {
         for (let i = 0; i < columnData.length; i++) {
@@ -368,9 +367,8 @@ class RowGroups {
   async #read({ path, file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
     await this.#check?.(join(this.#root, path));
     const rows = await parquetReadObjects({
-      file,
+      ...checkedPages(file, metadata, compressors),
       metadata,
-      compressors,
       columns: [columns.image],
       rowStart: starts[group],
       rowEnd: starts[group + 1],
