@@ -62,6 +62,9 @@ async function loadWeights(folder: string, id: string, options: ModelOptions): P
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
+  if (/\.safetensors$/i.test(path)) {
+    throw new ModelError(`${path} holds weights alone. Give the folder that has them and their config.json.`);
+  }
   const model = await readOnnxFile(path, id, options);
   const card = await cardBeside(path);
   const own = dirname(path);

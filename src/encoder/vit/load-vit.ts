@@ -31,7 +31,7 @@ export async function loadTransformerFolder(
         where: folder,
         config: { text, where: join(folder, configFile) },
         weights: opened.map((file, i) => ({ where: paths[i]!, file })),
-        sha256: await sha256OfFiles(...paths),
+        sha256: () => sha256OfFiles(...paths),
       },
       options,
     );

@@ -1,4 +1,15 @@
-import { cp, mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -94,6 +105,23 @@ describe("a model's folder", () => {
     await rm(path, { recursive: true });
     await symlink("gone.json", path);
     await refused(/preprocessor_config\.json cannot be read: it is a link to what is not there/);
+  });
+
+  it("whose weights are others is refused before all of them are read: a sparse file of a terabyte", async () => {
+    await cp(fixture("dinov2"), folder, { recursive: true });
+    const header = JSON.stringify({ a: { dtype: "U8", shape: [2 ** 40], data_offsets: [0, 2 ** 40] } });
+    const file = await open(at("model.safetensors"), "w");
+    await file.write(Buffer.concat([Buffer.of(header.length, 0, 0, 0, 0, 0, 0, 0), Buffer.from(header)]));
+    await file.truncate(8 + header.length + 2 ** 40);
+    await file.close();
+    await expect(loadEncoderModel(folder)).rejects.toThrow(/does not hold the weights that its config\.json/);
+    await expect(loadEncoderModel(at("model.safetensors"))).rejects.toThrow(
+      /holds weights alone\. Give the folder/,
+    );
+    await truncate(at("model.safetensors"), 0);
+    await truncate(at("model.safetensors"), 2 ** 30);
+    await rename(at("model.safetensors"), at("zeros.onnx"));
+    await expect(loadEncoderModel(at("zeros.onnx"))).rejects.toThrow(/does not begin as an ONNX model does/);
   });
 
   it("or an ONNX file with a cut description beside it, is refused", async () => {
