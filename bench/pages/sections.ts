@@ -1,6 +1,6 @@
 import type { Section } from "./section.ts";
 import { extraction, probe, ridge } from "./sections-data.ts";
-import { distillStep, equalAccuracy, growth, memory, scaling } from "./sections-distill.ts";
+import { distillStep, equalAccuracy, growth, memory, scaling, start } from "./sections-distill.ts";
 import { encoderStep, gpu, webStep } from "./sections-encoder.ts";
 import { machines } from "./sections-machines.ts";
 
@@ -20,10 +20,17 @@ export const sections: readonly Section[] = [
     run: distillStep,
   },
   {
+    id: "start",
+    title: "What users wait for",
+    about:
+      "The command's start against Node's own, a demo of one step whose features are cached (the median of three), and the whole demo with cached features, stage by stage. Wall times of whole processes; each stage's seconds and peak memory are those that the manifest records, all processes together. The rest of a whole run is start, reading and writing.",
+    run: start,
+  },
+  {
     id: "scaling",
     title: "Scaling with threads",
     about:
-      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
+      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Side by side: as many runs of one thread as there are cores, each with its own images and nothing to exchange, whose rate is the most that this machine has to give. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
     run: scaling,
   },
   {

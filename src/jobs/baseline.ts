@@ -9,7 +9,7 @@ import { listed } from "../data/image-source.ts";
 import { dataFolder } from "../data/open-data-set.ts";
 import { pickImages } from "../data/pick.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { evaluateRun } from "../evaluate/evaluate-run.ts";
+import { evaluateRun, measureRunEdits } from "../evaluate/evaluate-run.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
@@ -74,19 +74,17 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
-    const edited =
-      params.edits === false || kind === "full"
-        ? undefined
-        : {
-            featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
-            labels: centeredOneHot(labels, classes),
-            mirror: config.mirror ?? true,
-          };
+    const edited = {
+      featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
+      labels: centeredOneHot(labels, classes),
+      mirror: config.mirror ?? true,
+    };
+    const edits = matters
+      ? await staged("edits", () => measureRunEdits(probe, test, gemm, edited, context))
+      : undefined;
     const evaluation =
       test &&
-      (await staged("evaluation", () =>
-        evaluateRun(probe, calibration, test, place, compared, edited, context),
-      ));
+      (await staged("evaluation", () => evaluateRun(probe, calibration, test, place, compared, context)));
     const manifest = await staged("artifact", async () =>
       writeArtifact(
         out,
@@ -101,6 +99,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
             tau: config.tau,
             stages,
             ...evaluation,
+            ...(edits ? { edits } : {}),
             seconds,
             fingerprints: await fingerprintsOf(place),
           }),
