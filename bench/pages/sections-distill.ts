@@ -43,7 +43,7 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
         `${r.m}`,
         side.name,
         ms(side.msPerStep),
-        side === ours ? "–" : ratioOf(side.msPerStep / ours!.msPerStep),
+        ratioOf(side.ratio),
         formatBytes(side.peakMemoryBytes),
         side === ours ? "–" : ratioOf(side.peakMemoryBytes / ours!.peakMemoryBytes),
       ]);
