@@ -14,7 +14,6 @@ import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
-import { calibrate } from "../probe/calibration.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
@@ -25,6 +24,7 @@ import { centroidImages, randomImages } from "../select/coresets.ts";
 import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
+import { calibrateAt } from "./calibrate-at.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import { parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
@@ -67,7 +67,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     const { seconds } = stages.at(-1)!;
     const labels = Int32Array.from(rows, (row) => train.labels[row]);
     const calibration = await staged("calibration", () =>
-      calibrate(probe, train, kind === "full" ? "all" : rows, gemm),
+      calibrateAt(place, probe, kind === "full" ? "all" : rows),
     );
     // The full data are what others are compared with.
     const compared =

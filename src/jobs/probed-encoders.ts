@@ -5,9 +5,10 @@ import { evaluateRun, measureRunEdits, type RunEvaluation } from "../evaluate/ev
 import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
-import { calibrate, type FittedCalibration } from "../probe/calibration.ts";
+import type { FittedCalibration } from "../probe/calibration.ts";
 import { type ClosedFormProbe, fitClosedForm } from "../probe/closed-form.ts";
 import type { Matrix } from "../probe/matrix.ts";
+import { calibrateAt } from "./calibrate-at.ts";
 import type { DistillParams } from "./params.ts";
 
 /** What a run's images are worth under one of its encoders. */
@@ -46,8 +47,8 @@ export async function probeEncoders(
   await images.keepOnlyParameters();
   const calibrations = await staged("calibration", async () => {
     const fitted: FittedCalibration[] = [];
-    for (const [k, { train, gemm }] of places.entries())
-      fitted.push(await calibrate(probes[k], train, new Int32Array(0), gemm));
+    for (const [k, place] of places.entries())
+      fitted.push(await calibrateAt(place, probes[k], new Int32Array(0)));
     return fitted;
   });
   const evaluate = async (k: number): Promise<RunEvaluation> => {
