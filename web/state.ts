@@ -84,6 +84,8 @@ function onEvent(event: Events): void {
       answer.value = event.answer;
       return;
     case "distillation":
+      // What is seen of the last run is not of this one.
+      if (event.info?.phase === "starting") preview.value = [];
       distillation.value = event.info;
       return;
     case "preview":

@@ -58,12 +58,28 @@ export async function webgpuRuntime(options: WebRuntimeOptions = {}): Promise<We
   if ((await gpu.requestAdapter()) === null) throw new Error("This browser has no GPU for WebGPU.");
   const build = (await import("onnxruntime-web/jspi")) as WebOrt;
   const runtime = webSessions(build, "webgpu", initialize(build, options));
-  // Known once the first session is made.
-  const lost = (async () => {
-    const device = (await build.env.webgpu.device) as {
-      readonly lost: Promise<{ readonly message: string }>;
-    };
-    return (await device.lost).message;
-  })();
-  return { ...runtime, lost };
+  let lose: (reason: string) => void = () => undefined;
+  const lost = new Promise<string>((resolve) => {
+    lose = resolve;
+  });
+  let watched: unknown;
+  return {
+    ...runtime,
+    lost,
+    async session(graph, sessionOptions) {
+      const session = await runtime.session(graph, sessionOptions);
+      // The build makes its device for the first session on it; before that there is none to watch.
+      const device = build.env.webgpu.device as unknown as Device | undefined;
+      if (device !== undefined && device !== watched) {
+        watched = device;
+        void device.lost.then(({ message }) => lose(message));
+      }
+      return session;
+    },
+  };
+}
+
+/** What is used of a browser's `GPUDevice`. */
+interface Device {
+  readonly lost: Promise<{ readonly message: string }>;
 }
