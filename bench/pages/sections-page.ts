@@ -39,10 +39,14 @@ export function page({ quick }: BenchOptions): Report {
           [`an answer of ${gathered.images} images`, seconds(gathered.answerSeconds), ""],
         ]
       : []),
-    ...(distilled ?? []).map((run) => [
-      `8 images × ${run.steps} steps at 128 px, start and packing included`,
-      seconds(run.seconds),
-      steps === 200 ? "under 90 s" : "",
+    ...(distilled ?? []).flatMap((run) => [
+      [
+        `8 images × ${run.steps} steps at 128 px, start and packing included`,
+        seconds(run.seconds),
+        steps === 200 ? "under 90 s" : "",
+      ],
+      ["frames of the page meanwhile", `${run.framesPerSecond.toFixed(0)} per s`, "60"],
+      ["longest time without one", `${run.longestFrameMs.toFixed(0)} ms`, ""],
     ]),
   ]);
   const { sizes } = results.find((each) => each.sizes) ?? {};

@@ -55,10 +55,40 @@ async function gather(page: Page, count: number, kinds: readonly Kind[]): Promis
 }
 declare function imagesNow(): number;
 
+/** Counts frames from now on. */
+async function countFrames(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const began = performance.now();
+    let [frames, last, longestFrameMs] = [0, began, 0];
+    const count = (now: number) => {
+      frames++;
+      longestFrameMs = Math.max(longestFrameMs, now - last);
+      last = now;
+      request = requestAnimationFrame(count);
+    };
+    let request = requestAnimationFrame(count);
+    const framesCounted = () => {
+      cancelAnimationFrame(request);
+      return { framesPerSecond: (1000 * frames) / (performance.now() - began), longestFrameMs };
+    };
+    Object.assign(globalThis, { framesCounted });
+  });
+}
+declare function framesCounted(): { framesPerSecond: number; longestFrameMs: number };
+
 /** Bytes of the page and its workers as the browser says them, and of the process that runs both where the system does. */
 export interface PageMemory {
   readonly bytes: number | undefined;
   readonly processBytes: number | undefined;
+}
+
+/** One distillation, with the memory after it. */
+export interface DistilledFigures extends PageMemory {
+  readonly steps: number;
+  readonly seconds: number;
+  /** Frames that the page drew per second meanwhile, and the longest time without one. */
+  readonly framesPerSecond: number;
+  readonly longestFrameMs: number;
 }
 
 /** What a part found; the other fields are absent. */
@@ -75,7 +105,7 @@ export interface PageFigures {
     /** Of the last answer, which is of all images. */
     readonly answerSeconds: number;
   };
-  readonly distilled?: readonly (PageMemory & { readonly steps: number; readonly seconds: number })[];
+  readonly distilled?: readonly DistilledFigures[];
   readonly before?: PageMemory;
   readonly after?: PageMemory;
   /** Of files, by name. */
@@ -155,13 +185,16 @@ const parts: Record<string, () => Promise<PageFigures>> = {
     inPage(async (page) => {
       await gather(page, 40, shapeKinds.slice(0, 2));
       const before = await memory(page);
-      const distilled: (PageMemory & { steps: number; seconds: number })[] = [];
+      const distilled: DistilledFigures[] = [];
       for (let run = 0; run < Number(values.runs); run++) {
         const asked = performance.now();
+        await countFrames(page);
         // Of two classes: 8 images.
         await startDistilling(page, { perClass: 4, steps });
         await setShown(page, 30 * minutes);
-        distilled.push({ steps, seconds: (performance.now() - asked) / 1000, ...(await memory(page)) });
+        const seconds = (performance.now() - asked) / 1000;
+        const frames = await page.evaluate(() => framesCounted());
+        distilled.push({ steps, seconds, ...frames, ...(await memory(page)) });
         await page.click("text=Remove the result");
         await page.waitForSelector("[data-set]", { state: "detached" });
       }

@@ -27,7 +27,11 @@ async function folderToDrop(folder: string, name: string): Promise<Dropped[]> {
   );
 }
 
-describeApp("what is dropped on the page in Chromium", {}, (app) => {
+/** The same server by a name that browsers do not trust as they do 127.0.0.1. */
+const host = "page.example";
+const args = [`--host-resolver-rules=MAP ${host} 127.0.0.1`];
+
+describeApp("what is dropped on the page in Chromium", { args }, (app) => {
   let set: Dropped[];
 
   beforeAll(async () => {
@@ -133,6 +137,18 @@ describeApp("what is dropped on the page in Chromium", {}, (app) => {
       await answered(page, 3 * each);
     },
     2 * minutes,
+  );
+
+  it(
+    "says what is wrong where it is not opened by a secure address",
+    async () => {
+      const page = await app.browser.newPage();
+      await page.goto(app.server.url.replace("127.0.0.1", host));
+      await page.waitForSelector(`text=http://${host}`, { timeout: minutes });
+      expect(await page.textContent("[role=status]")).toContain("Open this page by https");
+      await page.close();
+    },
+    minutes,
   );
 
   it(
