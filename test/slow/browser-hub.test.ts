@@ -10,6 +10,8 @@ import { parseManifest } from "../../src/artifact/manifest.ts";
 import { sha256OfText } from "../../src/files/hash.ts";
 import { loadEncoder } from "../../src/index.ts";
 import { describeApp } from "../support/app-in-chromium.ts";
+import { largestDifference } from "../support/page-features.ts";
+import { writeDropped } from "../support/page-files.ts";
 
 const minutes = 60_000;
 const commit = "0123456789abcdef0123456789abcdef01234567";
@@ -66,10 +68,14 @@ describeApp("the page for encoders of the hub, and a ready set", { prepare: stan
       await page.waitForSelector(`text=people/vit: ${encoder.featureSize} features of ${side} × ${side} px`, {
         timeout: minutes,
       });
-      await encoder.release();
       await page.waitForSelector("[data-ready=true]", { timeout: minutes });
-      await drop(page, await shapeFolder(4));
-      await answered(page, 12);
+      const drawings = await shapeFolder(4);
+      await drop(page, drawings);
+      await answered(page, drawings.length);
+      await writeDropped(app.folder, drawings);
+      const files = drawings.map(({ path }) => ({ path, file: join(app.folder, path) }));
+      expect(await largestDifference(page, encoder, files)).toBeLessThan(1e-4);
+      await encoder.release();
     },
     2 * minutes,
   );
