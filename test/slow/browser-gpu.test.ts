@@ -10,7 +10,7 @@ describeApp("a distillation by WebGPU, in software", { args: softwareGpu, drawin
     "is used where a trial agrees with WebAssembly, and continues in WebAssembly where the device is lost",
     async () => {
       const { page } = app;
-      const worker = page.workers()[0]!;
+      const worker = page.workers().find((each) => each.url().includes("/assets/worker"))!;
       // The device that the runtime asks for, so that it can be taken away.
       await worker.evaluate(`
         const { requestDevice } = GPUAdapter.prototype;

@@ -1,4 +1,6 @@
 import * as ort from "onnxruntime-web/wasm";
+import { GraphBuilder } from "../graph/builder.ts";
+import type { Graph } from "../graph/ir.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { type WebOrt, webSessions } from "./web-sessions.ts";
 
@@ -58,25 +60,17 @@ export async function webgpuRuntime(options: WebRuntimeOptions = {}): Promise<We
   if ((await gpu.requestAdapter()) === null) throw new Error("This browser has no GPU for WebGPU.");
   const build = (await import("onnxruntime-web/jspi")) as WebOrt;
   const runtime = webSessions(build, "webgpu", initialize(build, options));
-  let lose: (reason: string) => void = () => undefined;
-  const lost = new Promise<string>((resolve) => {
-    lose = resolve;
-  });
-  let watched: unknown;
-  return {
-    ...runtime,
-    lost,
-    async session(graph, sessionOptions) {
-      const session = await runtime.session(graph, sessionOptions);
-      // The build makes its device for the first session on it; before that there is none to watch.
-      const device = build.env.webgpu.device as unknown as Device | undefined;
-      if (device !== undefined && device !== watched) {
-        watched = device;
-        void device.lost.then(({ message }) => lose(message));
-      }
-      return session;
-    },
-  };
+  // The build has a device for as long as there is a session on it: this one stays.
+  await runtime.session(anything());
+  const device = build.env.webgpu.device as unknown as Device;
+  return { ...runtime, lost: device.lost.then(({ message }) => message) };
+}
+
+/** The smallest of graphs. */
+function anything(): Graph {
+  const b = new GraphBuilder();
+  b.output(b.op("Neg", [b.input("x", [1])]), { dims: [1] });
+  return b.graph;
 }
 
 /** What is used of a browser's `GPUDevice`. */
