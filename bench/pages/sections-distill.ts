@@ -5,6 +5,7 @@ import { peerPython } from "../lib/peer.ts";
 import type { DistillSteps } from "../runs/distill-step.ts";
 import type { Growth } from "../runs/growth.ts";
 import type { Scaling } from "../runs/scaling.ts";
+import type { Start } from "../runs/start.ts";
 import { growthSvg } from "./growth-chart.ts";
 import { type BenchOptions, child, type Report } from "./section.ts";
 import { each, formatTable, ms, nameOf, noted, ratioOf } from "./section-text.ts";
@@ -42,7 +43,7 @@ export function distillStep({ quick, threads }: BenchOptions): Report {
         `${r.m}`,
         side.name,
         ms(side.msPerStep),
-        side === ours ? "–" : ratioOf(side.msPerStep / ours!.msPerStep),
+        ratioOf(side.ratio),
         formatBytes(side.peakMemoryBytes),
         side === ours ? "–" : ratioOf(side.peakMemoryBytes / ours!.peakMemoryBytes),
       ]);
@@ -86,6 +87,52 @@ export function equalAccuracy({ quick, threads, equalSeconds }: BenchOptions): R
   };
 }
 
+export function start({ quick, threads }: BenchOptions): Report {
+  const found = child<Start>("start.js", [
+    "--threads",
+    threads,
+    ...(quick ? ["--rounds", 5, "--no-demo"] : []),
+  ]);
+  const { nodeMs, versionMs, oneStep, demo } = found;
+  const starts = formatTable(
+    ["command", "ms", "ratio"],
+    [
+      ["node -e 0", ms(nodeMs), "–"],
+      ["clp-dd --version", ms(versionMs), ratioOf(versionMs / nodeMs)],
+    ],
+  );
+  const runs = [
+    ["one step", oneStep],
+    ["whole demo", demo],
+  ] as const;
+  const stages = formatTable(
+    ["run", "stage", "seconds", "memory"],
+    runs.flatMap(([name, run]) =>
+      run === undefined
+        ? []
+        : [
+            ...run.stages.map((stage) => [
+              ...[name, stage.name, stage.seconds.toFixed(1), formatBytes(stage.peakMemoryBytes)],
+            ]),
+            [name, "all", run.seconds.toFixed(1), formatBytes(run.peakMemoryBytes)],
+          ],
+    ),
+  );
+  return {
+    text: `${starts}
+
+${stages}
+`,
+    json: {
+      start: {
+        ratio: versionMs / nodeMs,
+        oneStepSeconds: oneStep.seconds,
+        demoSeconds: demo?.seconds ?? null,
+      },
+    },
+  };
+}
+
 /** [encoder, size, images, augmented draws beside the image as it is]: the demo's step, and one that has many shards. */
 const scalingSettings = [
   ["efficientnet-lite0", 128, 8, 1],
@@ -107,6 +154,18 @@ export function scaling({ quick }: BenchOptions): Report {
         ...[`${r.m}`, `${point.threads}`, ms(point.msPerStep)],
         ...[ratioOf(r.points[0]!.msPerStep / point.msPerStep), formatBytes(point.peakMemoryBytes)],
       ]),
+      ...(r.sideBySide
+        ? [
+            [
+              nameOf(r.model, r.size),
+              `${r.m}`,
+              "side by side",
+              ms(r.sideBySide.msPerStep),
+              ratioOf(r.points[0]!.msPerStep / r.sideBySide.msPerStep),
+              "–",
+            ],
+          ]
+        : []),
       ...(r.fitted
         ? [
             [

@@ -1,6 +1,6 @@
 import type { Section } from "./section.ts";
 import { extraction, probe, ridge } from "./sections-data.ts";
-import { distillStep, equalAccuracy, growth, memory, scaling } from "./sections-distill.ts";
+import { distillStep, equalAccuracy, growth, memory, scaling, start } from "./sections-distill.ts";
 import { encoderStep, gpu, webStep } from "./sections-encoder.ts";
 import { machines } from "./sections-machines.ts";
 import { page, pageHead, pageMemory } from "./sections-page.ts";
@@ -17,14 +17,21 @@ export const sections: readonly Section[] = [
     id: "step",
     title: "A whole distillation step",
     about:
-      "10 classes, one image per class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step on average. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. PyTorch in one process, eager and with its encoder compiled, and in one process of one thread per core, which share out the images as they are shared out here. Each side's turn is at least two seconds of consecutive steps, after a first one that does not count. Ratios: a side's time or memory over CLP-DD's. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). Runs that do not fit into free memory are marked.",
+      "10 classes, one image per class and four, the whole pyramid in use, 512 cached real features. CLP-DD: one copy of each image, closed form, and what choosing target features adds to a step on average. LGM (arXiv 2511.16674) as described there, in PyTorch: 10 augmented copies, backward through the head's gradient; its real features too are taken as cached, which spares it work. In between: LGM's objective and augmentations here. PyTorch in one process, eager and with its encoder compiled, and in one process of one thread per core, which share out the images as they are shared out here. Each side's turn is at least two seconds of consecutive steps, after a first one that does not count. One rival at a time stands beside CLP-DD. Ratios: its time over CLP-DD's in the same turns, and its memory over CLP-DD's. Memory: the peak of each process as a whole, libraries included; LGM keeps the activations of all copies of all images, where one chunk of images at a time is enough here (they are kept while a quarter of the memory holds them). Runs that do not fit into free memory are marked.",
     run: distillStep,
+  },
+  {
+    id: "start",
+    title: "What users wait for",
+    about:
+      "The command's start against Node's own, a demo of one step whose features are cached (the median of three), and the whole demo with cached features, stage by stage. Wall times of whole processes; each stage's seconds and peak memory are those that the manifest records, all processes together. The rest of a whole run is start, reading and writing.",
+    run: start,
   },
   {
     id: "scaling",
     title: "Scaling with threads",
     about:
-      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
+      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Side by side: as many runs of one thread as there are cores, each with its own images and nothing to exchange, whose rate is the most that this machine has to give. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
     run: scaling,
   },
   {

@@ -1,6 +1,8 @@
 /**
  * A whole distillation step against LGM's recipe in PyTorch (bench/peers/lgm.py) with the same encoder, classes and
- * image size, in one run, in turns of two seconds of steps, each in its own process: medians of the time, peak memory, ratios.
+ * image size, in turns of two seconds of steps, each side in its own process: medians of the time, peak memory, ratios. One
+ * rival at a time stands beside ours: all of them together need more memory than the machine may have, and then all wait
+ * for the disk.
  *
  *   node distill-step.js [--model efficientnet-lite0] [--size 128] [--m 10] [--classes 10] [--seconds 10] [--pair]
  *                        [--device cpu|webgpu|cuda] [--precision float32|float16]
@@ -19,6 +21,8 @@ export interface StepSide {
   readonly name: string;
   readonly msPerStep: number;
   readonly peakMemoryBytes: number;
+  /** Its time over ours in the same turns; absent for ours. */
+  readonly ratio?: number;
 }
 
 export interface DistillSteps {
@@ -28,7 +32,6 @@ export interface DistillSteps {
   readonly classes: number;
   readonly device: string;
   readonly precision: string;
-  readonly rounds: number;
   readonly notes: readonly string[];
   /** Ours; ours with LGM's objective and its 10 augmentations unless `--pair`; LGM in PyTorch where there are peers. */
   readonly sides: readonly StepSide[];
@@ -67,7 +70,11 @@ const [size, m, threads] = [Number(options.size), Number(options.m), Number(opti
 const classes = Number(options.classes);
 const folder = await mkdtemp(join(tmpdir(), "clp-dd-step-"));
 const notes: string[] = [];
-const sides = new Map<string, Peer>();
+const open = new Set<Peer>();
+const opened = (peer: Peer): Peer => {
+  open.add(peer);
+  return peer;
+};
 try {
   let model = options.model;
   if (peerPython() === undefined) notes.push("the peers are not installed (bench/peers/setup)");
@@ -75,39 +82,55 @@ try {
   const own = ["--encoder", model, "--size", `${size}`, "--m", `${m}`, "--classes", `${classes}`];
   own.push("--real", `${real}`, "--threads", `${threads}`, "--device", options.device);
   own.push("--precision", options.precision);
-  sides.set("CLP-DD", Peer.own("own-step.js", own));
-  if (!options.pair) {
-    const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
-    sides.set("LGM, here", Peer.own("own-step.js", [...own, ...lgm]));
-  }
+  const ours = opened(Peer.own("own-step.js", own));
+  const lgm = ["--method", "lgm", "--augment", `${augmentations}`];
+  const rivals: [name: string, start: () => Promise<Peer>][] = [];
+  if (!options.pair)
+    rivals.push(["LGM, here", async () => opened(Peer.own("own-step.js", [...own, ...lgm]))]);
   const device = options.device === "cpu" ? "cpu" : "cuda";
   for (const [name, arrangement] of peerPython() === undefined ? [] : Object.entries(arrangements)) {
     if (arrangement === "processes" && device !== "cpu") continue;
-    const peer = Peer.python("lgm.py");
+    rivals.push([
+      name,
+      async () => {
+        const peer = opened(Peer.python("lgm.py"));
+        const shape = { name: options.model, size, m, classes, real, augmentations, threads, device };
+        await peer.ask("load", { ...shape, arrangement });
+        await peer.ask("run");
+        return peer;
+      },
+    ]);
+  }
+  const turn = (side: Peer) => side.ask<number>("run", { seconds: turnSeconds });
+  const memoryOf = async (side: Peer) =>
+    (await side.ask<{ peakMemoryBytes: number }>("memory")).peakMemoryBytes;
+  // Every turn begins with a step that does not count.
+  const turns = { warmUp: 0, seconds: Number(options.seconds) / Math.max(1, rivals.length), least: 1 };
+  const ownTimes: number[] = [];
+  const measured: StepSide[] = [];
+  for (const [name, start] of rivals) {
+    let rival: Peer | undefined;
     // Its memory grows with the images: where that is too much, the other sides continue.
     try {
-      const shape = { name: options.model, size, m, classes, real, augmentations, threads, device };
-      await peer.ask("load", { ...shape, arrangement });
-      await peer.ask("run");
-      sides.set(name, peer);
+      rival = await start();
+      const their = rival;
+      const times = await inTurn({ ours: () => turn(ours), their: () => turn(their) }, turns);
+      ownTimes.push(...times.ours);
+      const msPerStep = median(times.their);
+      const ratio = msPerStep / median(times.ours);
+      measured.push({ name, msPerStep, peakMemoryBytes: await memoryOf(rival), ratio });
     } catch (error) {
       notes.push(`${name} was not run: ${messageOf(error)}`);
-      await peer.end();
+    } finally {
+      await rival?.end();
     }
   }
-  const times = await inTurn(
-    Object.fromEntries(
-      [...sides].map(([name, side]) => [name, () => side.ask<number>("run", { seconds: turnSeconds })]),
-    ),
-    // Every turn begins with a step that does not count.
-    { warmUp: 0, seconds: Number(options.seconds), least: 1 },
-  );
-  const measured: StepSide[] = [];
-  for (const [name, side] of sides) {
-    const { peakMemoryBytes } = await side.ask<{ peakMemoryBytes: number }>("memory");
-    measured.push({ name, msPerStep: median(times[name]), peakMemoryBytes });
-  }
-  const ours = measured[0];
+  if (ownTimes.length === 0) ownTimes.push(...(await inTurn({ ours: () => turn(ours) }, turns)).ours);
+  const clp: StepSide = {
+    name: "CLP-DD",
+    msPerStep: median(ownTimes),
+    peakMemoryBytes: await memoryOf(ours),
+  };
   const theirs = measured.filter(({ name }) => name in arrangements);
   const result: DistillSteps = {
     model: options.model,
@@ -117,17 +140,16 @@ try {
     device: options.device,
     precision: options.precision,
     notes,
-    sides: measured,
-    rounds: times["CLP-DD"].length,
+    sides: [clp, ...measured],
     ...(theirs.length > 0
       ? {
-          ratio: Math.min(...theirs.map((side) => side.msPerStep)) / ours!.msPerStep,
-          memoryRatio: Math.min(...theirs.map((side) => side.peakMemoryBytes)) / ours!.peakMemoryBytes,
+          ratio: Math.min(...theirs.map((side) => side.ratio!)),
+          memoryRatio: Math.min(...theirs.map((side) => side.peakMemoryBytes)) / clp.peakMemoryBytes,
         }
       : {}),
   };
   console.log(JSON.stringify(result));
 } finally {
-  for (const side of sides.values()) await side.end();
+  for (const side of open) await side.end();
   await rm(folder, { recursive: true, force: true });
 }

@@ -20,6 +20,8 @@ export interface Scaling {
     readonly msPerStep: number;
     readonly peakMemoryBytes: number;
   }[];
+  /** As many runs of one thread as there are cores, at the same time: milliseconds per step over all of them. */
+  readonly sideBySide?: { readonly runs: number; readonly msPerStep: number };
   /** Milliseconds of a step with 16 threads, from those with 1 and 2; absent on one core. */
   readonly fitted?: number;
 }
@@ -42,16 +44,27 @@ for (let n = 1; n <= availableParallelism(); n *= 2) threads.push(n);
 const encoder =
   model === "efficientnet-lite0" || peerPython() === undefined ? model : exportedModel(model, Number(size));
 const sides = new Map<string, Peer>();
+const crowd: Peer[] = [];
+/** The rates of all add up. */
+const crowdTurn = async () => {
+  const each = await Promise.all(crowd.map(turn));
+  return 1 / each.reduce((sum, milliseconds) => sum + 1 / milliseconds, 0);
+};
+const turn = (side: Peer) => side.ask<number>("run", { seconds: turnSeconds });
 try {
+  const args = ["--encoder", encoder, "--size", size, "--m", m, "--classes", "8", "--augment", augment];
   for (const n of threads) {
-    const args = ["--encoder", encoder, "--size", size, "--m", m, "--classes", "8", "--augment", augment];
     sides.set(`${n}`, Peer.own("own-step.js", [...args, "--threads", `${n}`]));
   }
+  const [most] = threads.slice(-1) as [number];
+  if (most > 1)
+    for (let i = 0; i < most; i++) crowd.push(Peer.own("own-step.js", [...args, "--threads", "1"]));
   const rounds = Number(options.rounds);
   const times = await inTurn(
-    Object.fromEntries(
-      [...sides].map(([name, side]) => [name, () => side.ask<number>("run", { seconds: turnSeconds })]),
-    ),
+    Object.fromEntries([
+      ...[...sides].map(([name, side]) => [name, () => turn(side)] as const),
+      ...(crowd.length > 0 ? [["crowd", crowdTurn] as const] : []),
+    ]),
     { warmUp: 0, least: rounds, most: rounds },
   );
   const points: Scaling["points"][number][] = [];
@@ -67,8 +80,10 @@ try {
     shared === undefined || shared > one!.msPerStep
       ? {}
       : { fitted: one!.msPerStep - shared + shared / fittedThreads };
-  const result: Scaling = { model, size: Number(size), m: Number(m), points, ...fitted };
+  const sideBySide =
+    crowd.length > 0 ? { sideBySide: { runs: crowd.length, msPerStep: median(times.crowd!) } } : {};
+  const result: Scaling = { model, size: Number(size), m: Number(m), points, ...sideBySide, ...fitted };
   console.log(JSON.stringify(result));
 } finally {
-  for (const side of sides.values()) await side.end();
+  for (const side of [...sides.values(), ...crowd]) await side.end();
 }

@@ -27,7 +27,7 @@ export const RunIdentity = z.object({
 export type RunIdentity = z.infer<typeof RunIdentity>;
 
 /** Raised when a checkpoint is laid out otherwise, or a step computes something else from the same state. */
-export const checkpointFormat = "7";
+export const checkpointFormat = "8";
 
 /** How the images are cut into shards, which decides on bits: a run keeps it. */
 export const ShardCut = z.object({

@@ -12,6 +12,8 @@ import type {
 export class ShardHost implements ShardHolder {
   readonly #open: (setup: ShardSetup) => Promise<ShardParts>;
   #parts: ShardParts | undefined;
+  /** Whether the encoders are released. */
+  #finished = false;
   /** By their places. */
   readonly #shards = new Map<number, Shard>();
   #queue: Promise<unknown> = Promise.resolve();
@@ -59,12 +61,16 @@ export class ShardHost implements ShardHolder {
         return this.#each((shard) => shard.plainFeatures());
       case "encode":
         return this.#shards.get(request.place)!.encode(request.images);
+      case "finish":
+        await this.#releaseEncoders();
+        return null;
     }
   }
 
   async #start(setup: ShardSetup, shards: readonly SyntheticParameters[]): Promise<void> {
     const parts = await this.#open(setup);
     this.#parts = parts;
+    this.#finished = false;
     this.#shards.clear();
     for (const [place, parameters] of shards.entries())
       this.#shards.set(place, new Shard(parts, place, parameters));
@@ -82,8 +88,17 @@ export class ShardHost implements ShardHolder {
 
   async end(): Promise<void> {
     await this.#queue;
+    await this.#releaseEncoders();
     const parts = this.#parts;
     this.#parts = undefined;
-    for (const part of [...(parts?.encoders ?? []), parts?.renderer, parts?.augmenter]) await part?.release();
+    await parts?.renderer.release();
+  }
+
+  /** The renderer stays: images are made from parameters by it. */
+  async #releaseEncoders(): Promise<void> {
+    const parts = this.#parts;
+    if (parts === undefined || this.#finished) return;
+    this.#finished = true;
+    for (const part of [...parts.encoders, parts.augmenter]) await part?.release();
   }
 }

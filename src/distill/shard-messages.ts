@@ -37,7 +37,9 @@ export type ShardRequest =
   /** Features of the images as they are, n × d. */
   | { readonly kind: "plain" }
   /** Features, n × d, of what became of one shard's images elsewhere, [n, 3, size, size]. */
-  | { readonly kind: "encode"; readonly place: number; readonly images: Float32Array };
+  | { readonly kind: "encode"; readonly place: number; readonly images: Float32Array }
+  /** No more features: images and parameters alone are asked for from now on. */
+  | { readonly kind: "finish" };
 
 /** Which of its shards the holder is asked for, in this order; without it, all of them. */
 type Places = readonly number[];
@@ -52,6 +54,7 @@ export interface ShardReplies {
   readonly images: Float32Array;
   readonly plain: readonly Float32Array[];
   readonly encode: Float32Array;
+  readonly finish: null;
 }
 
 /** What the holder of a shard must know beside its parameters. */

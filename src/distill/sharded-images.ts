@@ -155,6 +155,10 @@ export class ShardedImages implements SyntheticImages {
     return features;
   }
 
+  async keepOnlyParameters(): Promise<void> {
+    await this.#all((holder) => holder.request({ kind: "finish" }));
+  }
+
   async *rendered(): AsyncGenerator<RenderedImages> {
     for (const { start, count, holder, place } of this.#shards) {
       const images = await this.#holders[holder].request({ kind: "images", place });

@@ -29,6 +29,8 @@ export interface SyntheticImages extends StepImages {
   editedFeatures(edit: Edit): Promise<Float32Array>;
   /** The images as they are, [n, 3, size, size] in [0, 1], some at a time. */
   rendered(): AsyncGenerator<RenderedImages>;
+  /** Gives up what features are computed with, and its memory: from now on only images and parameters are asked for. */
+  keepOnlyParameters(): Promise<void>;
   /** Parameters and Adam's state, as copies. */
   parameters(): Promise<SyntheticParameters>;
   /** Hands the parameters to `save`, whose result gives them back should some be lost. */

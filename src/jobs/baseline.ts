@@ -9,12 +9,11 @@ import { listed } from "../data/image-source.ts";
 import { dataFolder } from "../data/open-data-set.ts";
 import { pickImages } from "../data/pick.ts";
 import { DataError, InterruptedError, UsageError } from "../errors.ts";
-import { evaluateRun } from "../evaluate/evaluate-run.ts";
+import { evaluateRun, measureRunEdits } from "../evaluate/evaluate-run.ts";
 import { openRunContext, type RunContext } from "../features/run-context.ts";
 import { formatMany } from "../format.ts";
 import type { Edit } from "../images/edits.ts";
 import { stageCollector } from "../memory.ts";
-import { calibrate } from "../probe/calibration.ts";
 import { fitClosedFormOnRows } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
@@ -25,6 +24,7 @@ import { centroidImages, randomImages } from "../select/coresets.ts";
 import { herdingImages } from "../select/herding.ts";
 import { kmeansImages } from "../select/kmeans.ts";
 import { neighborImages } from "../select/neighbors.ts";
+import { calibrateAt } from "./calibrate-at.ts";
 import { describeRun, fingerprintsOf } from "./describe.ts";
 import { parseConfig, withMirror } from "./distill.ts";
 import type { BaselineParams } from "./params.ts";
@@ -67,26 +67,24 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
     const { seconds } = stages.at(-1)!;
     const labels = Int32Array.from(rows, (row) => train.labels[row]);
     const calibration = await staged("calibration", () =>
-      calibrate(probe, train, kind === "full" ? "all" : rows, gemm),
+      calibrateAt(place, probe, kind === "full" ? "all" : rows),
     );
     // The full data are what others are compared with.
     const compared =
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
-    const edited =
-      params.edits === false || kind === "full"
-        ? undefined
-        : {
-            featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
-            labels: centeredOneHot(labels, classes),
-            mirror: config.mirror ?? true,
-          };
+    const edited = {
+      featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
+      labels: centeredOneHot(labels, classes),
+      mirror: config.mirror ?? true,
+    };
+    const edits = matters
+      ? await staged("edits", () => measureRunEdits(probe, test, gemm, edited, context))
+      : undefined;
     const evaluation =
       test &&
-      (await staged("evaluation", () =>
-        evaluateRun(probe, calibration, test, place, compared, edited, context),
-      ));
+      (await staged("evaluation", () => evaluateRun(probe, calibration, test, place, compared, context)));
     const manifest = await staged("artifact", async () =>
       writeArtifact(
         out,
@@ -101,6 +99,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
             tau: config.tau,
             stages,
             ...evaluation,
+            ...(edits ? { edits } : {}),
             seconds,
             fingerprints: await fingerprintsOf(place),
           }),

@@ -1,12 +1,14 @@
 import type { JobContext } from "../context.ts";
 import { splitColumns } from "../distill/columns.ts";
 import type { Synthesis } from "../distill/synthesize.ts";
-import { evaluateRun, type RunEvaluation } from "../evaluate/evaluate-run.ts";
+import { evaluateRun, measureRunEdits, type RunEvaluation } from "../evaluate/evaluate-run.ts";
+import type { EditedAccuracy } from "../evaluate/measure-edits.ts";
 import type { RunContext } from "../features/run-context.ts";
 import type { Edit } from "../images/edits.ts";
-import { calibrate, type FittedCalibration } from "../probe/calibration.ts";
+import type { FittedCalibration } from "../probe/calibration.ts";
 import { type ClosedFormProbe, fitClosedForm } from "../probe/closed-form.ts";
 import type { Matrix } from "../probe/matrix.ts";
+import { calibrateAt } from "./calibrate-at.ts";
 import type { DistillParams } from "./params.ts";
 
 /** What a run's images are worth under one of its encoders. */
@@ -34,35 +36,29 @@ export async function probeEncoders(
   staged: Staged,
   context: JobContext,
 ): Promise<ProbedEncoder[]> {
+  const hasTest = places[0].test !== undefined;
   const sizes = encoders.map(({ real }) => real.featureSize);
   const { ipc, lambda } = config;
   const features = splitColumns(await images.plainFeatures(), sizes);
   const probes: ClosedFormProbe[] = [];
   for (const [k, { maps }] of encoders.entries())
     probes.push(await fitClosedForm(features[k], labels, maps[0], lambda, places[k].gemm));
+  const edits = await editsUnderAll();
+  await images.keepOnlyParameters();
   const calibrations = await staged("calibration", async () => {
     const fitted: FittedCalibration[] = [];
-    for (const [k, { train, gemm }] of places.entries())
-      fitted.push(await calibrate(probes[k], train, new Int32Array(0), gemm));
+    for (const [k, place] of places.entries())
+      fitted.push(await calibrateAt(place, probes[k], new Int32Array(0)));
     return fitted;
   });
-  // The features under all encoders come together, and each is asked for its own.
-  const edited = new Map<string, Promise<Float32Array[]>>();
-  const editedFeatures = (edit: Edit) => {
-    const known =
-      edited.get(edit.name) ?? images.editedFeatures(edit).then((all) => splitColumns(all, sizes));
-    edited.set(edit.name, known);
-    return known;
-  };
   const evaluate = async (k: number): Promise<RunEvaluation> => {
     const { map } = probes[k];
     const compared = params.baselines === false ? undefined : { ipc, map, lambda };
-    const featuresOf = async (edit: Edit) => (await editedFeatures(edit))[k];
-    const handled =
-      params.edits === false ? undefined : { featuresOf, labels, mirror: config.mirror ?? true };
-    return evaluateRun(probes[k], calibrations[k], places[k].test!, places[k], compared, handled, context);
+    const found = await evaluateRun(
+      ...([probes[k], calibrations[k], places[k].test!, places[k], compared, context] as const),
+    );
+    return { ...found, ...(edits ? { edits: edits[k] } : {}) };
   };
-  const hasTest = places[0].test !== undefined;
   const evaluations = hasTest
     ? await staged("evaluation", async () => {
         const done: RunEvaluation[] = [];
@@ -76,4 +72,26 @@ export async function probeEncoders(
     calibration: calibrations[k],
     ...(evaluations[k] ? { evaluation: evaluations[k] } : {}),
   }));
+
+  /** While the encoders are still there. */
+  async function editsUnderAll(): Promise<EditedAccuracy[] | undefined> {
+    if (params.edits === false || !hasTest) return undefined;
+    // The features under all encoders come together, and each is asked for its own.
+    const edited = new Map<string, Promise<Float32Array[]>>();
+    const editedFeatures = (edit: Edit) => {
+      const known =
+        edited.get(edit.name) ?? images.editedFeatures(edit).then((all) => splitColumns(all, sizes));
+      edited.set(edit.name, known);
+      return known;
+    };
+    return staged("edits", async () => {
+      const done: EditedAccuracy[] = [];
+      for (const [k, { test, gemm }] of places.entries()) {
+        const featuresOf = async (edit: Edit) => (await editedFeatures(edit))[k];
+        const handled = { featuresOf, labels, mirror: config.mirror ?? true };
+        done.push(await measureRunEdits(probes[k], test!, gemm, handled, context));
+      }
+      return done;
+    });
+  }
 }

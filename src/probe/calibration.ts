@@ -38,12 +38,14 @@ const mostRows = 20_000;
  * Fits temperature and threshold on real training features, each scored by the probe solved without it: a row that
  * the probe was solved on gets its leave-one-out score, any other the probe's own. Test images are never used.
  * @param solvedOn rows of `train` that the probe was solved on; "all", or none for a distilled set
+ * @param keepSubspace gives what another command has kept of what does not depend on the probe, or makes it
  */
 export async function calibrate(
   probe: ClosedFormProbe,
   train: FeatureRows,
   solvedOn: Int32Array | "all",
   gemm: Gemm,
+  keepSubspace: KeepSubspace = (_, make) => make(),
 ): Promise<FittedCalibration> {
   const classes = probe.weight.cols;
   const rows = sampledRows(train.count, Math.min(mostRows, Math.ceil(mostScores / classes)), "calibration");
@@ -66,8 +68,12 @@ export async function calibrate(
     }
     await replaceSolved(probe, train, solvedOn, rows, scores, gemm);
   }
-  return calibrationOf(scores, labels, await fitSubspace(train, rows, gemm));
+  const measured = await keepSubspace(rows.length, () => fitSubspace(train, rows, gemm));
+  return calibrationOf(scores, labels, measured);
 }
+
+/** Keeps the subspace of training features, with the residuals of so many rows, or gives one that was kept. */
+type KeepSubspace = (rows: number, make: () => Promise<MeasuredSubspace>) => Promise<MeasuredSubspace>;
 
 /**
  * Temperature and thresholds of labeled rows by probes and subspaces that have not seen them.

@@ -123,10 +123,10 @@ export const DistillConfig = z.strictObject({
     group: "Augmentation",
     description: "smallest share of the area that a draw's crop covers, in place of the recipe's",
   }),
-  /** To half the size and back. */
+  /** To half the size and back, of the whole image and without noise: with a crop on top, half size was borne less well. */
   lowPass: z.number().min(0).max(1).default(0).meta({
     group: "Augmentation",
-    description: "share of the steps in which a draw loses its finest detail",
+    description: "share of the steps in which a draw is the whole image without its finest detail",
   }),
   /**
    * Where nothing is said, the run finds out from the real images (evaluate/mirror-test.ts) and records the answer; in a

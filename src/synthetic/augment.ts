@@ -15,7 +15,10 @@ export interface AugmentationRecipe {
   readonly noiseProbability: number;
   readonly noiseMean: number;
   readonly noiseStd: number;
-  /** Share of the draws whose images lose their finest detail (`lowPassed`), all images of a draw alike. */
+  /**
+   * Share of the draws whose images lose their finest detail (`lowPassed`), all images of a draw alike. They lose nothing
+   * else: neither cropped nor noisy, they are what half size and back leaves of the images.
+   */
   readonly lowPassProbability: number;
 }
 
@@ -183,3 +186,12 @@ function drawCrop(random: Random, recipe: AugmentationRecipe, size: number): Omi
   }
   return { top: 0, left: 0, height: size, width: size };
 }
+
+/** All of a square image. */
+export const whole = (size: number, flip: boolean): Crop => ({
+  flip,
+  top: 0,
+  left: 0,
+  height: size,
+  width: size,
+});

@@ -10,6 +10,7 @@ import {
   cropMatrices,
   drawAugmentation,
   emptyCropMatrices,
+  whole,
 } from "./augment.ts";
 import { turns } from "./turns.ts";
 
@@ -71,17 +72,19 @@ export async function createAugmenter(
   const inTurn = turns();
   /** Writes a draw's matrices and gives how its images are drawn. A draw's own stream gives the same for the pullback. */
   const drawn = (step: number, draw: number, start: number) => {
-    const images = Array.from({ length: batch }, (_, i) =>
-      drawAugmentation(
-        seededRandom(seed, `augmentation ${step} ${draw} ${start + i}`),
-        ...([recipe, size, noiseStarts] as const),
-      ),
-    );
     // What is drawn once for all images, however they are cut into chunks.
     const mirrors = seededRandom(seed, `flip ${step} ${draw}`).uniform() < recipe.flipProbability;
     const lowPass = seededRandom(seed, `low-pass ${step} ${draw}`).uniform() < recipe.lowPassProbability;
-    const crops = images.map(({ crop }) => (recipe.flipsAlike ? { ...crop, flip: mirrors } : crop));
-    cropMatrices(crops, size, out, lowPass, matrices);
+    const images = Array.from({ length: batch }, (_, i) => {
+      const random = seededRandom(seed, `augmentation ${step} ${draw} ${start + i}`);
+      const { crop, noiseAt } = drawAugmentation(random, recipe, size, noiseStarts);
+      const flip = recipe.flipsAlike ? mirrors : crop.flip;
+      return lowPass ? { crop: whole(size, flip), noiseAt: undefined } : { crop: { ...crop, flip }, noiseAt };
+    });
+    cropMatrices(
+      images.map(({ crop }) => crop),
+      ...([size, out, lowPass, matrices] as const),
+    );
     return images;
   };
   return {

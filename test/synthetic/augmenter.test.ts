@@ -168,17 +168,20 @@ describe("an augmenter", () => {
     await augmenter.release();
   });
 
-  it("takes the detail of all images of a draw, in the share of draws that is asked for", async () => {
-    const sharp = await augmenterOf({ augmentation: "moderate", noise: 0 });
-    const soft = await augmenterOf({ augmentation: "moderate", noise: 0, lowPass: 1 });
-    const some = await augmenterOf({ augmentation: "moderate", noise: 0, lowPass: 0.3 });
+  it("takes the detail of all images of a draw, and neither crops them nor adds noise, in the share of draws that is asked for", async () => {
+    const mirror = false;
+    const whole = await augmenterOf({ augmentation: "moderate", noise: 0, cropArea: 1, mirror });
+    const sharp = await augmenterOf({ augmentation: "moderate", noise: 0, mirror });
+    const soft = await augmenterOf({ augmentation: "moderate", lowPass: 1, mirror });
+    const some = await augmenterOf({ augmentation: "moderate", noise: 0, lowPass: 0.3, mirror });
     let taken = 0;
     for (let step = 0; step < 60; step++) {
       const cropped = await sharp.apply(images, step, 0, 0);
+      const uncropped = await whole.apply(images, step, 0, 0);
       const lowPassed = await soft.apply(images, step, 0, 0);
       for (let plane = 0; plane < 3 * batch; plane++) {
         const rows = Array.from({ length: out }, (_, r) =>
-          halfAndBack([...cropped.subarray((plane * out + r) * out, (plane * out + r + 1) * out)]),
+          halfAndBack([...uncropped.subarray((plane * out + r) * out, (plane * out + r + 1) * out)]),
         );
         for (let c = 0; c < out; c++) {
           const column = halfAndBack(rows.map((row) => row[c]));
@@ -200,7 +203,7 @@ describe("an augmenter", () => {
     }
     expect(taken).toBeGreaterThan(6);
     expect(taken).toBeLessThan(30);
-    for (const augmenter of [sharp, soft, some]) await augmenter.release();
+    for (const augmenter of [whole, sharp, soft, some]) await augmenter.release();
   });
 
   it("mirrors no image where mirrored ones would be of another class", () => {
