@@ -97,7 +97,8 @@ export class Distillations {
     try {
       return await unlessLost(start({ ...this.#own(), ...gpu }, known), gpu.lost);
     } catch (error) {
-      return start(this.#own(), [...known, `The GPU failed (${messageOf(error)}); WebAssembly is used.`]);
+      console.warn(error);
+      return start(this.#own(), [...known, "The GPU failed; WebAssembly is used."]);
     }
   }
 
@@ -121,7 +122,9 @@ export class Distillations {
     const { send } = this.#parts;
     try {
       if (!run.isOnGpu) throw error;
-      const note = `The GPU failed (${messageOf(error)}); WebAssembly continues from the last checkpoint.`;
+      // What the runtime says of it fills a page, and helps developers alone.
+      console.warn(error);
+      const note = "The GPU failed; WebAssembly continues from the last checkpoint.";
       const rebuilt = await run.rebuilt(this.#own(), note);
       // Meanwhile another may have been started.
       if (run !== this.#run) return await rebuilt.release();
