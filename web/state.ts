@@ -84,6 +84,8 @@ function onEvent(event: Events): void {
       answer.value = event.answer;
       return;
     case "distillation":
+      // What is seen of the last run is not of this one.
+      if (event.info?.phase === "starting") preview.value = [];
       distillation.value = event.info;
       return;
     case "preview":
@@ -114,7 +116,10 @@ export async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
 
 /** Of this tab, else of the one that was used last. */
 export const projectId =
-  sessionStorage.getItem("project") ?? localStorage.getItem("project") ?? crypto.randomUUID();
+  sessionStorage.getItem("project") ??
+  localStorage.getItem("project") ??
+  // Where pages are not secure there is none: `start` says so.
+  crypto.randomUUID?.();
 
 function remember(id: string): void {
   sessionStorage.setItem("project", id);
@@ -129,6 +134,7 @@ export function openProject(id: string = crypto.randomUUID()): void {
 
 export async function start(): Promise<void> {
   try {
+    if (!isSecureContext) throw new Error(texts.loading.insecure(location.origin));
     const place = new URL("./", document.baseURI).href;
     const project = await engine.call("open", [
       {

@@ -38,6 +38,8 @@ export const texts = {
       [loadingPart("runtime", runtime), loadingPart("encoder", encoder)].filter(Boolean).join(", "),
     ready: (threads: number) => `Ready: ${many(threads, "thread")}.`,
     failed: (reason: string) => `The page could not start: ${reason}`,
+    insecure: (origin: string) =>
+      `${origin} is not a secure address, and browsers let only secure pages compute and keep files. Open this page by https, or on the computer that serves it as http://localhost.`,
   },
   notKept: "This browser gives no place to keep the project: it is gone when the tab closes.",
   gather: {
@@ -74,6 +76,7 @@ export const texts = {
     close: "Close",
     denied: (reason: string) =>
       `The camera cannot be used: ${reason}. Allow it in the browser's settings for this page, or add image files.`,
+    none: "this page is not open by https, or the browser has no access to cameras",
     taken: (count: number) => many(count, "picture"),
     unnamed: (number: number) => `Camera ${number}`,
   },
@@ -114,7 +117,7 @@ export const texts = {
   },
   distill: {
     title: "3. Distill",
-    hint: "A few synthetic images are painted, step by step, so that a classifier trained on them alone is as right as can be about yours.",
+    hint: "A few synthetic images are painted, step by step, so that a classifier trained on them alone classifies your images as well as possible.",
     perClass: "Images per class",
     time: "Time",
     minutes: (minutes: number) => `about ${many(minutes, "minute")}`,
@@ -145,7 +148,7 @@ export const texts = {
       `Step ${step} of ${steps}${step > 0 && left > 0 ? `, about ${duration(left)} left` : ""}`,
     loss: (value: number) => `Loss ${value.toFixed(3)}`,
     heldOut: (share: number, images: number) =>
-      `${percent(share)} of ${many(images, "held-out image")} right`,
+      `${percent(share)} of ${many(images, "held-out image")} correct`,
     noHeldOut: "With five images in every class, a fifth of them is held out to measure the result.",
     curve: "Loss over the steps",
     image: (name: string, number: number) => `Synthetic image ${number} of ${name}`,
@@ -155,7 +158,7 @@ export const texts = {
     result: (images: number, classes: number) =>
       `${many(images, "synthetic image")} of ${many(classes, "class")}`,
     top1: (share: number, images: number) =>
-      `A classifier trained on them alone is right about ${percent(share)} of ${many(images, "held-out image")}.`,
+      `A classifier trained on them alone classifies ${percent(share)} of ${many(images, "held-out image")} correctly.`,
     zip: "Download the set (zip)",
     pngs: "Download the pictures (zip of PNGs)",
     classifier: "Download the classifier (zip of ONNX)",

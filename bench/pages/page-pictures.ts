@@ -11,7 +11,8 @@ import type { Page } from "playwright-core";
 import sharp from "sharp";
 import { serveApp } from "../../src/cli/app-server.ts";
 import { temporaryFolder } from "../../src/files/temporary.ts";
-import { drop, openApp, openBrowser } from "../lib/chromium.ts";
+import { answered, classified, setShown, startDistilling } from "../lib/app-page.ts";
+import { openApp, openBrowser } from "../lib/chromium.ts";
 import { cloneFolder } from "../lib/page-bundle.ts";
 import { shape } from "../lib/shapes.ts";
 
@@ -55,15 +56,12 @@ try {
   const { page } = await openApp(browser, server.url);
   await write(page, "empty", 1280, "light");
   await page.click("text=Try a ready set");
-  await page.waitForSelector('[data-images="144"]', { timeout: 5 * minutes });
-  await drop(page, [{ path: "photo.png", bytes: await shape("square", 300) }], ".classify");
-  await page.waitForSelector("[data-number]", { timeout: minutes });
+  await answered(page, 144, 5 * minutes);
+  await classified(page, { path: "photo.png", bytes: await shape("square", 300) });
   await write(page, "gathered", 1280, "light");
   await write(page, "gathered", 768, "dark");
   await write(page, "gathered", 400, "light");
-  await page.click("summary");
-  await page.fill("details input[type=number]", values.steps);
-  await page.click("button[type=submit]");
+  await startDistilling(page, { steps: Number(values.steps) });
   await page.waitForFunction(
     (half) => Number(document.querySelector("[data-step]")?.getAttribute("data-step")) >= half,
     Number(values.steps) / 2,
@@ -74,7 +72,7 @@ try {
   await write(page, "distilling", 1280, "light", lower);
   await write(page, "distilling", 400, "dark", lower);
   await page.click("text=Resume");
-  await page.waitForSelector("[data-set]", { timeout: 15 * minutes });
+  await setShown(page, 15 * minutes);
   await write(page, "set", 1280, "dark", lower);
   await write(page, "set", 768, "light", lower);
   await write(page, "set", 400, "light", lower);

@@ -3,6 +3,7 @@ import { extraction, probe, ridge } from "./sections-data.ts";
 import { distillStep, equalAccuracy, growth, memory, scaling, start } from "./sections-distill.ts";
 import { encoderStep, gpu, webStep } from "./sections-encoder.ts";
 import { machines } from "./sections-machines.ts";
+import { page, pageHead, pageMemory } from "./sections-page.ts";
 
 /** In the order in which they run: those that the line of JSON needs come first, the shortest before. */
 export const sections: readonly Section[] = [
@@ -88,6 +89,27 @@ export const sections: readonly Section[] = [
     about:
       "Exchange of all synthetic features among workers of one thread each through redis-server, all on this machine: every worker publishes the features of its shards of 8 images and waits until it has all. The slowest worker's time, median over steps; bytes in and out of the server per step.",
     run: machines,
+  },
+  {
+    id: "page",
+    title: "The page of clp-dd app",
+    about:
+      "The page in headless Chromium on this machine, with everything in WebAssembly: drawings of 160 × 140 px are dropped on it, of three kinds to be gathered and of two to be distilled; the embedded EfficientNet-Lite0 sees them at 128 px. Gathered: decoded, encoded and kept, with an answer as often as one takes. The page shows itself before the worker and what follows it are fetched.",
+    run: page,
+  },
+  {
+    id: "page-memory",
+    title: "Memory of the page",
+    about:
+      "Process: resident memory of the browser's process that runs the page and its workers. Page and workers: what the browser itself counts, garbage collected. Features and small pictures of images are kept, not the images.",
+    run: pageMemory,
+  },
+  {
+    id: "page-head",
+    title: "Time to an answer, beside Teachable Machine",
+    about:
+      "@teachablemachine/image 0.8.5, the library behind Teachable Machine, trains its head as its site does: 50 epochs, batches of 16, learning rate 0.001, 100 hidden units. The closed form of the page: λ by leave-one-out, weights, and the leave-one-out accuracy that the page shows. Both in headless Chromium, on the same features of the emoji set: Teachable Machine's MobileNet is not part of the package and was not fetched, so both get those of EfficientNet-Lite0 at 128 px. Test images are drawn by others than the training images.",
+    run: pageHead,
   },
   {
     id: "gpu",

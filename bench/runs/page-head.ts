@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { openRunContext } from "../../src/features/run-context.ts";
 import { userCache } from "../../src/files/cache-location.ts";
 import { temporaryFolder } from "../../src/files/temporary.ts";
-import { answerInPage } from "../lib/page-answer.ts";
+import { answerInPage, type PageAnswer } from "../lib/page-answer.ts";
 import { Peer, webPeers } from "../lib/peer.ts";
 
 const { values: options } = parseArgs({
@@ -19,6 +19,20 @@ const { values: options } = parseArgs({
 const threads = Number(options.threads);
 const each = Number(options.each);
 const context = { signal: new AbortController().signal, progress() {}, note() {} };
+
+/** What it prints. */
+export interface PageHead {
+  readonly images: number;
+  readonly testImages: number;
+  readonly classes: number;
+  readonly featureSize: number;
+  readonly ours: PageAnswer;
+  readonly theirs: readonly {
+    readonly seconds: number;
+    readonly accuracy: number;
+    readonly backend: string;
+  }[];
+}
 
 /** Values of Teachable Machine's page; the library leaves them to who calls it. */
 const teachable = { epochs: 50, batchSize: 16, learningRate: 0.001, denseUnits: 100 } as const;
@@ -40,7 +54,7 @@ try {
   const modules = webPeers();
   if (modules === undefined) throw new Error("bench/peers/setup js was not run.");
   const peer = Peer.browser("teachable.js", modules);
-  const theirs: { seconds: number; accuracy: number; backend: string }[] = [];
+  const theirs: PageHead["theirs"][number][] = [];
   for (const backend of ["wasm", "cpu"]) {
     const given = { threads, featureSize, classes, backend, files, ...teachable };
     const labels = { labels: [...train.labels], testLabels: [...test.labels] };
@@ -48,7 +62,7 @@ try {
   }
   await peer.end();
   const sizes = { images: train.labels.length, testImages: test.labels.length, classes, featureSize };
-  console.log(JSON.stringify({ ...sizes, threads, ours, teachable, theirs }));
+  console.log(JSON.stringify({ ...sizes, ours, theirs } satisfies PageHead));
 } finally {
   await folder.remove();
   await place.release();

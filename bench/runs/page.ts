@@ -15,6 +15,7 @@ import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { serveApp } from "../../src/cli/app-server.ts";
 import { temporaryFolder } from "../../src/files/temporary.ts";
+import { answered, setShown, startDistilling } from "../lib/app-page.ts";
 import { drop, openApp, openBrowser } from "../lib/chromium.ts";
 import { cloneFolder } from "../lib/page-bundle.ts";
 import { rendererBytes } from "../lib/renderer-memory.ts";
@@ -50,12 +51,68 @@ async function gather(page: Page, count: number, kinds: readonly Kind[]): Promis
       { timeout: 30 * minutes },
     );
   }
-  await page.waitForSelector(`[data-images="${count}"]`, { timeout: 10 * minutes });
+  await answered(page, count, 10 * minutes);
 }
 declare function imagesNow(): number;
 
+/** Counts frames from now on. */
+async function countFrames(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const began = performance.now();
+    let [frames, last, longestFrameMs] = [0, began, 0];
+    const count = (now: number) => {
+      frames++;
+      longestFrameMs = Math.max(longestFrameMs, now - last);
+      last = now;
+      request = requestAnimationFrame(count);
+    };
+    let request = requestAnimationFrame(count);
+    const framesCounted = () => {
+      cancelAnimationFrame(request);
+      return { framesPerSecond: (1000 * frames) / (performance.now() - began), longestFrameMs };
+    };
+    Object.assign(globalThis, { framesCounted });
+  });
+}
+declare function framesCounted(): { framesPerSecond: number; longestFrameMs: number };
+
 /** Bytes of the page and its workers as the browser says them, and of the process that runs both where the system does. */
-async function memory(page: Page): Promise<{ bytes: number | undefined; processBytes: number | undefined }> {
+export interface PageMemory {
+  readonly bytes: number | undefined;
+  readonly processBytes: number | undefined;
+}
+
+/** One distillation, with the memory after it. */
+export interface DistilledFigures extends PageMemory {
+  readonly steps: number;
+  readonly seconds: number;
+  /** Frames that the page drew per second meanwhile, and the longest time without one. */
+  readonly framesPerSecond: number;
+  readonly longestFrameMs: number;
+}
+
+/** What a part found; the other fields are absent. */
+export interface PageFigures {
+  readonly browser?: string;
+  readonly threads?: number;
+  /** From opening the address to a loaded encoder. */
+  readonly readySeconds?: number;
+  /** What the page reported as errors. */
+  readonly errors: readonly string[];
+  readonly gathered?: {
+    readonly images: number;
+    readonly imagesPerSecond: number;
+    /** Of the last answer, which is of all images. */
+    readonly answerSeconds: number;
+  };
+  readonly distilled?: readonly DistilledFigures[];
+  readonly before?: PageMemory;
+  readonly after?: PageMemory;
+  /** Of files, by name. */
+  readonly sizes?: Readonly<Record<string, { readonly bytes: number; readonly gzip: number }>>;
+}
+
+async function memory(page: Page): Promise<PageMemory> {
   const bytes = await page.evaluate(async () => {
     const { measureUserAgentSpecificMemory } = performance as Performance & {
       measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }>;
@@ -65,17 +122,19 @@ async function memory(page: Page): Promise<{ bytes: number | undefined; processB
   return { bytes, processBytes: await rendererBytes() };
 }
 
-async function weigh(): Promise<Record<string, { bytes: number; gzip: number }>> {
-  const app = join(cloneFolder, "dist/app");
+async function weigh(): Promise<PageFigures["sizes"]> {
+  const folders = { "": join(cloneFolder, "dist/app"), "models/": join(cloneFolder, "models") };
   const sizes: Record<string, { bytes: number; gzip: number }> = {};
-  for (const name of (await readdir(app, { recursive: true })).sort()) {
-    const bytes = await readFile(join(app, name)).catch(() => undefined);
-    if (bytes) sizes[name] = { bytes: bytes.length, gzip: gzipSync(bytes).length };
+  for (const [prefix, folder] of Object.entries(folders)) {
+    for (const name of (await readdir(folder, { recursive: true })).sort()) {
+      const bytes = await readFile(join(folder, name)).catch(() => undefined);
+      if (bytes) sizes[prefix + name] = { bytes: bytes.length, gzip: gzipSync(bytes).length };
+    }
   }
   return sizes;
 }
 
-async function inPage(work: (page: Page) => Promise<object>): Promise<object> {
+async function inPage(work: (page: Page) => Promise<Partial<PageFigures>>): Promise<PageFigures> {
   const folder = await temporaryFolder("page");
   const server = await serveApp(0);
   const browser = await openBrowser(join(folder.path, "profile"), {
@@ -104,49 +163,42 @@ async function inPage(work: (page: Page) => Promise<object>): Promise<object> {
   }
 }
 
-const answerSeconds = async (page: Page): Promise<number> =>
-  Number(await page.getAttribute("[data-images]", "data-milliseconds")) / 1000;
+/** Gathers drawings of all kinds. */
+async function gathered(page: Page): Promise<Required<PageFigures>["gathered"]> {
+  const began = performance.now();
+  await gather(page, images, shapeKinds);
+  const imagesPerSecond = images / ((performance.now() - began) / 1000);
+  const answerSeconds = Number(await page.getAttribute("[data-images]", "data-milliseconds")) / 1000;
+  return { images, imagesPerSecond, answerSeconds };
+}
 
-const parts: Record<string, () => Promise<object>> = {
-  weight: async () => ({ sizes: await weigh() }),
-  gather: () =>
-    inPage(async (page) => {
-      const began = performance.now();
-      await gather(page, images, shapeKinds);
-      const imagesPerSecond = images / ((performance.now() - began) / 1000);
-      return { images, imagesPerSecond, answerSeconds: await answerSeconds(page) };
-    }),
+const parts: Record<string, () => Promise<PageFigures>> = {
+  weight: async () => ({ sizes: await weigh(), errors: [] }),
+  gather: () => inPage(async (page) => ({ gathered: await gathered(page) })),
   many: () =>
-    inPage(async (page) => {
-      const before = await memory(page);
-      const began = performance.now();
-      await gather(page, images, shapeKinds);
-      const imagesPerSecond = images / ((performance.now() - began) / 1000);
-      return {
-        images,
-        imagesPerSecond,
-        answerSeconds: await answerSeconds(page),
-        before,
-        after: await memory(page),
-      };
-    }),
+    inPage(async (page) => ({
+      before: await memory(page),
+      gathered: await gathered(page),
+      after: await memory(page),
+    })),
   distill: () =>
     inPage(async (page) => {
       await gather(page, 40, shapeKinds.slice(0, 2));
       const before = await memory(page);
-      const runs: object[] = [];
+      const distilled: DistilledFigures[] = [];
       for (let run = 0; run < Number(values.runs); run++) {
-        // 2 classes: 8 images.
-        await page.fill("form .fields input", "4");
-        if (run === 0) await page.click("summary");
-        await page.fill("details input[type=number]", String(steps));
         const asked = performance.now();
-        await page.click("button[type=submit]");
-        await page.waitForSelector("[data-set]", { timeout: 30 * minutes });
-        runs.push({ seconds: (performance.now() - asked) / 1000, ...(await memory(page)) });
+        await countFrames(page);
+        // Of two classes: 8 images.
+        await startDistilling(page, { perClass: 4, steps });
+        await setShown(page, 30 * minutes);
+        const seconds = (performance.now() - asked) / 1000;
+        const frames = await page.evaluate(() => framesCounted());
+        distilled.push({ steps, seconds, ...frames, ...(await memory(page)) });
         await page.click("text=Remove the result");
+        await page.waitForSelector("[data-set]", { state: "detached" });
       }
-      return { synthetic: 8, steps, before, runs };
+      return { before, distilled };
     }),
 };
 
@@ -155,4 +207,4 @@ if (measured === undefined) {
   process.stdout.write(usageOf(import.meta.url));
   process.exit(2);
 }
-console.log(JSON.stringify({ part, ...(await measured()) }));
+console.log(JSON.stringify(await measured()));

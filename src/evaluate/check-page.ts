@@ -62,7 +62,7 @@ function picture(image: CheckedImage, { thumbnails }: CheckPageContent): Html {
   const uri = thumbnails.get(pictureKey(image));
   return uri === undefined
     ? html`<span class="thumb none" title="${image.image}">no picture</span>`
-    : html`<img class="thumb" loading="lazy" src="${uri}" alt="${image.image}" title="${image.image}">`;
+    : html`<img class="thumb" src="${uri}" alt="${image.image}" title="${image.image}">`;
 }
 
 function section(id: string, title: string, count: number, shown: number, text: string, body: Html): Html {

@@ -28,7 +28,7 @@ table.matrix td { min-width: 3.6rem; width: 5rem; border-radius: 4px; background
 table.matrix thead td, table.matrix td:empty { background: none; }
 table.matrix td.right { background: color-mix(in srgb, var(--accent) var(--tint), transparent); }
 table.matrix td.wrong { background: color-mix(in srgb, var(--warn) var(--tint), transparent); }
-table.matrix td > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(1.4rem, 1fr)); gap: 2px; margin-bottom: 2px; }
+table.matrix td > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(1.9rem, 1fr)); gap: 2px; margin-bottom: 2px; }
 table.matrix th { font-size: .75rem; line-height: 1.2; }
 table.matrix th[scope=row] { position: sticky; left: 0; z-index: 1; background: var(--page); text-align: right; vertical-align: middle; max-width: 9rem; padding-right: .5rem; overflow-wrap: anywhere; }
 table.matrix th[scope=col] { vertical-align: bottom; }

@@ -1,12 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
+import { expect, it } from "vitest";
+import { answered, classified } from "../../bench/lib/app-page.ts";
+import { drop } from "../../bench/lib/chromium.ts";
 import { shape, shapeFolder, shapeKinds } from "../../bench/lib/shapes.ts";
-import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
-import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
+import { describeApp } from "../support/app-in-chromium.ts";
 
 const each = 14;
 const minutes = 60_000;
@@ -20,37 +19,23 @@ const largestBar = (page: Page): Promise<string | null> =>
 const imagesOf = (page: Page, name: string): Promise<number> =>
   page.$$eval(`[data-name=${name}] .thumbnail`, (all) => all.length);
 
-describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
-  let folder: TemporaryFolder;
-  let server: AppServer;
-  let browser: BrowserContext;
-  let page: Page;
-  let errors: string[];
-  const requests = new Set<string>();
+const requests = new Set<string>();
 
-  beforeAll(async () => {
-    folder = await temporaryFolder("browser");
-    server = await serveApp(0);
-    browser = await openBrowser(join(folder.path, "profile"));
-    browser.on("request", (request) => requests.add(new URL(request.url()).origin));
-    ({ page, errors } = await openApp(browser, server.url));
-  }, 2 * minutes);
+const listen = async (browser: BrowserContext): Promise<void> => {
+  browser.on("request", (request) => requests.add(new URL(request.url()).origin));
+};
 
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    await folder?.remove();
-  });
-
+describeApp("the page in Chromium", { prepare: listen }, (app) => {
   it("may use threads", async () => {
-    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+    expect(await app.page.evaluate(() => crossOriginIsolated)).toBe(true);
   });
 
   it(
     "fills classes from a dropped folder and answers after the images",
     async () => {
+      const { page } = app;
       await drop(page, await shapeFolder(each));
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+      await answered(page, 3 * each);
       const names = await page.$$eval("[data-name]", (all) => all.map((e) => e.getAttribute("data-name")));
       expect(names).toEqual([...shapeKinds].sort());
       const text = (await page.textContent("[data-images]"))!;
@@ -62,6 +47,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "takes an image that is pasted into the class that is in use",
     async () => {
+      const { page } = app;
       const before = await imagesOf(page, "square");
       await page.focus("[data-name=square] input");
       const base64 = (await shape("square", 77)).toString("base64");
@@ -83,9 +69,9 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "classifies a dropped photo with bars, of which one is for none of the classes",
     async () => {
-      await drop(page, [{ path: "stripes.png", bytes: await shape("stripes", 303) }], ".classify");
-      await page.waitForSelector("[data-number]", { timeout: minutes });
-      expect(await page.textContent("[data-number]")).toMatch(/stripes/);
+      const { page } = app;
+      const photo = { path: "stripes.png", bytes: await shape("stripes", 303) };
+      expect(await classified(page, photo)).toMatch(/stripes/);
       expect(await page.$$eval(".bars li", (bars) => bars.length)).toBe(shapeKinds.length + 1);
       expect(await largestBar(page)).toBe("stripes");
     },
@@ -95,6 +81,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "classifies what the camera shows, picture after picture",
     async () => {
+      const { page } = app;
       await page.click("text=Use the camera");
       const number = () =>
         page.$eval("[data-number]", (element) => Number(element.getAttribute("data-number")));
@@ -108,6 +95,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   );
 
   it("names files that it cannot read", async () => {
+    const { page } = app;
     await drop(page, [{ path: "photo.heic", bytes: new Uint8Array(100) }], "[data-name=circle]");
     await page.waitForSelector("text=photo.heic", { timeout: minutes });
     await page.click("text=Dismiss");
@@ -116,6 +104,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "works without a network after the first visit, with everything that was there",
     async () => {
+      const { page, browser, server } = app;
       await page.evaluate(async () => {
         await navigator.serviceWorker.ready;
       });
@@ -124,7 +113,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
       try {
         await page.reload();
         await page.waitForSelector("[data-ready=true]", { timeout: minutes });
-        await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+        await answered(page, 3 * each);
         expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
       } finally {
         await browser.setOffline(false);
@@ -136,6 +125,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "takes pictures for as long as a key is held",
     async () => {
+      const { page } = app;
       await page.click("[data-name=circle] [aria-label='Camera for circle']");
       await page.waitForFunction(() => (document.querySelector("video")?.videoWidth ?? 0) > 0);
       await page.focus("text=Hold to record");
@@ -155,6 +145,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "can be used by keyboard alone",
     async () => {
+      const { page } = app;
       const focused = () =>
         page.evaluate(
           () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent,
@@ -185,6 +176,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   it(
     "breaks no rule of axe's at 1280, 768 and 400 pixels, and is never wider than the screen",
     async () => {
+      const { page } = app;
       const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
       await page.evaluate(axe);
       for (const width of [1280, 768, 400]) {
@@ -212,10 +204,10 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
 
   it("asked nobody but its own server, and met no error", () => {
     expect(
-      [...requests].filter((origin) => origin !== new URL(server.url).origin && origin !== "null"),
+      [...requests].filter((origin) => origin !== new URL(app.server.url).origin && origin !== "null"),
     ).toEqual([]);
-    expect(errors.filter((text) => !/ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED/.test(text))).toEqual(
-      [],
-    );
+    expect(
+      app.errors.filter((text) => !/ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED/.test(text)),
+    ).toEqual([]);
   });
 });

@@ -1,14 +1,13 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { zipSync } from "fflate";
-import type { BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, type Dropped, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
-import { shape, shapeFolder, type shapeKinds } from "../../bench/lib/shapes.ts";
-import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
-import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
+import { beforeAll, expect, it } from "vitest";
+import { answered, classified, downloaded, setShown } from "../../bench/lib/app-page.ts";
+import { type Dropped, drop } from "../../bench/lib/chromium.ts";
+import { shape, shapeFolder } from "../../bench/lib/shapes.ts";
 import { baseline } from "../../src/index.ts";
 import { writeOnnx } from "../../src/onnx-vjp/graph/write-onnx.ts";
+import { describeApp } from "../support/app-in-chromium.ts";
 import { writeDropped } from "../support/page-files.ts";
 import { smallEncoder, smallFeatures, smallGraph, smallSide } from "../support/small-encoder.ts";
 
@@ -28,52 +27,33 @@ async function folderToDrop(folder: string, name: string): Promise<Dropped[]> {
   );
 }
 
-describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chromium", () => {
-  let folder: TemporaryFolder;
-  let server: AppServer;
-  let browser: BrowserContext;
-  let page: Page;
-  let errors: string[];
+/** The same server by a name that browsers do not trust as they do 127.0.0.1. */
+const host = "page.example";
+const args = [`--host-resolver-rules=MAP ${host} 127.0.0.1`];
+
+describeApp("what is dropped on the page in Chromium", { args }, (app) => {
   let set: Dropped[];
 
   beforeAll(async () => {
-    folder = await temporaryFolder("browser-back");
-    server = await serveApp(0);
-    browser = await openBrowser(join(folder.path, "profile"));
-    ({ page, errors } = await openApp(browser, server.url));
-    page.on("dialog", (dialog) => void dialog.accept());
-    const data = join(folder.path, "data");
+    app.page.on("dialog", (dialog) => void dialog.accept());
+    const data = join(app.folder, "data");
     await writeDropped(data, await shapeFolder(each, 0));
-    const out = join(folder.path, "set");
+    const out = join(app.folder, "set");
     await baseline({
       ...{ kind: "random", data: join(data, "shapes"), out, ipc: 2, size: 128 },
-      ...{ cacheFolder: join(folder.path, "cache"), baselines: false, edits: false },
+      ...{ cacheFolder: join(app.folder, "cache"), baselines: false, edits: false },
     });
     set = await folderToDrop(out, "drawings");
   }, 4 * minutes);
 
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    await folder?.remove();
-  });
-
-  const classified = async (kind: (typeof shapeKinds)[number], number: number) => {
-    const last = await page
-      .$eval("[data-number]", (element) => Number(element.getAttribute("data-number")))
-      .catch(() => 0);
-    await drop(page, [{ path: `${number}.png`, bytes: await shape(kind, number) }], ".classify");
-    const result = await page.waitForSelector(`[data-number="${last + 1}"]`, { timeout: minutes });
-    return result.textContent();
-  };
-
   it(
     "opens the folder of a set that the command line wrote, and classifies with it",
     async () => {
+      const { page } = app;
       await drop(page, set);
-      await page.waitForSelector("[data-set]", { timeout: minutes });
-      expect(await page.textContent("[data-set]")).toContain("6 synthetic images of 3 classes");
-      expect(await classified("stripes", 400)).toContain("stripes");
+      expect(await setShown(page, minutes)).toContain("6 synthetic images of 3 classes");
+      const photo = { path: "400.png", bytes: await shape("stripes", 400) };
+      expect(await classified(page, photo)).toContain("stripes");
       await page.click("text=Remove the result");
     },
     2 * minutes,
@@ -82,11 +62,12 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
   it(
     "opens its zip",
     async () => {
+      const { page } = app;
       const zip = zipSync(Object.fromEntries(set.map(({ path, bytes }) => [path, new Uint8Array(bytes)])));
       await drop(page, [{ path: "drawings.zip", bytes: zip }]);
-      await page.waitForSelector("[data-set]", { timeout: minutes });
+      await setShown(page, minutes);
       await page.reload();
-      await page.waitForSelector("[data-set]", { timeout: minutes });
+      await setShown(page, minutes);
     },
     2 * minutes,
   );
@@ -94,6 +75,7 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
   it(
     "says of a zip that is none what is missing",
     async () => {
+      const { page } = app;
       await drop(page, [{ path: "other.zip", bytes: zipSync({ "a.txt": new Uint8Array(3) }) }]);
       await page.waitForSelector("text=holds no manifest.json", { timeout: minutes });
       await page.click("text=Dismiss");
@@ -104,19 +86,18 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
   it(
     "makes a project of a project's file, beside the one that is there",
     async () => {
+      const { page } = app;
       await page.fill("input[placeholder='Untitled project']", "Drawings");
       await page.keyboard.press("Tab");
       await drop(page, await shapeFolder(each));
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
-      const waiting = page.waitForEvent("download");
-      await page.click("text=Save project to a file");
-      const bytes = new Uint8Array(await readFile(await (await waiting).path()));
+      await answered(page, 3 * each);
+      const bytes = await downloaded(page, "Save project to a file");
       await page.click("text=New project");
       await page.waitForSelector("[data-ready=true]", { timeout: minutes });
-      await page.waitForSelector('[data-images="0"]');
+      await answered(page, 0);
       await drop(page, [{ path: "project.zip", bytes }]);
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
-      await page.waitForSelector("[data-set]", { timeout: minutes });
+      await answered(page, 3 * each);
+      await setShown(page, minutes);
       const names = await page.$$eval(".project select option", (all) => all.map((e) => e.textContent));
       expect(names.filter((name) => name === "Drawings")).toHaveLength(2);
     },
@@ -126,13 +107,14 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
   it(
     "switches between projects and deletes one",
     async () => {
+      const { page } = app;
       const count = () => page.$$eval(".project select option", (all) => all.length);
       const before = await count();
       await page.selectOption(".project select", { label: "Untitled project" });
       await page.waitForSelector("[data-ready=true]", { timeout: minutes });
-      await page.waitForSelector('[data-images="0"]');
+      await answered(page, 0);
       await page.click("text=Delete project");
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+      await answered(page, 3 * each);
       expect(await count()).toBe(before - 1);
     },
     2 * minutes,
@@ -141,6 +123,7 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
   it(
     "starts a project with an .onnx encoder, and leaves the other as it is",
     async () => {
+      const { page } = app;
       const { model } = writeOnnx(smallEncoder(smallGraph()).graph);
       await drop(page, [{ path: "tiny.onnx", bytes: model }]);
       await page.waitForSelector(`text=${smallFeatures} features of ${smallSide} × ${smallSide} px`, {
@@ -148,20 +131,33 @@ describe.skipIf(chromiumPath === undefined)("what is dropped on the page in Chro
       });
       await page.waitForSelector("[data-ready=true]", { timeout: minutes });
       await drop(page, await shapeFolder(each));
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+      await answered(page, 3 * each);
       await page.selectOption(".project select", { label: "Drawings" });
       await page.waitForSelector("text=1280 features of 128 × 128 px", { timeout: minutes });
-      await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: minutes });
+      await answered(page, 3 * each);
     },
     2 * minutes,
   );
 
   it(
+    "says what is wrong where it is not opened by a secure address",
+    async () => {
+      const page = await app.browser.newPage();
+      await page.goto(app.server.url.replace("127.0.0.1", host));
+      await page.waitForSelector(`text=http://${host}`, { timeout: minutes });
+      expect(await page.textContent("[role=status]")).toContain("Open this page by https");
+      await page.close();
+    },
+    minutes,
+  );
+
+  it(
     "refuses a file that is not a model, in words",
     async () => {
+      const { page } = app;
       await drop(page, [{ path: "broken.onnx", bytes: new Uint8Array(100).fill(7) }]);
       await page.waitForSelector("text=Something went wrong", { timeout: minutes });
-      expect(errors).toEqual([]);
+      expect(app.errors).toEqual([]);
     },
     minutes,
   );

@@ -1,39 +1,36 @@
-import { join } from "node:path";
-import type { BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { answered, setShown, startDistilling, stepOf } from "../../bench/lib/app-page.ts";
+import { drop } from "../../bench/lib/chromium.ts";
 import { shapeFolder } from "../../bench/lib/shapes.ts";
-import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
-import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
+import { describeApp } from "../support/app-in-chromium.ts";
 import { softwareGpu } from "../support/software-gpu.ts";
 
 const minutes = 60_000;
+/** A small convolutional network: software takes minutes for the embedded one. */
+const model = new URL("../fixtures/models/efficientnet-dynamo20/model.onnx", import.meta.url);
+const steps = 60;
 
-describe.skipIf(chromiumPath === undefined)("a distillation by WebGPU, in software", () => {
-  let folder: TemporaryFolder;
-  let server: AppServer;
-  let browser: BrowserContext;
-  let page: Page;
+/** Drawings, in a project with the small network as its encoder. */
+async function gather(page: Page): Promise<void> {
+  page.on("dialog", (dialog) => void dialog.accept());
+  await drop(page, [{ path: "small.onnx", bytes: await readFile(fileURLToPath(model)) }]);
+  await page.waitForSelector("text=/^Encoder: small:/", { timeout: minutes });
+  await page.waitForSelector("[data-ready=true]", { timeout: minutes });
+  const drawings = await shapeFolder(5);
+  await drop(page, drawings);
+  await answered(page, drawings.length);
+}
 
-  beforeAll(async () => {
-    folder = await temporaryFolder("browser-gpu");
-    server = await serveApp(0);
-    browser = await openBrowser(join(folder.path, "profile"), { args: softwareGpu });
-    ({ page } = await openApp(browser, server.url));
-    await drop(page, await shapeFolder(5));
-    await page.waitForSelector('[data-images="15"]', { timeout: 2 * minutes });
-  }, 4 * minutes);
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    await folder?.remove();
-  });
-
+describeApp("a distillation by WebGPU, in software", { args: softwareGpu }, (app) => {
   it(
     "is used where a trial agrees with WebAssembly, and continues in WebAssembly where the device is lost",
     async () => {
-      const worker = page.workers()[0]!;
+      const { page } = app;
+      await gather(page);
+      const worker = page.workers().find((each) => each.url().includes("/assets/worker"))!;
       // The device that the runtime asks for, so that it can be taken away.
       await worker.evaluate(`
         const { requestDevice } = GPUAdapter.prototype;
@@ -44,21 +41,18 @@ describe.skipIf(chromiumPath === undefined)("a distillation by WebGPU, in softwa
           return device;
         };
       `);
-      await page.click("summary");
-      await page.fill("details input[type=number]", "12");
-      await page.selectOption("details select >> nth=1", "webgpu");
-      await page.click("button[type=submit]");
-      await page.waitForSelector("text=/^WebGPU: .* results differ by/", { timeout: 8 * minutes });
-      const step = () =>
-        page.$eval("[data-step]", (element) => Number(element.getAttribute("data-step"))).catch(() => -1);
-      await expect.poll(step, { timeout: 8 * minutes }).toBeGreaterThan(1);
-      await worker.evaluate("for (const device of globalThis.devices) device.destroy()");
-      await page.waitForSelector("text=WebAssembly continues from the last checkpoint", {
+      await startDistilling(page, { steps, device: "webgpu" });
+      await page.waitForSelector("text=/^WebGPU: .* results differ by/", { timeout: 5 * minutes });
+      await expect.poll(() => stepOf(page), { timeout: 5 * minutes }).toBeGreaterThan(1);
+      expect(await page.isVisible("text=/GPU failed/")).toBe(false);
+      expect(await worker.evaluate("globalThis.devices.length")).toBe(1);
+      await worker.evaluate("globalThis.devices[0].destroy()");
+      await page.waitForSelector("text=The GPU failed; WebAssembly continues from the last checkpoint.", {
         timeout: 2 * minutes,
       });
-      await page.waitForSelector("[data-set]", { timeout: 5 * minutes });
-      expect(await page.textContent("[data-set]")).not.toContain("Stopped");
+      expect(await setShown(page, 5 * minutes)).not.toContain("Stopped");
+      expect(app.errors).toEqual([]);
     },
-    20 * minutes,
+    15 * minutes,
   );
 });

@@ -1,16 +1,13 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { unzipSync } from "fflate";
-import type { BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, drop, openApp, openBrowser } from "../../bench/lib/chromium.ts";
+import { expect, it } from "vitest";
+import { classified, downloadedZip, setShown, startDistilling, stepOf } from "../../bench/lib/app-page.ts";
 import { shape, shapeFolder, shapeKinds } from "../../bench/lib/shapes.ts";
 import { readArtifact } from "../../src/artifact/read-artifact.ts";
-import { type AppServer, serveApp } from "../../src/cli/app-server.ts";
-import { type TemporaryFolder, temporaryFolder } from "../../src/files/temporary.ts";
-import { exportClassifier } from "../../src/index.ts";
-import { classifyImages } from "../../src/jobs/classify.ts";
+import { classify, evaluate, exportClassifier, loadEncoder } from "../../src/index.ts";
+import { describeApp } from "../support/app-in-chromium.ts";
 import { classifyInNode } from "../support/in-node.ts";
+import { largestDifference } from "../support/page-features.ts";
 import { writeDropped } from "../support/page-files.ts";
 
 const each = 14;
@@ -18,56 +15,36 @@ const each = 14;
 const pictures = Number(process.env.PICTURES ?? 500);
 const minutes = 60_000;
 
-describe.skipIf(chromiumPath === undefined)("a distillation in Chromium", () => {
-  let folder: TemporaryFolder;
-  let server: AppServer;
-  let browser: BrowserContext;
-  let page: Page;
+/** Number of the first drawing that is classified, beyond those that are distilled. */
+const firstPicture = 1000;
+
+describeApp("a distillation in Chromium", { drawings: each }, (app) => {
   let set: string;
   let model: string;
-
-  beforeAll(async () => {
-    folder = await temporaryFolder("browser");
-    server = await serveApp(0);
-    browser = await openBrowser(join(folder.path, "profile"));
-    ({ page } = await openApp(browser, server.url));
-    await drop(page, await shapeFolder(each));
-    await page.waitForSelector(`[data-images="${3 * each}"]`, { timeout: 2 * minutes });
-  }, 4 * minutes);
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    await folder?.remove();
-  });
+  /** A folder of the drawings on the page, and of those that are classified. */
+  let data: string;
 
   it(
     "distills, and takes a distillation up again after a reload in the middle of it",
     async () => {
-      await page.click("summary");
-      await page.fill("details input[type=number]", "30");
-      await page.click("button[type=submit]");
-      const stepOf = () =>
-        page.$eval("[data-step]", (element) => Number(element.getAttribute("data-step"))).catch(() => 0);
-      await expect.poll(stepOf, { timeout: minutes, interval: 50 }).toBeGreaterThan(3);
+      const { page } = app;
+      await startDistilling(page, { steps: 30 });
+      await expect.poll(() => stepOf(page), { timeout: 2 * minutes, interval: 50 }).toBeGreaterThan(3);
       await page.click("text=Pause");
       await page.waitForSelector("[data-phase=paused]");
-      const before = await stepOf();
+      const before = await stepOf(page);
       await page.reload();
       await page.waitForSelector("[data-phase=paused]", { timeout: minutes });
-      expect(await stepOf()).toBe(before);
+      expect(await stepOf(page)).toBe(before);
       await page.click("text=Resume");
-      await page.waitForSelector("[data-set]", { timeout: 6 * minutes });
-      expect(await page.textContent("[data-set]")).toContain("3 synthetic images of 3 classes");
+      expect(await setShown(page, 6 * minutes)).toContain("3 synthetic images of 3 classes");
     },
-    9 * minutes,
+    10 * minutes,
   );
 
-  const downloaded = async (text: string, name: string): Promise<string> => {
-    const waiting = page.waitForEvent("download");
-    await page.click(`text=${text}`);
-    const files = unzipSync(new Uint8Array(await readFile(await (await waiting).path())));
-    const out = join(folder.path, name);
+  const unpacked = async (text: string, name: string): Promise<string> => {
+    const files = await downloadedZip(app.page, text);
+    const out = join(app.folder, name);
     await writeDropped(
       out,
       Object.entries(files).map(([path, bytes]) => ({ path, bytes })),
@@ -83,7 +60,7 @@ describe.skipIf(chromiumPath === undefined)("a distillation in Chromium", () => 
   it(
     "gives a set that the command line reads",
     async () => {
-      set = await downloaded("Download the set", "set");
+      set = await unpacked("Download the set", "set");
       const { manifest } = await readArtifact(set);
       expect(manifest.machine.browser).toContain("Chrome");
       expect(manifest.config.steps).toBe(30);
@@ -98,8 +75,8 @@ describe.skipIf(chromiumPath === undefined)("a distillation in Chromium", () => 
   it(
     "gives the classifier that `clp-dd export` makes of that set",
     async () => {
-      model = await downloaded("Download the classifier", "model");
-      const exported = join(folder.path, "exported");
+      model = await unpacked("Download the classifier", "model");
+      const exported = join(app.folder, "exported");
       await exportClassifier(set, { out: exported });
       expect(await filesIn(model)).toEqual(await filesIn(exported));
       for (const name of ["config.json", "preprocessor_config.json", "README.md"]) {
@@ -110,30 +87,40 @@ describe.skipIf(chromiumPath === undefined)("a distillation in Chromium", () => 
   );
 
   it(
+    "has the features of the images' files that the command line has, within 1e-4",
+    async () => {
+      data = join(app.folder, "data");
+      const drawings = await shapeFolder(each);
+      await writeDropped(
+        data,
+        drawings.map(({ path, bytes }) => ({ path: path.replace("shapes", "train"), bytes })),
+      );
+      const files = drawings.map(({ path }) => ({ path, file: join(data, path.replace("shapes", "train")) }));
+      const encoder = await loadEncoder(await readArtifact(set));
+      expect(await largestDifference(app.page, encoder, files)).toBeLessThan(1e-4);
+      await encoder.release();
+    },
+    2 * minutes,
+  );
+
+  it(
     `classifies as in the page: ${pictures} images, by the command line and by ONNX Runtime with the classifier`,
     async () => {
+      const { page } = app;
       await page.click("text=the distilled images");
-      const photos: string[] = [];
-      const inPage: string[] = [];
-      for (let i = 0; i < pictures; i++) {
-        const kind = shapeKinds[i % shapeKinds.length]!;
-        const bytes = await shape(kind, 1000 + i);
-        const path = join(folder.path, `${kind}-${i}.png`);
-        await writeFile(path, bytes);
-        photos.push(path);
-        const last = await page.$$eval("[data-number]", (all) =>
-          Number(all[0]?.getAttribute("data-number") ?? 0),
-        );
-        await drop(page, [{ path: `${i}.png`, bytes }], ".classify");
-        const result = await page.waitForSelector(`[data-number="${last + 1}"]`, { timeout: minutes });
-        inPage.push((await result.textContent())!);
-      }
-      const { images } = await classifyImages(
-        { set, images: photos },
-        { signal: new AbortController().signal, progress: () => undefined, note: () => undefined },
+      const files = await Promise.all(
+        Array.from({ length: pictures }, async (_, i) => {
+          const kind = shapeKinds[i % shapeKinds.length]!;
+          return { path: `test/${kind}/${i}.png`, bytes: await shape(kind, firstPicture + i) };
+        }),
       );
+      await writeDropped(data, files);
+      const photos = files.map(({ path }) => join(data, path));
+      const inPage: string[] = [];
+      for (const file of files) inPage.push(await classified(page, file));
       const percent = (p: number) => `${Math.round(100 * p)} %`;
-      const expected = images.map((image) => {
+      const named = await classify(set, photos);
+      const expected = named.map((image) => {
         if (!("class" in image)) throw new Error(image.unreadable);
         return image.unknown
           ? `Possibly none of these; closest: ${image.class}`
@@ -143,13 +130,29 @@ describe.skipIf(chromiumPath === undefined)("a distillation in Chromium", () => 
       const asPrinted = share(expected.map((text, i) => text === inPage[i]));
       const { labels } = await classifyInNode(model, photos);
       const sameClass = share(labels.map((label, i) => inPage[i]!.includes(label)));
+      // Rows: what a drawing is. Columns: what it was classified as.
+      const count = (truth: string, predicted: string) =>
+        inPage.filter((text, i) => shapeKinds[i % shapeKinds.length] === truth && text.includes(predicted))
+          .length;
+      const [evaluation] = await evaluate([set], {
+        ...{ data, probes: ["closed-form"], augmentation: "off", references: false, edits: false },
+        cacheFolder: join(app.folder, "cache"),
+      });
+      const { classes } = (await readArtifact(set)).manifest;
+      const moved = evaluation!.probes[0]!.confusion.flatMap((row, truth) =>
+        row.map((n, predicted) => Math.abs(n - count(classes[truth]!, classes[predicted]!))),
+      ).reduce((sum, n) => sum + n, 0);
+      // An image that is called otherwise is missing in one place and too many in another.
+      const asEvaluated = 1 - moved / 2 / pictures;
       console.log(
-        `${pictures} images: the page and \`clp-dd classify\` print the same of ${percent(asPrinted)}, ` +
-          `the classifier in Node gives the same class to ${percent(sameClass)}`,
+        `${pictures} images: the page and \`clp-dd classify\` print the same of ${percent(asPrinted)}, \`clp-dd evaluate\` counts ` +
+          `${percent(asEvaluated)} as the page, the classifier in Node gives the same class to ${percent(sameClass)}`,
       );
+      expect(evaluation!.count).toBe(pictures);
       expect(asPrinted).toBeGreaterThanOrEqual(0.99);
+      expect(asEvaluated).toBeGreaterThanOrEqual(0.99);
       expect(sameClass).toBeGreaterThanOrEqual(0.99);
     },
-    10 * minutes,
+    (3 + pictures / 20) * minutes,
   );
 });

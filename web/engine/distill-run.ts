@@ -5,6 +5,7 @@ import {
   type Encoder,
   type Runtime,
 } from "../../src/browser/index.ts";
+import { unlessLost } from "./gpu.ts";
 import type { DistillInfo, DistillOptions, DistillPhase, Events } from "./protocol.ts";
 import { imagesBytes, imagesOf, type RunImages } from "./run-images.ts";
 import { rgbaOf } from "./set-info.ts";
@@ -91,15 +92,6 @@ export class DistillRun {
     images: RunImages,
     options: DistillOptions & { readonly notes: readonly string[] },
   ): Promise<DistillRun> {
-    parts.send({
-      event: "distillation",
-      info: {
-        ...emptyInfo,
-        classes: images.classes,
-        ipc: options.ipc,
-        size: parts.encoder.preprocessing.crop[0],
-      },
-    });
     const steps = options.steps ?? (await stepsWithin(parts, images, options));
     const config = configOf(options, steps);
     const distillation = await Distillation.start(inputsOf(parts, images, config, options.notes));
@@ -157,7 +149,7 @@ export class DistillRun {
 
   /** Runs to the end, or until it is stopped. @returns the files of the set; undefined where the run was released before */
   finish(): Promise<ArtifactFiles | undefined> {
-    return this.#unlessLost(this.#toTheEnd());
+    return unlessLost(this.#toTheEnd(), this.#parts.lost);
   }
 
   async #toTheEnd(): Promise<ArtifactFiles | undefined> {
@@ -217,19 +209,9 @@ export class DistillRun {
     if (this.#released) return;
     this.#released = true;
     this.#wake();
-    // What is on a GPU that was lost cannot be waited for.
-    if (this.#parts.lost === undefined) await this.#distillation.release();
-    else await this.#unlessLost(this.#distillation.release()).catch(() => undefined);
-  }
-
-  /** What the work gives, or an error as soon as the GPU is lost: work on it may never end then. */
-  #unlessLost<T>(work: Promise<T>): Promise<T> {
-    const { lost } = this.#parts;
-    if (lost === undefined) return work;
-    const failed = lost.then((reason): never => {
-      throw new Error(reason || "the device was lost");
-    });
-    return Promise.race([work, failed]);
+    const released = unlessLost(this.#distillation.release(), this.#parts.lost);
+    // What is on a GPU that was lost is gone.
+    await (this.isOnGpu ? released.catch(() => undefined) : released);
   }
 
   async #keep(): Promise<void> {
@@ -272,6 +254,13 @@ export class DistillRun {
     this.#parts.send({ event: "distillation", info });
   }
 }
+
+/** What is shown of a run before it has begun. */
+export const startingInfo = (
+  classes: DistillInfo["classes"],
+  { ipc }: DistillOptions,
+  size: number,
+): DistillInfo => ({ ...emptyInfo, classes, ipc, size });
 
 const emptyInfo = {
   phase: "starting",

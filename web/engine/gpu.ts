@@ -13,6 +13,15 @@ export interface OnGpu extends OpenedEncoder {
   readonly lost: Promise<string>;
 }
 
+/** What the work gives, or an error as soon as the GPU is lost: work on it may never end then. */
+export function unlessLost<T>(work: Promise<T>, lost: Promise<string> | undefined): Promise<T> {
+  if (lost === undefined) return work;
+  const failed = lost.then((reason): never => {
+    throw new Error(reason || "the device was lost");
+  });
+  return Promise.race([work, failed]);
+}
+
 /** Largest share by which results of the GPU may differ from those of WebAssembly. */
 const tolerance = 1e-3;
 
@@ -34,7 +43,7 @@ export async function gpuFor(
     if (isLost) throw new Error("it was lost before; reload the page to try it again");
     opened ??= open(file, ortFolder);
     const gpu = await opened;
-    const trial = await tryRuntime(own, gpu);
+    const trial = await unlessLost(tryRuntime(own, gpu), gpu.lost);
     const worse = Math.max(trial.features, trial.gradient);
     if (!(worse <= tolerance)) {
       return {

@@ -1,6 +1,7 @@
 import { type RealFeatures, sha256, splitOf } from "../../src/browser/index.ts";
 import type { ClassInfo, ImageInfo, ImageLicense } from "./protocol.ts";
-import { type JournalRecord, recordBytes, type Storage } from "./storage.ts";
+import { type JournalRecord, recordBytes } from "./records.ts";
+import type { Storage } from "./storage.ts";
 
 /** An image with what is computed from it. */
 interface Kept extends Omit<ImageInfo, "classId"> {

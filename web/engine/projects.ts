@@ -1,5 +1,6 @@
 import type { ProjectSummary } from "./protocol.ts";
-import { projectsFolder, recordsOf, Storage } from "./storage.ts";
+import { recordsOf } from "./records.ts";
+import { projectsFolder, Storage } from "./storage.ts";
 
 /** The file with a project's name, so that a list of them needs no journals. */
 export const nameFile = "name.txt";

@@ -1,6 +1,6 @@
 import type { RealFeatures } from "../../src/browser/index.ts";
 import type { ClassInfo, ImageLicense } from "./protocol.ts";
-import { recordBytes, recordOf } from "./storage.ts";
+import { recordBytes, recordOf } from "./records.ts";
 
 /** The images that a run is of. */
 export interface RunImages {

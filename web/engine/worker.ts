@@ -18,12 +18,10 @@ import {
 import { Answers } from "./answers.ts";
 import { classified } from "./classified.ts";
 import { pixelsOf, thumbnailOf } from "./decode.ts";
-import { DistillRun } from "./distill-run.ts";
+import { Distillations } from "./distillations.ts";
 import { encoderOf, filesOfEncoder } from "./encoder-source.ts";
 import { fetchBytes } from "./fetch-bytes.ts";
-import { gpuFor } from "./gpu.ts";
 import { KeptSet } from "./kept-set.ts";
-import { foundMirror } from "./mirror.ts";
 import { Project } from "./project.ts";
 import {
   listProjects,
@@ -35,6 +33,7 @@ import {
 } from "./projects.ts";
 import type {
   Classified,
+  DistillOptions,
   EncoderInfo,
   Events,
   FileToAdd,
@@ -59,12 +58,9 @@ class Workshop implements Implementations {
   #storage: Storage | undefined;
   #runtime!: Runtime;
   #encoder!: Encoder;
-  #encoderFile!: EncoderFile;
-  #ortFolder = "";
-  #gemm!: ReturnType<typeof chooseGemm>;
   #project!: Project;
   #answers!: Answers;
-  #run: DistillRun | undefined;
+  #distillations!: Distillations;
   #set!: KeptSet;
   readonly #queue: FileToAdd[] = [];
   #adding = false;
@@ -79,15 +75,21 @@ class Workshop implements Implementations {
       encoderOf(this.#storage, encoder, progress("encoder")),
     ]);
     this.#runtime = webRuntime({ wasmPaths: runtime, wasmBinary: buffer, threads });
-    this.#ortFolder = runtime;
-    this.#encoderFile = file;
-    this.#encoder = await openEncoderFile(this.#runtime, this.#encoderFile);
-    this.#gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
+    this.#encoder = await openEncoderFile(this.#runtime, file);
+    const gemm = chooseGemm(jsGemm, ortGemm(this.#runtime));
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
     this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
-    this.#answers = new Answers(this.#project, this.#gemm, send);
-    this.#set = new KeptSet(this.#storage, { runtime: this.#runtime, encoder: this.#encoder }, send);
+    this.#answers = new Answers(this.#project, gemm, send);
+    const opened = { runtime: this.#runtime, encoder: this.#encoder };
+    this.#set = new KeptSet(this.#storage, opened, send);
+    this.#distillations = new Distillations({
+      ...opened,
+      ...{ file, ortFolder: runtime, gemm, breathe, send },
+      storage: this.#storage,
+      project: this.#project,
+      set: this.#set,
+    });
     const projects = await listProjects();
     // What else was kept comes after the page shows itself.
     setTimeout(() => void this.#restore(), 0);
@@ -174,75 +176,28 @@ class Workshop implements Implementations {
     return classified(probe, (await this.#encoded(content)).features);
   }
 
-  async distill(options: Parameters<Requests["distill"]>[0]): Promise<void> {
-    await this.#run?.release();
-    const { thumbnails, ...images } = await this.#project.split();
-    const found =
-      options.mirror === undefined
-        ? await foundMirror(this.#encoder, this.#gemm, images.train, thumbnails, images.classes.length)
-        : undefined;
-    const own = { runtime: this.#runtime, encoder: this.#encoder };
-    const { gpu, note } = await gpuFor(own, this.#encoderFile, this.#ortFolder, options.device);
-    this.#run = await DistillRun.start({ ...this.#parts(), ...gpu }, images, {
-      ...options,
-      mirror: options.mirror ?? found?.mirror,
-      notes: [found?.note, note].filter((each) => each !== undefined),
-    });
-    void this.#drive(this.#run);
+  distill(options: DistillOptions): Promise<void> {
+    return this.#distillations.start(options);
   }
 
   pause(): void {
-    this.#run?.pause();
+    this.#distillations.pause();
   }
 
   resume(): void {
-    this.#run?.resume();
+    this.#distillations.resume();
   }
 
   stop(): void {
-    this.#run?.stop();
+    this.#distillations.stop();
   }
 
-  #parts() {
-    return {
-      runtime: this.#runtime,
-      encoder: this.#encoder,
-      storage: this.#storage,
-      name: this.#project.name || "images",
-      send,
-      breathe,
-    };
-  }
-
-  /** Runs a distillation to its end, and keeps the set. */
-  async #drive(run: DistillRun): Promise<void> {
-    try {
-      const files = await run.finish();
-      if (files === undefined || run !== this.#run) return;
-      await this.#set.keep(this.#project.name || "images", zipSync({ ...files }));
-      await run.forget();
-    } catch (error) {
-      if (run === this.#run && run.isOnGpu) {
-        const note = `The GPU failed (${messageOf(error)}); WebAssembly continues from the last checkpoint.`;
-        this.#run = await run.rebuilt(this.#parts(), note);
-        void this.#drive(this.#run);
-        return;
-      }
-      send({ event: "failed", message: messageOf(error) });
-      send({ event: "distillation", info: undefined });
-    } finally {
-      if (run === this.#run) this.#run = undefined;
-      await run.release();
-    }
-  }
-
-  /** Takes up what a reload or a crash cut short. */
+  /** Shows the last set, and takes up a distillation that a reload or a crash cut short. */
   async #restore(): Promise<void> {
     try {
       this.#answers.soon();
       await this.#set.restore(this.#project.name || "images");
-      this.#run = await DistillRun.restore(this.#parts());
-      if (this.#run !== undefined) void this.#drive(this.#run);
+      await this.#distillations.restore();
     } catch (error) {
       send({ event: "failed", message: messageOf(error) });
     }
@@ -303,7 +258,7 @@ class Workshop implements Implementations {
   }
 
   async deleteProject(): Promise<readonly ProjectSummary[]> {
-    await this.#run?.release();
+    await this.#distillations.release();
     this.#storage?.close();
     if (this.#storage !== undefined) await removeProject(this.#id);
     return listProjects();

@@ -13,7 +13,7 @@ export function Answer() {
       <h2 id="answer">{own.title}</h2>
       <p
         role="status"
-        class="result"
+        class={shown ? "result" : "hint"}
         data-images={shown?.images ?? 0}
         data-milliseconds={shown?.milliseconds}
       >

@@ -83,9 +83,6 @@ function Header() {
             </select>
           </label>
         )}
-        <button type="button" class="quiet" onClick={() => openProject()}>
-          {texts.newProject}
-        </button>
         <label>
           {texts.projectName}{" "}
           <input
@@ -96,6 +93,9 @@ function Header() {
             onChange={(event) => renameProject(event.currentTarget.value)}
           />
         </label>
+        <button type="button" class="quiet" onClick={() => openProject()}>
+          {texts.newProject}
+        </button>
         <button type="button" class="quiet" disabled={!ready.value} onClick={() => void exportProject()}>
           {texts.exportProject}
         </button>

@@ -14,6 +14,7 @@ export function CameraView({ camera, label }: { readonly camera: CameraStream; r
         class={mirrored.value ? "mirrored" : ""}
         autoplay
         muted
+        hidden={problem.value !== undefined}
         playsInline
         aria-label={label}
       />

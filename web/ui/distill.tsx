@@ -27,7 +27,7 @@ function Settings() {
   const steps = useSignal<number | undefined>(undefined);
   const device = useSignal<ComputeDevice>("auto");
   const mirror = useSignal<boolean | undefined>(undefined);
-  if (filledClasses.value < 2) return <p>{own.waiting}</p>;
+  if (filledClasses.value < 2) return <p class="hint">{own.waiting}</p>;
   const start = () =>
     ask(() =>
       engine.call("distill", [

@@ -55,11 +55,11 @@ function Result({ name, classes, labels, images, size, top1, heldOutImages, stop
         <button type="button" class="main" onClick={() => void save("zip")}>
           {own.zip}
         </button>
-        <button type="button" onClick={() => void save("pngs")}>
+        <button type="button" class="quiet" onClick={() => void save("pngs")}>
           {own.pngs}
         </button>
         {!refusal && (
-          <button type="button" onClick={() => void save("classifier")}>
+          <button type="button" class="quiet" onClick={() => void save("classifier")}>
             {own.classifier}
           </button>
         )}

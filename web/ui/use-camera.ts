@@ -1,6 +1,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { texts } from "../texts.ts";
 
 export interface CameraStream {
   readonly video: RefObject<HTMLVideoElement | null>;
@@ -26,6 +27,7 @@ export function useCamera(): CameraStream {
       try {
         const choice =
           wanted === undefined ? { facingMode: { ideal: "environment" } } : { deviceId: { exact: wanted } };
+        if (navigator.mediaDevices === undefined) throw new Error(texts.camera.none);
         stream = await navigator.mediaDevices.getUserMedia({ video: choice, audio: false });
         if (gone || !video.current) {
           stop(stream);

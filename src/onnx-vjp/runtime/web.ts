@@ -1,4 +1,6 @@
 import * as ort from "onnxruntime-web/wasm";
+import { GraphBuilder } from "../graph/builder.ts";
+import type { Graph } from "../graph/ir.ts";
 import type { Runtime } from "../graph/runtime.ts";
 import { type WebOrt, webSessions } from "./web-sessions.ts";
 
@@ -58,12 +60,20 @@ export async function webgpuRuntime(options: WebRuntimeOptions = {}): Promise<We
   if ((await gpu.requestAdapter()) === null) throw new Error("This browser has no GPU for WebGPU.");
   const build = (await import("onnxruntime-web/jspi")) as WebOrt;
   const runtime = webSessions(build, "webgpu", initialize(build, options));
-  // Known once the first session is made.
-  const lost = (async () => {
-    const device = (await build.env.webgpu.device) as {
-      readonly lost: Promise<{ readonly message: string }>;
-    };
-    return (await device.lost).message;
-  })();
-  return { ...runtime, lost };
+  // The build has a device for as long as there is a session on it: this one stays.
+  await runtime.session(anything());
+  const device = build.env.webgpu.device as unknown as Device;
+  return { ...runtime, lost: device.lost.then(({ message }) => message) };
+}
+
+/** The smallest of graphs. */
+function anything(): Graph {
+  const b = new GraphBuilder();
+  b.output(b.op("Neg", [b.input("x", [1])]), { dims: [1] });
+  return b.graph;
+}
+
+/** What is used of a browser's `GPUDevice`. */
+interface Device {
+  readonly lost: Promise<{ readonly message: string }>;
 }
