@@ -44,7 +44,7 @@ export async function readArtifact(path: string): Promise<Artifact> {
   for (const [name, expected] of Object.entries(manifest.files))
     await requireUnchanged(join(folder, name), expected);
   const m = imageCount(manifest);
-  await requireImages(join(folder, "distilled.safetensors"), m);
+  await requireImages(join(folder, "distilled.safetensors"), m, manifest.imageSize);
   const tensor = async (name: string): Promise<Float32Array> => {
     const file = await openSafetensors(join(folder, "distilled.safetensors"));
     try {
@@ -66,14 +66,19 @@ export async function readArtifact(path: string): Promise<Artifact> {
   };
 }
 
-/** Throws DataError unless a file holds as many images as the manifest counts, before room is made for their labels. */
-async function requireImages(path: string, count: number): Promise<void> {
+/** Throws DataError unless a file holds the images that the manifest says, before room is made for them or their labels. */
+async function requireImages(path: string, count: number, size: number): Promise<void> {
   const file = await openSafetensors(path);
   try {
-    const held = file.tensors.get("images")?.shape[0] ?? 0;
-    if (held === count) return;
+    const [held = 0, , height, width] = file.tensors.get("images")?.shape ?? [];
+    if (held !== count) {
+      throw new DataError(
+        `${path} holds ${held} images, and the manifest beside it counts ${count}. Copy the artifact again.`,
+      );
+    }
+    if (count === 0 || (height === size && width === size)) return;
     throw new DataError(
-      `${path} holds ${held} images, and the manifest beside it counts ${count}. Copy the artifact again.`,
+      `${path} holds images of ${height} × ${width} pixels, and the manifest beside it says ${size}. Copy the artifact again.`,
     );
   } finally {
     await file.close();

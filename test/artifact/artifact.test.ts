@@ -253,6 +253,16 @@ test("a changed, missing or foreign file is named", async () => {
   await expect(readArtifact(out)).rejects.toThrow(DataError);
 });
 
+test("a manifest of images of another size than those that are there is refused", async () => {
+  const path = join(out, "manifest.json");
+  await writeArtifact(out, sampleContent());
+  const { sha256: _, ...manifest } = JSON.parse(await readFile(path, "utf8"));
+  await writeFile(path, JSON.stringify({ ...manifest, imageSize: 1e9 }));
+  await expect(readArtifact(out)).rejects.toThrow(
+    /holds images of .* pixels, and the manifest .* says 1000000000/,
+  );
+});
+
 test("a manifest that lists no files, or not all that are needed, does not switch the checks off", async () => {
   const path = join(out, "manifest.json");
   await writeArtifact(out, sampleContent());

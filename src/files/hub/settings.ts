@@ -57,8 +57,8 @@ export function withoutCredentials(access: HubAccess): HubAccess {
   const url = URL.canParse(given) ? new URL(given) : undefined;
   const isPlain = url !== undefined && url.search === "" && url.hash === "" && url.hostname !== "";
   if (!isPlain || !["http:", "https:"].includes(url.protocol)) {
-    const shown = /^[\w.:/-]*$/.test(given) ? `"${given}"` : "not shown, since it may hold a password, but";
-    throw new UsageError(`HF_ENDPOINT is ${shown} no web address. Expected one such as ${publicHub}.`);
+    const shown = /^[\w.:/-]*$/.test(given) ? `"${given}"` : "not shown here, since it may hold a password";
+    throw new UsageError(`HF_ENDPOINT (${shown}) is not a web address. Expected one such as ${publicHub}.`);
   }
   const { username, password } = url;
   url.username = "";
