@@ -235,7 +235,15 @@ export function imageCount({ kind, classes, config }: Pick<Manifest, "kind" | "c
  * @param where what errors call the manifest
  */
 export function requireHashes(manifest: Manifest, where: string): void {
-  const perClass = imageCount(manifest) / manifest.classes.length;
+  const [images, hashes] = [imageCount(manifest), Object.keys(manifest.files).length];
+  // Before they are counted out: a number of images costs nothing to write.
+  if (images > hashes) {
+    throw new DataError(
+      `${where} gives no hash of most of its ${images} images (it lists ${hashes} files), so that they could not be checked. ` +
+        "Copy the artifact again, or make it again.",
+    );
+  }
+  const perClass = images / manifest.classes.length;
   const probes = (manifest.others ?? []).map(({ file }) => file);
   const needed = ["distilled.safetensors", "probe.safetensors", ...probes];
   for (const folder of manifest.folders) {

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
-import { DataError } from "../errors.ts";
+import { DataError, messageOf } from "../errors.ts";
 import { sha256OfFiles, sha256OfText } from "../files/hash.ts";
-import { readRegular } from "../files/regular-file.ts";
+import { textIfThere } from "../files/regular-file.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import type { Probe } from "../probe/probe.ts";
 import { requireEncoderOf } from "./encoder-of.ts";
@@ -117,8 +117,12 @@ async function requireUnchanged(path: string, expected: string): Promise<void> {
 
 /** The text of a file, or undefined when it is not there. */
 async function textOf(path: string): Promise<string | undefined> {
-  return readRegular(path).then(String, (error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-    throw error;
+  return textIfThere(path).catch((cause) => {
+    throw new DataError(
+      `${path} cannot be read: ${messageOf(cause)}. Copy the artifact again, or make it again.`,
+      {
+        cause,
+      },
+    );
   });
 }

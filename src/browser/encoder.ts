@@ -81,7 +81,7 @@ async function transformerOf(file: EncoderFile, files: SideFiles): Promise<Encod
       where: id,
       config: { text: (await files.text("config.json")) ?? "", where: files.where("config.json") },
       weights: [{ where: id, file: readSafetensors(id, bytes) }],
-      sha256: await sha256(bytes),
+      sha256: () => sha256(bytes),
     },
     {
       id,

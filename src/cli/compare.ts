@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { ClpError, messageOf, UsageError } from "../errors.ts";
@@ -7,6 +5,8 @@ import { markdownTable } from "../evaluate/tables.ts";
 import { userCache } from "../files/cache-location.ts";
 import { replaceFile } from "../files/disk.ts";
 import { userHub } from "../files/hub/settings.ts";
+import { readBounded } from "../files/read-bounded.ts";
+import { settingsText } from "../files/regular-file.ts";
 import { formatMany } from "../format.ts";
 import { checkedCompareConfig, readGrid } from "../jobs/compare-config.ts";
 import { comparisonJson, comparisonRows, comparisonTables, Published } from "../jobs/compare-tables.ts";
@@ -18,6 +18,9 @@ import { describeTable } from "./table.ts";
 import { print, printJson } from "./terminal.ts";
 
 const shared = ["device", "precision", "threads", "memory", "cacheDir", "maxBad", "hubCache"] as const;
+
+/** A grid of as many cells as may be has a tenth of that. */
+const mostGridBytes = 256 * 1024;
 
 type CompareOptions = CommonOptions &
   Values<"out" | (typeof shared)[number]> & { readonly published?: string };
@@ -64,14 +67,14 @@ A grid, with every field there is; only data, encoders and methods are needed:
   }`,
   );
   command.action(async (file: string, options: CompareOptions) => {
-    const text = await readFile(file, "utf8").catch((error) => {
+    const text = await readBounded(file, mostGridBytes).then(String, (error) => {
       throw new UsageError(`The grid ${file} cannot be read: ${messageOf(error)}.`);
     });
     const config = readGrid(text, file);
     checkedCompareConfig(config, file);
     const { out, device, precision, threads, maxBad } = options;
     // Whatever is wrong with these is reported before the cells are run.
-    const published = options.published === undefined ? undefined : readPublished(options.published);
+    const published = options.published === undefined ? undefined : await readPublished(options.published);
     await makeFolder("--out", out);
     const comparison = await runJob(
       "compare",
@@ -112,9 +115,9 @@ A grid, with every field there is; only data, encoders and methods are needed:
 }
 
 /** Reads a file of published figures. Throws UsageError for another file. */
-function readPublished(file: string): Published {
+async function readPublished(file: string): Promise<Published> {
   try {
-    return Published.parse(JSON.parse(readFileSync(file, "utf8")));
+    return Published.parse(JSON.parse(await settingsText(file)));
   } catch (error) {
     throw new UsageError(
       `${file} holds no published figures (${messageOf(error)}). Expected docs/published.json's form.`,

@@ -18,7 +18,7 @@ import {
   type Values,
 } from "./options.ts";
 import { requireWritableFile, unwritten } from "./output-file.ts";
-import { integer, listOf } from "./parse.ts";
+import { integer, listOf, number } from "./parse.ts";
 import { encoderParams, runJob } from "./run.ts";
 import { describeTable } from "./table.ts";
 import { print, printJson } from "./terminal.ts";
@@ -37,8 +37,13 @@ interface EvaluateOptions extends EncoderOptions, Values<"edits"> {
   readonly html?: string;
 }
 
+/** More of either only take memory and days. */
+const mostSeeds = 1000;
+const mostDraws = 10_000;
+const seedCount = number({ minimum: 1, maximum: mostSeeds }, true);
+
 const drawsOf = (value: string): number | "each epoch" =>
-  value === "epoch" ? "each epoch" : integer(1, ", or epoch")(value);
+  value === "epoch" ? "each epoch" : number({ minimum: 1, maximum: mostDraws }, true, ", or epoch")(value);
 
 const firstSeeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 
@@ -62,7 +67,7 @@ export function addEvaluate(command: Command): void {
     )
     .addOption(
       ownOption("--seeds <n>", "seeds to take mean and standard deviation over", protocol)
-        .argParser(integer(1))
+        .argParser(seedCount)
         .default(5),
     )
     .addOption(ownOption("--epochs <n>", "epochs of a head", protocol).argParser(integer(1)).default(1000))
@@ -91,7 +96,7 @@ export function addEvaluate(command: Command): void {
         "--full-seeds <n>",
         "seeds of the heads on the full data (default: --seeds)",
         protocol,
-      ).argParser(integer(1)),
+      ).argParser(seedCount),
     )
     .addOption(ownOption("--markdown <file>", "write the tables as Markdown", "Output:"))
     .addOption(

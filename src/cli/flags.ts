@@ -29,6 +29,7 @@ const flags: Readonly<Record<string, string>> = {
   precision: "--precision",
   preset: "--preset",
   public: "--public",
+  resize: "--resize",
   resume: "--resume",
   revision: "--revision",
   shardImages: "--shard-images",

@@ -5,7 +5,7 @@ import { version } from "../version.ts";
 import { help } from "./help.ts";
 import { reportError } from "./report-error.ts";
 import { requireOptionsLast } from "./required-options.ts";
-import { outliveOutput } from "./terminal.ts";
+import { outliveOutput, print, printMessage } from "./terminal.ts";
 
 /** A command's options, arguments and action, loaded when the command is named: all of them together take a second. */
 interface Entry {
@@ -112,7 +112,9 @@ const program = new Command("clp-dd")
   .version(version)
   .showSuggestionAfterError()
   .exitOverride()
-  .configureHelp(help);
+  .configureHelp(help)
+  // What is wrong with an argument is said with the argument in it.
+  .configureOutput({ writeOut: print, writeErr: printMessage });
 
 // A password in the address of a server would be seen in the system's list of processes.
 if (process.argv.some((argument) => withoutSecrets(argument) !== argument)) process.title = "clp-dd";

@@ -5,7 +5,7 @@ import { asDtype, type Dtype } from "../encoder/load/choose-onnx.ts";
 import { type Gray, grays, type Layout, layouts } from "../encoder/model-form.ts";
 import { defaultEncoder } from "../encoder/registry.ts";
 import { type Device, devices, type Precision, precisions } from "../onnx-vjp/graph/device.ts";
-import { bytes, integer } from "./parse.ts";
+import { bytes, integer, path } from "./parse.ts";
 
 /** What can be given for an encoder. */
 export const encoderForms =
@@ -107,6 +107,7 @@ const table = {
   hubCache: declared<string>({
     group: hub,
     flags: "--hub-cache <dir>",
+    parse: path,
     says: "$HF_HUB_CACHE, $HF_HOME/hub, else the user's cache",
     text: "where encoders of the hub are kept",
   }),
@@ -141,6 +142,7 @@ const table = {
   cacheDir: declared<string>({
     group: data,
     flags: "--cache-dir <dir>",
+    parse: path,
     says: "$CLP_DD_CACHE, else the user's cache",
     text: "where features are cached",
   }),
@@ -155,6 +157,7 @@ const table = {
   out: declared<string>({
     group: output,
     flags: "--out <folder>",
+    parse: path,
     text: "where the result goes; must be empty or not exist",
   }),
   overwrite: declared<boolean>({

@@ -35,6 +35,12 @@ export function number(bounds: Bounds, whole: boolean, other = ""): (value: stri
 export const integer = (minimum: number, other?: string): ((value: string) => number) =>
   number({ minimum }, true, other);
 
+/** A path: an empty one would be the current folder, and is mostly a variable of a shell that is not set. */
+export function path(value: string): string {
+  if (value.trim() === "") throw new InvalidArgumentError("Expected a path; it is empty.");
+  return value;
+}
+
 /** "a,b": some of `choices`. */
 export function listOf<Choice extends string>(choices: readonly Choice[]): (value: string) => Choice[] {
   return (value) =>

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
-import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
 import { type DecodeOptions, decodeImage, mostImageBytes } from "../images/decode.ts";
+import { readImageFile } from "../images/image-file.ts";
 import type { Encoding, FileRange, Item, RgbImage } from "../images/types.ts";
 
 /** An image for another thread or process to decode: where its bytes are, or why there are none. */
@@ -27,7 +27,7 @@ async function read(item: DecodeItem): Promise<Uint8Array> {
   const { bytes } = item;
   if (bytes instanceof Uint8Array) return bytes;
   if ("failed" in bytes) throw new DataError(bytes.failed);
-  if (bytes.length === undefined) return readBounded(bytes.path, mostImageBytes);
+  if (bytes.length === undefined) return readImageFile(bytes.path);
   if (bytes.length > mostImageBytes) {
     throw new DataError(`${item.id} says to have ${bytes.length} bytes, more than any image that is read`);
   }

@@ -1,9 +1,9 @@
 import type { Hash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { DataError, messageOf } from "../errors.ts";
-import { readBounded } from "../files/read-bounded.ts";
 import { readExactly } from "../files/read-exactly.ts";
 import { mostImageBytes } from "../images/decode.ts";
+import { readImageFile } from "../images/image-file.ts";
 import type { Encoding, FileRange, Item } from "../images/types.ts";
 import type { ImageList } from "./image-source.ts";
 
@@ -22,7 +22,7 @@ export function fileItem(id: string, path: string, label: number, group?: number
 
 async function readImage(id: string, path: string): Promise<Uint8Array> {
   try {
-    return await readBounded(path, mostImageBytes);
+    return await readImageFile(path);
   } catch (cause) {
     throw new DataError(`${id} cannot be read: ${messageOf(cause)}`, { cause });
   }

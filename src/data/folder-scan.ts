@@ -51,6 +51,8 @@ export interface FolderScan {
   readonly otherImages: ReadonlyMap<string, number>;
   /** Links to nothing, and to a folder they are in. */
   readonly brokenLinks: number;
+  /** Pipes, sockets and devices that are called as images are. */
+  readonly notFiles: number;
   /** Folders of systems that were passed over. */
   readonly systemFolders: readonly string[];
 }
@@ -87,6 +89,7 @@ export async function scanFolder(
   const otherImages = new Map<string, number>();
   const systems: string[] = [];
   let brokenLinks = 0;
+  let notFiles = 0;
 
   /** `above` holds the real paths of the folders that lead here. */
   const visit = async (relative: string, above: ReadonlySet<string>): Promise<void> => {
@@ -111,10 +114,11 @@ export async function scanFolder(
           otherImages.set(extension, (otherImages.get(extension) ?? 0) + 1);
         }
       } else if (kind === "broken link") brokenLinks++;
+      else if (imageExtensions.includes(extname(entry.name).toLowerCase())) notFiles++;
     }
   };
   await visit("", new Set([await realpath(path)]));
-  return { images: naturalSort(images), otherImages, brokenLinks, systemFolders: systems };
+  return { images: naturalSort(images), otherImages, brokenLinks, notFiles, systemFolders: systems };
 }
 
 async function entries(folder: string): Promise<Dirent[]> {

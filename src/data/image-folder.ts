@@ -148,6 +148,7 @@ async function readSplit(
   const skipped = new Map<string, number>();
   const empty: string[] = [];
   let broken = 0;
+  let notFiles = 0;
   const systems = await systemFoldersIn(root);
   for (const name of classes) {
     const folder = join(root, name);
@@ -155,6 +156,7 @@ async function readSplit(
     if (scan.images.length === 0) empty.push(name);
     found.set(name, { folder, files: scan.images });
     broken += scan.brokenLinks;
+    notFiles += scan.notFiles;
     systems.push(...scan.systemFolders);
     for (const [extension, count] of scan.otherImages) {
       skipped.set(extension, (skipped.get(extension) ?? 0) + count);
@@ -183,6 +185,8 @@ async function readSplit(
     notes.push(`${root}: ${systems.length} folders of systems (${named}) were passed over.`);
   }
   if (broken > 0) notes.push(`${root}: ${broken} links that lead nowhere or back were passed over.`);
+  if (notFiles > 0)
+    notes.push(`${root}: ${notFiles} pipes, sockets or devices in place of images were passed over.`);
   return found;
 }
 

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { PartialContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
 import { openEmoji } from "./emoji.ts";
 import type { ImageSource } from "./image-source.ts";
 import { folderOf, type HubReach, openNamed } from "./sets/open-named.ts";
@@ -10,6 +11,7 @@ import { folderOf, type HubReach, openNamed } from "./sets/open-named.ts";
  * @param hub how the hub is reached; without it no data set of the hub is opened
  */
 export async function openDataSet(name: string, hub?: HubReach): Promise<ImageSource> {
+  if (name.trim() === "") throw new UsageError("The data set's name is empty. Give a folder, or NAME:PATH.");
   if (name === "emoji") return openEmoji("groups");
   if (name === "emoji-subgroups") return openEmoji("subgroups");
   return openNamed(name, hub);

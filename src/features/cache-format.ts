@@ -11,10 +11,10 @@
  * cache of a range of the images, under its own name.
  */
 import { hash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { DataError, messageOf } from "../errors.ts";
+import { settingsText } from "../files/regular-file.ts";
 import { Preprocessing } from "../images/preprocess.ts";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -162,7 +162,7 @@ export async function readHeader(folder: string): Promise<FeatureCacheHeader> {
   const file = join(folder, headerFile);
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await settingsText(file);
   } catch (cause) {
     throw new DataError(`${folder} is not a feature cache: ${messageOf(cause)}`, { cause });
   }

@@ -3,9 +3,10 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { listed } from "../data/image-source.ts";
-import { DataError } from "../errors.ts";
+import { DataError, UsageError } from "../errors.ts";
 import { makeFolders, onDisk, replaceFile, sizeOrZero, writeAll } from "../files/disk.ts";
 import { lockFolder } from "../files/lock.ts";
+import { formatCount, formatMany } from "../format.ts";
 import {
   damaged,
   type FeatureCacheHeader,
@@ -29,6 +30,9 @@ interface Part {
   readonly complete: NonNullable<FeatureCacheHeader["complete"]>;
 }
 
+/** Parts may have no image where there are more parts than images, within reason. */
+const mostEmptyParts = 10_000;
+
 /**
  * Joins the `count` parts of a cache that was extracted in shards under `root` into one and returns its folder.
  * The parts are compared with their hashes on the way and left where they are; memory does not grow with them.
@@ -42,6 +46,12 @@ export async function mergeFeatureCaches(
   note?: (message: string) => void,
 ): Promise<string> {
   const path = featureCachePath(root, spec);
+  if (count > Math.max(mostEmptyParts, spec.images)) {
+    throw new UsageError(
+      `${formatMany(spec.images, "image")} cannot have been extracted in ${formatCount(count)} parts. Give the number of parts ` +
+        "that there are.",
+    );
+  }
   const parts = await completeParts(root, spec, count);
   const merging = `${path}.merging`;
   await onDisk(merging, () => makeFolders(merging), "cacheFolder");

@@ -4,6 +4,7 @@ import { type BadImage, tooManyBad } from "../data/decode-pool.ts";
 import { type ImageSource, listed, type Split } from "../data/image-source.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
 import { DataError, InterruptedError } from "../errors.ts";
+import { formatMany } from "../format.ts";
 import { type FeatureCacheSpec, featureCachePath } from "./cache-format.ts";
 import { type FeatureCache, openFeatureCache } from "./cache-reader.ts";
 import { FeatureCacheWriter } from "./cache-writer.ts";
@@ -89,6 +90,13 @@ export async function openExtracted(
     throw tooManyBad(data.name, bad, maxBad);
   }
   noteBad(bad, split, context);
+  if (cache.count === 0 && bad.length > 0 && spec.part === undefined) {
+    cache.close();
+    throw new DataError(
+      `None of the ${formatMany(bad.length, "image")} of ${split} of ${data.name} could be read. Replace them, or give ` +
+        "another data set.",
+    );
+  }
   return cache;
 }
 

@@ -47,6 +47,8 @@ export async function openRunContext(
   // The data set first: a mistyped folder should not cost the loading of a model.
   const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
   for (const note of source.notes) context.note(note);
+  // Before the long work: what is not there cannot be read either.
+  requireEveryClass(source.images("train").labels, source.classes, leastPerClass);
   const kept = keptIn(params.cacheFolder);
   const { runtime, encoder } = await openEncoder(params, context, kept);
   const large = ortGemm(runtime);

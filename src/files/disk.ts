@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { DataError, messageOf } from "../errors.ts";
+import { ClpError, DataError, messageOf } from "../errors.ts";
 import { systemReason } from "./system-reason.ts";
 
 /** Writes all of `bytes` at `position`: one call of the system may write less. */
@@ -65,6 +65,7 @@ export async function onDisk<T>(
   try {
     return await write();
   } catch (cause) {
+    if (cause instanceof ClpError) throw cause;
     const reason = systemReason(cause);
     const why = reason === undefined ? messageOf(cause) : `${reason} (${messageOf(cause)})`;
     const what = isDiskFull(cause)

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import * as z from "zod";
-import { DataError } from "../errors.ts";
+import { DataError, messageOf } from "../errors.ts";
 import { onDisk } from "./disk.ts";
 import { beat, heartbeatSeconds } from "./heartbeat.ts";
 import { endsWith, stillRuns, thisMachine, thisProcess } from "./processes.ts";
@@ -48,6 +48,7 @@ const dyingSeconds = 15;
 const heldHere = new Set<string>();
 
 const lockName = "lock.json";
+const mostLockBytes = 64 * 1024;
 const shareName = /^share-[\w-]+\.json$/;
 
 /** What a lock or a share of this thread says. */
@@ -238,10 +239,16 @@ async function isNew(making: Promise<void>): Promise<boolean> {
 async function find(file: string): Promise<Found | undefined> {
   let text: string;
   try {
+    // A pipe would be waited for.
+    const info = await stat(file);
+    if (!info.isFile() || info.size > mostLockBytes)
+      throw new Error("it is a folder, a pipe or far too long");
     text = await readFile(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new DataError(`${file} is not a lock (${messageOf(cause)}). Delete it if nothing writes there.`, {
+      cause,
+    });
   }
   try {
     return { text, owner: Owner.parse(JSON.parse(text)) };

@@ -1,6 +1,6 @@
 import { DataError, messageOf } from "../errors.ts";
-import { readRegular } from "../files/regular-file.ts";
 import { decodeImage, decodeOptionsFor } from "./decode.ts";
+import { readImageFile } from "./image-file.ts";
 import { type PixelImage, rgbOfPixels } from "./pixels.ts";
 import { inputBytes, type Preprocessing, preprocess } from "./preprocess.ts";
 import type { RgbImage } from "./types.ts";
@@ -36,7 +36,7 @@ async function rgbOf(image: ImageLike, index: number, preprocessing: Preprocessi
 
 async function readImage(path: string): Promise<Uint8Array> {
   try {
-    return await readRegular(path);
+    return await readImageFile(path);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
   }

@@ -147,7 +147,8 @@ const isSeedless = (baseline: string | undefined): boolean =>
 /** The grid in a text, YAML or JSON (which is YAML too), unchecked. Throws UsageError where it is neither. */
 export function readGrid(text: string, where: string): unknown {
   try {
-    const value: unknown = parse(text);
+    // Its warnings would be printed as they are, with the grid's text in them.
+    const value: unknown = parse(text, { logLevel: "error" });
     requireOrdinaryKeys(value, where);
     return value;
   } catch (error) {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { classFolderNames } from "../../src/artifact/class-folders.ts";
-import { Manifest, parseManifest, sealManifest } from "../../src/artifact/manifest.ts";
+import { Manifest, parseManifest, requireHashes, sealManifest } from "../../src/artifact/manifest.ts";
 import { DataError } from "../../src/errors.ts";
 import { sha256OfText } from "../../src/files/hash.ts";
 import { sampleManifest } from "../support/artifact-content.ts";
@@ -50,6 +50,13 @@ test.each(["../x", "a/../../x", "/etc/passwd", "..", "a/..", "./x", "C:/x", "a\\
     await expect(parse({ ...whole, folders: [path, "b", "c"] })).rejects.toThrow(DataError);
   },
 );
+
+test("a manifest of more images than files is refused before they are counted out", () => {
+  const many = { ...whole, config: { ...whole.config, ipc: 1e9 } };
+  expect(() => requireHashes(many, "out/manifest.json")).toThrow(
+    /no hash of most of its 3000000000 images \(it lists 1 files\)/,
+  );
+});
 
 test("a manifest is covered by the hash in it: no bit of its content can change unnoticed", async () => {
   const text = await sealManifest(whole, sha256OfText);

@@ -104,7 +104,8 @@ describe("clp-dd evaluate", { timeout: 240_000 }, () => {
 
   it.each([
     [["--probes", "best"], 2, /closed-form, head/],
-    [["--eval-draws", "0"], 2, /at least 1, or epoch/],
+    [["--eval-draws", "0"], 2, /at least 1 and of at most 10000, or epoch/],
+    [["--seeds", "1000000000"], 2, /at most 1000/],
     [["--encoder", "@64"], 2, /names no encoder/],
     [["--encoder", "efficientnet-lite0@32", "--size", "64"], 2, /--size 64 .* its own size/],
     [["--html", "nowhere/page.html"], 2, /--html .* no folder/],

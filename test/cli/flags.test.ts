@@ -6,6 +6,7 @@ describe("a message of the library in the words of the command line", () => {
     ["Give another `size`.", "Give another --size."],
     ["Lower `learningRate`, or `memoryBytes`.", "Lower --lr, or --memory."],
     ["Give `size: 64`.", "Give --size 64."],
+    ["Or `resize: 64`.", "Or --resize 64."],
     ["Resume it with `resume: true`.", "Resume it with --resume."],
     ["Name a GPU with `device: 'cuda'`.", "Name a GPU with --device cuda."],
     ["Or `augmentation: 'off'`.", "Or --no-augmentation."],

@@ -174,6 +174,21 @@ describe("text from outside", () => {
     expect(written[3]).toContain("red\\x1b[31m\\x07|&lt;b&gt;");
   });
 
+  it.each([
+    [
+      ["distill", "photos", "--out", "out", "--steps", "\u001b[31mred\u0007"],
+      /'\\x1b\[31mred\\x07' is invalid/,
+    ],
+    [["distill", "photos", "--\u001b[31mred"], /unknown option '--\\x1b\[31mred'/],
+    [["\u001b[31mred"], /unknown command '\\x1b\[31mred'/],
+    [["distill", "photos", "--out", ""], /Expected a path; it is empty/],
+  ])("reaches no terminal with what it would obey: arguments that are wrong, %j", async (args, message) => {
+    const { code, stderr } = await clpdd(args);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(obeyed);
+    expect(code).toBe(2);
+  });
+
   it("reaches no terminal with what it would obey: names of operators", async () => {
     const { code, stderr } = await clpdd(["inspect", join(faults, "onnx/op-named-mREDmpwned.onnx")]);
     expect(stderr).toContain("\\x1b[31mRED");

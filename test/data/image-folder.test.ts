@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -135,6 +136,17 @@ describe("an image folder", () => {
     expect(ids(source, "train")).toEqual(["a/1.png", "b/1.png", "b/linked/3.png", "b/linked/deep/2.png"]);
     expect(source.notes.join()).toMatch(/2 links that lead nowhere or back/);
   });
+
+  it.skipIf(process.platform === "win32")(
+    "says of pipes among the images that they are passed over",
+    async () => {
+      await files("a/1.png", "b/1.png");
+      execFileSync("mkfifo", [join(root, "b", "2.png")]);
+      const source = await open({ holdout: 0 });
+      expect(ids(source, "train")).toEqual(["a/1.png", "b/1.png"]);
+      expect(source.notes.join()).toMatch(/1 pipes, sockets or devices in place of images were passed over/);
+    },
+  );
 
   it("says which image files it cannot read", async () => {
     await files("a/1.png", "b/1.png", "b/2.heic", "b/3.HEIC");

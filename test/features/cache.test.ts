@@ -484,6 +484,12 @@ describe("a sharded cache", () => {
     expect(() => partRange(10, { index: 3, count: 3 })).toThrow(/no part 3 of 3/);
   });
 
+  it("is not looked for in more parts than there can be", async () => {
+    await expect(mergeFeatureCaches(root, spec, 1e9)).rejects.toThrow(
+      /cannot have been extracted in 1,000,000,000 parts/,
+    );
+  });
+
   it.each([1, 3, 30])(
     "merges %i parts, extracted in any order, to the cache of a single run",
     async (count) => {

@@ -88,6 +88,12 @@ describe("an extraction that resumes", () => {
   });
 });
 
+it("an extraction of which no image can be read is an error, whatever number may be missing", async () => {
+  const none = { ...source, images: () => ({ length: 5, labels: new Int32Array(5), at: () => itemAt(3) }) };
+  const extracting = extractFeatures(none, "train", encoder, { cacheFolder, maxBad: 10 }, context);
+  await expect(extracting).rejects.toThrow(/None of the 5 images of train of pets could be read/);
+});
+
 it("an image whose feature is not finite is named as the data set names it", async () => {
   let batches = 0;
   const spoilt: Encoder = {

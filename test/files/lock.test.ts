@@ -303,3 +303,17 @@ describe("shares of a folder", () => {
     await share.release();
   });
 });
+
+it.skipIf(process.platform === "win32")(
+  "what is no lock, in a lock's place, is named and not waited for",
+  async () => {
+    const folder = await freshFolder();
+    const file = join(folder, "lock.json");
+    spawnSync("mkfifo", [file]);
+    await expect(lockFolder(folder)).rejects.toThrow(
+      /lock\.json is not a lock \(it is a folder, a pipe or far too long\)/,
+    );
+    await rm(file);
+    await (await lockFolder(folder)).release();
+  },
+);

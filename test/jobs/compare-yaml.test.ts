@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { UsageError } from "../../src/errors.ts";
 import { checkedCompareConfig, readGrid } from "../../src/jobs/compare-config.ts";
 
@@ -67,6 +67,13 @@ describe("a grid that would not end", () => {
       /grid\.yaml has 10001 cells \(1 data × 1 encoders × 1 methods × 1 ipc × 10001 seeds\), more than 10000/,
     );
     expect(checkedCompareConfig({ ...grid, seeds: seeds.slice(1) }, "grid.yaml").seeds).toHaveLength(10_000);
+  });
+
+  it("prints none of its own text past what makes text fit for a terminal", () => {
+    const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    readGrid('data: !!js/function "\u001b[31m"', "grid.yaml");
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it("is refused where lists refer to lists, and where a key is every object's own", () => {

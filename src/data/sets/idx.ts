@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { DataError, messageOf } from "../../errors.ts";
 import { readBounded } from "../../files/read-bounded.ts";
+import { requireRegular } from "../../files/regular-file.ts";
 import type { Encoding, Item } from "../../images/types.ts";
 import { rangeItem } from "../file-item.ts";
 import type { ImageSource, Split } from "../image-source.ts";
@@ -112,10 +113,13 @@ async function readIdx(
 ): Promise<{ dims: number[]; data: Uint8Array; header: number; compressed: boolean }> {
   const compressed = path.endsWith(".gz");
   const header = 4 + 4 * rank;
-  const { size } = await stat(path);
   const what = rank === 1 ? "labels" : "images";
+  let size: number;
   let head: Buffer;
   try {
+    // Opening a pipe would wait for its writer.
+    await requireRegular(path);
+    size = (await stat(path)).size;
     head = await firstBytes(path, compressed, header);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
@@ -142,7 +146,11 @@ async function readIdx(
     const raw = await readBounded(path, mostBytes);
     bytes = compressed ? gunzipSync(raw, { maxOutputLength: header + wanted + 1 }) : raw;
   } catch (cause) {
-    throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });
+    const isMore = (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
+    const why = isMore
+      ? `it unpacks to more than the ${dims.join(" × ")} that it says to be`
+      : messageOf(cause);
+    throw new DataError(`${path} cannot be read: ${why}. Download it again.`, { cause });
   }
   if (bytes.length - header !== wanted || wanted === 0) {
     throw new DataError(

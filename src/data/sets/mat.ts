@@ -137,7 +137,7 @@ function arrayOf(
   const dims = [...numbersOf(next(), little)];
   const name = textOf(next(), little);
   const count = dims.reduce((product, dim) => product * dim, 1);
-  if (!Number.isInteger(count) || count < 0 || count > mostBytes) {
+  if (!Number.isInteger(count) || dims.some((dim) => dim < 0) || count > mostBytes) {
     throw new Error(`its array ${name} says to be ${dims.join(" × ")}`);
   }
   const arrayClass = flags & 0xff;

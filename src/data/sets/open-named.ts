@@ -96,7 +96,13 @@ async function openIn(set: DataSet, root: string): Promise<ImageSource> {
 
 async function openPath(path: string): Promise<ImageSource> {
   const name = basename(path);
-  if ((await stat(path)).isFile()) {
+  const info = await stat(path);
+  if (!info.isFile() && !info.isDirectory()) {
+    throw new DataError(
+      `${path} is a pipe, a socket or a device. Give a folder of images, a data set as NAME:PATH, or a .parquet or .tar file.`,
+    );
+  }
+  if (info.isFile()) {
     if (path.endsWith(".parquet")) return openParquet(dirname(path), name, [name]);
     if (path.endsWith(".tar")) return openWebDataset(dirname(path), name, [name]);
     throw new DataError(

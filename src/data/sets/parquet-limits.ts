@@ -53,13 +53,23 @@ function rangeOf(column: ColumnMetaData): { start: number; end: number } {
   return { start, end: start + Number(column.total_compressed_size) };
 }
 
-/** A file of which every column that is read has had its pages' headers looked at before. */
-export function withCheckedPages(
+/** A file as the format's reader takes it, and what the reader unpacks its pages with. */
+export interface CheckedPages {
+  readonly file: AsyncBuffer;
+  readonly compressors: Compressors;
+}
+
+/**
+ * A file of which every column that is read has had its pages' headers and runs looked at before. Pages that were unpacked for
+ * that are not unpacked again: they are kept until they are read, so that each reading has its own `CheckedPages`.
+ */
+export function checkedPages(
   file: AsyncBuffer,
   metadata: FileMetaData,
   compressors: Compressors,
-): AsyncBuffer {
+): CheckedPages {
   const runs = runColumns(metadata);
+  const kept = new KeptPages();
   const columns = metadata.row_groups.flatMap((group) =>
     group.columns.flatMap(({ meta_data: column }) =>
       column === undefined
@@ -69,7 +79,7 @@ export function withCheckedPages(
               ...rangeOf(column),
               values: Number(column.num_values),
               run: runs.get(column.path_in_schema.join(".")),
-              unpack: unpackerOf(column.codec, compressors),
+              unpack: kept.keeping(compressors[column.codec]),
             },
           ],
     ),
@@ -82,7 +92,7 @@ export function withCheckedPages(
     }
     return bytes;
   };
-  return {
+  const checkedFile: AsyncBuffer = {
     byteLength: file.byteLength,
     slice(start, end = file.byteLength) {
       const bytes = checked(start, end);
@@ -92,6 +102,46 @@ export function withCheckedPages(
       return bytes;
     },
   };
+  return { file: checkedFile, compressors: kept.taking(compressors) };
+}
+
+/**
+ * Pages that were unpacked. They are known by their packed bytes, since the format's reader may have copied those; what is not
+ * found is unpacked again.
+ */
+class KeptPages {
+  /** By the number of packed bytes, in the order in which columns are read, too. */
+  readonly #pages = new Map<number, { readonly packed: Uint8Array; readonly unpacked: Uint8Array }[]>();
+
+  /** Unpacks and keeps what comes of it; gives back what is not packed, or in a codec that the format's reader refuses. */
+  keeping(unpack: Unpack | undefined): Unpack {
+    if (unpack === undefined) return (bytes) => bytes;
+    return (packed, length) => {
+      const unpacked = unpack(packed, length);
+      const pages = this.#pages.get(packed.length);
+      if (pages === undefined) this.#pages.set(packed.length, [{ packed, unpacked }]);
+      else pages.push({ packed, unpacked });
+      return unpacked;
+    };
+  }
+
+  /** The same decompressors, but for pages that are kept: each is given once. */
+  taking(compressors: Compressors): Compressors {
+    return Object.fromEntries(
+      Object.entries(compressors).map(([codec, unpack]) => [
+        codec,
+        (packed: Uint8Array, length: number) => this.#take(packed, length) ?? unpack(packed, length),
+      ]),
+    );
+  }
+
+  #take(packed: Uint8Array, length: number): Uint8Array | undefined {
+    const pages = this.#pages.get(packed.length);
+    const first = pages?.[0];
+    if (first?.unpacked.length !== length || Buffer.compare(first.packed, packed) !== 0) return undefined;
+    pages!.shift();
+    return first.unpacked;
+  }
 }
 
 /** Walks the pages of a column's bytes. Throws where one claims more values than the column or more bytes than it can have. */
@@ -125,10 +175,6 @@ interface PagedColumn {
   readonly run: RunColumn | undefined;
   readonly unpack: Unpack;
 }
-
-/** How pages of a codec are unpacked; one that is not read is refused by the format's reader. */
-const unpackerOf = (codec: ColumnMetaData["codec"], compressors: Compressors): Unpack =>
-  compressors[codec] ?? ((bytes) => bytes);
 
 /** Throws where a run in a page's bytes repeats more than the page has. */
 function requireSaneBody(

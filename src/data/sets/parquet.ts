@@ -15,11 +15,13 @@ import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compr
 import * as z from "zod";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
+import { requireRegular } from "../../files/regular-file.ts";
 import type { Item } from "../../images/types.ts";
 import { type ImageSource, listed, type Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { bySplit, valAsTest } from "../split-name.ts";
-import { exactly, requireSaneFooter, withCheckedPages } from "./parquet-limits.ts";
+import { numberedClasses } from "./class-numbers.ts";
+import { checkedPages, exactly, requireSaneFooter } from "./parquet-limits.ts";
 import { unpackSnappy } from "./snappy.ts";
 
 /** What Hugging Face's `datasets` writes about the columns. */
@@ -170,6 +172,8 @@ function splitOf(files: readonly ParquetFile[], labels: Int32Array, groups: RowG
 async function openFile(root: string, path: string): Promise<ParquetFile> {
   const full = join(root, path);
   try {
+    // Opening a pipe would wait for its writer.
+    await requireRegular(full);
     const { size } = await stat(full);
     const file = fileBuffer(full, size);
     const metadata = await parquetMetadataAsync(file);
@@ -180,7 +184,7 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
     const stamp = `${size} ${createHash("sha256").update(new Uint8Array(end)).digest("hex")}`;
     return {
       path,
-      file: withCheckedPages(file, metadata, compressors),
+      file,
       metadata,
       columns: columnsOf(full, metadata),
       starts,
@@ -248,9 +252,8 @@ async function labelsOf(root: string, { path, file, metadata, columns }: Parquet
   const labels: (string | number)[] = new Array(Number(metadata.num_rows)).fill(-1);
   try {
     await parquetRead({
-      file,
+      ...checkedPages(file, metadata, compressors),
       metadata,
-      compressors,
       columns: [columns.label],
       onChunk({ columnData, rowStart }) {
         for (let i = 0; i < columnData.length; i++) {
@@ -327,7 +330,8 @@ function classesOf(
   if (names !== undefined && most >= names.length) {
     throw new DataError(`${name}: an image has the label ${most}, but ${names.length} classes are named.`);
   }
-  return names ?? Array.from({ length: most + 1 }, (_, c) => String(c));
+  const images = splits.reduce((sum, labels) => sum + labels.length, 0);
+  return names ?? numberedClasses(name, most, images);
 }
 
 /** Reads images by row groups and holds the few that were used last. */
@@ -368,9 +372,8 @@ class RowGroups {
   async #read({ path, file, metadata, columns, starts }: ParquetFile, group: number): Promise<unknown[]> {
     await this.#check?.(join(this.#root, path));
     const rows = await parquetReadObjects({
-      file,
+      ...checkedPages(file, metadata, compressors),
       metadata,
-      compressors,
       columns: [columns.image],
       rowStart: starts[group],
       rowEnd: starts[group + 1],

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { DataError, messageOf } from "../../errors.ts";
 import { readExactly } from "../../files/read-exactly.ts";
+import { requireRegular } from "../../files/regular-file.ts";
 
 /** A regular file in an archive. */
 export interface TarEntry {
@@ -29,6 +30,8 @@ export async function* tarEntries(
 ): AsyncGenerator<TarEntry & { read(): Promise<Uint8Array> }, void, undefined> {
   let file: FileHandle | undefined;
   try {
+    // Opening a pipe would wait for its writer.
+    await requireRegular(path);
     file = await open(path);
     const { size } = await file.stat();
     const window = new Window(file, size);
@@ -48,7 +51,9 @@ export async function* tarEntries(
       const kind = String.fromCharCode(header[156]);
       const length = next.size ?? number(header.subarray(124, 136));
       const start = at + block;
-      if (!(length >= 0) || start + length > size) {
+      if (!Number.isSafeInteger(length) || length < 0)
+        throw new Error(`the size of the file at byte ${at} is damaged`);
+      if (start + length > size) {
         throw new Error(
           `it is truncated: the file at byte ${at} has ${length} bytes, ${size - start} are there`,
         );

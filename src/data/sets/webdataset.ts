@@ -8,6 +8,7 @@ import { imageExtensions } from "../folder-scan.ts";
 import type { ImageSource, Split } from "../image-source.ts";
 import { digestRecords, imageList, type ListedSplit, listedSource } from "../listed-source.ts";
 import { bySplit, valAsTest } from "../split-name.ts";
+import { numberedClasses } from "./class-numbers.ts";
 import { tarEntries } from "./tar.ts";
 
 /** Files beside the shards that name the classes, one per line. */
@@ -45,10 +46,9 @@ export async function openWebDataset(
   const nameFile = nameFiles.find((file) => existsSync(join(root, file)));
   const names =
     nameFile === undefined ? undefined : (await readLines(root, nameFile)).map(({ text }) => text);
-  const most = [...found.values()].reduce(
-    (top, { labels }) => labels.reduce((a, b) => Math.max(a, b), top),
-    -1,
-  );
+  const indices = [...found.values()];
+  const images = indices.reduce((sum, { labels }) => sum + labels.length, 0);
+  const most = indices.reduce((top, { labels }) => labels.reduce((a, b) => Math.max(a, b), top), -1);
   if (names !== undefined && most >= names.length) {
     throw new DataError(
       `${name}: an image has the class ${most}, but ${nameFile} names ${names.length} classes (0 to ${names.length - 1}).`,
@@ -58,7 +58,7 @@ export async function openWebDataset(
   return listedSource({
     name,
     format: "webdataset, keys and ranges",
-    classes: names ?? Array.from({ length: most + 1 }, (_, c) => String(c)),
+    classes: names ?? numberedClasses(name, most, images),
     notes: notes.map((note) => `${name}: ${note}`),
     splits: new Map([...found].map(([split, index]) => [split, splitOf(root, index)])),
   });

@@ -1,6 +1,6 @@
 import { basename, dirname, join } from "node:path";
-import { ModelError } from "../../errors.ts";
-import { readRegular } from "../../files/regular-file.ts";
+import { ModelError, messageOf } from "../../errors.ts";
+import { textIfThere } from "../../files/regular-file.ts";
 import type { EncoderModel } from "../encoder-model.ts";
 import type { ModelForm } from "../model-form.ts";
 import { isTransformerFolder } from "../vit/folder-files.ts";
@@ -62,6 +62,9 @@ async function loadWeights(folder: string, id: string, options: ModelOptions): P
  * preprocessor_config.json, config.json and README.md in its folder or, where that is named `onnx`, in the one above.
  */
 export async function loadOnnx(path: string, id: string, options: ModelOptions = {}): Promise<EncoderModel> {
+  if (/\.safetensors$/i.test(path)) {
+    throw new ModelError(`${path} holds weights alone. Give the folder that has them and their config.json.`);
+  }
   const model = await readOnnxFile(path, id, options);
   const card = await cardBeside(path);
   const own = dirname(path);
@@ -74,18 +77,22 @@ export async function loadOnnx(path: string, id: string, options: ModelOptions =
 }
 
 async function cardBeside(path: string): Promise<ModelCard | undefined> {
-  const text = await readRegular(path.replace(/\.onnx$/i, ".json")).then(String, () => undefined);
+  const name = basename(path).replace(/\.onnx$/i, ".json");
+  if (name === basename(path)) return undefined;
+  const text = await textOf(dirname(path), name);
+  if (text === undefined) return undefined;
   try {
     // Another program's file of that name is none of ours.
-    return text === undefined ? undefined : ModelCard.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
+    return ModelCard.safeParse(JSON.parse(text)).data;
+  } catch (cause) {
+    throw unreadable(join(dirname(path), name), `it is not JSON (${messageOf(cause)})`, cause);
   }
 }
 
 async function withLicense(model: EncoderModel, folder: string): Promise<EncoderModel> {
   if (model.provenance.license !== undefined) return model;
-  const license = licenseOfCard((await textOf(folder, "README.md")) ?? "");
+  const card = await textIfThere(join(folder, "README.md")).catch(() => undefined);
+  const license = licenseOfCard(card ?? "");
   return license === undefined ? model : { ...model, provenance: { ...model.provenance, license } };
 }
 
@@ -95,7 +102,19 @@ const filesIn = (folder: string): SideFiles => ({
   where: (name) => join(folder, name),
 });
 
-const textOf = (folder: string, name: string): Promise<string | undefined> =>
-  readRegular(join(folder, name))
-    .then(String)
-    .catch(() => undefined);
+/** A small file that says how images are prepared: one that is there and cannot be read must not be passed over. */
+async function textOf(folder: string, name: string): Promise<string | undefined> {
+  const path = join(folder, name);
+  try {
+    return await textIfThere(path);
+  } catch (cause) {
+    throw unreadable(path, messageOf(cause), cause);
+  }
+}
+
+const unreadable = (path: string, why: string, cause: unknown): ModelError =>
+  new ModelError(
+    `${path} cannot be read: ${why}. It may say how images are prepared for the model: copy or download it again, or ` +
+      "remove it if it is not the model's.",
+    { cause },
+  );

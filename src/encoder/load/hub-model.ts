@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PartialContext } from "../../context.ts";
 import { ClpError, DownloadError, ModelError } from "../../errors.ts";
@@ -81,10 +81,16 @@ async function damageIn(
 ): Promise<string | undefined> {
   const needed = (await neededFiles(folder, dtype ?? "fp32")) ?? [];
   for (const path of [...sideFiles, ...needed].map((name) => join(folder, name))) {
-    const damage = existsSync(path) ? await damageOf(path, signal) : undefined;
+    const damage = existsSync(path) ? await damageOf(path, signal) : await lossOf(path);
     if (damage !== undefined) return `${path} was changed or damaged since it was fetched (${damage})`;
   }
   return undefined;
+}
+
+/** What is wrong where a file is not there: its link may have outlived the blob. */
+async function lossOf(path: string): Promise<string | undefined> {
+  const link = await lstat(path).catch(() => undefined);
+  return link && "it is a link to what is not there";
 }
 
 /** The model's files in the cache, where all that are needed are there. Asks no network. */

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError, messageOf } from "../../errors.ts";
 import { sha256OfFiles } from "../../files/hash.ts";
-import { readRegular } from "../../files/regular-file.ts";
+import { settingsText } from "../../files/regular-file.ts";
 import { openSafetensors, type SafetensorsFile } from "../../files/safetensors.ts";
 import type { EncoderModel } from "../encoder-model.ts";
 import { configFile, indexFile, weightsFile } from "./folder-files.ts";
@@ -31,7 +31,7 @@ export async function loadTransformerFolder(
         where: folder,
         config: { text, where: join(folder, configFile) },
         weights: opened.map((file, i) => ({ where: paths[i]!, file })),
-        sha256: await sha256OfFiles(...paths),
+        sha256: () => sha256OfFiles(...paths),
       },
       options,
     );
@@ -55,7 +55,7 @@ async function weightPaths(folder: string): Promise<string[]> {
 
 async function readText(folder: string, name: string): Promise<string> {
   try {
-    return String(await readRegular(join(folder, name)));
+    return await settingsText(join(folder, name));
   } catch (error) {
     throw new ModelError(
       `${folder} has no ${name} that can be read (${messageOf(error)}). A model's folder holds ${configFile} and ` +

@@ -12,15 +12,31 @@ export function jsonOf(text: string, where: string): unknown {
   }
 }
 
-/** What a schema makes of it. @throws ModelError naming the file and what is wrong in it */
-export function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
-  const result = schema.safeParse(json);
+/**
+ * What a schema makes of it.
+ * @param kind what the file should be like
+ * @throws ModelError naming the file and what is wrong in it, with the values that were given
+ */
+export function parsed<T>(
+  schema: z.ZodType<T>,
+  json: unknown,
+  where: string,
+  kind = "configurations of preprocessing",
+): T {
+  const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  throw new ModelError(
-    `${where} is not as configurations of preprocessing have it: ${problems.slice(0, 5).join("; ")}. ` +
-      "Download or copy it again.",
+  const problems = result.error.issues.map(
+    (issue) => `${issue.path.join(".") || "all of it"} is ${brief(issue.input)} (${issue.message})`,
   );
+  throw new ModelError(
+    `${where} is not as ${kind} have it: ${problems.slice(0, 5).join("; ")}. Download or copy it again.`,
+  );
+}
+
+/** A value in a few characters. */
+function brief(value: unknown): string {
+  const text = value === undefined ? "not there" : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }
 
 /** One value for each channel. */

@@ -25,8 +25,8 @@ export interface TransformerFiles {
   readonly config: { readonly text: string; readonly where: string };
   /** Files of weights with what errors call them, in order. */
   readonly weights: readonly { readonly where: string; readonly file: SafetensorsFile }[];
-  /** Of the weights. */
-  readonly sha256: string;
+  /** Of the weights; asked for once they are what the configuration describes, since a file may have any size. */
+  readonly sha256: () => Promise<string>;
 }
 
 /**
@@ -54,7 +54,7 @@ export async function transformerModel(
     pool ?? "auto",
   );
   return {
-    provenance: { id: options.id ?? files.where, sha256: files.sha256 },
+    provenance: { id: options.id ?? files.where, sha256: await files.sha256() },
     graph,
     preprocessing,
     pooled,

@@ -1,9 +1,10 @@
 import * as z from "zod";
-import { ModelError, messageOf } from "../../errors.ts";
+import { ModelError } from "../../errors.ts";
 import type { Preprocessing } from "../../images/preprocess.ts";
 import { activationOf, gridOf, type Size, type VisionTransformer } from "./description.ts";
 import { describe, families } from "./families.ts";
 import type { NameMap } from "./names.ts";
+import { jsonOf, parsed } from "./preprocessor-json.ts";
 import { type TimmArguments, timmArguments, timmFamilies, timmTransformer } from "./timm.ts";
 import { requireKnownArguments } from "./timm-arguments.ts";
 import { TimmPretrained, timmPreprocessing } from "./timm-preprocessing.ts";
@@ -112,19 +113,13 @@ export function readTransformerConfig(
   where: string,
   has: (tensor: string) => boolean,
 ): TransformerConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new ModelError(`${where} is not valid JSON (${messageOf(error)}). Download or copy it again.`, {
-      cause: error,
-    });
-  }
+  const json = jsonOf(text, where);
   const keys = new Set(typeof json === "object" && json !== null ? Object.keys(json) : []);
-  if (keys.has("architecture")) return readTimm(parsed(Timm, json, where), where, has);
-  if (keys.has("model_type")) return readHuggingFace(parsed(HuggingFace, json, where), where, has);
+  if (keys.has("architecture")) return readTimm(parsed(Timm, json, where, "configurations"), where, has);
+  if (keys.has("model_type"))
+    return readHuggingFace(parsed(HuggingFace, json, where, "configurations"), where, has);
   if (["embed_dim", "depth", "num_heads"].every((key) => keys.has(key))) {
-    const own = present(parsed(Arguments, json, where)) as TimmArguments;
+    const own = present(parsed(Arguments, json, where, "configurations")) as TimmArguments;
     requireKnownArguments(json as object, Object.keys(Arguments.shape), where, "");
     const { description, names } = timmArguments(own, has);
     return checked(
@@ -218,15 +213,6 @@ export function requireFewPatches(where: string, v: VisionTransformer, size: Siz
   throw new ModelError(
     `${where}: images of ${size.join(" × ")} pixels have ${rows * columns} patches of ${v.patch}; at most ${mostPatches} are ` +
       "taken. Check image_size, crop_size and patch_size.",
-  );
-}
-
-function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  throw new ModelError(
-    `${where} is not as configurations have it: ${problems.slice(0, 5).join("; ")}. Download or copy it again.`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
@@ -94,11 +94,19 @@ function decoded(text: string): string {
   }
 }
 
+/** Tokens have some forty characters. */
+const mostTokenBytes = 64 * 1024;
+
 function tokenOf(environment: Environment, hubHome: string): string | undefined {
   const given = (environment.HF_TOKEN || environment.HUGGING_FACE_HUB_TOKEN)?.trim();
   if (given) return given;
   try {
-    return readFileSync(environment.HF_TOKEN_PATH || join(hubHome, "token"), "utf8").trim() || undefined;
+    const path = environment.HF_TOKEN_PATH || join(hubHome, "token");
+    // A pipe would be waited for, and a device has no end.
+    const info = statSync(path);
+    return info.isFile() && info.size <= mostTokenBytes
+      ? readFileSync(path, "utf8").trim() || undefined
+      : undefined;
   } catch {
     return undefined;
   }

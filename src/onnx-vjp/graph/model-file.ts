@@ -19,7 +19,10 @@ export interface ModelFile {
 export async function readModelFile(path: string): Promise<ModelFile> {
   let bytes: Uint8Array;
   try {
-    bytes = await readRegular(path);
+    bytes = await readRegular(path, (first) => {
+      // A message of protobuf begins with a field's number and type; the number 0 is none.
+      if (first !== undefined && first >> 3 === 0) throw new Error("it does not begin as an ONNX model does");
+    });
   } catch (error) {
     throw new ModelError(`${path} cannot be read (${messageOf(error)}). Expected an .onnx file.`, {
       cause: error,

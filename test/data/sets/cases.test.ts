@@ -1,4 +1,5 @@
-import { readFile, truncate } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -115,6 +116,35 @@ describe("files that are not what they are called", () => {
     await expect(openDataSet(root.path)).rejects.toThrow(/magic number 0/);
   });
 
+  it.skipIf(process.platform === "win32").each([
+    ["set/train-0.tar", "set"],
+    ["set/train-0.parquet", "set"],
+    ["train.tar", "train.tar"],
+    ["pipe", "pipe"],
+    ["idx/train-labels-idx1-ubyte", "idx"],
+    ["idx/train-labels-idx1-ubyte.gz", "idx"],
+  ])("are refused where they are pipes, which nobody writes: %s", async (pipe, given) => {
+    const empty = { "t10k-images-idx3-ubyte": "", "t10k-labels-idx1-ubyte": "" };
+    const idx = { ...empty, "train-images-idx3-ubyte": "", "train-labels-idx1-ubyte": labels };
+    await root.files(Object.fromEntries(Object.entries(idx).map(([name, text]) => [`idx/${name}`, text])));
+    await root.files({ [pipe]: "" });
+    await rm(join(root.path, pipe));
+    if (pipe.endsWith(".gz")) await rm(join(root.path, pipe.slice(0, -3)));
+    execFileSync("mkfifo", [join(root.path, pipe)]);
+    await expect(openDataSet(join(root.path, given))).rejects.toThrow(/is a pipe, a socket or a device/);
+  });
+
+  it("are refused where one class number makes far more classes than there are images", async () => {
+    const shard = ["0", "70000"].flatMap((label, i) => [
+      tarEntry(`${i}.jpg`, "1"),
+      tarEntry(`${i}.cls`, label),
+    ]);
+    await root.files({ "set/train-0.tar": Buffer.concat([...shard.flat(), Buffer.alloc(1024)]) });
+    await expect(openDataSet(join(root.path, "set"))).rejects.toThrow(
+      /class number 70000, which would make 70,001 classes of 2 images/,
+    );
+  });
+
   it("are refused where a shard's sample has two class numbers or is there twice", async () => {
     const tar = (...names: string[]) =>
       Buffer.concat([...names.flatMap((name) => tarEntry(name, "1")), Buffer.alloc(1024)]);
@@ -133,6 +163,9 @@ describe("files that are not what they are called", () => {
     );
   });
 });
+
+/** An IDX file of the labels 0 and 1. */
+const labels = Buffer.of(0, 0, 8, 1, 0, 0, 0, 2, 0, 1);
 
 /** A file's header and content in the ustar format. */
 function tarEntry(name: string, content: string): Buffer[] {

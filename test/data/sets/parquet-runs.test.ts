@@ -1,6 +1,8 @@
-import type { FileMetaData } from "hyparquet";
+import { readFile } from "node:fs/promises";
+import { type Compressors, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { compressors } from "hyparquet-compressors";
 import { describe, expect, it } from "vitest";
-import { requireSaneFooter, withCheckedPages } from "../../../src/data/sets/parquet-limits.ts";
+import { checkedPages, requireSaneFooter } from "../../../src/data/sets/parquet-limits.ts";
 import { type RunColumn, requireSaneLevels, requireSaneRuns } from "../../../src/data/sets/parquet-runs.ts";
 import { unpackSnappy } from "../../../src/data/sets/snappy.ts";
 
@@ -54,7 +56,11 @@ it("a piece of a file that cannot be read, and that nobody waits for, ends no pr
   process.on("unhandledRejection", listen);
   try {
     const file = { byteLength: 9, slice: () => Promise.reject(new Error("it ends at byte 5")) };
-    const checked = withCheckedPages(file, { schema: [], row_groups: [] } as unknown as FileMetaData, {});
+    const { file: checked } = checkedPages(
+      file,
+      { schema: [], row_groups: [] } as unknown as FileMetaData,
+      {},
+    );
     void checked.slice(0, 9);
     await new Promise((resolve) => setTimeout(resolve, 20));
     await expect(checked.slice(0, 9)).rejects.toThrow("it ends at byte 5");
@@ -79,3 +85,36 @@ it("a column that the schema lacks is refused before any other is read", () => {
   const footer = metadata as unknown as FileMetaData;
   expect(() => requireSaneFooter(footer, 100)).toThrow(/a column "image\.pat", which its schema lacks/);
 });
+
+it.each(["snappy", "gzip", "zstd", "pages-v2"])(
+  "a page is unpacked once, to be looked at and read: %s",
+  async (name) => {
+    const { buffer, byteOffset, length } = await readFile(
+      new URL(`../../fixtures/formats/${name}.parquet`, import.meta.url),
+    );
+    const file = {
+      byteLength: length,
+      slice: (start: number, end = length) =>
+        buffer.slice(byteOffset + start, byteOffset + end) as ArrayBuffer,
+    };
+    const metadata = await parquetMetadataAsync(file);
+    let unpacked = 0;
+    const counted: Compressors = Object.fromEntries(
+      Object.entries(compressors).map(([codec, unpack]) => [
+        codec,
+        (input: Uint8Array, size: number) => {
+          unpacked++;
+          return unpack!(input, size);
+        },
+      ]),
+    );
+    const plain = await parquetReadObjects({ file, metadata, compressors: counted, utf8: false });
+    const needed = unpacked;
+    expect(needed).toBeGreaterThan(1);
+    unpacked = 0;
+    const checked = checkedPages(file, metadata, counted);
+    const rows = await parquetReadObjects({ ...checked, metadata, utf8: false });
+    expect(rows).toEqual(plain);
+    expect(unpacked).toBe(needed);
+  },
+);

@@ -9,8 +9,15 @@ const text = (name: string) =>
   readFileSync(new URL(`../../fixtures/faults/config/${name}.json`, import.meta.url), "utf8");
 
 describe("a configuration with a number that no model has", () => {
-  it.each(["heads", "hidden", "image", "layers"])("is refused before room is made for it: %s", (name) => {
-    expect(() => readTransformerConfig(text(name), "config.json", () => true)).toThrow(ModelError);
+  it.each([
+    ["heads", /num_attention_heads is 0\.5 /],
+    ["hidden", /hidden_size is 2147483648 /],
+    ["image", /image_size is 2147483648 /],
+    ["layers", /num_hidden_layers is 2147483647 /],
+  ])("is refused before room is made for it, and named: %s", (name, message) => {
+    const reading = () => readTransformerConfig(text(name), "config.json", () => true);
+    expect(reading).toThrow(ModelError);
+    expect(reading).toThrow(message);
   });
 
   it("is refused for a crop of 2³¹ pixels", () => {

@@ -76,6 +76,16 @@ describe("a download", () => {
     expect(hub.log.filter((line) => line.includes("model.safetensors"))).toEqual([]);
   });
 
+  it("is made whole where a link has outlived its blob: defaults would be taken in silence", async () => {
+    const found = await fetchModel(model, access);
+    const link = join(found.folder, "preprocessor_config.json");
+    await rm(join(found.folder, await readlink(link)));
+    const notes: string[] = [];
+    await fetchModel(model, access, { note: (text) => notes.push(text) });
+    expect(notes.join()).toMatch(/preprocessor_config\.json .*a link to what is not there.*fetched again/);
+    expect(await readFile(link, "utf8")).toBe("{}");
+  });
+
   it("works without a network afterwards", async () => {
     await fetchModel(model, access);
     await hub.close();

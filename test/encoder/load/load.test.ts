@@ -1,4 +1,15 @@
-import { cp, mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -83,6 +94,45 @@ describe("a model's folder", () => {
       std: [1, 1, 1],
     });
     expect(model.provenance).toEqual({ ...plain.provenance, license: "Apache-2.0" });
+  });
+
+  it("whose preprocessing cannot be read is refused, and never loaded with another", async () => {
+    await cp(fixture("dinov2"), folder, { recursive: true });
+    const path = at("preprocessor_config.json");
+    const refused = (why: RegExp) => expect(loadEncoderModel(folder)).rejects.toThrow(why);
+    await mkdir(path);
+    await refused(/preprocessor_config\.json cannot be read: it is not a file/);
+    await rm(path, { recursive: true });
+    await symlink("gone.json", path);
+    await refused(/preprocessor_config\.json cannot be read: it is a link to what is not there/);
+  });
+
+  it("whose weights are others is refused before all of them are read: a sparse file of a terabyte", async () => {
+    await cp(fixture("dinov2"), folder, { recursive: true });
+    const header = JSON.stringify({ a: { dtype: "U8", shape: [2 ** 40], data_offsets: [0, 2 ** 40] } });
+    const file = await open(at("model.safetensors"), "w");
+    await file.write(Buffer.concat([Buffer.of(header.length, 0, 0, 0, 0, 0, 0, 0), Buffer.from(header)]));
+    await file.truncate(8 + header.length + 2 ** 40);
+    await file.close();
+    await expect(loadEncoderModel(folder)).rejects.toThrow(/does not hold the weights that its config\.json/);
+    await expect(loadEncoderModel(at("model.safetensors"))).rejects.toThrow(
+      /holds weights alone\. Give the folder/,
+    );
+    await truncate(at("model.safetensors"), 0);
+    await truncate(at("model.safetensors"), 2 ** 30);
+    await rename(at("model.safetensors"), at("zeros.onnx"));
+    await expect(loadEncoderModel(at("zeros.onnx"))).rejects.toThrow(/does not begin as an ONNX model does/);
+  });
+
+  it("or an ONNX file with a cut description beside it, is refused", async () => {
+    await cp(onnxFile, at("model.onnx"));
+    await writeFile(at("model.json"), '{"license": "MIT", "preprocessing": {"resize": 2');
+    await expect(loadEncoderModel(at("model.onnx"))).rejects.toThrow(
+      /model\.json cannot be read: it is not JSON/,
+    );
+    // Another program's file of that name is none of ours.
+    await writeFile(at("model.json"), "[1]");
+    await loadEncoderModel(at("model.onnx"));
   });
 
   it("laid out for transformers.js is loaded from its ONNX file", async () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -167,6 +168,13 @@ test("user and password in HF_ENDPOINT are sent to it, and are in no message and
     expect(settings).toThrow(UsageError);
     expect(settings).not.toThrow(/s3cret/);
   }
+});
+
+test.skipIf(process.platform === "win32")("a token's file that is a pipe is not waited for", () => {
+  const pipe = join(folder, "token");
+  execFileSync("mkfifo", [pipe]);
+  expect(hubAccess({ HF_TOKEN_PATH: pipe, HF_HOME: folder }, folder).accessToken).toBeUndefined();
+  expect(hubAccess({ HF_TOKEN_PATH: "/dev/zero", HF_HOME: folder }, folder).accessToken).toBeUndefined();
 });
 
 test("a token with a line break is refused without being shown, and one without hf_ is sent", async () => {
