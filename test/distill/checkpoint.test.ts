@@ -12,7 +12,7 @@ import {
   saveCheckpoint,
 } from "../../src/distill/checkpoint.ts";
 import { initialState } from "../../src/distill/loop.ts";
-import { type Checkpoint, describeMismatch } from "../../src/distill/run-state.ts";
+import { type Checkpoint, checkpointFormat, describeMismatch } from "../../src/distill/run-state.ts";
 import { DataError, UsageError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
 import { DistillConfig } from "../../src/recipe/config.ts";
@@ -213,7 +213,9 @@ test("a checkpoint with one bit changed, in the names and the header too, is ref
 test("a checkpoint of another format is refused as such", async () => {
   await saveCheckpoint(folder, sampleCheckpoint(3));
   const path = join(folder, "checkpoint.safetensors");
-  const text = (await readFile(path)).toString("latin1").replace('"format":"7"', '"format":"6"');
+  const text = (await readFile(path))
+    .toString("latin1")
+    .replace(`"format":"${checkpointFormat}"`, `"format":"${Number(checkpointFormat) - 1}"`);
   await writeFile(path, text, "latin1");
   await expect(loadCheckpoint(folder)).rejects.toThrow(/written by another version of clp-dd/);
 });
