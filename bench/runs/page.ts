@@ -117,7 +117,9 @@ async function memory(page: Page): Promise<PageMemory> {
     const { measureUserAgentSpecificMemory } = performance as Performance & {
       measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }>;
     };
-    return (await measureUserAgentSpecificMemory?.call(performance))?.bytes;
+    // The browser may wait with its answer until it collects garbage for reasons of its own.
+    const late = new Promise<undefined>((resolve) => setTimeout(resolve, 20_000, undefined));
+    return (await Promise.race([measureUserAgentSpecificMemory?.call(performance), late]))?.bytes;
   });
   return { bytes, processBytes: await rendererBytes() };
 }
