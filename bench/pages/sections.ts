@@ -31,7 +31,7 @@ export const sections: readonly Section[] = [
     id: "scaling",
     title: "Scaling with threads",
     about:
-      "Steps with as many processes as threads, in turns of at least two seconds of consecutive steps, side by side in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Side by side: as many runs of one thread as there are cores, each with its own images and nothing to exchange, whose rate is the most that this machine has to give. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
+      "Steps with as many processes as threads, in turns of at least six seconds of consecutive steps, in one run: the demo's step (8 images as they are and in one draw), and one of ViT-S/16. Threads: 1, 2 and every doubling up to the cores of the machine. Faster: the time with one thread over the time with these. Side by side: as many runs of one thread as there are cores, each with its own images and nothing to exchange, whose rate is the most that this machine has to give. Fitted: a + b/threads through the times with 1 and 2 threads, at 16 threads; not measured.",
     run: scaling,
   },
   {

@@ -36,7 +36,8 @@ const { values: options } = parseArgs({
   },
 });
 const { model, size, m, augment } = options;
-const turnSeconds = 2;
+/** Of a turn: after another side's, it takes some steps until a process is as fast as in a run of its own. */
+const turnSeconds = 6;
 const fittedThreads = 16;
 
 const threads: number[] = [];
