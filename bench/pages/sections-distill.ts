@@ -119,10 +119,7 @@ export function start({ quick, threads }: BenchOptions): Report {
     ),
   );
   return {
-    text: `${starts}
-
-${stages}
-`,
+    text: `${starts}\n\n${stages}\n`,
     json: {
       start: {
         ratio: versionMs / nodeMs,
@@ -139,6 +136,16 @@ const scalingSettings = [
   ["vit-s16", 224, 32, 0],
 ] as const;
 
+/** A row of what was not measured as the others were, where there is any. */
+const extra = (
+  { model, size, m, points }: Scaling,
+  name: string,
+  msPerStep: number | undefined,
+): string[][] =>
+  msPerStep === undefined
+    ? []
+    : [[nameOf(model, size), `${m}`, name, ms(msPerStep), ratioOf(points[0]!.msPerStep / msPerStep), "–"]];
+
 export function scaling({ quick }: BenchOptions): Report {
   const { results, notes } = each(
     quick ? scalingSettings.slice(0, 1) : scalingSettings,
@@ -154,30 +161,8 @@ export function scaling({ quick }: BenchOptions): Report {
         ...[`${r.m}`, `${point.threads}`, ms(point.msPerStep)],
         ...[ratioOf(r.points[0]!.msPerStep / point.msPerStep), formatBytes(point.peakMemoryBytes)],
       ]),
-      ...(r.sideBySide
-        ? [
-            [
-              nameOf(r.model, r.size),
-              `${r.m}`,
-              "side by side",
-              ms(r.sideBySide.msPerStep),
-              ratioOf(r.points[0]!.msPerStep / r.sideBySide.msPerStep),
-              "–",
-            ],
-          ]
-        : []),
-      ...(r.fitted
-        ? [
-            [
-              nameOf(r.model, r.size),
-              `${r.m}`,
-              "16, fitted",
-              ms(r.fitted),
-              ratioOf(r.points[0]!.msPerStep / r.fitted),
-              "–",
-            ],
-          ]
-        : []),
+      ...extra(r, "side by side", r.sideBySide),
+      ...extra(r, "16, fitted", r.fitted),
     ]),
   );
   return { text: `${table}\n\n${noted(notes)}` };

@@ -21,7 +21,7 @@ export interface Scaling {
     readonly peakMemoryBytes: number;
   }[];
   /** As many runs of one thread as there are cores, at the same time: milliseconds per step over all of them. */
-  readonly sideBySide?: { readonly runs: number; readonly msPerStep: number };
+  readonly sideBySide?: number;
   /** Milliseconds of a step with 16 threads, from those with 1 and 2; absent on one core. */
   readonly fitted?: number;
 }
@@ -46,18 +46,18 @@ const encoder =
   model === "efficientnet-lite0" || peerPython() === undefined ? model : exportedModel(model, Number(size));
 const sides = new Map<string, Peer>();
 const crowd: Peer[] = [];
+const turn = (side: Peer) => side.ask<number>("run", { seconds: turnSeconds });
 /** The rates of all add up. */
 const crowdTurn = async () => {
   const each = await Promise.all(crowd.map(turn));
   return 1 / each.reduce((sum, milliseconds) => sum + 1 / milliseconds, 0);
 };
-const turn = (side: Peer) => side.ask<number>("run", { seconds: turnSeconds });
 try {
   const args = ["--encoder", encoder, "--size", size, "--m", m, "--classes", "8", "--augment", augment];
   for (const n of threads) {
     sides.set(`${n}`, Peer.own("own-step.js", [...args, "--threads", `${n}`]));
   }
-  const [most] = threads.slice(-1) as [number];
+  const most = threads.at(-1)!;
   if (most > 1)
     for (let i = 0; i < most; i++) crowd.push(Peer.own("own-step.js", [...args, "--threads", "1"]));
   const rounds = Number(options.rounds);
@@ -81,8 +81,7 @@ try {
     shared === undefined || shared > one!.msPerStep
       ? {}
       : { fitted: one!.msPerStep - shared + shared / fittedThreads };
-  const sideBySide =
-    crowd.length > 0 ? { sideBySide: { runs: crowd.length, msPerStep: median(times.crowd!) } } : {};
+  const sideBySide = crowd.length > 0 ? { sideBySide: median(times.crowd) } : {};
   const result: Scaling = { model, size: Number(size), m: Number(m), points, ...sideBySide, ...fitted };
   console.log(JSON.stringify(result));
 } finally {

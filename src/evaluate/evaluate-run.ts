@@ -57,10 +57,9 @@ export async function evaluateRun(
   context: JobContext,
 ): Promise<Omit<RunEvaluation, "edits">> {
   const own = await evaluateClosedForm(probe, test, gemm, { temperature: calibration.temperature });
-  const total = comparisonParts;
   let done = 0;
   const report = (detail: string) =>
-    context.progress({ stage: "Evaluating", done: ++done, total, unit: "probes", detail });
+    context.progress({ stage: "Evaluating", done: ++done, total: comparisonParts, unit: "probes", detail });
   const classes = source.classes.length;
   const comparison =
     compared &&

@@ -74,9 +74,10 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
       params.baselines === false || kind === "full"
         ? undefined
         : { ipc: config.ipc, map, lambda: config.lambda };
+    const oneHot = centeredOneHot(labels, classes);
     const edited = {
       featuresOf: (edit: Edit) => editedFeatures(place, rows, edit),
-      labels: centeredOneHot(labels, classes),
+      labels: oneHot,
       mirror: config.mirror ?? true,
     };
     const edits = matters
@@ -105,7 +106,7 @@ export async function runBaseline(params: BaselineParams, context: JobContext): 
           }),
           images: () => realImages(place, rows),
           labels,
-          softLabels: Float32Array.from(centeredOneHot(labels, classes).data),
+          softLabels: Float32Array.from(oneHot.data),
           probe: { ...probe, novelty: calibration.novelty },
           curve: [],
         },

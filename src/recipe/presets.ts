@@ -27,11 +27,15 @@ const lgmRecipe: Partial<DistillConfig> = {
   mirror: true,
 };
 
+/** The map on which every objective's images bear handling best (docs/recipe.md, docs/robust.md). */
+const oneMap: DistillConfig["normalize"] = ["center-l2"];
+
 /**
  * What makes images bear handling: they are seen as they are and in a draw of crop, mirror, noise and now and then loss of
  * detail, each view solves its own ridge problem, and weight decay takes the noise that the pyramid starts with.
  */
 const robust = {
+  normalize: oneMap,
   augment: 1,
   clean: true,
   augmentation: "moderate",
@@ -41,16 +45,12 @@ const robust = {
   targets: 0,
 } as const satisfies Partial<DistillConfig>;
 
-/** The map on which every objective's images bear handling best (docs/recipe.md, docs/robust.md). */
-const oneMap: DistillConfig["normalize"] = ["center-l2"];
-
 /**
- * The cross-entropy of robust images: anchors as the probe has them, and a softer temperature than without views. With
+ * The cross-entropy of robust images: anchors as the probe has them, and a temperature chosen on held-out icons. With
  * anchors of one length the images have less, as they are and after every edit (docs/robust.md).
  */
 const robustClp = {
   method: "clp",
-  normalize: oneMap,
   anchors: "raw",
   tau: 0.04,
   ...robust,
@@ -77,7 +77,7 @@ export const presets = {
       "target features; they bear next to no handling",
   },
   "clp-mse": {
-    config: { method: "clp-mse", normalize: oneMap, ...robust },
+    config: { method: "clp-mse", ...robust },
     source:
       "the default recipe with the squared outer loss, the ablation of CLP-DD (arXiv 2605.07194), on the feature map " +
       "that is best for it here",
@@ -105,12 +105,12 @@ export const presets = {
       "whose accuracy SFM claims to reach",
   },
   lgm: {
-    config: { method: "lgm", normalize: oneMap, ...robust },
+    config: { method: "lgm", ...robust },
     source:
       "the default recipe with LGM's objective (arXiv 2511.16674) on the feature map that is best for it here",
   },
   sfm: {
-    config: { method: "sfm", normalize: oneMap, ...robust },
+    config: { method: "sfm", ...robust },
     source:
       "the default recipe with SFM's objective (arXiv 2602.05391) on the feature map that is best for it here",
   },

@@ -184,14 +184,8 @@ function drawCrop(random: Random, recipe: AugmentationRecipe, size: number): Omi
     if (width < 1 || height < 1 || width > size || height > size) continue;
     return { top: random.below(size - height + 1), left: random.below(size - width + 1), height, width };
   }
-  return { top: 0, left: 0, height: size, width: size };
+  return whole(size);
 }
 
 /** All of a square image. */
-export const whole = (size: number, flip: boolean): Crop => ({
-  flip,
-  top: 0,
-  left: 0,
-  height: size,
-  width: size,
-});
+export const whole = (size: number): Omit<Crop, "flip"> => ({ top: 0, left: 0, height: size, width: size });

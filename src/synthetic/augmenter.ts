@@ -79,7 +79,9 @@ export async function createAugmenter(
       const random = seededRandom(seed, `augmentation ${step} ${draw} ${start + i}`);
       const { crop, noiseAt } = drawAugmentation(random, recipe, size, noiseStarts);
       const flip = recipe.flipsAlike ? mirrors : crop.flip;
-      return lowPass ? { crop: whole(size, flip), noiseAt: undefined } : { crop: { ...crop, flip }, noiseAt };
+      return lowPass
+        ? { crop: { ...whole(size), flip }, noiseAt: undefined }
+        : { crop: { ...crop, flip }, noiseAt };
     });
     cropMatrices(
       images.map(({ crop }) => crop),

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { DataError, messageOf } from "../../errors.ts";
@@ -118,8 +117,7 @@ async function readIdx(
   let head: Buffer;
   try {
     // Opening a pipe would wait for its writer.
-    await requireRegular(path);
-    size = (await stat(path)).size;
+    size = await requireRegular(path);
     head = await firstBytes(path, compressed, header);
   } catch (cause) {
     throw new DataError(`${path} cannot be read: ${messageOf(cause)}. Download it again.`, { cause });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open, stat } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import zlib from "node:zlib";
 import {
@@ -173,8 +173,7 @@ async function openFile(root: string, path: string): Promise<ParquetFile> {
   const full = join(root, path);
   try {
     // Opening a pipe would wait for its writer.
-    await requireRegular(full);
-    const { size } = await stat(full);
+    const size = await requireRegular(full);
     const file = fileBuffer(full, size);
     const metadata = await parquetMetadataAsync(file);
     requireSaneFooter(metadata, size);

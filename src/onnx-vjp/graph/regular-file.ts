@@ -3,11 +3,13 @@ import { open, readFile, stat } from "node:fs/promises";
 /**
  * Throws where a path leads to what is neither a file nor a folder: opening a pipe waits for its writer, for ever where
  * there is none, and a device has no end.
+ * @returns its size in bytes
  */
-export async function requireRegular(path: string): Promise<void> {
+export async function requireRegular(path: string): Promise<number> {
   const info = await stat(path);
   if (!info.isFile() && !info.isDirectory())
     throw new Error("it is a pipe, a socket or a device, not a file");
+  return info.size;
 }
 
 /**
