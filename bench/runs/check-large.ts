@@ -64,7 +64,7 @@ const { accuracy } = await checkLabels(train, classes, map, gemm, (next) => {
   part = next;
 });
 done(part!);
-const pairs = await similarPairs([train], map, 0.95, gemm);
+const { pairs } = await similarPairs([train], map, 0.95, gemm);
 done("near-duplicates");
 const seconds = (performance.now() - began) / 1000;
 const { user, system } = process.cpuUsage(cpuBefore);
