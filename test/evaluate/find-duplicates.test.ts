@@ -55,7 +55,9 @@ beforeAll(async () => {
 });
 
 const itemOf = (row: number): Item => ({
-  ...{ id: names[row], label: 0, encoding: { kind: "raster" } },
+  id: names[row],
+  label: 0,
+  encoding: { kind: "raster" },
   open: async () => pictures[row],
 });
 const context = () => {
@@ -102,12 +104,13 @@ it("pictures are compared up to a number of images, the most similar pairs first
   const pairs = [
     { first: 0, second: 4, similarity: 0.9 },
     { first: 1, second: 3, similarity: 0.8 },
-    { first: 4, second: 0, similarity: 0.7 },
+    { first: 2, second: 5, similarity: 0.7 },
+    { first: 0, second: 3, similarity: 0.6 },
   ];
   const own = context();
-  const compared = await comparePairs(pairs, itemOf, own, 3);
-  expect(compared.map(({ agreement }) => agreement !== undefined)).toEqual([true, false, true]);
-  expect(own.notes).toEqual([expect.stringMatching(/pictures of 1 pair .* at most 3 images/)]);
+  const compared = await comparePairs(pairs, itemOf, own, 4);
+  expect(compared.map(({ agreement }) => agreement !== undefined)).toEqual([true, true, false, true]);
+  expect(own.notes).toEqual([expect.stringMatching(/pictures of 1 pair .* at most 4 images/)]);
 });
 
 it("a picture that cannot be read is passed over and counted, and a stop is heeded", async () => {
