@@ -189,7 +189,10 @@ async function wholeSet(gemm: Gemm): Promise<string> {
     similarPairs(sources, map, duplicateSettings.candidate, gemm),
   );
   let pictures = 0;
-  const counting = { ...context, progress: ({ total }: { total: number }) => void (pictures = total) };
+  const counting = { ...context, progress: ({ total }: { total: number }) => {
+      pictures = total;
+    },
+  };
   const [all, allSeconds] = await seconds(() => findDuplicates({ sources, map, itemOf }, gemm, counting));
   const exact = await countSimilar(sources, map, duplicateSettings.candidate, gemm);
   const pairs = all.filter(({ by }) => by === "picture");
