@@ -88,6 +88,7 @@ def help_out(pipe, encoder, size, count, augmentations):
         optimizer.zero_grad(set_to_none=True)
         features.backward(torch.from_numpy(pipe.recv()))
         optimizer.step()
+        pipe.send("done")
 
 
 def load_real(model, mean, std, size, features, labels, classes, batch, augmentations, threads, recipe):
@@ -207,6 +208,9 @@ def step_of_helpers():
     (cotangent,) = torch.autograd.grad(distance(values, torch.cat([labels for _, labels in helpers])), values)
     for (pipe, _), own in zip(helpers, cotangent.split([len(part) for part in parts])):
         pipe.send(own.numpy())
+    # Else the backward pass of the last step would run during the other side's turn.
+    for pipe, _ in helpers:
+        pipe.recv()
 
 
 def distance(values, targets):

@@ -32,7 +32,7 @@ process.on("message", async (received) => {
   controllers.set(id, controller);
   try {
     // The client checks parameters against the table; here the jobs differ by name alone.
-    const run: (params: never, context: JobContext) => Promise<unknown> = jobs[job];
+    const run: (params: never, context: JobContext) => Promise<unknown> = await jobs[job]();
     const result = await run(params as never, {
       signal: controller.signal,
       progress: (progress) => send({ kind: "progress", id, progress }),
