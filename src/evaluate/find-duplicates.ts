@@ -34,7 +34,7 @@ export const duplicateSettings: DuplicateSettings = {
   similarity: 0.95,
   candidate: 0.5,
   correlation: 0.97,
-  worst: 0.5,
+  worst: 0.4,
 };
 
 /** Images whose pictures are compared at most, about 9 kB each. */
@@ -134,7 +134,11 @@ export async function comparePairs(
         `at most ${formatCount(most)} images are; the pairs with the most similar features came first.`,
     );
   }
-  const views = await viewsOfRows([...rows].sort((a, b) => a - b), itemOf, context);
+  const views = await viewsOfRows(
+    [...rows].sort((a, b) => a - b),
+    itemOf,
+    context,
+  );
   const agreements = new Map<SimilarPair, PictureAgreement>();
   // Pairs of one image follow each other, so that it is mirrored once.
   const inOrder = [...pairs].sort((a, b) => a.first - b.first);

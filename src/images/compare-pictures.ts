@@ -126,7 +126,8 @@ export function comparePictures(
   for (const alignment of alignments) {
     const own = alignment.mirrored ? mirrored : first;
     const correlation = correlationOf(own, alignment.views[0], second, alignment.views[1]);
-    if (correlation > best.correlation + (best.correlation > -1 ? gain : 0)) best = { correlation, alignment };
+    if (correlation > best.correlation + (best.correlation > -1 ? gain : 0))
+      best = { correlation, alignment };
   }
   const { correlation, alignment } = best;
   const own = alignment.mirrored ? mirrored : first;
@@ -162,11 +163,21 @@ function worstBlock(a: PictureViews, viewA: number, b: PictureViews, viewB: numb
   const [own, other] = [a.statistics[viewA], b.statistics[viewB]];
   const [scaleA, scaleB] = [scale(own), scale(other)];
   const shift = scaleA * mean(own) - scaleB * mean(other);
-  const blocks = new Float64Array((side / block) ** 2);
-  for (let k = 0; k < 3 * pixels; k++) {
-    const [y, x] = [Math.floor((k % pixels) / side), k % side];
-    const difference = scaleA * a.data[i + k] - scaleB * b.data[j + k] - shift;
-    blocks[Math.floor(y / block) * (side / block) + Math.floor(x / block)] += difference * difference;
+  let worst = 0;
+  for (let top = 0; top < side; top += block) {
+    for (let left = 0; left < side; left += block) {
+      let sum = 0;
+      for (let channel = 0; channel < 3; channel++) {
+        for (let y = top; y < top + block; y++) {
+          const row = channel * pixels + y * side;
+          for (let k = row + left; k < row + left + block; k++) {
+            const difference = scaleA * a.data[i + k] - scaleB * b.data[j + k] - shift;
+            sum += difference * difference;
+          }
+        }
+      }
+      worst = Math.max(worst, sum);
+    }
   }
-  return Math.max(...blocks) / (3 * block * block);
+  return worst / (3 * block * block);
 }

@@ -23,9 +23,13 @@ const enoughMeet = 0.95;
 const mostInBucket = 256;
 const mostInOther = 64;
 /** Signs where buckets say little, so that pairs are chosen by their signs. */
-const signsForFar = 256;
-/** Standard deviations of differing signs, above what the cosine lets expect, up to which a pair is kept. */
+const signsForFar = 512;
+/**
+ * Standard deviations of differing signs, above what the cosine lets expect, up to which a pair is kept; fewer where buckets say
+ * little, since most pairs that meet there are not similar.
+ */
 const signDeviations = 3;
+const signDeviationsForFar = 2;
 /** Pairs that are kept: of many copies of one image not every pair is named. */
 export const mostPairs = 200_000;
 
@@ -57,21 +61,19 @@ export function projections(d: number, signs: number): Matrix {
   );
 }
 
-/** Signs that may differ in a pair at a cosine: a few standard deviations more than expected. */
-function mostDiffering(signs: number, cosine: number): number {
+/** Signs that may differ in a pair at a cosine: some standard deviations more than expected. */
+function mostDiffering(signs: number, cosine: number, deviations: number): number {
   const share = Math.max(differingShare(cosine), 1 / signs);
-  return Math.min(
-    signs,
-    Math.floor(signs * share + signDeviations * Math.sqrt(signs * share * (1 - share))),
-  );
+  const most = signs * share + deviations * Math.sqrt(signs * share * (1 - share));
+  return Math.min(signs, Math.floor(most));
 }
 
 /** The least cosine, of at least `least`, at which pairs are within a bound on the signs that differ. */
-function cosineWithin(bound: number, signs: number, least: number): number {
+function cosineWithin(bound: number, signs: number, least: number, deviations: number): number {
   let [low, high] = [least, 1];
   for (let k = 0; k < 30; k++) {
     const middle = (low + high) / 2;
-    if (mostDiffering(signs, middle) > bound) low = middle;
+    if (mostDiffering(signs, middle, deviations) > bound) low = middle;
     else high = middle;
   }
   return high;
@@ -90,7 +92,8 @@ export function closestPairs(
   const bits = keyBits(count);
   const signs = 32 * words;
   const others = searchesOthers(count, least);
-  const allowed = mostDiffering(signs, least);
+  const deviations = others ? signDeviationsForFar : signDeviations;
+  const allowed = mostDiffering(signs, least, deviations);
   const kept = new ClosestPairs(signatures, allowed, most);
   const meet = (a: number, b: number): void => {
     if (differing(data, words, a, b, kept.bound) <= kept.bound) kept.add(Math.min(a, b), Math.max(a, b));
@@ -117,8 +120,8 @@ export function closestPairs(
     }
   }
   const keys = kept.all();
-  const from = kept.full ? 1 : kept.bound < allowed ? cosineWithin(kept.bound, signs, least) : least;
-  return { keys, from };
+  if (kept.full) return { keys, from: 1 };
+  return { keys, from: kept.bound < allowed ? cosineWithin(kept.bound, signs, least, deviations) : least };
 }
 
 /** Pairs by their keys; where they become too many, the bound on differing signs is lowered. */

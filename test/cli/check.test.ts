@@ -76,7 +76,14 @@ it("a leak is found by its picture, too", async () => {
     sharp(await emoji.at(place * 97).open())
       .flatten({ background: "white" })
       .resize(64);
-  for (const [k, name] of ["train/a/0", "train/a/1", "train/b/0", "train/b/1", "test/a/0", "test/b/0"].entries()) {
+  for (const [k, name] of [
+    "train/a/0",
+    "train/a/1",
+    "train/b/0",
+    "train/b/1",
+    "test/a/0",
+    "test/b/0",
+  ].entries()) {
     await mkdir(join(scenes, name, ".."), { recursive: true });
     await (await draw(k)).png().toFile(join(scenes, `${name}.png`));
   }

@@ -62,7 +62,12 @@ const itemOf = (row: number): Item => ({
 });
 const context = () => {
   const notes: string[] = [];
-  return { notes, signal: new AbortController().signal, progress() {}, note: (text: string) => notes.push(text) };
+  return {
+    notes,
+    signal: new AbortController().signal,
+    progress() {},
+    note: (text: string) => notes.push(text),
+  };
 };
 /** Features of rows that all have this cosine with each other. */
 function features(rows: number, cosine: number) {
@@ -82,7 +87,8 @@ it("copies are found by their pictures, another picture of the class and another
   expect(Object.fromEntries(copies.map(({ second, alignment }) => [names[second], alignment]))).toEqual({
     ...{ mirrored: "mirrored", cropped: "cropped", brighter: "as they are", JPEG: "as they are" },
   });
-  for (const { by, similarity } of copies) expect([by, similarity]).toEqual(["picture", expect.closeTo(0.7, 6)]);
+  for (const { by, similarity } of copies)
+    expect([by, similarity]).toEqual(["picture", expect.closeTo(0.7, 6)]);
   expect(found.filter(({ second }) => second >= 5)).toEqual([]);
   expect(own.notes).toEqual([]);
   const correlations = found.map(({ correlation }) => correlation!);
@@ -93,8 +99,14 @@ it("features alone decide from the similarity on, and below that of candidates n
   const unread = (): Item => {
     throw new Error("no picture is to be read");
   };
-  const alike = await findDuplicates({ sources: [features(3, 0.96)], map, itemOf: unread }, jsGemm, context());
-  expect(alike.map(({ by, correlation }) => [by, correlation])).toEqual(Array(3).fill(["features", undefined]));
+  const alike = await findDuplicates(
+    { sources: [features(3, 0.96)], map, itemOf: unread },
+    jsGemm,
+    context(),
+  );
+  expect(alike.map(({ by, correlation }) => [by, correlation])).toEqual(
+    Array(3).fill(["features", undefined]),
+  );
   expect(
     await findDuplicates({ sources: [features(3, 0.3)], map, itemOf: unread }, jsGemm, context()),
   ).toEqual([]);

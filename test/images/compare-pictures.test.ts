@@ -66,7 +66,12 @@ it("a mirrored picture and one without its margins are aligned", () => {
   const smooth = (x: number, y: number, channel: number) =>
     128 + 50 * Math.sin(0.4 * x + channel) + 50 * Math.cos(0.3 * y - 0.2 * x + 2 * channel);
   const a = pictureOf(smooth);
-  expect(compare(a, pictureOf((x, y, c) => smooth(side - 1 - x, y, c)))).toEqual({
+  expect(
+    compare(
+      a,
+      pictureOf((x, y, c) => smooth(side - 1 - x, y, c)),
+    ),
+  ).toEqual({
     alignment: "mirrored",
     correlation: expect.closeTo(1, 9),
     worst: expect.closeTo(0, 9),
@@ -90,7 +95,9 @@ it("a mirrored picture and one without its margins are aligned", () => {
   expect(cropped.correlation).toBeGreaterThan(0.995);
   const both = compare(middle, {
     ...fine,
-    data: fine.data.map((_, k) => fine.data[3 * (Math.floor(k / 240) * 80 + 79 - (Math.floor(k / 3) % 80)) + (k % 3)]),
+    data: fine.data.map(
+      (_, k) => fine.data[3 * (Math.floor(k / 240) * 80 + 79 - (Math.floor(k / 3) % 80)) + (k % 3)],
+    ),
   });
   expect(both.alignment).toBe("mirrored and cropped");
   expect(both.correlation).toBeGreaterThan(0.995);

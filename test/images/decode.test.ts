@@ -54,7 +54,9 @@ describe("decoding", () => {
       const image = await decode(bytes, { enough: 12 });
       expect([image.width, image.height]).toEqual([16, 12]);
       // The mean of a block of 4 × 4 is that of the slope in its middle.
-      const middle = pixel(image, 8, 6).map((value, k) => value - [40 + 3 * 33.5, 30 + 4 * 25.5, 200 - 33.5 - 51][k]);
+      const middle = pixel(image, 8, 6).map(
+        (value, k) => value - [40 + 3 * 33.5, 30 + 4 * 25.5, 200 - 33.5 - 51][k],
+      );
       expect(Math.max(...middle.map(Math.abs))).toBeLessThan(6);
     }
     const turned = await picture().withMetadata({ orientation: 6 }).jpeg({ quality: 95 }).toBuffer();

@@ -48,7 +48,7 @@ it("pairs of two sources are those that comparing all rows with all gives", asyn
 });
 
 it("of pairs at a low cosine nearly all are found, and no others", async () => {
-  const [n, d] = [3000, 48];
+  const [n, d] = [2000, 48];
   const rows = rowsWithCopies(n, d, 1.6);
   const expected = new Set(allPairs(rows, n, d, 0.5));
   expect(expected.size).toBeGreaterThan(100);
@@ -66,7 +66,11 @@ it("of more pairs than are kept those are that differ in the fewest signs, and h
     return { distances: Array.from(keys, (key) => (key % 32) - Math.floor(key / 32)), from };
   };
   expect(distances(50).distances).toEqual(Array(31).fill(1));
-  expect(distances(100).distances.sort()).toEqual([...Array(31).fill(1), ...Array(30).fill(2), ...Array(29).fill(3)]);
+  expect(distances(100).distances.sort()).toEqual([
+    ...Array(31).fill(1),
+    ...Array(30).fill(2),
+    ...Array(29).fill(3),
+  ]);
   expect(distances(100).from).toBeGreaterThan(0.5);
   expect(distances(1000).from).toBe(0.5);
   // All alike: no pair is closer than another.
