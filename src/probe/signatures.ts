@@ -95,7 +95,11 @@ export function closestPairs(
   const deviations = others ? signDeviationsForFar : signDeviations;
   const allowed = mostDiffering(signs, least, deviations);
   const kept = new ClosestPairs(signatures, allowed, most);
+  // Most pairs are told apart by some of the signs.
+  const some = Math.ceil(words / 4);
+  const allowedOfSome = mostDiffering(32 * some, least, signDeviations);
   const meet = (a: number, b: number): void => {
+    if (differing(data, words, a, b, allowedOfSome, some) > allowedOfSome) return;
     if (differing(data, words, a, b, kept.bound) <= kept.bound) kept.add(Math.min(a, b), Math.max(a, b));
   };
   for (let table = 0; table < tables && !kept.full; table++) {
@@ -199,10 +203,10 @@ function bucketsOf({ data, words, count }: Signatures, start: number, bits: numb
   return { starts, rows };
 }
 
-/** How many signs of two rows differ; beyond `most`, some number above it. */
-function differing(data: Int32Array, words: number, a: number, b: number, most: number): number {
+/** How many signs of two rows differ, in all of their words or the first `of` of them; beyond `most`, some number above it. */
+function differing(data: Int32Array, words: number, a: number, b: number, most: number, of = words): number {
   let sum = 0;
-  const end = (a + 1) * words;
+  const end = a * words + of;
   for (let i = a * words, j = b * words; i < end && sum <= most; i++, j++) {
     let x = data[i] ^ data[j];
     x -= (x >>> 1) & 0x55555555;
