@@ -4,7 +4,8 @@
  *
  *   python tools/export_architectures.py FOLDER && npm run architectures -- FOLDER
  *
- * What is measured is kept in docs/encoders.json, and what is there is not measured again unless `--again` is given.
+ * What is measured is kept in docs/encoders.json, by model and exporter, and what is there is not measured again unless
+ * `--again` is given. So folders with one exporter each can be measured one after the other.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,10 +30,11 @@ const kept = JSON.parse(readFileSync(keptIn, "utf8")) as Kept;
 const architectures = new Map((kept.architectures ?? []).map((a) => [a.name, a]));
 for (const name of readdirSync(folder).sort()) {
   const file = join(folder, name, "meta.json");
-  if (!existsSync(file) || (architectures.has(name) && !options.again)) continue;
+  if (!existsSync(file)) continue;
   const { failures, ...meta } = JSON.parse(readFileSync(file, "utf8")) as Exported;
-  const exports: Record<string, Architecture["exports"][string]> = {};
-  for (const exporter of ["torchscript", "dynamo"]) {
+  const exports: Record<string, Architecture["exports"][string]> = { ...architectures.get(name)?.exports };
+  const exporters = ["torchscript", "dynamo"].filter((e) => options.again || exports[e] === undefined);
+  for (const exporter of exporters) {
     const refused = failures[exporter];
     if (refused === undefined && !existsSync(join(folder, name, `${exporter}.onnx`))) continue;
     if (refused !== undefined) exports[exporter] = { failure: refused, of: "exporter" };
@@ -44,6 +46,7 @@ for (const name of readdirSync(folder).sort()) {
       }
     }
   }
+  if (exporters.length === 0) continue;
   architectures.set(name, { ...meta, exports });
   const all = [...architectures.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   const now = { ...kept, architectures: all };

@@ -9,18 +9,26 @@ import {
 import type { Project } from "./project.ts";
 import type { AnswerInfo, Events } from "./protocol.ts";
 
+/** While images wait to be read, they get so many times the time that the latest answer took. */
+const imagesShare = 4;
+/** Milliseconds after which is looked again whether images wait. */
+const lookEvery = 50;
+
 /** What all images of a project give, solved anew when they change. */
 export class Answers {
   readonly #project: Project;
   readonly #gemm: Gemm;
   readonly #send: (event: Events) => void;
+  readonly #imagesWait: () => boolean;
   #answer: Answer | undefined;
   #answering: "no" | "yes" | "again" = "no";
 
-  constructor(project: Project, gemm: Gemm, send: (event: Events) => void) {
+  /** @param imagesWait whether images are there that were not read yet */
+  constructor(project: Project, gemm: Gemm, send: (event: Events) => void, imagesWait: () => boolean) {
     this.#project = project;
     this.#gemm = gemm;
     this.#send = send;
+    this.#imagesWait = imagesWait;
   }
 
   /** Of the latest answer; undefined before there is one. */
@@ -46,10 +54,16 @@ export class Answers {
       } catch (error) {
         this.#send({ event: "failed", message: messageOf(error) });
       }
-      // Images are read for as long as the answer took.
-      await new Promise((resolve) => setTimeout(resolve, performance.now() - began));
+      await this.#letImagesBeRead(performance.now() - began);
     } while ((this.#answering as string) === "again");
     this.#answering = "no";
+  }
+
+  async #letImagesBeRead(milliseconds: number): Promise<void> {
+    const began = performance.now();
+    const since = () => performance.now() - began;
+    while (since() < milliseconds || (this.#imagesWait() && since() < imagesShare * milliseconds))
+      await new Promise((resolve) => setTimeout(resolve, Math.min(milliseconds, lookEvery)));
   }
 
   async #solve(): Promise<AnswerInfo | undefined> {

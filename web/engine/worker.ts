@@ -80,7 +80,7 @@ class Workshop implements Implementations {
     const { provenance, preprocessing } = this.#encoder;
     const names = [provenance.sha256, featureName(this.#encoder), JSON.stringify(preprocessing)].join(" ");
     this.#project = await Project.load(this.#storage, await sha256(new TextEncoder().encode(names)));
-    this.#answers = new Answers(this.#project, gemm, send);
+    this.#answers = new Answers(this.#project, gemm, send, () => this.#queue.length > 0);
     const opened = { runtime: this.#runtime, encoder: this.#encoder };
     this.#set = new KeptSet(this.#storage, opened, send);
     this.#distillations = new Distillations({
