@@ -33,7 +33,7 @@ export interface DuplicateSettings {
 export const duplicateSettings: DuplicateSettings = {
   similarity: 0.95,
   candidate: 0.5,
-  correlation: 0.97,
+  correlation: 0.96,
   worst: 0.4,
 };
 
