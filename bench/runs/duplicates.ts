@@ -81,7 +81,11 @@ interface Task extends PlantedCopies {
 async function taskOf(split: "train" | "test", folder: string): Promise<Task> {
   const planted = await plantCopies((await openEmoji()).images(split), folder, originals, copies);
   const paths = planted.names.map((name) => join(folder, name));
-  const encoder = await loadEncoder("efficientnet-lite0", { size: plantedSide, resize: plantedSide, threads });
+  const encoder = await loadEncoder("efficientnet-lite0", {
+    size: plantedSide,
+    resize: plantedSide,
+    threads,
+  });
   const features = new Float32Array((await encoder.encode(paths)).data);
   await encoder.release();
   const rows = featuresInMemory(features, new Int32Array(paths.length));
