@@ -12,6 +12,8 @@ const block = 4;
 const leastDeviation = 4;
 /** Pictures whose widths by heights differ by a larger factor are not compared. */
 const mostStretch = 1.1;
+/** Of two pictures that differ more in contrast, one is more than a brighter copy of the other: a gray square of a black one. */
+const mostContrast = 3;
 /** Gain in correlation for which a less simple alignment is taken. */
 const gain = 0.001;
 
@@ -113,7 +115,7 @@ export function mirroredViews({ aspect, data, statistics }: PictureViews): Pictu
 
 /**
  * How far two pictures agree at the best of a few alignments: as they are, mirrored, and one cropped against the other.
- * Brightness and contrast of a whole picture do not matter, its colors do. Undefined where their aspects differ.
+ * Brightness of a whole picture does not matter, nor contrast up to a factor of 3; its colors do. Undefined where their aspects differ.
  * @param mirrored the first, mirrored; to be made once where it is compared with many
  */
 export function comparePictures(
@@ -142,6 +144,7 @@ export function comparePictures(
 function correlationOf(a: PictureViews, viewA: number, b: PictureViews, viewB: number): number {
   const [own, other] = [a.statistics[viewA], b.statistics[viewB]];
   if (!hasStructure(own) || !hasStructure(other)) return -1;
+  if (Math.max(own.norm, other.norm) > mostContrast * Math.min(own.norm, other.norm)) return -1;
   const products = product(a.data, viewA * 3 * pixels, b.data, viewB * 3 * pixels);
   const [p, q] = [own.sums, other.sums];
   const all = products - ((p[0] + p[1] + p[2]) * (q[0] + q[1] + q[2])) / (3 * pixels);

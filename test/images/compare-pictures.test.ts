@@ -44,11 +44,13 @@ it("the correlation and the largest difference are those of their formulas", () 
   expect(worst).toBe(Math.max(worst, blocks[5 * 8 + 2]));
 });
 
-it("brightness and contrast do not matter, colors do", () => {
+it("brightness and some contrast do not matter, colors do", () => {
   const a = pictureOf((x, y, channel) => 40 + Math.round((noisy(x, y, channel) - 60) / 2));
   const brighter = pictureOf((x, y, channel) => 2 * (40 + Math.round((noisy(x, y, channel) - 60) / 2)) + 20);
   expect(compare(a, brighter).correlation).toBeCloseTo(1, 6);
   expect(compare(a, brighter).worst).toBeCloseTo(0, 6);
+  const faint = pictureOf((x, y, channel) => 200 + Math.round(noisy(x, y, channel) / 4));
+  expect(compare(pictureOf(noisy), faint).correlation).toBeLessThan(0.5);
   const gray = pictureOf((x, y) => noisy(x, y, 0));
   expect(compare(pictureOf(noisy), gray).correlation).toBeLessThan(0.7);
   const turned = pictureOf((x, y, channel) => noisy(x, y, (channel + 1) % 3));
