@@ -37,7 +37,7 @@ export function addCheck(command: Command): void {
     .addOption(
       ownOption(
         "--similarity <cosine>",
-        "from which two images are nearly the same (default: 0.95)",
+        "of features from which two images are nearly the same; below it their pictures decide (default: 0.95)",
         "Data:",
       ).argParser(fraction),
     )
@@ -72,21 +72,31 @@ export function addCheck(command: Command): void {
 }
 
 /** A row for each finding, with a head. */
-function findings({ suspects, duplicates, outliers }: DataCheck): (string | number)[][] {
+function findings({ suspects, duplicates, outliers }: DataCheck): (string | number | undefined)[][] {
   return [
-    ["finding", "split", "image", "class", "other split", "other image", "other class", "value"],
-    ...suspects.map((s) => ["label", s.split, s.image, s.class, "", "", s.suggested, s.suggestedProbability]),
-    ...duplicates.map(({ first: a, second: b, similarity, leak }) => [
-      ...[leak ? "leak" : "duplicate", a.split, a.image, a.class],
-      ...[b.split, b.image, b.class, similarity],
+    [
+      ...["finding", "split", "image", "class", "other split", "other image", "other class", "value"],
+      ...["found by", "correlation", "alignment"],
+    ],
+    ...suspects.map((s) => [
+      ...["label", s.split, s.image, s.class, "", "", s.suggested, s.suggestedProbability],
+      ...["", "", ""],
     ]),
-    ...outliers.map((o) => ["outlier", o.split, o.image, o.class, "", "", "", o.leverage]),
+    ...duplicates.map(({ first: a, second: b, similarity, leak, by, correlation, alignment }) => [
+      ...[leak ? "leak" : "duplicate", a.split, a.image, a.class],
+      ...[b.split, b.image, b.class, similarity, by, correlation, alignment],
+    ]),
+    ...outliers.map((o) => [
+      ...["outlier", o.split, o.image, o.class, "", "", "", o.leverage],
+      ...["", "", ""],
+    ]),
   ];
 }
 
 function tables(found: DataCheck, most: number): string[] {
   const { classes, suspects, duplicates, outliers, confused } = found;
   const leaks = duplicates.filter(({ leak }) => leak).length;
+  const byPicture = duplicates.filter(({ by }) => by === "picture").length;
   const part = (count: number, what: string, head: string[], rows: string[][]): string[] =>
     count === 0
       ? [`${what}: none.`]
@@ -117,11 +127,12 @@ function tables(found: DataCheck, most: number): string[] {
     ),
     ...part(
       duplicates.length,
-      `Nearly the same images (${formatMany(leaks, "pair")} across train and test)`,
-      ["", "image", "", "image", "cosine"],
-      duplicates.map(({ first: a, second: b, similarity }) => [
+      `Nearly the same images (${formatMany(leaks, "pair")} across train and test; ${formatCount(byPicture)} found by their pictures)`,
+      ["", "image", "", "image", "cosine", "pictures"],
+      duplicates.map(({ first: a, second: b, similarity, correlation, alignment }) => [
         ...[a.split, a.image, b.split, b.image],
         similarity.toFixed(3),
+        correlation === undefined ? "" : `${correlation.toFixed(3)} ${alignment}`,
       ]),
     ),
     ...part(

@@ -10,7 +10,7 @@ import {
   shownFindings,
 } from "./check-pictures.ts";
 import { checkStyle } from "./check-style.ts";
-import type { CheckedImage, DataCheck } from "./data-check.ts";
+import type { CheckedImage, DataCheck, DuplicatePair } from "./data-check.ts";
 
 /** What a page shows beside the findings. */
 export interface CheckPageContent {
@@ -93,6 +93,13 @@ ${shown.map(
   );
 }
 
+/** How alike two images are, by what found them. */
+function likeness({ similarity, correlation, alignment }: Omit<DuplicatePair, "first" | "second">): Html {
+  return correlation === undefined
+    ? html`<span class="soft">${similarity.toFixed(3)}</span>`
+    : html`<span class="soft">${correlation.toFixed(3)} ${alignment}</span>`;
+}
+
 function duplicatesSection({ duplicates }: DataCheck, content: CheckPageContent): Html {
   const { leaks, groups, groupCount } = shownDuplicates(duplicates);
   const all = duplicates.filter(({ leak }) => leak).length;
@@ -107,7 +114,7 @@ function duplicatesSection({ duplicates }: DataCheck, content: CheckPageContent)
     "Nearly the same images",
     all + groupCount,
     leaks.length + groups.length,
-    `Images whose features are nearly the same, with their cosine. ${
+    `Images whose features are nearly the same, with their cosine, or whose pictures are, with their correlation. ${
       all > 0 ? "Marked, and first: leaks, one image in train and one in test. " : ""
     }The others in groups.`,
     html`<div class="findings pairs">
@@ -115,21 +122,19 @@ ${leaks.map(
   ({
     first,
     second,
-    similarity,
+    ...pair
   }) => html`<figure class="sure"><div class="two">${picture(first, content)}${picture(
     second,
     content,
-  )}</div><figcaption>${names([first.class, second.class])} <span class="soft">${similarity.toFixed(
-    3,
-  )}</span>${[first, second].map((image) => html`<br><small class="soft">${image.split}: ${image.image}</small>`)}</figcaption></figure>
+  )}</div><figcaption>${names([first.class, second.class])} ${likeness(pair)}${[first, second].map((image) => html`<br><small class="soft">${image.split}: ${image.image}</small>`)}</figcaption></figure>
 `,
-)}${groups.map(({ images, similarity }) => {
+)}${groups.map(({ images, best }) => {
   const shown = images.slice(0, perGroup);
   return html`<figure><div class="${shown.length > 2 ? "four" : "two"}">${shown.map((image) => picture(image, content))}</div><figcaption>${names(
     images.map((image) => image.class),
-  )} <span class="soft">${similarity.toFixed(3)}${
-    images.length > 2 ? `, ${formatCount(images.length)} images` : ""
-  }</span>${shown.map((image) => html`<br><small class="soft">${image.image}</small>`)}</figcaption></figure>
+  )} ${likeness(best)}${
+    images.length > 2 ? html` <span class="soft">${formatCount(images.length)} images</span>` : undefined
+  }${shown.map((image) => html`<br><small class="soft">${image.image}</small>`)}</figcaption></figure>
 `;
 })}</div>`,
   );

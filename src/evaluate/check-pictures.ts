@@ -60,8 +60,8 @@ export const pictureKey = ({ split, image }: CheckedImage): string => `${split}/
 /** Images that are nearly the same, each with another of them. */
 export interface DuplicateGroup {
   readonly images: readonly CheckedImage[];
-  /** Of its most similar pair. */
-  readonly similarity: number;
+  /** The first of its pairs. */
+  readonly best: DuplicatePair;
 }
 
 /** What a page shows of near-duplicates: the leaks as pairs, the other pairs joined into groups. */
@@ -72,23 +72,23 @@ export interface ShownDuplicates {
   readonly groupCount: number;
 }
 
-/** Leaks first, as many as there is room for, then the groups of the most similar images. */
+/** Leaks first, as many as there is room for, then the groups in the order of their first pairs. */
 export function shownDuplicates(pairs: DataCheck["duplicates"]): ShownDuplicates {
   const leaks = pairs.filter(({ leak }) => leak).slice(0, shownFindings.pairs);
-  const groupOf = new Map<string, { images: Map<string, CheckedImage>; similarity: number }>();
-  for (const { first, second, similarity, leak } of pairs) {
+  const groupOf = new Map<string, { images: Map<string, CheckedImage>; at: number }>();
+  for (const [at, { first, second, leak }] of pairs.entries()) {
     if (leak) continue;
     const [a, b] = [first, second].map((image) => groupOf.get(pictureKey(image)));
-    const joined = a ?? b ?? { images: new Map<string, CheckedImage>(), similarity };
+    const joined = a ?? b ?? { images: new Map<string, CheckedImage>(), at };
     for (const image of [first, second, ...(a && b && a !== b ? b.images.values() : [])]) {
       joined.images.set(pictureKey(image), image);
       groupOf.set(pictureKey(image), joined);
     }
-    joined.similarity = Math.max(joined.similarity, similarity);
+    joined.at = Math.min(joined.at, b?.at ?? at);
   }
   const groups = [...new Set(groupOf.values())]
-    .map(({ images, similarity }) => ({ images: [...images.values()], similarity }))
-    .sort((a, b) => b.similarity - a.similarity);
+    .sort((a, b) => a.at - b.at)
+    .map(({ images, at }) => ({ images: [...images.values()], best: pairs[at] }));
   const room = shownFindings.pairs - leaks.length;
   return { leaks, groups: groups.slice(0, room), groupCount: groups.length };
 }

@@ -1,4 +1,5 @@
 import type { Split } from "../data/image-source.ts";
+import type { Alignment } from "../images/compare-pictures.ts";
 
 /** An image of the data set. */
 export interface CheckedImage {
@@ -21,7 +22,13 @@ export interface SuspectedImage extends CheckedImage {
 export interface DuplicatePair {
   readonly first: CheckedImage;
   readonly second: CheckedImage;
+  /** Cosine of their features. */
   readonly similarity: number;
+  /** What found them: very similar features, or pictures that agree where features are less similar. */
+  readonly by: "features" | "picture";
+  /** Of the pictures at their best alignment, where they found the pair. */
+  readonly correlation?: number;
+  readonly alignment?: Alignment;
   readonly leak: boolean;
 }
 
@@ -45,7 +52,7 @@ export interface DataCheck {
   readonly confusion: readonly (readonly number[])[];
   /** Training images that another class fits better than their label, the surest first. */
   readonly suspects: readonly SuspectedImage[];
-  /** Images that are nearly the same, the most similar first. */
+  /** Images that are nearly the same: those found by features, the most similar first, then those found by pictures. */
   readonly duplicates: readonly DuplicatePair[];
   /** Training images unlike all others, the farthest first. */
   readonly outliers: readonly (CheckedImage & { readonly leverage: number })[];

@@ -20,6 +20,11 @@ export interface DecodeOptions {
   readonly svgEdge?: number;
   /** Images of more pixels are refused, from their header, before memory is taken. By default 128 million. */
   readonly maxPixels?: number;
+  /**
+   * Pixels of the shorter edge that suffice. Of a JPEG, PNG or the like with more, the image comes smaller, with at least as many:
+   * in less time, and never whole in memory.
+   */
+  readonly enough?: number;
 }
 
 const defaultMaxPixels = 128e6;
@@ -65,6 +70,10 @@ export async function decodeImage(
       const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
       if (info.channels !== 4) throw new Error(`expected 4 inks, got ${info.channels}`);
       return { width: info.width, height: info.height, data: inksToRgb(data) };
+    }
+    const { enough } = options;
+    if (enough !== undefined) {
+      image.resize({ width: enough, height: enough, fit: "outside", withoutEnlargement: true });
     }
     const { data, info } = await image
       .flatten({ background: "#ffffff" })

@@ -6,15 +6,13 @@ import { checkLabels, confusedPairs } from "../evaluate/check-labels.ts";
 import { checkHtml } from "../evaluate/check-page.ts";
 import { pictureKey, shownCells, shownImages } from "../evaluate/check-pictures.ts";
 import type { CheckedImage, DataCheck } from "../evaluate/data-check.ts";
+import { duplicateSettings, findDuplicates } from "../evaluate/find-duplicates.ts";
 import { openRunContext } from "../features/run-context.ts";
+import type { Item } from "../images/types.ts";
 import { evaluateClosedForm } from "../probe/closed-form.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import { fitFeatureMaps } from "../probe/fit-feature-maps.ts";
-import { similarPairs } from "../probe/near-duplicates.ts";
 import type { CheckParams } from "./params.ts";
-
-/** Cosine of standardized features from which two images are nearly the same. */
-const defaultSimilarity = 0.95;
 
 /** Checks a data set by what the closed form knows of its features, before anything is distilled. */
 export async function checkDataSet(params: CheckParams, context: JobContext): Promise<DataCheck> {
@@ -42,18 +40,22 @@ export async function describedCheck(
     const { weight, lambda } = found.ridge;
     const onTest = test && (await evaluateClosedForm({ weight, map, lambda }, test, gemm));
     onPart("near-duplicates");
-    const pairs = await similarPairs(
-      [train, ...(test ? [test] : [])],
-      map,
-      params.similarity ?? defaultSimilarity,
-      gemm,
-    );
-
-    const imageAt = (row: number): CheckedImage => {
+    const placeOf = (row: number) => {
       const [split, rows, at] =
         row < train.count ? (["train", train, row] as const) : (["test", test!, row - train.count] as const);
-      const index = rows.imageIndices?.[at] ?? at;
-      const image = { split, image: source.images(split).at(index).id, class: names[rows.labels[at]!] };
+      return { split, index: rows.imageIndices?.[at] ?? at, label: rows.labels[at] };
+    };
+    const itemOf = (row: number): Item => {
+      const { split, index } = placeOf(row);
+      return source.images(split).at(index);
+    };
+    const similarity = params.similarity ?? duplicateSettings.similarity;
+    const searched = { sources: [train, ...(test ? [test] : [])], map, itemOf };
+    const pairs = await findDuplicates(searched, gemm, context, { ...duplicateSettings, similarity });
+
+    const imageAt = (row: number): CheckedImage => {
+      const { split, index, label } = placeOf(row);
+      const image = { split, image: itemOf(row).id, class: names[label] };
       indexOf.set(pictureKey(image), index);
       return image;
     };
@@ -80,10 +82,10 @@ export async function describedCheck(
         suggested: names[suggested],
         ...rest,
       })),
-      duplicates: pairs.map(({ first, second, similarity }) => ({
+      duplicates: pairs.map(({ first, second, ...found }) => ({
         first: imageAt(first),
         second: imageAt(second),
-        similarity,
+        ...found,
         leak: first < train.count !== second < train.count,
       })),
       outliers: found.outliers.map(({ row, leverage }) => ({ ...imageAt(row), leverage })),

@@ -97,7 +97,10 @@ export interface InspectParams
   > {}
 
 export interface CheckParams extends EncoderParams, DataParams {
-  /** Cosine of standardized features from which two images are nearly the same. Default: 0.95. */
+  /**
+   * Cosine of standardized features from which two images are nearly the same, whatever their pictures look like; below it pictures
+   * decide. Default: 0.95.
+   */
   readonly similarity?: number | undefined;
 }
 

@@ -2,7 +2,8 @@ import { copyFile, mkdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { check } from "../../src/index.ts";
+import { openEmoji } from "../../src/data/emoji.ts";
+import { check, type DataCheck } from "../../src/index.ts";
 import { clpdd } from "../support/command.ts";
 import { type DataFolder, dataFolder } from "../support/data-folder.ts";
 
@@ -46,6 +47,7 @@ it("a wrong label and a leak are found in a folder, by the library and the comma
   const leak = found.duplicates.find(({ second }) => second.image === "green/copy.png");
   expect(leak).toMatchObject({ leak: true, first: { split: "train", image: "green/5.png" } });
   expect(leak!.similarity).toBeCloseTo(1, 4);
+  expect(leak!.by).toBe("features");
 
   const args = ["check", photos, "--size", "32", "--cache-dir", cacheFolder, "--quiet"];
   const table = await clpdd([...args, "--json"]);
@@ -54,7 +56,7 @@ it("a wrong label and a leak are found in a folder, by the library and the comma
   expect(JSON.parse(table.stdout.trim().split("\n").at(-1)!).suspects).toEqual(found.suspects);
   const page = join(data.path, "check.html");
   const values = (await clpdd([...args, "--csv", "--html", page])).stdout;
-  expect(values).toContain("leak,train,green/5.png,green,test,green/copy.png,green,");
+  expect(values).toMatch(/^leak,train,green\/5\.png,green,test,green\/copy\.png,green,[\d.]+,features,,$/m);
   const html = await readFile(page, "utf8");
   // The odd image and the leak are shown, as images that are in the file.
   expect(html).toMatch(
@@ -66,3 +68,29 @@ it("a wrong label and a leak are found in a folder, by the library and the comma
   expect(missing.code).toBe(2);
   expect(missing.stderr).toContain("--html");
 }, 120_000);
+
+it("a leak is found by its picture, too", async () => {
+  const scenes = join(data.path, "scenes");
+  const emoji = (await openEmoji()).images("train");
+  const draw = async (place: number) =>
+    sharp(await emoji.at(place * 97).open())
+      .flatten({ background: "white" })
+      .resize(64);
+  for (let k = 0; k < 14; k++) {
+    const name = `${k < 12 ? "train" : "test"}/${k % 2 === 0 ? "a" : "b"}`;
+    await mkdir(join(scenes, name), { recursive: true });
+    await (await draw(k)).png().toFile(join(scenes, name, `${k}.png`));
+  }
+  // The first of class a, from the other side.
+  await (await draw(0)).flop().png().toFile(join(scenes, "test/a/copy.png"));
+  const args = ["check", scenes, "--size", "64", "--cache-dir", join(data.path, "cache"), "--quiet"];
+  // Where no features are similar enough by themselves, pictures decide.
+  const { stdout } = await clpdd([...args, "--similarity", "1", "--json"]);
+  const leak = { leak: true, by: "picture", alignment: "mirrored", second: { image: "a/copy.png" } };
+  const found = JSON.parse(stdout.trim().split("\n").at(-1)!) as DataCheck;
+  expect(found.duplicates).toHaveLength(1);
+  expect(found.duplicates[0]).toMatchObject({ ...leak, first: { split: "train", image: "a/0.png" } });
+  expect(found.duplicates[0].correlation).toBeCloseTo(1, 6);
+  expect(stdout).toMatch(/1 pair across train and test; 1 found by their pictures/);
+  expect(stdout).toMatch(/1\.000 mirrored/);
+}, 60_000);

@@ -14,7 +14,7 @@ const image = (name: string, split: "train" | "test" = "train"): CheckedImage =>
   return { split, image: name, class: `<b>${name[0]}` };
 };
 const pair = (a: CheckedImage, b: CheckedImage, similarity = 0.97) => {
-  return { first: a, second: b, similarity, leak: a.split !== b.split };
+  return { first: a, second: b, similarity, by: "features" as const, leak: a.split !== b.split };
 };
 
 function checkOf(classes: number, more: Partial<DataCheck> = {}): DataCheck {
@@ -59,6 +59,18 @@ it("a page has no markup of the names of classes and files, and no script", () =
   expect(page).toContain("y&#39;&lt;s&gt;");
 });
 
+it("a pair that its pictures found has their correlation, and how they are aligned", () => {
+  const found = { by: "picture", correlation: 0.9876, alignment: "mirrored" } as const;
+  const duplicates = [
+    { ...pair(image("a"), image("b", "test"), 0.6123), ...found },
+    { ...pair(image("c"), image("d"), 0.62), ...found, correlation: 0.9765 },
+  ];
+  const page = checkHtml(checkOf(2, { duplicates }), { cells: [], thumbnails: new Map() });
+  expect(page).toContain("0.988 mirrored");
+  expect(page).toContain("0.977 mirrored");
+  expect(page).not.toContain("0.612");
+});
+
 it("few classes have a matrix, many a list of the most frequent confusions", () => {
   const cellsOf = (classes: number) =>
     shownCells(checkOf(classes), predictionsOf(classes), (row) => image(`r${row}`));
@@ -79,7 +91,7 @@ it("near-duplicates are joined into groups, leaks come first, and pictures are b
   expect(leaks).toEqual([leak]);
   expect(groupCount).toBe(1);
   expect(groups[0]!.images.map((i) => i.image).sort()).toEqual(["a", "b", "c", "d"]);
-  expect(groups[0]!.similarity).toBe(0.99);
+  expect(groups[0]!.best.similarity).toBe(0.99);
 
   const suspects = Array.from({ length: 10_000 }, (_, i) => {
     return {

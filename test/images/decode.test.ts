@@ -49,6 +49,22 @@ describe("decoding", () => {
     expect(distance((await decode(tiff)).data, data)).toBe(0);
   });
 
+  it("gives a smaller image where fewer pixels suffice, with its aspect, turned as it says", async () => {
+    for (const bytes of [jpeg, png]) {
+      const image = await decode(bytes, { enough: 12 });
+      expect([image.width, image.height]).toEqual([16, 12]);
+      // The mean of a block of 4 × 4 is that of the slope in its middle.
+      const middle = pixel(image, 8, 6).map(
+        (value, k) => value - [40 + 3 * 33.5, 30 + 4 * 25.5, 200 - 33.5 - 51][k],
+      );
+      expect(Math.max(...middle.map(Math.abs))).toBeLessThan(6);
+    }
+    const turned = await picture().withMetadata({ orientation: 6 }).jpeg({ quality: 95 }).toBuffer();
+    const image = await decode(turned, { enough: 12 });
+    expect([image.width, image.height]).toEqual([12, 16]);
+    expect((await decode(png, { enough: 1000 })).width).toBe(width);
+  });
+
   it.each([
     ["JPEG", () => picture().jpeg({ quality: 95, chromaSubsampling: "4:4:4" })],
     ["AVIF", () => picture().avif({ quality: 90, chromaSubsampling: "4:4:4" })],
