@@ -40,6 +40,7 @@ export const robustSettings: readonly RobustSetting[] = [
   setting("one length, τ 0.05, 200 steps", { anchors: "cosine", tau: 0.05, steps: 200 }),
   ...[0.025, 0.04, 0.055].map((tau) => setting(`τ ${tau}, 200 steps`, { tau, steps: 200 })),
   setting("the default"),
+  setting("τ 0.07, for heads and other encoders", { tau: 0.07 }),
   setting("two draws, 333 steps", { augment: 2, steps: 333 }),
   setting("long", {}, "long"),
 ];

@@ -14,7 +14,7 @@ import {
 import type { Item } from "../images/types.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
-import { type SimilarPair, similarPairs } from "../probe/near-duplicates.ts";
+import { fewPairs, type SimilarPair, similarPairs } from "../probe/near-duplicates.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 import type { DuplicatePair } from "./data-check.ts";
 
@@ -72,7 +72,10 @@ export async function findDuplicates(
   settings: DuplicateSettings = duplicateSettings,
 ): Promise<FoundDuplicate[]> {
   const { similarity, candidate } = settings;
-  const from = Math.min(similarity, candidate);
+  // What few images say of how far each feature varies is little: there pictures decide about all pairs.
+  const count = images.sources.reduce((sum, source) => sum + source.count, 0);
+  const least = (count * (count - 1)) / 2 <= fewPairs ? -1 : candidate;
+  const from = Math.min(similarity, least);
   const found = await similarPairs(images.sources, images.map, from, gemm);
   if (found.from > from) {
     context.note(
@@ -88,7 +91,7 @@ export async function findDuplicates(
     ...found.pairs
       .filter((pair) => pair.similarity >= similarity)
       .map((pair) => ({ ...pair, by: "features" }) as const),
-    ...samePictures(compared, settings),
+    ...samePictures(compared, { ...settings, candidate: least }),
   ];
 }
 

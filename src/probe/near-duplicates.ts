@@ -23,13 +23,25 @@ export interface SimilarPairs {
   readonly from: number;
 }
 
+/** Up to so many pairs are all compared: hashing is for larger sets. */
+export const fewPairs = 50_000;
+
+/** All pairs of few rows, as keys. */
+function allPairs(count: number): Float64Array {
+  const keys = new Float64Array((count * (count - 1)) / 2);
+  let at = 0;
+  for (let first = 0; first < count; first++)
+    for (let second = first + 1; second < count; second++) keys[at++] = first * count + second;
+  return keys;
+}
+
 /** Numbers of features that are read and held at a time to compare pairs exactly. */
 const valuesAtOnce = 2 ** 23;
 
 /**
  * Pairs of rows whose mapped features have a cosine of at least `least`, the most similar first and at most 200,000. Rows are
  * hashed by the signs of random projections (Charikar 2002) and compared where they agree, so that time grows with the rows,
- * not their square.
+ * not their square; of few rows all pairs are compared.
  */
 export async function similarPairs(
   sources: readonly FeatureRows[],
@@ -38,7 +50,10 @@ export async function similarPairs(
   gemm: Gemm = jsGemm,
 ): Promise<SimilarPairs> {
   const count = sources.reduce((sum, { count }) => sum + count, 0);
-  const { keys, from } = closestPairs(await signaturesOf(sources, map, count, least, gemm), least);
+  const { keys, from } =
+    (count * (count - 1)) / 2 <= fewPairs
+      ? { keys: allPairs(count), from: least }
+      : closestPairs(await signaturesOf(sources, map, count, least, gemm), least);
   const read = reader(sources, map);
   const rowsAtOnce = Math.max(2, Math.floor(valuesAtOnce / sources[0].featureSize));
   const firstOf = (key: number): number => Math.floor(key / count);

@@ -108,8 +108,16 @@ it("features alone decide from the similarity on, and below that of candidates n
     Array(3).fill(["features", undefined]),
   );
   expect(
-    await findDuplicates({ sources: [features(3, 0.3)], map, itemOf: unread }, jsGemm, context()),
+    await findDuplicates({ sources: [features(400, 0.3)], map, itemOf: unread }, jsGemm, context()),
   ).toEqual([]);
+});
+
+it("of few images all pictures are compared, however unlike their features are", async () => {
+  const images = { sources: [features(names.length, 0)], map, itemOf };
+  const found = await findDuplicates(images, jsGemm, context());
+  expect(found.filter(({ first }) => first === 0).map(({ second }) => names[second])).toEqual(
+    expect.arrayContaining(["mirrored", "cropped", "brighter", "JPEG"]),
+  );
 });
 
 it("pictures are compared up to a number of images, the most similar pairs first, and the rest is said", async () => {
