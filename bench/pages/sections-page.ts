@@ -97,7 +97,7 @@ export function pageMemory({ quick }: BenchOptions): Report {
   const gathered = results.flatMap((each) => each.gathered ?? []);
   const rates = gathered.map(
     (own) =>
-      `${own.images} images came at ${own.imagesPerSecond.toFixed(1)} per second, with an answer as often as one takes; the last took ${seconds(own.answerSeconds)}.`,
+      `${own.images} images came at ${own.imagesPerSecond.toFixed(1)} per second, with answers meanwhile; the last took ${seconds(own.answerSeconds)}.`,
   );
   return {
     text: [

@@ -94,7 +94,7 @@ export const sections: readonly Section[] = [
     id: "page",
     title: "The page of clp-dd app",
     about:
-      "The page in headless Chromium on this machine, with everything in WebAssembly: drawings of 160 × 140 px are dropped on it, of three kinds to be gathered and of two to be distilled; the embedded EfficientNet-Lite0 sees them at 128 px. Gathered: decoded, encoded and kept, with an answer as often as one takes. The page shows itself before the worker and what follows it are fetched.",
+      "The page in headless Chromium on this machine, with everything in WebAssembly: drawings of 160 × 140 px are dropped on it, of three kinds to be gathered and of two to be distilled; the embedded EfficientNet-Lite0 sees them at 128 px. Gathered: decoded, encoded and kept, with answers meanwhile. The page shows itself before the worker and what follows it are fetched.",
     run: page,
   },
   {
