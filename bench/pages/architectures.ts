@@ -30,10 +30,10 @@ const kept = JSON.parse(readFileSync(keptIn, "utf8")) as Kept;
 const architectures = new Map((kept.architectures ?? []).map((a) => [a.name, a]));
 for (const name of readdirSync(folder).sort()) {
   const file = join(folder, name, "meta.json");
-  if (!existsSync(file)) continue;
-  const { failures, ...meta } = JSON.parse(readFileSync(file, "utf8")) as Exported;
   const exports: Record<string, Architecture["exports"][string]> = { ...architectures.get(name)?.exports };
   const exporters = ["torchscript", "dynamo"].filter((e) => options.again || exports[e] === undefined);
+  if (exporters.length === 0 || !existsSync(file)) continue;
+  const { failures, ...meta } = JSON.parse(readFileSync(file, "utf8")) as Exported;
   for (const exporter of exporters) {
     const refused = failures[exporter];
     if (refused === undefined && !existsSync(join(folder, name, `${exporter}.onnx`))) continue;
@@ -46,7 +46,6 @@ for (const name of readdirSync(folder).sort()) {
       }
     }
   }
-  if (exporters.length === 0) continue;
   architectures.set(name, { ...meta, exports });
   const all = [...architectures.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   const now = { ...kept, architectures: all };

@@ -23,6 +23,7 @@ import {
 } from "../../src/evaluate/find-duplicates.ts";
 import { openRunContext } from "../../src/features/run-context.ts";
 import { userCache } from "../../src/files/cache-location.ts";
+import { formatCount } from "../../src/format.ts";
 import { loadEncoder } from "../../src/index.ts";
 import { nodeRuntime } from "../../src/onnx-vjp/runtime/node.ts";
 import type { FeatureMap } from "../../src/probe/feature-map.ts";
@@ -200,10 +201,9 @@ async function wholeSet(gemm: Gemm): Promise<string> {
   const pairs = all.filter(({ by }) => by === "picture");
   const leaks = pairs.filter(({ first, second }) => first < train.count !== second < train.count);
   await place.release();
-  const count = (number: number) => number.toLocaleString("en-US");
-  return `The whole emoji set, ${count(train.count)} + ${count(test!.count)} icons: ${featureSeconds} s to find the ${count(byFeatures.pairs.length)} pairs with a
+  return `The whole emoji set, ${formatCount(train.count)} + ${formatCount(test!.count)} icons: ${featureSeconds} s to find the ${formatCount(byFeatures.pairs.length)} pairs with a
 cosine of at least ${duplicateSettings.similarity}; ${allSeconds} s for the whole search, of which ${candidateSeconds} s for the candidates and the rest for the pictures of
-${count(pictures)} icons, which find ${count(pairs.length)} more pairs (${count(leaks.length)} across train and test). Of ${count(exact)} pairs with a cosine of at least
+${formatCount(pictures)} icons, which find ${formatCount(pairs.length)} more pairs (${formatCount(leaks.length)} across train and test). Of ${formatCount(exact)} pairs with a cosine of at least
 ${duplicateSettings.candidate}, counted by comparing all with all, ${percent(candidates.pairs.length / exact)} % are among the candidates.`;
 }
 
@@ -277,7 +277,7 @@ images; that of the default includes reading the pictures, as that of the hashes
 |---|--:|--:|${kinds.map(() => "--:|").join("")}--:|
 ${lines.join("\n")}
 
-Of the planted pairs, ${percent(reached / task.planted.size)} % are among the ${candidates.length.toLocaleString("en-US")} candidates whose pictures are compared.
+Of the planted pairs, ${percent(reached / task.planted.size)} % are among the ${formatCount(candidates.length)} candidates whose pictures are compared.
 
 ${whole}
 

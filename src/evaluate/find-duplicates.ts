@@ -14,7 +14,7 @@ import {
 import type { Item } from "../images/types.ts";
 import type { FeatureMap } from "../probe/feature-map.ts";
 import type { Gemm } from "../probe/gemm.ts";
-import { fewPairs, type SimilarPair, similarPairs } from "../probe/near-duplicates.ts";
+import { comparesAll, type SimilarPair, similarPairs } from "../probe/near-duplicates.ts";
 import type { FeatureRows } from "../probe/rows.ts";
 import type { DuplicatePair } from "./data-check.ts";
 
@@ -73,8 +73,7 @@ export async function findDuplicates(
 ): Promise<FoundDuplicate[]> {
   const { similarity, candidate } = settings;
   // What few images say of how far each feature varies is little: there pictures decide about all pairs.
-  const count = images.sources.reduce((sum, source) => sum + source.count, 0);
-  const least = (count * (count - 1)) / 2 <= fewPairs ? -1 : candidate;
+  const least = comparesAll(images.sources) ? -1 : candidate;
   const from = Math.min(similarity, least);
   const found = await similarPairs(images.sources, images.map, from, gemm);
   if (found.from > from) {

@@ -24,11 +24,19 @@ export interface SimilarPairs {
 }
 
 /** Up to so many pairs are all compared: hashing is for larger sets. */
-export const fewPairs = 50_000;
+const fewPairs = 50_000;
+
+const rowCount = (sources: readonly FeatureRows[]): number =>
+  sources.reduce((sum, { count }) => sum + count, 0);
+const pairCount = (rows: number): number => (rows * (rows - 1)) / 2;
+
+/** Whether rows are so few that each is compared with all others. */
+export const comparesAll = (sources: readonly FeatureRows[]): boolean =>
+  pairCount(rowCount(sources)) <= fewPairs;
 
 /** All pairs of few rows, as keys. */
 function allPairs(count: number): Float64Array {
-  const keys = new Float64Array((count * (count - 1)) / 2);
+  const keys = new Float64Array(pairCount(count));
   let at = 0;
   for (let first = 0; first < count; first++)
     for (let second = first + 1; second < count; second++) keys[at++] = first * count + second;
@@ -49,11 +57,10 @@ export async function similarPairs(
   least: number,
   gemm: Gemm = jsGemm,
 ): Promise<SimilarPairs> {
-  const count = sources.reduce((sum, { count }) => sum + count, 0);
-  const { keys, from } =
-    (count * (count - 1)) / 2 <= fewPairs
-      ? { keys: allPairs(count), from: least }
-      : closestPairs(await signaturesOf(sources, map, count, least, gemm), least);
+  const count = rowCount(sources);
+  const { keys, from } = comparesAll(sources)
+    ? { keys: allPairs(count), from: least }
+    : closestPairs(await signaturesOf(sources, map, count, least, gemm), least);
   const read = reader(sources, map);
   const rowsAtOnce = Math.max(2, Math.floor(valuesAtOnce / sources[0].featureSize));
   const firstOf = (key: number): number => Math.floor(key / count);
