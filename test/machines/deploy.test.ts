@@ -60,8 +60,15 @@ describe("the script for Slurm", () => {
       "srun",
       [`printf '%s\\n' "$*" >> ${log}`, "while [[ $1 == --* ]]; do shift; done", 'exec "$@"'].join("\n"),
     );
-    program("redis-server", `cat "$1" >> ${log}; sleep 60 & trap 'kill %1; exit 0' TERM; wait`);
-    program("clp-dd", `echo "password \${#CLP_DD_REDIS_PASSWORD}" >> ${log}; exit ${clpddCode}`);
+    program("redis-server", `trap 'kill %1; exit 0' TERM; cat "$1" >> ${log}; sleep 60 & wait`);
+    // A worker needs the server: it ends only after the server has read its settings, however late that starts.
+    program(
+      "clp-dd",
+      [
+        `until grep -q maxmemory-policy ${log}; do sleep 0.05; done`,
+        `echo "password \${#CLP_DD_REDIS_PASSWORD}" >> ${log}; exit ${clpddCode}`,
+      ].join("\n"),
+    );
     const result = spawnSync("bash", [join(deploy, "slurm/distill.sbatch"), ...args], {
       encoding: "utf8",
       env: {
