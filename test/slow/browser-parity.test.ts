@@ -6,15 +6,9 @@ import { withoutChromium } from "../../bench/lib/in-chromium.ts";
 import { comparePage } from "../support/page-derivatives.ts";
 import { softwareGpu } from "../support/software-gpu.ts";
 
-// `npm run test:browser`. ONLY names a part of the fixtures; on WebGPU, whose rendering in software takes 20 s per model, the
-// first of each kind is compared, and all of them with WEBGPU=all.
+// `npm run test:browser`; ONLY names a part of the fixtures.
 
 const wanted = process.env.ONLY ?? "";
-const kindOf = (name: string): string =>
-  name
-    .split("-")
-    .slice(0, name.startsWith("timm") ? 2 : 1)
-    .join("-");
 const fixtures = derivativeFixtures(fileURLToPath(new URL("../fixtures/", import.meta.url))).filter(
   ({ name }) => name.includes(wanted),
 );
@@ -23,14 +17,8 @@ describe.skipIf(chromiumPath === undefined)(
   `features and pixel gradients in a page${withoutChromium}`,
   () => {
     for (const device of ["wasm", "webgpu"] as const) {
-      const chosen =
-        device === "wasm" || process.env.WEBGPU === "all"
-          ? fixtures
-          : fixtures.filter(
-              ({ name }, i) => fixtures.findIndex((own) => kindOf(own.name) === kindOf(name)) === i,
-            );
-      it(`agree with Node's within 1e-4 of ${chosen.length} committed models on ${device}`, async () => {
-        const found = await comparePage(chosen, device, device === "webgpu" ? softwareGpu : []);
+      it(`agree with Node's within 1e-4 of ${fixtures.length} committed models on ${device}`, async () => {
+        const found = await comparePage(fixtures, device, device === "webgpu" ? softwareGpu : []);
         const most = (key: "features" | "gradient") => Math.max(...found.map((each) => each[key]));
         console.log(
           `${device}: ${found.length} models, features differ by ${most("features").toExponential(1)} at most, ` +
