@@ -5,7 +5,8 @@ import type { Encoder } from "../encoder/encoder.ts";
 import { imagesACall, shardSize } from "../encoder/images-per-call.ts";
 import { makeFolders } from "../files/disk.ts";
 import { temporaryFolder } from "../files/temporary.ts";
-import { startHelper } from "../helpers/process.ts";
+import { loadService } from "../helpers/messages.ts";
+import { type Helper, startHelper } from "../helpers/process.ts";
 import { derivativeGraphs } from "../onnx-vjp/compile/differentiable.ts";
 import type { Runtime } from "../onnx-vjp/graph/runtime.ts";
 import { storeDerivative } from "../onnx-vjp/runtime/stored.ts";
@@ -39,12 +40,14 @@ export async function openImages(
   config: DistillConfig,
   memoryBytes: number,
   { parameters, reload, cut }: ImagesStart,
+  prepared?: Promise<PreparedShards>,
 ): Promise<OpenImages> {
   if (runtime.device !== "cpu") {
     return imagesInProcess(runtime, encoders, config, memoryBytes, { parameters, reload, cut });
   }
   const { count, size } = parameters;
-  const workers = await openShardWorkers(runtime, encoders, config, memoryBytes, { count, size, cut });
+  prepared ??= prepareShards(runtime, encoders, config, memoryBytes, { count, size, cut });
+  const workers = await sharedOut(prepared, config);
   const { setup, plan, featureSize, holders, release } = workers;
   try {
     const images = await ShardedImages.start(setup, featureSize, parameters, reload, holders);
@@ -55,23 +58,40 @@ export async function openImages(
   }
 }
 
-/** Cuts the images of a run into shards and makes ready whoever may hold them. */
-export async function openShardWorkers(
+/** What shards are computed with, made before there is a real feature: it depends on the encoders and the number of images. */
+export interface PreparedShards {
+  readonly setup: Omit<ShardSetup, "config">;
+  readonly plan: ChunkPlan;
+  readonly featureSize: number;
+  /** How each holder comes about. */
+  readonly holders: readonly (() => ShardHolder)[];
+  release(): Promise<void>;
+}
+
+/**
+ * Cuts the images of a run into shards, stores the encoders' graphs where any process can open them, and starts the helper
+ * processes, which load what they need meanwhile. Of the configuration only the number of views matters. On the CPU.
+ */
+export async function prepareShards(
   runtime: Runtime,
   encoders: readonly Encoder[],
   config: DistillConfig,
   memoryBytes: number,
-  demand: ShardDemand,
-): Promise<ShardWorkers> {
-  const { count, size, cut, helpersAlone = false } = demand;
-  if (runtime.device !== "cpu") return workerInProcess(runtime, encoders, config, memoryBytes, demand);
+  { count, size, cut, helpersAlone = false }: ShardDemand,
+): Promise<PreparedShards> {
   const views = viewCount(config);
   const bytes = Math.max(...encoders.map(({ bytesPerImage }) => bytesPerImage));
   const ideal = imagesACall({ device: "cpu", threads: 1 }, bytes);
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
   const given = { ...cut, batch, side: size };
   const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+  const processes = processCount(runtime.threads, plan, memoryBytes);
+  const ahead = Array.from({ length: helpersAlone ? processes : processes - 1 }, loadedHelper);
   const { path, remove } = await temporaryFolder("graphs");
+  const release = async () => {
+    await Promise.all(ahead.splice(0).map((helper) => helper.end()));
+    await remove();
+  };
   try {
     const stored: ShardSetup["encoders"][number][] = [];
     for (const [k, { encoder, plan: own, derive }] of planned.entries()) {
@@ -83,16 +103,47 @@ export async function openShardWorkers(
       );
       stored.push({ folder, plan: own, id: encoder.provenance.id });
     }
-    const setup: ShardSetup = { config, size, encoders: stored };
-    const processes = processCount(runtime.threads, plan, memoryBytes);
     const holders = Array.from({ length: processes }, (_, k) =>
-      k === 0 && !helpersAlone ? () => new ShardHost(openShardParts) : helperHolder,
+      k === 0 && !helpersAlone
+        ? () => new ShardHost(openShardParts)
+        : () => helperHolder(ahead.pop() ?? startHelper()),
     );
-    return { setup, plan, featureSize: featureSizeOf(encoders), holders, release: remove };
+    return {
+      setup: { size, encoders: stored },
+      plan,
+      featureSize: featureSizeOf(encoders),
+      holders,
+      release,
+    };
   } catch (error) {
-    await remove();
+    await release();
     throw error;
   }
+}
+
+/** A helper that loads the code of shards before it is asked for any. */
+function loadedHelper(): Helper {
+  const helper = startHelper();
+  // One that cannot be started says so to whoever asks it for something.
+  helper.request(loadService, "shards").catch(() => {});
+  return helper;
+}
+
+/** Makes ready whoever may hold shards. */
+export async function openShardWorkers(
+  runtime: Runtime,
+  encoders: readonly Encoder[],
+  config: DistillConfig,
+  memoryBytes: number,
+  demand: ShardDemand,
+): Promise<ShardWorkers> {
+  if (runtime.device !== "cpu") return workerInProcess(runtime, encoders, config, memoryBytes, demand);
+  return sharedOut(prepareShards(runtime, encoders, config, memoryBytes, demand), config);
+}
+
+async function sharedOut(prepared: Promise<PreparedShards>, config: DistillConfig): Promise<ShardWorkers> {
+  const { setup, ...workers } = await prepared;
+  return { setup: { ...setup, config }, ...workers };
 }
 
 /**
@@ -106,8 +157,7 @@ function processCount(threads: number, plan: ChunkPlan, memoryBytes: number): nu
 }
 
 /** Shards in a helper process. */
-function helperHolder(): ShardHolder {
-  const helper = startHelper();
+function helperHolder(helper: Helper): ShardHolder {
   return {
     request: (request) => helper.request("shards", request),
     end: () => helper.end(),

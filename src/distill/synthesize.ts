@@ -9,7 +9,7 @@ import { centroidImages, randomImages } from "../select/coresets.ts";
 import { noiseParameters, parametersFromImages, type SyntheticParameters } from "../synthetic/parameters.ts";
 import { createStep } from "./create-step.ts";
 import { distillStep, initialState } from "./loop.ts";
-import { openImages } from "./open-images.ts";
+import { openImages, type PreparedShards } from "./open-images.ts";
 import type { Checkpoint, ShardCut } from "./run-state.ts";
 import type { DistillParts, DistillState, StepReport } from "./state.ts";
 import type { Reload, StepImages } from "./synthetic-images.ts";
@@ -28,23 +28,30 @@ export interface SavedRun extends Pick<Checkpoint, "state" | "parameters" | "cut
   readonly reload: Reload;
 }
 
+/** How a run starts, where it is not from the configuration's `init` and one encoder. */
+export interface SynthesisStart {
+  readonly saved?: SavedRun | undefined;
+  /** Further encoders with the same real images (`openOthers`); they see the images resized to their own size. */
+  readonly others?: readonly RunContext[];
+  /** Makes the parameters that the run starts from. */
+  readonly first?: (() => Promise<SyntheticParameters>) | undefined;
+  /** Of a run that starts, as far as it is not to be chosen here. */
+  readonly cut?: Partial<ShardCut> | undefined;
+  /** What was made ready for these images while the real features were read. */
+  readonly prepared?: Promise<PreparedShards> | undefined;
+}
+
 /**
  * Compiles all that a distillation needs and sets up its first state, or takes up `saved`.
  * @param place of the first encoder, whose size the images have
  * @param memoryBytes for intermediates
- * @param first makes the parameters that the run starts from, instead of the configuration's `init`
- * @param others further encoders with the same real images (`openOthers`); they see the images resized to their own size
- * @param cut of a run that starts, as far as it is not to be chosen here
  */
 export async function startSynthesis(
   place: RunContext,
   config: DistillConfig,
   memoryBytes: number,
   context: JobContext,
-  saved?: SavedRun,
-  others: readonly RunContext[] = [],
-  first?: () => Promise<SyntheticParameters>,
-  cut?: Partial<ShardCut>,
+  { saved, others = [], first, cut, prepared }: SynthesisStart = {},
 ): Promise<Synthesis> {
   const { runtime, encoder, source, train } = place;
   const classes = source.classes.length;
@@ -60,11 +67,14 @@ export async function startSynthesis(
   for (const one of encoders) await one.release();
   const parameters = saved?.parameters ?? (await (first?.() ?? firstParameters(place, config, m, height)));
   const state = saved?.state ?? initialState(config, classes, train.count, parameters);
-  const { images, plan, processes } = await openImages(runtime, encoders, config, memoryBytes, {
+  const start = {
     parameters,
     reload: saved?.reload ?? (async () => parameters),
     cut: saved?.cut ?? cut,
-  });
+  };
+  const { images, plan, processes } = await openImages(
+    ...([runtime, encoders, config, memoryBytes, start, prepared] as const),
+  );
   const { batch, chunks, activations, activationBytes } = plan;
   context.note(
     `${m} synthetic images of ${height} px in ${chunks} shard${chunks === 1 ? "" : "s"} of ${batch}, computed by ` +

@@ -36,16 +36,18 @@ interface RunContextOptions {
   readonly differentiates?: boolean;
   /** The data set, where it is open already. */
   readonly source?: ImageSource;
+  /** Hears of encoder and data set before the features are read: what needs no features can be made ready meanwhile. */
+  readonly opened?: (parts: Pick<RunContext, "runtime" | "encoder" | "source">) => void;
 }
 
 /** Opens encoder and data set, and sees to their features. */
 export async function openRunContext(
   params: EncoderParams & DataParams,
   context: JobContext,
-  { leastPerClass = 1, differentiates = false, source: opened }: RunContextOptions = {},
+  { leastPerClass = 1, differentiates = false, source: given, opened }: RunContextOptions = {},
 ): Promise<RunContext> {
   // The data set first: a mistyped folder should not cost the loading of a model.
-  const source = opened ?? (await openDataSet(params.data, hubReach(params.hub, context)));
+  const source = given ?? (await openDataSet(params.data, hubReach(params.hub, context)));
   for (const note of source.notes) context.note(note);
   // Before the long work: what is not there cannot be read either.
   requireEveryClass(source.images("train").labels, source.classes, leastPerClass);
@@ -70,6 +72,7 @@ export async function openRunContext(
       `${params.encoder}: ${encoder.featureSize} features from "${tensor}" (${reason}; pooling: ${pool}) ` +
         `at ${encoder.preprocessing.crop.join(" × ")} px.`,
     );
+    opened?.({ runtime, encoder, source });
     const train = await featuresOf("train");
     requireEveryClass(train.labels, source.classes, leastPerClass);
     const test = source.splits.includes("test") ? await featuresOf("test") : undefined;

@@ -1,6 +1,6 @@
 import { serializeError } from "../serialized-error.ts";
 import { endWithParent } from "./end-with-parent.ts";
-import type { HelperReply, HelperRequest } from "./messages.ts";
+import { type HelperReply, type HelperRequest, loadService } from "./messages.ts";
 
 /** What a helper can do, by name: each service is loaded when it is first asked for, and may keep a state. */
 export type Services = Readonly<Record<string, () => Promise<Service>>>;
@@ -19,6 +19,10 @@ export function serve(services: Services): void {
   };
   const answer = async ({ id, service, request }: HelperRequest): Promise<HelperReply> => {
     try {
+      if (service === loadService) {
+        await opened(String(request));
+        return { id, reply: null };
+      }
       return { id, reply: await (await opened(service))(request) };
     } catch (error) {
       return { id, error: serializeError(error) };

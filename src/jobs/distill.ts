@@ -22,6 +22,7 @@ import {
   startRecord,
 } from "../distill/earlier-set.ts";
 import { syntheticLabels } from "../distill/loop.ts";
+import { type PreparedShards, prepareShards } from "../distill/open-images.ts";
 import type { RunIdentity } from "../distill/run-state.ts";
 import { runSteps, startSynthesis } from "../distill/synthesize.ts";
 import { type Encoder, featureName } from "../encoder/encoder.ts";
@@ -97,11 +98,29 @@ async function distillTo(
 ): Promise<DistillSummary> {
   const { stages, staged } = stageCollector();
 
+  const memoryBytes = params.memoryBytes ?? totalmem() / 4;
+  const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
+
   const places: RunContext[] = [];
   let joined: JoinedRun | undefined;
+  let prepared: Promise<PreparedShards> | undefined;
+  // Graphs are derived and processes started while the features are read; how a run is cut that is taken up or shared with
+  // other machines is known later.
+  const alone = !params.join && !params.resume && !params.others?.length;
+  const prepare = ({ runtime, encoder, source }: Pick<RunContext, "runtime" | "encoder" | "source">) => {
+    if (!alone || runtime.device !== "cpu") return;
+    const demand = { count: source.classes.length * asked.ipc, size: encoder.preprocessing.crop[0], cut };
+    prepared = prepareShards(runtime, [encoder], asked, memoryBytes, demand);
+    // Whoever awaits it hears of a failure.
+    prepared.catch(() => {});
+  };
   const open = async () => {
     for (const place of places.splice(0)) await place.release();
-    const first = await openRunContext(params, context, { leastPerClass: asked.ipc, differentiates: true });
+    const first = await openRunContext(params, context, {
+      leastPerClass: asked.ipc,
+      differentiates: true,
+      opened: prepare,
+    });
     places.push(first);
     places.push(...(await openOthers(params, first, context)));
     return first;
@@ -125,7 +144,6 @@ async function distillTo(
       ...(earlier ? { from: earlier.sha256 } : {}),
       ...(places.length > 1 ? { others: places.slice(1).map((other) => identityOf(other.encoder)) } : {}),
     };
-    const memoryBytes = params.memoryBytes ?? totalmem() / 4;
 
     const reload = async () => (await resumable(checkpoints, identity)).parameters;
     const first = earlier && (() => parametersFromEarlier(earlier, source.classes, config));
@@ -140,10 +158,8 @@ async function distillTo(
       params.resume && !joined ? { ...(await resumable(checkpoints, identity)), reload } : undefined;
     const saved = joined?.saved ?? resumed;
     const curve: CurvePoint[] = [...(saved?.curve ?? [])];
-    const cut = params.shardImages === undefined ? undefined : { batch: params.shardImages };
-    const synthesis = await startSynthesis(
-      ...([place, config, memoryBytes, context, saved, places.slice(1), first, cut] as const),
-    );
+    const start = { saved, others: places.slice(1), first, cut, prepared };
+    const synthesis = await startSynthesis(place, config, memoryBytes, context, start);
     const { images } = synthesis.parts;
     try {
       let distillSeconds = saved?.seconds ?? 0;
@@ -239,6 +255,7 @@ async function distillTo(
     }
   } finally {
     await joined?.release();
+    await prepared?.then(({ release }) => release()).catch(() => {});
     for (const place of places) await place.release();
   }
 }

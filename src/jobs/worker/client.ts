@@ -72,6 +72,12 @@ export function run<J extends JobName>(
   });
 }
 
+/** Starts the worker and has it load a job that will be asked for, while the caller loads what it needs itself. */
+export function prepare(job: JobName): void {
+  const message: ToWorker = { kind: "load", job };
+  started().child.send(message, () => {});
+}
+
 /** Ends the worker and its helpers at once, whatever they are at: their memory is the system's again. */
 export function endWorker(): void {
   if (worker === undefined) return;

@@ -3,6 +3,8 @@ import type { SerializedError } from "../../serialized-error.ts";
 import type { JobName } from "../job-table.ts";
 
 export type ToWorker =
+  /** Loads a job that will be asked for. */
+  | { readonly kind: "load"; readonly job: JobName }
   | { readonly kind: "run"; readonly id: number; readonly job: JobName; readonly params: unknown }
   | { readonly kind: "abort"; readonly id: number };
 

@@ -27,6 +27,11 @@ process.on("message", async (received) => {
     controllers.get(message.id)?.abort();
     return;
   }
+  if (message.kind === "load") {
+    // A failure is said to whoever asks for the job.
+    await jobs[message.job]().catch(() => {});
+    return;
+  }
   const { id, job, params } = message;
   const controller = new AbortController();
   controllers.set(id, controller);
