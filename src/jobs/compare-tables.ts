@@ -213,7 +213,7 @@ function accuracyTable(title: string, rows: readonly Row[], published: Published
       ...(shown ? [row.published === undefined ? "–" : row.published.toFixed(1)] : []),
     ]),
     notes: [
-      `Mean ± standard deviation over up to ${seeds} seeds. Time and memory: of making the set, without reading the real features.`,
+      `${seeds === 1 ? "One seed" : `Mean ± standard deviation over up to ${seeds} seeds`}. Time and memory: of making the set, without reading the real features.`,
       ...(full && other ? fullHeadsNote(headsOf(full), headsOf(other)) : []),
       ...(shown ? [`Published figures were not measured here. ${published!.note}`] : []),
     ],
