@@ -47,11 +47,11 @@ export function ridge({ quick, threads }: BenchOptions): Report {
   };
 }
 
-/** [encoder, images]: as many as keep a round within some tens of seconds. */
+/** [encoder, images]: so many that starting processes is little beside them, in some minutes. */
 const extractionSettings = [
-  ["efficientnet-lite0", 256],
-  ["vit-s16", 128],
-  ["vit-b16", 64],
+  ["efficientnet-lite0", 1024],
+  ["vit-s16", 512],
+  ["vit-b16", 128],
 ] as const;
 
 export function extraction({ quick, threads }: BenchOptions): Report {
