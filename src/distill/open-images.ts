@@ -59,13 +59,8 @@ export async function openImages(
 }
 
 /** What shards are computed with, made before there is a real feature: it depends on the encoders and the number of images. */
-export interface PreparedShards {
+export interface PreparedShards extends Omit<ShardWorkers, "setup"> {
   readonly setup: Omit<ShardSetup, "config">;
-  readonly plan: ChunkPlan;
-  readonly featureSize: number;
-  /** How each holder comes about. */
-  readonly holders: readonly (() => ShardHolder)[];
-  release(): Promise<void>;
 }
 
 /**
@@ -85,9 +80,9 @@ export async function prepareShards(
   const batch = cut?.batch ?? shardSize(count, ideal, availableParallelism());
   const given = { ...cut, batch, side: size };
   const { plan, planned } = await planEncoders(runtime, encoders, count, views, memoryBytes, given);
+  const { path, remove } = await temporaryFolder("graphs");
   const processes = processCount(runtime.threads, plan, memoryBytes);
   const ahead = Array.from({ length: helpersAlone ? processes : processes - 1 }, loadedHelper);
-  const { path, remove } = await temporaryFolder("graphs");
   const release = async () => {
     await Promise.all(ahead.splice(0).map((helper) => helper.end()));
     await remove();

@@ -255,7 +255,10 @@ async function distillTo(
     }
   } finally {
     await joined?.release();
-    await prepared?.then(({ release }) => release()).catch(() => {});
+    await prepared?.then(
+      ({ release }) => release(),
+      () => {},
+    );
     for (const place of places) await place.release();
   }
 }
