@@ -44,7 +44,10 @@ export async function classified(page: Page, photo: Dropped): Promise<string> {
     .$eval("[data-number]", (element) => Number(element.getAttribute("data-number")))
     .catch(() => 0);
   await drop(page, [photo], ".classify");
-  const result = await page.waitForSelector(`[data-number="${last + 1}"]`, { timeout: minutes });
+  // A new answer classifies the photo once more, which may come before the first result is seen.
+  const result = await page.waitForSelector(`[data-number]:not([data-number="${last}"])`, {
+    timeout: minutes,
+  });
   return (await result.textContent()) ?? "";
 }
 
